@@ -1,0 +1,10 @@
+"""Transformers with every gradient written by hand, in NumPy and CuPy, that learn arithmetic.
+
+The rooms, from the ground up: `backend` (arrays, dtypes, random numbers), `ops` (the textbook: one file per operation,
+forward and backward), `autograd` (the tape), `nn`, `optim`, `models`, `tasks`, `training`. `verify` checks gradients
+and needs nothing but NumPy. The commands are `python -m tinygrad_arith.train`, `.sample`, `.evaluate`, `.peek`.
+
+Not related to tinygrad/tinygrad.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,32 @@
+"""NumPy or CuPy: told by the array itself, so that one formulation runs on both."""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+def array_module(*arrays: Any) -> ModuleType:
+    """`cupy` if any of the arrays lives on a GPU, else `numpy`.
+
+    CuPy is looked up among the loaded modules only: an array of CuPy can exist only if CuPy has been imported.
+    """
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and any(isinstance(array, cupy.ndarray) for array in arrays):
+        return cupy
+    return np
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """The array as a NumPy array, copied from the GPU if it lives there."""
+    return array.get() if array_module(array) is not np else np.asarray(array)
+
+
+def erf(x):
+    """The error function, element by element, on the device of `x`."""
+    if array_module(x) is np:
+        from scipy.special import erf as scipy_erf  # loaded when the exact GELU is used, not at import
+    else:
+        from cupyx.scipy.special import erf as scipy_erf
+    return scipy_erf(x)

@@ -1,0 +1,102 @@
+"""Counter-based random numbers: Philox4x32-10, the same numbers on CPU and GPU.
+
+A draw is a pure function of its key, `(seed, purpose, step, site)`, and of the element's index. Nothing is carried from
+one draw to the next, so a draw does not depend on what was drawn before it, a run resumes at any step without saved
+state, and dropout's backward draws its forward's mask again instead of storing it.
+
+Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3 and table 2.
+"""
+
+import zlib
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+import numpy as np
+
+MULTIPLIER_0, MULTIPLIER_1 = 0xD2511F53, 0xCD9E8D57  # the paper's M constants for four 32-bit words
+WEYL_0, WEYL_1 = 0x9E3779B9, 0xBB67AE85  # the golden ratio and sqrt(3) - 1: added to the key after every round
+ROUNDS = 10
+MASK_32 = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class RandomKey:
+    """The name of a stream of random numbers.
+
+    seed:    chosen by the user, 0 to 2**64 - 1
+    purpose: what the numbers are for ("init", "train", "dropout", ...); two purposes never share numbers
+    step:    the training step, 0 to 2**32 - 1
+    site:    which of several places with this purpose, 0 to 2**32 - 1; fixed at construction, not by call order
+    """
+
+    seed: int
+    purpose: str
+    step: int = 0
+    site: int = 0
+
+    def at(self, **changes) -> "RandomKey":
+        """The same key at another step, site or purpose."""
+        return replace(self, **changes)
+
+    def words(self) -> tuple[int, int]:
+        """The 64-bit Philox key: the seed, with the purpose mixed in."""
+        mixed = (self.seed ^ (zlib.crc32(self.purpose.encode()) * WEYL_0)) & 0xFFFFFFFFFFFFFFFF
+        return mixed & MASK_32, mixed >> 32
+
+
+def philox4x32(counter, key: tuple[int, int]):  # counter (4, n) uint32
+    """Ten rounds of Philox on `n` counters of four 32-bit words; returns (4, n) uint32."""
+    c0, c1, c2, c3 = (word.astype(np.uint64) for word in counter)  # 64-bit lanes hold the 32 x 32 bit products
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        product_0, product_1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1
+        c0, c1, c2, c3 = (
+            (product_1 >> 32) ^ c1 ^ k0,
+            product_1 & MASK_32,
+            (product_0 >> 32) ^ c3 ^ k1,
+            product_0 & MASK_32,
+        )
+        k0, k1 = (k0 + WEYL_0) & MASK_32, (k1 + WEYL_1) & MASK_32
+    return [word.astype(np.uint32) for word in (c0, c1, c2, c3)]
+
+
+def random_bits(key: RandomKey, count: int, xp: ModuleType = np):
+    """`count` random 32-bit words. Word `i` is word `i % 4` of block `i // 4`, so a longer draw begins with a shorter.
+
+    Returns uint32 (count,).
+    """
+    blocks = (count + 3) // 4
+    index = xp.arange(blocks, dtype=np.uint64)
+    counter = [
+        (index & MASK_32).astype(np.uint32),
+        (index >> 32).astype(np.uint32),
+        xp.full(blocks, key.step, dtype=np.uint32),
+        xp.full(blocks, key.site, dtype=np.uint32),
+    ]
+    words = philox4x32(counter, key.words())
+    return xp.stack(words, axis=1).reshape(-1)[:count]  # (count,)
+
+
+def uniform(key: RandomKey, shape, dtype=np.float32, xp: ModuleType = np):
+    """Uniform in [0, 1), of the given shape: 24 random bits an element, so that float32 holds each value exactly."""
+    bits = random_bits(key, int(np.prod(shape)), xp)
+    return ((bits >> 8).astype(dtype) * 2.0**-24).reshape(shape)
+
+
+def integers(key: RandomKey, shape, low: int, high: int, xp: ModuleType = np):
+    """Integers in [low, high), int64, of the given shape, for ranges up to 2**32.
+
+    By multiply and shift (Lemire 2019, without the rejection step): a value's probability is off by less than
+    (high - low) / 2**32 of itself.
+    """
+    bits = random_bits(key, int(np.prod(shape)), xp)
+    return (low + ((bits.astype(np.uint64) * (high - low)) >> 32).astype(np.int64)).reshape(shape)
+
+
+def normal(key: RandomKey, shape, dtype=np.float32, xp: ModuleType = np):
+    """Standard normal numbers of the given shape (Box and Muller 1958), computed in float64, then cast."""
+    count = int(np.prod(shape))
+    bits = random_bits(key, 2 * count, xp).reshape(count, 2)
+    radius = xp.sqrt(-2.0 * xp.log((bits[:, 0] + 1.0) * 2.0**-32))  # + 1: the logarithm of 0 is never taken
+    angle = (2.0 * np.pi * 2.0**-32) * bits[:, 1]
+    return (radius * xp.cos(angle)).astype(dtype).reshape(shape)

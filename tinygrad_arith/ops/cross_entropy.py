@@ -1,0 +1,95 @@
+"""Cross-entropy of logits against target ids, with the softmax fused in.
+
+For one row of logits z and target t:   loss = -log p[t],   p = softmax(z) = exp(z - logsumexp(z))
+and the gradient is                     dloss/dz[i] = p[i] - (1 if i == t else 0).
+(Bridle 1990; the derivation is in docs/cross_entropy.md.)
+
+Two forms. `cross_entropy_sum` returns the sum over the counted targets; the caller divides by a count, by handing
+1/count to the backward as the cotangent. Half-batches, micro-batches and several devices thus add up to one loss.
+`cross_entropy` is the mean over this batch's counted targets.
+"""
+
+from typing import Any, NamedTuple
+
+from ..backend import array_module
+from .shapes import ArraySpec, OpShapes, require
+
+
+class CrossEntropyCache(NamedTuple):
+    """Saved: one number a row; the logits by reference. The probabilities are recomputed, not stored."""
+
+    logits: Any  # (..., V)
+    log_total: Any  # (..., 1), logsumexp of each row
+    targets: Any  # (...) int, 0 where not counted
+    weights: Any  # (...), 0 where not counted
+
+
+def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):  # (..., V); (...) int; (...) or None
+    """Sum of weight * (-log p[target]) over the targets that are not `ignore_index`. Returns loss () and the cache."""
+    xp = array_module(logits)
+    counted = targets != ignore_index  # (...)
+    targets = xp.where(counted, targets, 0)  # (...): a valid index everywhere
+    row_weights = counted.astype(logits.dtype)  # (...)
+    if weights is not None:
+        row_weights = row_weights * weights.astype(logits.dtype)  # (...)
+
+    largest = logits.max(axis=-1, keepdims=True)  # (..., 1): subtracted so that exp cannot overflow
+    total = xp.exp(logits - largest).sum(axis=-1, keepdims=True)  # (..., 1)
+    log_total = largest + xp.log(total)  # (..., 1)
+    target_logits = xp.take_along_axis(logits, targets[..., None], axis=-1)  # (..., 1)
+    losses = (log_total - target_logits)[..., 0]  # (...), -log p[target]
+    loss = (row_weights * losses).sum()  # ()
+    return loss, CrossEntropyCache(logits, log_total, targets, row_weights)
+
+
+def cross_entropy_sum_backward(dy, cache):  # dy ()
+    """Returns dlogits (..., V)."""
+    xp = array_module(cache.logits)
+    logits, log_total, targets, weights = cache
+    # forward: loss = sum over rows of weight * (logsumexp(z) - z[t]).
+    # The derivative of logsumexp is the softmax; that of z[t] is 1 at t and 0 elsewhere:
+    probabilities = xp.exp(logits - log_total)  # (..., V)
+    one_hot = xp.arange(logits.shape[-1]) == targets[..., None]  # (..., V) bool
+    return (dy * weights)[..., None] * (probabilities - one_hot)  # (..., V)
+
+
+class CrossEntropyMeanCache(NamedTuple):
+    """The sum form's cache, and how many targets were counted."""
+
+    sum_cache: CrossEntropyCache
+    count: Any  # (), at least 1
+
+
+def cross_entropy_forward(logits, targets, ignore_index=-1):  # logits (..., V); targets (...) int
+    """Mean of -log p[target] over the counted targets; 0 if there is none. Returns loss () and the cache."""
+    xp = array_module(logits)
+    total, sum_cache = cross_entropy_sum_forward(logits, targets, ignore_index=ignore_index)  # ()
+    count = xp.maximum(sum_cache.weights.sum(), 1.0)  # (), in the logits' dtype: an int64 would widen float32
+    return total / count, CrossEntropyMeanCache(sum_cache, count)
+
+
+def cross_entropy_backward(dy, cache):  # dy ()
+    """Returns dlogits (..., V)."""
+    # forward: loss = total / count
+    return cross_entropy_sum_backward(dy / cache.count, cache.sum_cache)  # (..., V)
+
+
+def count_targets(targets, ignore_index=-1):  # targets (...) int
+    """How many targets bear loss: the normaliser of `cross_entropy_sum`. Returns int ()."""
+    return (targets != ignore_index).sum()
+
+
+def cross_entropy_sum_shapes(logits, targets, weights=None, ignore_index=-1) -> OpShapes:
+    """logits (..., V), targets (...), weights (...) -> ()."""
+    fits = logits.ndim >= 1 and logits.shape[:-1] == targets.shape and logits.shape[-1] >= 1
+    fits = fits and (weights is None or weights.shape == targets.shape)
+    rule = "targets and weights must be (...) for logits (..., V)"
+    require(fits, "cross_entropy", rule, logits=logits, targets=targets, weights=weights)
+    out = ArraySpec((), logits.dtype)
+    rows = targets.size * (2 * logits.dtype.itemsize + targets.dtype.itemsize)
+    return OpShapes(out, rows, flop=5 * logits.size, backward_flop=5 * logits.size)
+
+
+def cross_entropy_shapes(logits, targets, ignore_index=-1) -> OpShapes:
+    """logits (..., V), targets (...) -> ()."""
+    return cross_entropy_sum_shapes(logits, targets)

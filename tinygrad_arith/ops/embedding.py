@@ -1,0 +1,36 @@
+"""A table lookup: each id becomes its row of the table."""
+
+from typing import Any, NamedTuple
+
+from ..backend import array_module
+from .shapes import ArraySpec, OpShapes, require
+
+
+class EmbeddingCache(NamedTuple):
+    """Saved by reference: the ids. Of the table only its shape is needed."""
+
+    ids: Any  # (...) int
+    table_shape: tuple[int, int]
+
+
+def embedding_forward(ids, table):  # ids (...) int; table (V, C)
+    """Returns y (..., C), where y[n] = table[ids[n]], and the cache."""
+    return table[ids], EmbeddingCache(ids, table.shape)
+
+
+def embedding_backward(dy, cache):  # dy (..., C)
+    """Returns dtable (V, C). The ids have no gradient."""
+    ids, table_shape = cache
+    xp = array_module(dy)
+    dtable = xp.zeros(table_shape, dtype=dy.dtype)  # (V, C)
+    # forward: y[n] = table[ids[n]]: an id that stands in several places gets the sum of their gradients.
+    # (dtable[ids] += dy would keep only the last of them.)
+    xp.add.at(dtable, ids, dy)  # (V, C)
+    return dtable
+
+
+def embedding_shapes(ids, table) -> OpShapes:
+    """ids (...), table (V, C) -> (..., C)."""
+    require(table.ndim == 2, "embedding", "table must be (V, C)", ids=ids, table=table)
+    out = ArraySpec((*ids.shape, table.shape[1]), table.dtype)
+    return OpShapes(out, 0, flop=0, backward_flop=out.size)
