@@ -19,7 +19,7 @@ class CrossEntropyCache(NamedTuple):
     """Saved: one number a row; the logits by reference. The probabilities are recomputed, not stored."""
 
     logits: Any  # (..., V)
-    log_total: Any  # (..., 1), logsumexp of each row
+    logsumexp: Any  # (..., 1)
     targets: Any  # (...) int, 0 where not counted
     weights: Any  # (...), 0 where not counted
 
@@ -34,21 +34,21 @@ def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):  
         row_weights = row_weights * weights.astype(logits.dtype)  # (...)
 
     largest = logits.max(axis=-1, keepdims=True)  # (..., 1): subtracted so that exp cannot overflow
-    total = xp.exp(logits - largest).sum(axis=-1, keepdims=True)  # (..., 1)
-    log_total = largest + xp.log(total)  # (..., 1)
+    log_total = xp.log(xp.exp(logits - largest).sum(axis=-1, keepdims=True))  # (..., 1)
     target_logits = xp.take_along_axis(logits, targets[..., None], axis=-1)  # (..., 1)
-    losses = (log_total - target_logits)[..., 0]  # (...), -log p[target]
-    loss = (row_weights * losses).sum()  # ()
-    return loss, CrossEntropyCache(logits, log_total, targets, row_weights)
+    # -log p[target]; `largest` goes to the target's side, since adding it to log_total would round a small loss away
+    losses = log_total - (target_logits - largest)  # (..., 1)
+    loss = (row_weights * losses[..., 0]).sum()  # ()
+    return loss, CrossEntropyCache(logits, largest + log_total, targets, row_weights)
 
 
 def cross_entropy_sum_backward(dy, cache):  # dy ()
     """Returns dlogits (..., V)."""
     xp = array_module(cache.logits)
-    logits, log_total, targets, weights = cache
+    logits, logsumexp, targets, weights = cache
     # forward: loss = sum over rows of weight * (logsumexp(z) - z[t]).
     # The derivative of logsumexp is the softmax; that of z[t] is 1 at t and 0 elsewhere:
-    probabilities = xp.exp(logits - log_total)  # (..., V)
+    probabilities = xp.exp(logits - logsumexp)  # (..., V)
     one_hot = xp.arange(logits.shape[-1]) == targets[..., None]  # (..., V) bool
     return (dy * weights)[..., None] * (probabilities - one_hot)  # (..., V)
 

@@ -15,7 +15,7 @@ class LinearCache(NamedTuple):
 
 def linear_forward(x, weight, bias=None):  # x (..., Cin); weight (Cin, Cout); bias (Cout,) or None
     """Returns y (..., Cout) and the cache."""
-    rows = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])  # (N, Cin): every position is a row
+    rows = x.reshape(-1, x.shape[-1])  # (N, Cin): every position is a row
     y = rows @ weight  # (N, Cout)
     if bias is not None:
         y = y + bias  # (N, Cout)
@@ -25,14 +25,12 @@ def linear_forward(x, weight, bias=None):  # x (..., Cin); weight (Cin, Cout); b
 def linear_backward(dy, cache):  # dy (..., Cout)
     """Returns dx (..., Cin), dweight (Cin, Cout) and, where the forward had a bias, dbias (Cout,)."""
     x, weight, has_bias = cache
-    channels_in, channels_out = weight.shape
-    rows = x.size // channels_in
-    drows = dy.reshape(rows, channels_out)  # (N, Cout)
+    rows = x.reshape(-1, x.shape[-1])  # (N, Cin)
+    drows = dy.reshape(-1, dy.shape[-1])  # (N, Cout)
 
     # forward: y[n, o] = sum_i x[n, i] weight[i, o] + bias[o]. Each gradient sums over the index its input lacks:
-    dx = drows @ weight.T  # (N, Cin), over o
-    dweight = x.reshape(rows, channels_in).T @ drows  # (Cin, Cout), over n
-    dx = dx.reshape(x.shape)  # (..., Cin)
+    dx = (drows @ weight.T).reshape(x.shape)  # (..., Cin), over o
+    dweight = rows.T @ drows  # (Cin, Cout), over n
     if not has_bias:
         return dx, dweight
     dbias = drows.sum(axis=0)  # (Cout,), over n: the bias was added to every row

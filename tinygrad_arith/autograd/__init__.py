@@ -1,0 +1,17 @@
+"""Tensors and the tape: any forward/backward pair becomes differentiable, and is walked once in reverse."""
+
+from .tensor import Tensor  # isort: skip  (first: see the end of tensor.py)
+from .differentiable import TraceRow, differentiable, trace_module, trace_shapes
+from .tape import BackwardError, InPlaceError, is_recording, no_grad
+
+__all__ = [
+    "BackwardError",
+    "InPlaceError",
+    "Tensor",
+    "TraceRow",
+    "differentiable",
+    "is_recording",
+    "no_grad",
+    "trace_module",
+    "trace_shapes",
+]

@@ -1,0 +1,36 @@
+"""Every operation of `ops` as a function of tensors. Usually imported as F: `F.layernorm(x, weight, bias)`."""
+
+from ..ops import OPERATIONS
+from .differentiable import differentiable
+
+embedding = differentiable(OPERATIONS["embedding"])
+linear = differentiable(OPERATIONS["linear"])
+layernorm = differentiable(OPERATIONS["layernorm"])
+attention = differentiable(OPERATIONS["attention"])
+attention_blockwise = differentiable(OPERATIONS["attention_blockwise"])
+packed_attention = differentiable(OPERATIONS["packed_attention"])
+gelu = differentiable(OPERATIONS["gelu"])
+gelu_exact = differentiable(OPERATIONS["gelu_exact"])
+relu = differentiable(OPERATIONS["relu"])
+dropout = differentiable(OPERATIONS["dropout"])
+ffn = differentiable(OPERATIONS["ffn"])
+cross_entropy_sum = differentiable(OPERATIONS["cross_entropy_sum"])
+cross_entropy = differentiable(OPERATIONS["cross_entropy"])
+
+add = differentiable(OPERATIONS["add"])
+subtract = differentiable(OPERATIONS["subtract"])
+multiply = differentiable(OPERATIONS["multiply"])
+divide = differentiable(OPERATIONS["divide"])
+power = differentiable(OPERATIONS["power"])
+matmul = differentiable(OPERATIONS["matmul"])
+negative = differentiable(OPERATIONS["negative"])
+exp = differentiable(OPERATIONS["exp"])
+log = differentiable(OPERATIONS["log"])
+sqrt = differentiable(OPERATIONS["sqrt"])
+tanh = differentiable(OPERATIONS["tanh"])
+sum = differentiable(OPERATIONS["sum"])
+mean = differentiable(OPERATIONS["mean"])
+max = differentiable(OPERATIONS["max"])
+reshape = differentiable(OPERATIONS["reshape"])
+transpose = differentiable(OPERATIONS["transpose"])
+index = differentiable(OPERATIONS["index"])

@@ -1,0 +1,150 @@
+"""The textbook: one file per operation, a pair of pure functions each.
+
+    y, cache = layernorm_forward(x, weight, bias)
+    dx, dweight, dbias = layernorm_backward(dy, cache)
+
+A forward returns its output and a cache (a named tuple) of what the backward needs; a backward takes the gradient of
+the output and returns the gradients of the differentiable inputs, in their order. Nothing else is read or written.
+
+Sizes: B batch, T positions, C channels, NH heads, HS head size, V vocabulary. The gradient of x is dx.
+"""
+
+from .arithmetic import (
+    add_backward,
+    add_forward,
+    broadcast_shapes,
+    divide_backward,
+    divide_forward,
+    matmul_backward,
+    matmul_forward,
+    matmul_shapes,
+    multiply_backward,
+    multiply_forward,
+    power_backward,
+    power_forward,
+    power_shapes,
+    subtract_backward,
+    subtract_forward,
+)
+from .attention import attention_backward, attention_forward, attention_shapes
+from .attention_blockwise import (
+    attention_blockwise_backward,
+    attention_blockwise_forward,
+    attention_blockwise_shapes,
+)
+from .cross_entropy import (
+    count_targets,
+    cross_entropy_backward,
+    cross_entropy_forward,
+    cross_entropy_shapes,
+    cross_entropy_sum_backward,
+    cross_entropy_sum_forward,
+    cross_entropy_sum_shapes,
+)
+from .dropout import dropout_backward, dropout_forward, dropout_shapes
+from .elementwise import (
+    elementwise_shapes,
+    exp_backward,
+    exp_forward,
+    log_backward,
+    log_forward,
+    negative_backward,
+    negative_forward,
+    sqrt_backward,
+    sqrt_forward,
+    tanh_backward,
+    tanh_forward,
+)
+from .embedding import embedding_backward, embedding_forward, embedding_shapes
+from .ffn import ffn_backward, ffn_forward, ffn_shapes
+from .gelu import (
+    gelu_backward,
+    gelu_exact_backward,
+    gelu_exact_forward,
+    gelu_exact_shapes,
+    gelu_forward,
+    gelu_shapes,
+)
+from .layernorm import layernorm_backward, layernorm_forward, layernorm_shapes
+from .linear import linear_backward, linear_forward, linear_shapes
+from .packed_attention import packed_attention_backward, packed_attention_forward, packed_attention_shapes
+from .reductions import (
+    max_backward,
+    max_forward,
+    max_shapes,
+    mean_backward,
+    mean_forward,
+    reduction_shapes,
+    sum_backward,
+    sum_forward,
+)
+from .registry import Implementation, Operation, chosen_table, register
+from .relu import relu_backward, relu_forward, relu_shapes
+from .shapes import ArraySpec, OpShapes, ShapeError
+from .shaping import (
+    index_backward,
+    index_forward,
+    index_shapes,
+    reshape_backward,
+    reshape_forward,
+    reshape_shapes,
+    transpose_backward,
+    transpose_forward,
+    transpose_shapes,
+)
+
+_QKV = ("q", "k", "v")
+_AB = ("a", "b")
+_X = ("x",)
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        # What a transformer is made of
+        Operation("embedding", embedding_forward, embedding_backward, ("table",), embedding_shapes),
+        Operation("linear", linear_forward, linear_backward, ("x", "weight", "bias"), linear_shapes),
+        Operation("layernorm", layernorm_forward, layernorm_backward, ("x", "weight", "bias"), layernorm_shapes),
+        Operation("attention", attention_forward, attention_backward, _QKV, attention_shapes),
+        Operation(
+            "attention_blockwise",
+            attention_blockwise_forward,
+            attention_blockwise_backward,
+            _QKV,
+            attention_blockwise_shapes,
+        ),
+        Operation(
+            "packed_attention", packed_attention_forward, packed_attention_backward, ("qkv",), packed_attention_shapes
+        ),
+        Operation("gelu", gelu_forward, gelu_backward, _X, gelu_shapes),
+        Operation("gelu_exact", gelu_exact_forward, gelu_exact_backward, _X, gelu_exact_shapes),
+        Operation("relu", relu_forward, relu_backward, _X, relu_shapes),
+        Operation("dropout", dropout_forward, dropout_backward, _X, dropout_shapes),
+        Operation("ffn", ffn_forward, ffn_backward, ("x", "w1", "b1", "w2", "b2"), ffn_shapes),
+        Operation(
+            "cross_entropy_sum",
+            cross_entropy_sum_forward,
+            cross_entropy_sum_backward,
+            ("logits",),
+            cross_entropy_sum_shapes,
+        ),
+        Operation("cross_entropy", cross_entropy_forward, cross_entropy_backward, ("logits",), cross_entropy_shapes),
+        # What a Tensor's operators are made of
+        Operation("add", add_forward, add_backward, _AB, broadcast_shapes("add")),
+        Operation("subtract", subtract_forward, subtract_backward, _AB, broadcast_shapes("subtract")),
+        Operation("multiply", multiply_forward, multiply_backward, _AB, broadcast_shapes("multiply")),
+        Operation("divide", divide_forward, divide_backward, _AB, broadcast_shapes("divide")),
+        Operation("power", power_forward, power_backward, _X, power_shapes),
+        Operation("matmul", matmul_forward, matmul_backward, _AB, matmul_shapes),
+        Operation("negative", negative_forward, negative_backward, _X, elementwise_shapes),
+        Operation("exp", exp_forward, exp_backward, _X, elementwise_shapes),
+        Operation("log", log_forward, log_backward, _X, elementwise_shapes),
+        Operation("sqrt", sqrt_forward, sqrt_backward, _X, elementwise_shapes),
+        Operation("tanh", tanh_forward, tanh_backward, _X, elementwise_shapes),
+        Operation("sum", sum_forward, sum_backward, _X, reduction_shapes),
+        Operation("mean", mean_forward, mean_backward, _X, reduction_shapes),
+        Operation("max", max_forward, max_backward, _X, max_shapes),
+        Operation("reshape", reshape_forward, reshape_backward, _X, reshape_shapes),
+        Operation("transpose", transpose_forward, transpose_backward, _X, transpose_shapes),
+        Operation("index", index_forward, index_backward, _X, index_shapes),
+    )
+}

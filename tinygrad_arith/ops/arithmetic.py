@@ -1,0 +1,150 @@
+"""Element-wise arithmetic with broadcasting, as a `Tensor`'s operators use it.
+
+Broadcasting copies an input along axes it lacks or has with size 1; the backward therefore sums over those axes.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import array_module
+from .shapes import ArraySpec, OpShapes, ShapeError, describe
+
+
+def unbroadcast(dy, shape):  # dy: any shape that `shape` broadcasts to
+    """Sums `dy` over the axes along which an array of the given shape was broadcast. Returns an array of that shape."""
+    added = tuple(range(dy.ndim - len(shape)))
+    dy = dy.sum(axis=added) if added else dy
+    stretched = tuple(axis for axis, size in enumerate(shape) if size == 1 and dy.shape[axis] != 1)
+    return dy.sum(axis=stretched, keepdims=True) if stretched else dy
+
+
+class ShapesCache(NamedTuple):
+    """Saved: the two shapes."""
+
+    a_shape: tuple[int, ...]
+    b_shape: tuple[int, ...]
+
+
+class FactorsCache(NamedTuple):
+    """Saved by reference: both inputs."""
+
+    a: Any
+    b: Any
+
+
+class PowerCache(NamedTuple):
+    """Saved by reference: the base; the exponent is a plain number."""
+
+    x: Any
+    exponent: float
+
+
+def add_forward(a, b):  # a, b: shapes that broadcast
+    """Returns a + b and the cache."""
+    return a + b, ShapesCache(a.shape, b.shape)
+
+
+def add_backward(dy, cache):
+    """Returns da, db."""
+    return unbroadcast(dy, cache.a_shape), unbroadcast(dy, cache.b_shape)
+
+
+def subtract_forward(a, b):  # a, b: shapes that broadcast
+    """Returns a - b and the cache."""
+    return a - b, ShapesCache(a.shape, b.shape)
+
+
+def subtract_backward(dy, cache):
+    """Returns da, db."""
+    return unbroadcast(dy, cache.a_shape), unbroadcast(-dy, cache.b_shape)
+
+
+def multiply_forward(a, b):  # a, b: shapes that broadcast
+    """Returns a * b and the cache."""
+    return a * b, FactorsCache(a, b)
+
+
+def multiply_backward(dy, cache):
+    """Returns da, db."""
+    a, b = cache
+    return unbroadcast(dy * b, a.shape), unbroadcast(dy * a, b.shape)
+
+
+def divide_forward(a, b):  # a, b: shapes that broadcast
+    """Returns a / b and the cache."""
+    return a / b, FactorsCache(a, b)
+
+
+def divide_backward(dy, cache):
+    """Returns da, db."""
+    a, b = cache
+    return unbroadcast(dy / b, a.shape), unbroadcast(-dy * a / (b * b), b.shape)
+
+
+def power_forward(x, exponent):  # x (...); exponent: a plain number
+    """Returns x ** exponent and the cache."""
+    return x**exponent, PowerCache(x, exponent)
+
+
+def power_backward(dy, cache):
+    """Returns dx (...)."""
+    x, exponent = cache
+    return dy * (exponent * x ** (exponent - 1))  # (...)
+
+
+def matmul_forward(a, b):  # a (..., M, K) or (K,); b (..., K, N) or (K,)
+    """Matrix product; leading axes broadcast, a 1-D array is a row on the left and a column on the right."""
+    return a @ b, FactorsCache(a, b)
+
+
+def matmul_backward(dy, cache):
+    """Returns da, db, each in the shape of its input."""
+    a, b = cache
+    xp = array_module(dy)
+    rows = a if a.ndim > 1 else a[None, :]  # (..., M, K)
+    columns = b if b.ndim > 1 else b[:, None]  # (..., K, N)
+    # forward: y[m, n] = sum_k a[m, k] b[k, n]; a 1-D input's missing axis is put back into dy
+    if b.ndim == 1:
+        dy = xp.expand_dims(dy, -1)  # (..., M, 1)
+    if a.ndim == 1:
+        dy = xp.expand_dims(dy, -2)  # (..., 1, N)
+    da = unbroadcast(dy @ columns.swapaxes(-1, -2), rows.shape)  # (..., M, K)
+    db = unbroadcast(rows.swapaxes(-1, -2) @ dy, columns.shape)  # (..., K, N)
+    return da.reshape(a.shape), db.reshape(b.shape)
+
+
+def broadcast_shapes(operation):
+    """The shape rule of an element-wise operation on two arrays."""
+
+    def rule(a, b) -> OpShapes:
+        try:
+            shape = np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            raise ShapeError(f"{operation}: the shapes do not broadcast; got {describe(a=a, b=b)}") from None
+        out = ArraySpec(shape, np.result_type(a.dtype, b.dtype))
+        return OpShapes(out, 0, flop=out.size, backward_flop=2 * out.size)
+
+    return rule
+
+
+def power_shapes(x, exponent) -> OpShapes:
+    """x (...) -> (...)."""
+    return OpShapes(ArraySpec(x.shape, x.dtype), 0, flop=x.size, backward_flop=3 * x.size)
+
+
+def matmul_shapes(a, b) -> OpShapes:
+    """a (..., M, K), b (..., K, N) -> (..., M, N)."""
+    rows = a.shape if a.ndim > 1 else (1, *a.shape)
+    columns = b.shape if b.ndim > 1 else (*b.shape, 1)
+    wrong = ShapeError(f"matmul: the inner sizes must agree and the leading axes broadcast; got {describe(a=a, b=b)}")
+    if a.ndim == 0 or b.ndim == 0 or rows[-1] != columns[-2]:
+        raise wrong
+    try:
+        leading = np.broadcast_shapes(rows[:-2], columns[:-2])
+    except ValueError:
+        raise wrong from None
+    full = ArraySpec((*leading, rows[-2], columns[-1]), np.result_type(a.dtype, b.dtype))
+    shape = (*leading, *rows[-2 : -1 if a.ndim > 1 else -2], *(columns[-1:] if b.ndim > 1 else ()))
+    flop = 2 * full.size * rows[-1]
+    return OpShapes(ArraySpec(shape, full.dtype), 0, flop=flop, backward_flop=2 * flop)

@@ -1,0 +1,74 @@
+"""Element-wise functions of one array: negative, exp, log, sqrt, tanh."""
+
+from typing import Any, NamedTuple
+
+from ..backend import array_module
+from .shapes import ArraySpec, OpShapes
+
+
+class NegativeCache(NamedTuple):
+    """Nothing is needed."""
+
+
+class ElementwiseCache(NamedTuple):
+    """Saved by reference: the input or the output, whichever the derivative is written in."""
+
+    saved: Any
+
+
+def negative_forward(x):  # x (...)
+    """Returns -x and the cache."""
+    return -x, NegativeCache()
+
+
+def negative_backward(dy, cache):
+    """Returns dx (...)."""
+    return -dy
+
+
+def exp_forward(x):  # x (...)
+    """Returns exp(x) and the cache: the output, which is its own derivative."""
+    y = array_module(x).exp(x)  # (...)
+    return y, ElementwiseCache(y)
+
+
+def exp_backward(dy, cache):
+    """Returns dx (...)."""
+    return dy * cache.saved
+
+
+def log_forward(x):  # x (...)
+    """Returns the natural logarithm of x and the cache."""
+    return array_module(x).log(x), ElementwiseCache(x)
+
+
+def log_backward(dy, cache):
+    """Returns dx (...)."""
+    return dy / cache.saved
+
+
+def sqrt_forward(x):  # x (...)
+    """Returns the square root of x and the cache: the output, y; the derivative is 1 / (2 y)."""
+    y = array_module(x).sqrt(x)  # (...)
+    return y, ElementwiseCache(y)
+
+
+def sqrt_backward(dy, cache):
+    """Returns dx (...)."""
+    return 0.5 * dy / cache.saved
+
+
+def tanh_forward(x):  # x (...)
+    """Returns tanh(x) and the cache: the output, y; the derivative is 1 - y²."""
+    y = array_module(x).tanh(x)  # (...)
+    return y, ElementwiseCache(y)
+
+
+def tanh_backward(dy, cache):
+    """Returns dx (...)."""
+    return dy * (1.0 - cache.saved * cache.saved)
+
+
+def elementwise_shapes(x) -> OpShapes:
+    """x (...) -> (...)."""
+    return OpShapes(ArraySpec(x.shape, x.dtype), 0, flop=x.size, backward_flop=2 * x.size)

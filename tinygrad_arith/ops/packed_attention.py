@@ -1,0 +1,67 @@
+"""Attention on one packed projection: queries, keys and values side by side in the channels.
+
+    qkv (B, T, (NH + 2 NHkv) HS) -> out (B, T, NH HS)
+
+One projection makes all three and its gradient comes back in one array, so nothing is copied on the way in.
+"""
+
+from typing import Any, NamedTuple
+
+from ..backend import array_module
+from .attention import attention_backward, attention_forward, attention_shapes
+from .shapes import ArraySpec, OpShapes, require
+
+
+class PackedAttentionCache(NamedTuple):
+    """The cache of `attention`, whose q, k and v are views of qkv."""
+
+    attention: Any
+
+
+def packed_attention_forward(
+    qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengths=None, scale=None
+):  # qkv (B, T, (NH + 2 NHkv) HS)
+    """`heads` is NH, `kv_heads` NHkv (default NH); the rest as in `attention_forward`.
+
+    Returns out (B, T, NH HS) and the cache.
+    """
+    q, k, v = unpack(qkv, heads, kv_heads)
+    out, cache = attention_forward(q, k, v, causal=causal, key_mask=key_mask, lengths=lengths, scale=scale)
+    return out.reshape(*qkv.shape[:2], q.shape[2] * q.shape[3]), PackedAttentionCache(cache)
+
+
+def packed_attention_backward(dout, cache):  # dout (B, T, NH HS)
+    """Returns dqkv (B, T, (NH + 2 NHkv) HS)."""
+    xp = array_module(dout)
+    batch, kv_heads, group, positions, head_size = cache.attention.q.shape
+    dout = dout.reshape(batch, positions, kv_heads * group, head_size)  # (B, T, NH, HS)
+    dq, dk, dv = attention_backward(dout, cache.attention)
+    # forward: q, k, v = the three parts of qkv's channels
+    dqkv = xp.concatenate([dq, dk, dv], axis=2)  # (B, T, NH + 2 NHkv, HS)
+    return dqkv.reshape(batch, positions, -1) if batch else dqkv.reshape(batch, positions, dqkv.shape[2] * head_size)
+
+
+def unpack(qkv, heads, kv_heads=None):  # qkv (B, T, (NH + 2 NHkv) HS)
+    """Views q (B, T, NH, HS), k and v (B, T, NHkv, HS) of the packed projection."""
+    kv_heads = kv_heads or heads
+    batch, positions, channels = qkv.shape
+    parts = heads + 2 * kv_heads
+    qkv = qkv.reshape(batch, positions, parts, channels // parts)  # (B, T, NH + 2 NHkv, HS)
+    return qkv[:, :, :heads], qkv[:, :, heads : heads + kv_heads], qkv[:, :, heads + kv_heads :]
+
+
+def packed_attention_shapes(
+    qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengths=None, scale=None
+) -> OpShapes:
+    """qkv (B, T, (NH + 2 NHkv) HS) -> (B, T, NH HS)."""
+    kv_heads = kv_heads or heads
+    parts = heads + 2 * kv_heads
+    rule = f"qkv must be (B, T, (NH + 2 NHkv) HS) with NH = {heads}, NHkv = {kv_heads}"
+    require(qkv.ndim == 3 and qkv.shape[2] % parts == 0, "packed_attention", rule, qkv=qkv)
+    batch, positions, channels = qkv.shape
+    head_size = channels // parts
+    q = ArraySpec((batch, positions, heads, head_size), qkv.dtype)
+    k = ArraySpec((batch, positions, kv_heads, head_size), qkv.dtype)
+    inner = attention_shapes(q, k, k, causal=causal, key_mask=key_mask, lengths=lengths)
+    out = ArraySpec((batch, positions, heads * head_size), qkv.dtype)
+    return OpShapes(out, inner.cache_bytes, flop=inner.flop, backward_flop=inner.backward_flop)

@@ -1,0 +1,88 @@
+"""Arithmetic on arrays of digits: vectorised over problems, looped over digits, exact for operands of any length.
+
+A number is a row of digits, least significant first: 13 in base 2 and width 5 is [1, 0, 1, 1, 0].
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..backend import RandomKey, integers
+
+
+def add(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
+    """The sums of the rows of two digit arrays, each (n, D) uint8: (n, D + 1) uint8."""
+    count, width = first.shape
+    total = np.zeros((count, width + 1), dtype=np.uint8)  # (n, D + 1)
+    carry = np.zeros(count, dtype=np.uint8)  # (n,)
+    for i in range(width):
+        column = first[:, i] + second[:, i] + carry  # (n,), at most 2 * base - 1
+        carry = (column >= base).astype(np.uint8)  # (n,)
+        total[:, i] = column - base * carry
+    total[:, width] = carry
+    return total
+
+
+def longest_carry_chain(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
+    """Over how many digits the farthest-travelling carry of each sum (n, D) is handed on: int64 (n,).
+
+    A carry is born where two digits alone reach the base (a chain of 1) and handed on where they make exactly
+    base - 1; where two digits reach the base again, a new carry is born, whatever came in. 0: no carry at all.
+    """
+    count, width = first.shape
+    chain = np.zeros(count, dtype=np.int64)  # (n,), length of the chain whose carry leaves the current digit
+    longest = np.zeros(count, dtype=np.int64)  # (n,)
+    for i in range(width):
+        column = first[:, i] + second[:, i]  # (n,)
+        handed_on = np.where((column == base - 1) & (chain > 0), chain + 1, 0)  # (n,)
+        chain = np.where(column >= base, 1, handed_on)  # (n,)
+        longest = np.maximum(longest, chain)
+    return longest
+
+
+def significant_lengths(digits: np.ndarray) -> np.ndarray:
+    """How many digits each number (n, D) has without leading zeros, int64 (n,); zero has one."""
+    width = digits.shape[1]
+    places = np.arange(1, width + 1)  # (D,)
+    return np.maximum(1, np.max(np.where(digits > 0, places, 0), axis=1, initial=0))  # (n,)
+
+
+def random_digits(key: RandomKey, count: int, width: int, base: int) -> np.ndarray:
+    """`count` numbers drawn uniformly from those below base**width: uint8 (count, width)."""
+    return integers(key, (count, width), 0, base).astype(np.uint8)
+
+
+def random_digits_by_length(key: RandomKey, count: int, width: int, base: int) -> np.ndarray:
+    """`count` numbers: a length uniform in 1..width, then a number of exactly that many digits: uint8 (count, width).
+
+    Of one digit are 0 to base - 1; a longer number's leading digit is not 0.
+    """
+    lengths = integers(key.at(purpose=key.purpose + ".lengths"), (count, 1), 1, width + 1)  # (n, 1)
+    leading = integers(key.at(purpose=key.purpose + ".leading"), (count, 1), 1, base)  # (n, 1)
+    digits = integers(key, (count, width), 0, base)  # (n, D)
+    place = np.arange(1, width + 1)  # (D,)
+    digits = np.where((place == lengths) & (lengths > 1), leading, digits)
+    return np.where(place <= lengths, digits, 0).astype(np.uint8)
+
+
+def from_integers(numbers: Iterable[int], width: int, base: int) -> np.ndarray:
+    """Numbers (Python integers of any size, or an integer array) as digits: uint8 (n, width).
+
+    Raises ValueError if a number is negative or has more than `width` digits.
+    """
+    # An array keeps its 64-bit integers; anything else becomes Python integers, which have no limit.
+    rest = numbers if isinstance(numbers, np.ndarray) else np.array([int(n) for n in numbers], dtype=object)  # (n,)
+    digits = np.zeros((len(rest), width), dtype=np.uint8)  # (n, D)
+    if any(rest < 0):
+        raise ValueError("a negative number has no digits here")
+    for i in range(width):
+        digits[:, i] = rest % base
+        rest = rest // base
+    if any(rest > 0):
+        raise ValueError(f"a number has more than {width} digits in base {base}")
+    return digits
+
+
+def to_integers(digits: np.ndarray, base: int) -> list[int]:
+    """The numbers (n, D) as Python integers, which have no largest value."""
+    return [sum(int(digit) * base**i for i, digit in enumerate(row)) for row in digits]

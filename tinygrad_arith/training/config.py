@@ -1,0 +1,200 @@
+"""Everything that decides what a training run computes, as frozen dataclasses.
+
+A field carries its own help text and limits in its metadata. The command-line flags (`flags.py`), the presets
+(`presets.py`) and the `config.json` of a run are all read and checked against these fields, so that an option is
+written down once, here.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..tasks.config import TaskConfig
+from .errors import UserError, did_you_mean
+
+
+def option(default: Any, help: str, *, choices: tuple = (), range: tuple | None = None) -> Any:
+    """A dataclass field with a default, its meaning, and the allowed values: a list, or an inclusive (low, high)."""
+    return field(default=default, metadata={"help": help, "choices": choices, "range": range})
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The decoder. Its vocabulary and context length are not options: they come from the task."""
+
+    d_model: int = option(64, "channels of the residual stream", range=(1, None))
+    layers: int = option(2, "number of transformer blocks", range=(1, None))
+    heads: int = option(4, "attention heads; must divide --d-model", range=(1, None))
+    kv_heads: int = option(0, "heads for keys and values, a divisor of --heads; 0: as many as --heads", range=(0, None))
+    ffn: int = option(0, "hidden channels of the feed-forward layer; 0: four times --d-model", range=(0, None))
+    activation: str = option("relu", "of the feed-forward layer", choices=("relu", "gelu", "gelu-exact"))
+    norm: str = option("pre", "layer norm before each sub-layer, or after its residual sum", choices=("pre", "post"))
+    positions: str = option("learned", "how positions are told to the model", choices=("learned", "sinusoidal"))
+    tied_head: bool = option(False, "use the token embedding as the output layer too")
+    dropout: float = option(0.0, "share of activations dropped while training", range=(0.0, 0.99))
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with decoupled weight decay, clipping by the global norm, and the learning rate over the steps."""
+
+    learning_rate: float = option(2e-3, "peak learning rate", range=(0.0, None))
+    beta1: float = option(0.9, "decay of AdamW's first moment per step", range=(0.0, 0.999999))
+    beta2: float = option(0.95, "decay of AdamW's second moment per step", range=(0.0, 0.999999))
+    eps: float = option(1e-8, "added to the root of AdamW's second moment", range=(1e-30, None))
+    weight_decay: float = option(0.01, "decoupled decay of the weights; none on biases and norms", range=(0.0, None))
+    clip: float = option(1.0, "largest norm of the whole gradient", range=(1e-30, None))
+    schedule: str = option("cosine", "learning rate after the warm-up", choices=("cosine", "constant"))
+    warmup: int = option(50, "steps over which the learning rate rises from 0 to its peak", range=(0, None))
+    final_fraction: float = option(0.0, "where cosine ends, as a fraction of the peak", range=(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, on how much, where, and how often to look and to save."""
+
+    steps: int = option(700, "optimizer steps", range=(1, 99_999_999))
+    batch: int = option(128, "examples per step", range=(1, None))
+    seed: int = option(1, "of initial weights, batches and dropout: the same seed gives the same bits", range=(0, 2**63))
+    eval_every: int = option(50, "steps between evaluations on validation problems", range=(1, None))
+    eval_size: int = option(1000, "validation problems per evaluation", range=(1, None))
+    checkpoint_every: int = option(100, "steps between checkpoints; the last step always saves one", range=(1, None))
+    keep_checkpoints: int = option(2, "newest checkpoints to keep", range=(1, None))
+    dtype: str = option("float32", "of weights, activations and gradients", choices=("float32", "float64"))
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of a run's options, in four sections. Field names are unique across the sections."""
+
+    task: TaskConfig = TaskConfig()
+    model: ModelOptions = ModelOptions()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def validate(self, train_size: int | None = None) -> "Config":
+        """Check every value and how they fit together; returns self.
+
+        `train_size` is the number of training examples of the task, where it is known.
+        Raises UserError: one sentence that names the flag.
+        """
+        for section, option_field in all_fields():
+            value = getattr(getattr(self, section), option_field.name)
+            complaint = complaint_about(option_field, value)
+            if complaint:
+                raise UserError(f"{flag_name(option_field)} {value}: {complaint}")
+        check_together(self)
+        batch = self.training.batch
+        if train_size is not None and batch > train_size:
+            raise UserError(f"--batch {batch}: larger than the {train_size:,} training pairs of this task")
+        return self
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The sections as plain dictionaries, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any, source: str = "config") -> "Config":
+        """The reverse of `to_dict`; what is not given keeps its default.
+
+        Raises UserError naming `source` and the key that is unknown (with the nearest known one) or ill-typed.
+        """
+        names = section_names()
+        check_keys(values, names, source, prefix="")
+        sections = {name: section_from_dict(name, values[name], source) for name in names if name in values}
+        return cls(**sections)
+
+
+SECTION_CLASSES: dict[str, type] = {
+    "task": TaskConfig,
+    "model": ModelOptions,
+    "optimizer": OptimizerConfig,
+    "training": TrainingConfig,
+}
+
+
+def section_names() -> tuple[str, ...]:
+    """The names of the sections, in the order in which help and files list them."""
+    return tuple(SECTION_CLASSES)
+
+
+def all_fields(sections: tuple[str, ...] | None = None) -> Iterator[tuple[str, dataclasses.Field]]:
+    """Each option as (section name, field), of all sections or of those given."""
+    for section in sections or section_names():
+        for option_field in dataclasses.fields(SECTION_CLASSES[section]):
+            yield section, option_field
+
+
+def flag_name(option_field: dataclasses.Field) -> str:
+    """The command-line flag of a field: `d_model` -> `--d-model`."""
+    return "--" + option_field.name.replace("_", "-")
+
+
+def complaint_about(option_field: dataclasses.Field, value: Any) -> str | None:
+    """What is wrong with a value of this field (type, choice, range), as the end of a sentence; None if all is well."""
+    if not has_type(value, option_field.type):
+        return f"must be {TYPE_WORDS[option_field.type]}"
+    choices = option_field.metadata.get("choices") or ()
+    if choices and value not in choices:
+        return "must be one of " + ", ".join(str(choice) for choice in choices)
+    low, high = option_field.metadata.get("range") or (None, None)
+    if (low is None or value >= low) and (high is None or value <= high):
+        return None
+    return "must be " + range_in_words(low, high)
+
+
+TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+
+
+def has_type(value: Any, kind: Any) -> bool:
+    """Whether a value may stand in a field of this type: a whole number may stand for a float, a bool for nothing."""
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is kind
+
+
+def range_in_words(low: float | None, high: float | None) -> str:
+    """`between 1 and 8`, `at least 1` or `at most 8`."""
+    if low is not None and high is not None:
+        return f"between {low} and {high}"
+    return f"at least {low}" if high is None else f"at most {high}"
+
+
+def check_together(config: Config) -> None:
+    """The rules that bind two options; raises UserError naming both."""
+    model, optimizer, training = config.model, config.optimizer, config.training
+    if model.d_model % model.heads:
+        raise UserError(f"--heads {model.heads}: must divide --d-model {model.d_model}")
+    if model.kv_heads and model.heads % model.kv_heads:
+        raise UserError(f"--kv-heads {model.kv_heads}: must divide --heads {model.heads}")
+    if model.positions == "sinusoidal" and model.d_model % 2:
+        raise UserError(f"--d-model {model.d_model}: must be even for --positions sinusoidal")
+    if optimizer.warmup > training.steps:
+        raise UserError(f"--warmup {optimizer.warmup}: longer than the {training.steps} steps of the whole training")
+    if training.eval_size > config.task.validation_size:
+        raise UserError(
+            f"--eval-size {training.eval_size}: larger than the --validation-size {config.task.validation_size}"
+        )
+
+
+def check_keys(values: Any, known: tuple[str, ...], source: str, prefix: str) -> None:
+    """Raise UserError unless `values` is a dictionary with known keys only."""
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: {prefix.rstrip('.') or 'the whole'} must be a table of options, not {values!r}")
+    for key in values:
+        if key not in known:
+            raise UserError(f"{source}: unknown key {prefix}{key}{did_you_mean(key, known)}")
+
+
+def section_from_dict(section: str, values: Any, source: str) -> Any:
+    """One section from its dictionary; raises UserError for an unknown key or a value that is not allowed."""
+    fields = {f.name: f for f in dataclasses.fields(SECTION_CLASSES[section])}
+    check_keys(values, tuple(fields), source, prefix=f"{section}.")
+    for key, value in values.items():
+        complaint = complaint_about(fields[key], value)
+        if complaint:
+            raise UserError(f"{source}: {section}.{key} = {value!r}: {complaint}")
+    as_float = {key: float(value) for key, value in values.items() if fields[key].type is float}
+    return SECTION_CLASSES[section](**{**values, **as_float})

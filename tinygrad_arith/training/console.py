@@ -1,0 +1,110 @@
+"""How every door starts and ends, and what it prints with."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+EXIT_FAILURE = 1
+EXIT_MISUSE = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def run_door(main: Callable[[], int | None]) -> None:
+    """Run a door's `main()` and exit: 0, or what it returned, or 1 after a failure, 130 after Ctrl-C.
+
+    A `UserError` becomes one line on stderr, and so do errors of the disk and of memory, which are no faults of the
+    program. Every other exception is a bug and keeps its traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without the character prints "?" instead of failing
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+    except UserError as error:
+        code = fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (`| head`) has left: nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILURE
+    except MemoryError as error:
+        code = fail(f"out of memory: {error or 'the machine has no more to give'}")
+    except OSError as error:
+        code = fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    sys.exit(code)
+
+
+def fail(sentence: str) -> int:
+    """Print `error: <sentence>` on stderr; returns the exit code of a failure."""
+    print(f"error: {sentence}", file=sys.stderr)
+    return EXIT_FAILURE
+
+
+def warn(sentence: str) -> None:
+    """Print `warning: <sentence>` on stderr, where it is seen even when stdout is piped."""
+    print(f"warning: {sentence}", file=sys.stderr, flush=True)
+
+
+def on_terminal() -> bool:
+    """True when a person sees stdout, false when it is piped or written to a file."""
+    return sys.stdout.isatty()
+
+
+def console() -> "Console":
+    """A rich console on stdout: colours on a terminal, plain text in a pipe, no guessing of what to highlight."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not on_terminal())
+
+
+def facts_table(facts: Iterable[tuple[str, str]]) -> "Table":
+    """A table without lines: a name and what there is to say about it, a row each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        table.add_row(Text(name, style="bold"), Text(value))
+    return table
+
+
+def data_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
+    """A table with a title and a header; the cells are taken as they are (no markup)."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def as_bytes(count: int) -> str:
+    """A number of bytes as people read it: 1,234 -> `1.2 KiB`."""
+    size, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{count:,} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def as_duration(seconds: float) -> str:
+    """A time span as people read it: `48 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

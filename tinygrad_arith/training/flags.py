@@ -1,0 +1,124 @@
+"""Command-line flags: one for every field of the configuration, with typo help."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from .config import TYPE_WORDS, Config, all_fields, complaint_about, flag_name, range_in_words
+from .console import EXIT_MISUSE
+from .errors import did_you_mean
+
+SECTION_TITLES = {"task": "task", "model": "model", "optimizer": "optimizer", "training": "training"}
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that answers misuse with one line: what is wrong, and the flag that was probably meant."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """Parse, or exit with code 2 after naming the nearest flag for one that is not known."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        for word in unknown:
+            if word.startswith("-"):
+                flag = word.split("=", 1)[0]
+                self.error(f"unknown flag {flag}{did_you_mean(flag, self.known_flags())}")
+        if unknown:
+            self.error(f"unexpected argument {unknown[0]!r}")
+        return parsed
+
+    def known_flags(self) -> list[str]:
+        """Every flag of this parser, long and short."""
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line on stderr and exit with code 2."""
+        message = message.removeprefix("argument ")
+        print(f"error: {message} (--help lists every flag)", file=sys.stderr)
+        sys.exit(EXIT_MISUSE)
+
+
+def make_parser(prog: str, description: str) -> Parser:
+    """The parser of a door, without flags yet. No abbreviations: a flag that works today works after the next one."""
+    return Parser(
+        prog=f"python -m tinygrad_arith.{prog}",
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_config_flags(
+    parser: argparse.ArgumentParser, sections: tuple[str, ...] | None = None, defaults: Config | None = None
+) -> None:
+    """Add a flag for every field of the given sections (all, if none are given), grouped by section.
+
+    `defaults` is what the help shows as default. A flag that is not given leaves nothing behind in the parsed
+    arguments: `config_from_flags` then keeps the preset's value.
+    """
+    defaults = defaults or Config()
+    groups: dict[str, Any] = {}
+    for section, option in all_fields(sections):
+        if section not in groups:
+            groups[section] = parser.add_argument_group(SECTION_TITLES[section])
+        add_flag(groups[section], section, option, getattr(getattr(defaults, section), option.name))
+
+
+def add_flag(group: Any, section: str, option: dataclasses.Field, default: Any) -> None:
+    """Add the flag of one field; its value will be stored under `section.field`."""
+    common = {"dest": f"{section}.{option.name}", "default": argparse.SUPPRESS}
+    meaning = option.metadata["help"].replace("%", "%%")
+    if option.type is bool:
+        shown = "on" if default else "off"
+        group.add_argument(
+            flag_name(option), action=argparse.BooleanOptionalAction, help=f"{meaning} (default: {shown})", **common
+        )
+        return
+    choices = option.metadata.get("choices") or ()
+    metavar = "{" + ",".join(str(choice) for choice in choices) + "}" if choices else option.type.__name__.upper()
+    group.add_argument(
+        flag_name(option),
+        type=converter(option),
+        metavar=metavar,
+        help=f"{meaning}{limits(option)} (default: {default})",
+        **common,
+    )
+
+
+def limits(option: dataclasses.Field) -> str:
+    """The allowed range of a numeric field, for its help; nothing where every value is allowed."""
+    low, high = option.metadata.get("range") or (None, None)
+    return "" if low is None and high is None else f"; {range_in_words(low, high)}"
+
+
+def converter(option: dataclasses.Field) -> Callable[[str], Any]:
+    """A function from a flag's text to the field's value; it raises argparse's error with the rule that is broken."""
+
+    def convert(text: str) -> Any:
+        try:
+            value = option.type(text)  # type: ignore[operator]  # int, float or str
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {TYPE_WORDS[option.type]}, not {text!r}") from None
+        complaint = complaint_about(option, value)
+        if complaint:
+            raise argparse.ArgumentTypeError(f"{complaint}, not {text}")
+        return value
+
+    return convert
+
+
+def config_from_flags(args: argparse.Namespace, base: Config) -> Config:
+    """`base` with the values of those flags that were given."""
+    for section, changes in given_flags(args).items():
+        base = dataclasses.replace(base, **{section: dataclasses.replace(getattr(base, section), **changes)})
+    return base
+
+
+def given_flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The configuration flags that the user gave, as {section: {field: value}}."""
+    given: dict[str, dict[str, Any]] = {}
+    for name, value in vars(args).items():
+        section, dot, field_name = name.partition(".")
+        if dot:
+            given.setdefault(section, {})[field_name] = value
+    return given

@@ -1,0 +1,59 @@
+"""`metrics.jsonl`: what each training step measured, one JSON object a line.
+
+The fields of a row: `step` (steps done, from 1), `loss` (nats per counted token), `gradient_norm` (before clipping),
+`learning_rate`, `examples_per_second`, `seconds` (training time since the run began, over all its sittings) and, on
+the steps that were evaluated, `exact_match` (share of validation problems answered right).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from .files import write_text
+
+FILE_NAME = "metrics.jsonl"
+
+
+class MetricsWriter:
+    """Appends rows to a file; each is handed to the operating system at once, so that a killed program loses none."""
+
+    def __init__(self, path: Path):
+        self.file: IO[str] = open(path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115  # open for the whole run
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Write one row; ValueError for NaN or infinity, which JSON cannot tell."""
+        self.file.write(json.dumps(row, allow_nan=False) + "\n")
+        self.file.flush()
+
+    def sync(self) -> None:
+        """Bring the rows to the disk: before a checkpoint that says that they are there."""
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file, up to the first line that is torn; none if there is no file."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is nothing, or a torn line
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(row, dict) or "step" not in row:
+            break
+        rows.append(row)
+    return rows
+
+
+def trim_metrics(path: Path, last_step: int) -> None:
+    """Drop the rows past `last_step` and any torn line: a resumed run measures those steps again."""
+    if not path.is_file():
+        return
+    kept = [row for row in read_metrics(path) if row["step"] <= last_step]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -1,0 +1,49 @@
+"""Named configurations: TOML files beside this module, read from a checkout and from a wheel alike."""
+
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+
+from .config import Config, section_names
+from .errors import UserError, did_you_mean
+
+DEFAULT_PRESET = "binary-reversed"
+FOLDER = resources.files("tinygrad_arith.training") / "presets"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A configuration with a name, what it shows, where it comes from, and what to expect of it."""
+
+    name: str
+    title: str
+    source: str
+    expected: str
+    config: Config
+
+
+def preset_names() -> list[str]:
+    """The names of all presets: the default one first, the others by name."""
+    names = sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+    return sorted(names, key=lambda name: name != DEFAULT_PRESET)
+
+
+def load_preset(name: str) -> Preset:
+    """The preset of that name; raises UserError naming the nearest and all there are if there is none."""
+    names = preset_names()
+    if name not in names:
+        raise UserError(f"--preset {name}: no such preset{did_you_mean(name, names)} (there are {', '.join(names)})")
+    values = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    about = {key: values.pop(key) for key in ("title", "source", "expected")}
+    return Preset(name=name, config=Config.from_dict(values, source=f"preset {name}"), **about)
+
+
+def changed_options(config: Config) -> list[str]:
+    """The options in which a configuration differs from the defaults, as `section.option = value`."""
+    values, defaults = config.to_dict(), Config().to_dict()
+    return [
+        f"{section}.{name} = {value}"
+        for section in section_names()
+        for name, value in values[section].items()
+        if value != defaults[section][name]
+    ]

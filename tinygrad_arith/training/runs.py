@@ -1,0 +1,163 @@
+"""A run on disk: `runs/<name>/` with `config.json`, `metrics.jsonl`, `checkpoints/` and `plots/`."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from .build import initialize, make_model, make_task
+from .checkpoints import FOLDER as CHECKPOINTS
+from .checkpoints import load_newest
+from .config import Config
+from .errors import UserError
+from .files import TEMPORARY_SUFFIX, write_json
+
+RUNS = Path("runs")
+CONFIG_FILE = "config.json"
+RESULT_FILE = "result.json"
+LOCK_FILE = "run.lock"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What `config.json` states: the resolved configuration, and how the run was started."""
+
+    config: Config
+    preset: str
+    until: float | None = None  # validation exact match at which to stop early
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model with its task, as of the newest whole checkpoint."""
+
+    config: Config
+    task: Any
+    model: Any
+    step: int
+    path: Path
+
+
+def load_run(path: str | os.PathLike[str]) -> LoadedRun:
+    """The model of a run, with the weights of its newest whole checkpoint.
+
+    Raises UserError if `path` is no directory, holds no run, or has no whole checkpoint.
+    """
+    directory = Path(path)
+    config = read_record(directory).config
+    checkpoint = load_newest(directory / CHECKPOINTS)
+    if checkpoint is None:
+        raise UserError(f"{directory}: this run has no complete checkpoint yet")
+    task = make_task(config.task)
+    model = initialize(make_model(config, task), config)
+    load_weights(model, checkpoint.model, checkpoint.path)
+    return LoadedRun(config, task, model, checkpoint.progress.step, directory)
+
+
+def load_weights(model: Any, weights: dict[str, np.ndarray], source: Path) -> None:
+    """Put saved weights into a model; raises UserError if they belong to another model."""
+    try:
+        model.load_state_dict(weights)
+    except ValueError as error:
+        raise UserError(f"{source}: these weights do not fit the model of {CONFIG_FILE}: {error}") from error
+
+
+def read_record(directory: Path) -> RunRecord:
+    """What a run's `config.json` states; raises UserError if this is no run, or not one this version can read."""
+    if not directory.is_dir():
+        raise UserError(f"{directory}: {'not a directory' if directory.exists() else 'no such run directory'}")
+    path = directory / CONFIG_FILE
+    if not path.is_file():
+        raise UserError(f"{directory}: not a run: it lacks {CONFIG_FILE}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise UserError(f"{path}: not a configuration of format {FORMAT}, the one this version reads")
+    config = Config.from_dict(values.get("config"), source=str(path)).validate()
+    return RunRecord(config, preset=str(values.get("preset")), until=values.get("until"))
+
+
+def write_record(directory: Path, record: RunRecord) -> None:
+    """Write `config.json`: every option, the seed, and the versions that the run was made with."""
+    values = {
+        "format": FORMAT,
+        "preset": record.preset,
+        "until": record.until,
+        "seed": record.config.training.seed,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "tinygrad_arith": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "platform": platform.platform(),
+        },
+        "config": record.config.to_dict(),
+    }
+    write_json(directory / CONFIG_FILE, values)
+
+
+def make_directory(out: Path | None, preset: str, seed: int) -> Path:
+    """Make the directory of a new run: `out`, or `runs/<preset>-seed<seed>`, with a number if that is taken."""
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise UserError(f"--out {out}: there is a file of that name")
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    RUNS.mkdir(exist_ok=True)
+    attempt = 1
+    while True:
+        directory = RUNS / (f"{preset}-seed{seed}" + (f"-{attempt}" if attempt > 1 else ""))
+        try:
+            directory.mkdir()  # atomic: of two trainers started together, each gets a directory of its own
+            return directory
+        except FileExistsError:
+            attempt += 1
+
+
+def check_unused(directory: Path) -> None:
+    """Raise UserError if the directory of a new run already holds a run, or anything else."""
+    if (directory / CONFIG_FILE).exists():
+        raise UserError(
+            f"{directory}: already holds a run; continue it with --resume {directory}, or choose another --out"
+        )
+    strangers = [p.name for p in directory.iterdir() if p.name != LOCK_FILE and p.suffix != TEMPORARY_SUFFIX]
+    if strangers:
+        raise UserError(f"{directory}: not empty (it holds {min(strangers)}); choose another --out")
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a run directory against a second trainer; raises UserError if another one has it.
+
+    The operating system drops the lock when its holder ends, however it ends; the file itself stays.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(directory / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{directory}: another process is training this run; wait for it, or choose another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def newest_run() -> Path:
+    """The run in `runs/` that was written to last; raises UserError if there is none."""
+    runs = [path.parent for path in RUNS.glob(f"*/{CONFIG_FILE}")]
+    if not runs:
+        raise UserError(f"--resume: there is no run in {RUNS}/; name the run's directory")
+    return max(runs, key=lambda run: max(path.stat().st_mtime for path in run.iterdir()))

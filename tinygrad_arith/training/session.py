@@ -1,0 +1,118 @@
+"""One sitting at a run: prepare a new run or take up an old one, then train."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .build import choose_device, initialize, make_model, make_optimizer, make_task
+from .checkpoints import FOLDER as CHECKPOINTS
+from .checkpoints import Checkpoint, clean_folder, load_newest
+from .config import Config
+from .errors import UserError
+from .files import remove_temporaries
+from .metrics import FILE_NAME as METRICS
+from .metrics import trim_metrics
+from .reporter import Reporter
+from .runs import RunRecord, check_unused, load_weights, locked, make_directory, read_record, write_record
+from .trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is ready to train: its directory is locked for as long as the session is open."""
+
+    record: RunRecord
+    directory: Path
+    task: Any
+    model: Any
+    optimizer: Any
+    checkpoint: Checkpoint | None  # where to go on from; None: from the start
+
+    def trainer(self, reporter: Reporter) -> Trainer:
+        """The trainer, restored from the checkpoint if there is one."""
+        trainer = Trainer(
+            self.record.config,
+            self.task,
+            self.model,
+            self.optimizer,
+            self.directory,
+            until=self.record.until,
+            reporter=reporter,
+        )
+        if self.checkpoint is not None:
+            trainer.restore(self.checkpoint)
+        return trainer
+
+
+def plan(config: Config) -> tuple[Any, Any]:
+    """Check a configuration down to the shapes of the model; returns (task, model without parameters).
+
+    Raises UserError for whatever does not fit. Nothing of the model's size is made yet.
+    """
+    config.validate()
+    task = make_task(config.task)
+    config.validate(task.train_size)
+    choose_device(config.training.device)
+    return task, make_model(config, task)
+
+
+@contextmanager
+def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
+    """A new run in a directory of its own. Raises UserError if the configuration or the directory will not do."""
+    task, model = plan(record.config)
+    directory = make_directory(out, record.preset, record.config.training.seed)
+    with locked(directory):
+        check_unused(directory)
+        write_record(directory, record)
+        yield ready(record, directory, task, model, None)
+
+
+@contextmanager
+def resumed_session(directory: Path, steps: int | None, until: float | None) -> Iterator[Session]:
+    """An old run, taken up at its newest whole checkpoint (or at the start, if it was killed before its first one).
+
+    `steps` and `until`, where given, replace those of the run. What the run wrote after the checkpoint is removed: it
+    will be computed again, to the same bits. Raises UserError if this is no run, or `steps` would change its past.
+    """
+    read_record(directory)  # complain before a lock file is put into a directory that is no run
+    with locked(directory):
+        record = read_record(directory)
+        task, model = plan(record.config)
+        checkpoint = load_newest(directory / CHECKPOINTS)
+        step = checkpoint.progress.step if checkpoint else 0
+        changed = change_record(record, step, steps, until)
+        if changed != record:
+            write_record(directory, changed)
+        remove_temporaries(directory)
+        clean_folder(directory / CHECKPOINTS, step)
+        trim_metrics(directory / METRICS, step)
+        yield ready(changed, directory, task, model, checkpoint)
+
+
+def change_record(record: RunRecord, step: int, steps: int | None, until: float | None) -> RunRecord:
+    """The record with another number of steps or another goal; raises UserError where the schedule forbids it."""
+    training = record.config.training
+    if until is not None:
+        record = dataclasses.replace(record, until=until)
+    if steps is None or steps == training.steps:
+        return record
+    if record.config.optimizer.schedule != "constant":
+        raise UserError(
+            f"--steps {steps}: this run's {record.config.optimizer.schedule} schedule ends at step {training.steps}, and "
+            "another end would change the learning rate of the steps already done; start a new run with that many steps"
+        )
+    if steps < step:
+        raise UserError(f"--steps {steps}: this run has done {step} steps already")
+    config = dataclasses.replace(record.config, training=dataclasses.replace(training, steps=steps)).validate()
+    return dataclasses.replace(record, config=config)
+
+
+def ready(record: RunRecord, directory: Path, task: Any, model: Any, checkpoint: Checkpoint | None) -> Session:
+    """The session, with parameters and optimizer made, and the checkpoint's weights checked against the model."""
+    initialize(model, record.config)
+    if checkpoint is not None:
+        load_weights(model, checkpoint.model, checkpoint.path)
+    return Session(record, directory, task, model, make_optimizer(record.config, model), checkpoint)

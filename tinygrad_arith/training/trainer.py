@@ -1,0 +1,190 @@
+"""The training loop.
+
+Everything random is a pure function of (seed, step), and a checkpoint holds all the rest, so a run that is stopped at
+any instant and resumed computes the very bits of one that was not.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..autograd import functions as F
+from ..backend import RandomKey
+from ..optim import clip_gradient_norm, learning_rate
+from .checkpoints import FOLDER as CHECKPOINTS
+from .checkpoints import Checkpoint, Progress, save_checkpoint
+from .config import Config
+from .diagnosis import explain_nonfinite
+from .errors import UserError
+from .evaluation import evaluate_exact_match
+from .interrupts import StopSignals
+from .metrics import FILE_NAME as METRICS
+from .metrics import MetricsWriter
+from .reporter import Reporter
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one training step measured."""
+
+    loss: float  # nats per counted token, before the update
+    gradient_norm: float  # before clipping
+    learning_rate: float
+    examples: int
+    tokens: int  # tokens that bore loss
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Why the loop ended: all `steps` done, the accuracy of `until` reached, or a signal (its number) received."""
+
+    stopped: str  # "steps", "until" or "signal"
+    signal: int | None = None
+
+
+def forward_backward(model: Any, batch: Any, key: RandomKey) -> tuple[float, int]:
+    """The loss of a batch; its gradient is in `model.flat.gradients` afterwards.
+
+    Returns (nats per counted token, counted tokens). The gradient is that of the mean over the counted tokens.
+    """
+    model.zero_gradients()
+    logits = model(batch.tokens, positions=batch.positions, key_mask=batch.key_mask, dropout_key=key)  # (B, T, V)
+    loss = F.cross_entropy_sum(logits, batch.targets, batch.weights)  # ()
+    count = int(np.count_nonzero(batch.targets != -1))
+    loss.backward(1.0 / count)
+    return float(loss.data) / count, count
+
+
+def training_step(model: Any, optimizer: Any, batch: Any, config: Config, step: int) -> StepResult:
+    """One step of AdamW on one batch; `step` counts from 0.
+
+    Raises UserError, naming the step and the first tensor that is not finite, if the loss or the gradient is not.
+    The parameters are then as they were before the step.
+    """
+    options, training = config.optimizer, config.training
+    key = RandomKey(training.seed, "dropout", step)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below, once, instead
+        loss, count = forward_backward(model, batch, key)
+        norm = float(clip_gradient_norm(model.flat, options.clip))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        # The step is a pure function of its arguments: run it again, unclipped, and look at every tensor.
+        forward_again = lambda: forward_backward(model, batch, key)  # noqa: E731
+        raise UserError(f"step {step + 1}: {explain_nonfinite(model, batch, loss, norm, forward_again)}")
+    rate = learning_rate(
+        step,
+        peak=options.learning_rate,
+        schedule=options.schedule,
+        warmup=options.warmup,
+        steps=training.steps,
+        final_fraction=options.final_fraction,
+    )
+    optimizer.step(rate)
+    return StepResult(loss, norm, float(rate), len(batch.tokens), count)
+
+
+class Trainer:
+    """Trains a model on a task, in a run directory: steps, evaluates, measures, saves; tells a Reporter about it."""
+
+    def __init__(
+        self,
+        config: Config,
+        task: Any,
+        model: Any,
+        optimizer: Any,
+        directory: Path,
+        *,
+        until: float | None = None,
+        reporter: Reporter | None = None,
+    ):
+        self.config, self.task, self.model, self.optimizer = config, task, model, optimizer
+        self.directory = directory
+        self.until = until
+        self.reporter = reporter or Reporter()
+        self.progress = Progress()
+        self.validation = task.problems("validation", config.training.eval_size)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint: weights, optimizer state and progress. ValueError if they do not fit the model."""
+        self.model.load_state_dict(checkpoint.model)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.progress = checkpoint.progress
+
+    def run(self) -> Outcome:
+        """Train until the last step, the goal of `until`, or a signal; a checkpoint is saved in each case."""
+        metrics = MetricsWriter(self.directory / METRICS)
+        self.reporter.started(self.progress.step, self.config.training.steps)
+        try:
+            with StopSignals() as signals:
+                while not self.finished():
+                    row = self.step()
+                    metrics.append(row)
+                    self.reporter.stepped(row)
+                    if self.checkpoint_due() or signals.received:
+                        metrics.sync()
+                        self.save()
+                    if signals.received:
+                        return Outcome("signal", signals.received)
+        finally:
+            metrics.close()
+            self.reporter.ended()
+        return Outcome("steps" if self.progress.step >= self.config.training.steps else "until")
+
+    def finished(self) -> bool:
+        """Whether all steps are done or the newest evaluation reached `until`."""
+        return self.progress.step >= self.config.training.steps or self.goal_reached()
+
+    def goal_reached(self) -> bool:
+        """Whether the newest evaluation reached the accuracy of `until`."""
+        return self.until is not None and (self.progress.exact_match or 0.0) >= self.until
+
+    def checkpoint_due(self) -> bool:
+        """Whether the step just done is to be saved."""
+        return self.finished() or self.progress.step % self.config.training.checkpoint_every == 0
+
+    def step(self) -> dict[str, Any]:
+        """One training step and, where it is due, an evaluation; returns the row for the metrics."""
+        began = time.perf_counter()
+        training, progress = self.config.training, self.progress
+        batch = self.task.train_batch(progress.step, training.batch, training.seed)
+        result = training_step(self.model, self.optimizer, batch, self.config, progress.step)
+        trained = time.perf_counter() - began
+        progress.step += 1
+        progress.examples += result.examples
+        progress.tokens += result.tokens
+        evaluated = progress.step % training.eval_every == 0 or progress.step == training.steps
+        if evaluated:
+            self.evaluate()
+        progress.seconds += time.perf_counter() - began
+        row = {
+            "step": progress.step,
+            "loss": result.loss,
+            "gradient_norm": result.gradient_norm,
+            "learning_rate": result.learning_rate,
+            "examples_per_second": round(result.examples / trained, 1),
+            "seconds": round(progress.seconds, 3),
+        }
+        return row | ({"exact_match": progress.exact_match} if evaluated else {})
+
+    def evaluate(self) -> None:
+        """Measure exact match on the validation problems, and note the best so far."""
+        progress = self.progress
+        progress.exact_match = evaluate_exact_match(self.model, self.task, self.validation).exact_match
+        if progress.best_exact_match is None or progress.exact_match > progress.best_exact_match:
+            progress.best_exact_match, progress.best_step = progress.exact_match, progress.step
+
+    def save(self) -> None:
+        """Save a checkpoint of the step just done."""
+        training = self.config.training
+        path = save_checkpoint(
+            self.directory / CHECKPOINTS,
+            self.progress,
+            self.model.state_dict(),
+            self.optimizer.state_dict(),
+            seed=training.seed,
+            keep=training.keep_checkpoints,
+        )
+        self.reporter.saved(self.progress.step, path)

@@ -1,0 +1,96 @@
+"""The arguments of a forward: which are differentiable, what they are called, how the forward is called with them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Arguments", "bind_arguments", "is_array", "is_differentiable", "same_bits", "to_host"]
+
+
+def is_array(value: Any) -> bool:
+    """Is this an array of NumPy or of a library like it (CuPy)? NumPy scalars are plain numbers here."""
+    return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.generic)
+
+
+def is_differentiable(value: Any) -> bool:
+    """Is this a floating-point array? Integer and boolean arrays, numbers, None and keys are passed through."""
+    return is_array(value) and (value.dtype.kind == "f" or "bfloat16" in str(value.dtype))
+
+
+def to_host(value: Any) -> np.ndarray:
+    """A NumPy array with the numbers of an array that may live on a GPU (CuPy arrays have `.get()`)."""
+    return value.get() if not isinstance(value, np.ndarray) and hasattr(value, "get") else np.asarray(value)
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Do two arrays hold the same numbers (NaN equals NaN, shape and dtype count)?"""
+    first, second = to_host(a), to_host(b)
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    return bool(np.array_equal(first, second, equal_nan=first.dtype.kind in "fc"))
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of one check: `values` go to the forward by position (or by name), `options` always by name."""
+
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+    by_name: bool
+    options: Mapping[str, Any]
+
+    @property
+    def differentiable(self) -> tuple[int, ...]:
+        """Positions of the floating-point arrays, in order."""
+        return tuple(i for i, value in enumerate(self.values) if is_differentiable(value))
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """Positions of the arguments that are None: a backward may return None in their place."""
+        return tuple(i for i, value in enumerate(self.values) if value is None)
+
+    def call(self, forward: Callable, values: Sequence[Any] | None = None) -> Any:
+        """forward(arguments), with `values` in place of the caller's own where they are given."""
+        values = self.values if values is None else values
+        if self.by_name:
+            return forward(**dict(zip(self.names, values, strict=True)), **self.options)
+        return forward(*values, **self.options)
+
+    def arrays(self) -> dict[str, Any]:
+        """Every array among the arguments, options included, by name."""
+        named = dict(zip(self.names, self.values, strict=True)) | dict(self.options)
+        return {name: value for name, value in named.items() if is_array(value)}
+
+    def float64_copies(self) -> list[Any]:
+        """The values with every floating-point array copied to float64, free to be perturbed."""
+        return [value.astype("float64", copy=True) if is_differentiable(value) else value for value in self.values]
+
+
+def bind_arguments(
+    forward: Callable, inputs: Any, options: Mapping[str, Any] | None, names: Sequence[str] | None
+) -> Arguments:
+    """Arguments from what the caller gave: a tuple, a dict or one array; names from `names` or the forward's signature."""
+    options = dict(options or {})
+    if isinstance(inputs, Mapping):
+        return Arguments(tuple(inputs), tuple(inputs.values()), True, options)
+    values = (inputs,) if is_array(inputs) else tuple(inputs)
+    if names is None:
+        names = _parameter_names(forward, len(values))
+    if len(names) != len(values):
+        raise ValueError(f"names has {len(names)} entries for {len(values)} inputs")
+    return Arguments(tuple(names), values, False, options)
+
+
+def _parameter_names(forward: Callable, count: int) -> tuple[str, ...]:
+    """The names of the first `count` positional parameters of a function; "input 0", ... where it does not say."""
+    try:
+        parameters = list(inspect.signature(forward).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
+    return tuple(named) + tuple(f"input {i}" for i in range(len(named), count))

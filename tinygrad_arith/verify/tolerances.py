@@ -1,0 +1,98 @@
+"""The one table of tolerances, by purpose, dtype and device. Tests take theirs from here and write no literals of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["TOLERANCES", "Tolerance", "tolerance"]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a number may lie from the expected one, and why.
+
+    Both conditions must hold, with M the largest absolute entry of the expected array:
+
+    - `|error| <= largest * M`: the scale of the whole array;
+    - `|error| <= relative * |expected| + floor * M`: each element for itself, so that one wrong small entry, or
+      a factor of 1.0005 on one entry, is seen beside large right ones.
+
+    `zero` is the size allowed where every expected entry is 0 (in units of the largest cotangent in gradient checks).
+    """
+
+    largest: float
+    relative: float
+    floor: float
+    zero: float
+    reason: str
+
+    def bound(self, expected: np.ndarray) -> np.ndarray:
+        """The largest allowed absolute error for each element of `expected` (same shape, float64)."""
+        magnitude = np.abs(np.asarray(expected, dtype=np.float64))
+        largest = magnitude.max(initial=0.0)
+        if largest == 0.0:
+            return np.full(magnitude.shape, self.zero)
+        return np.minimum(self.largest * largest, self.relative * magnitude + self.floor * largest)
+
+
+def _uniform(size: float, reason: str) -> Tolerance:
+    """A tolerance that only looks at the largest entry of the array."""
+    return Tolerance(largest=size, relative=size, floor=size, zero=size, reason=reason)
+
+
+TOLERANCES: dict[str, Tolerance] = {
+    # purpose/dtype/device
+    "differences/float64/any": Tolerance(
+        1e-7, 1e-5, 1e-9, 1e-9,
+        "central differences at step 1e-5 err by about 1e-10 of the largest entry; ten times that is the floor, "
+        "and a relative 1e-5 rejects a factor of 1.0005 fifty times over",
+    ),
+    "differences/float32/any": Tolerance(
+        5e-5, 2e-4, 5e-6, 1e-5,
+        "a float32 backward against float64 differences: float32 rounds at 6e-8, sums of some hundred terms lose "
+        "two digits; a factor of 1.0005 is still rejected",
+    ),
+    "differences/float16/any": _uniform(2e-2, "float16 rounds at 5e-4; gradients lose one more digit and a half"),
+    "differences/bfloat16/any": _uniform(8e-2, "bfloat16 rounds at 4e-3; gradients lose one more digit"),
+    "module/float64/any": Tolerance(
+        1e-7, 1e-5, 1e-8, 1e-8,
+        "differences of one scalar loss, a sum over all targets: the rounding of the whole sum is divided by the step",
+    ),
+    "module/float32/any": Tolerance(
+        2e-4, 1e-3, 5e-5, 1e-5, "a float32 model against float64 differences: rounding grows with depth",
+    ),
+    "projection/float64/any": _uniform(
+        1e-6, "a projection sums errors of all elements; in units of the root mean square of the gradient",
+    ),
+    "projection/float32/any": _uniform(1e-3, "float32 rounding of every element adds up in a projection"),
+    "reference/float64/cpu": _uniform(1e-12, "another order of summation, nothing else"),
+    "reference/float32/cpu": _uniform(1e-5, "float32 rounds at 6e-8; another order of summation over some hundred terms"),
+    "reference/float64/cuda": _uniform(1e-11, "another order of summation and the GPU's own exp, tanh and erf"),
+    "reference/float32/cuda": _uniform(2e-5, "fused multiply-add, another order of summation, the GPU's own exp"),
+    "reference/bfloat16/cuda": _uniform(2e-2, "bfloat16 rounds at 4e-3; sums are kept in float32"),
+    "float32/float32/cpu": _uniform(2e-5, "the float32 reference against the float64 reference on the same numbers"),
+    "torch/float64/cpu": _uniform(1e-10, "the same formula in another library, in float64"),
+    "torch/float32/cpu": _uniform(2e-5, "the same formula in another library, in float32"),
+    "identity/float64/cpu": _uniform(
+        1e-12, "two formulations of the same operation (blockwise and standard attention, fused and composed)"
+    ),
+    "identity/float32/cpu": _uniform(1e-5, "two formulations of the same operation, in float32"),
+    "kv_cache/float64/cpu": _uniform(1e-12, "decoding with a cache does the sums of the full forward, row by row"),
+    "kv_cache/float32/cpu": _uniform(2e-5, "the same in float32, where the greedy tokens must still agree"),
+    "half_batches/float64/cpu": _uniform(1e-12, "two half batches sum to the whole batch up to the order of summation"),
+    "half_batches/float32/cpu": _uniform(1e-5, "the same in float32"),
+}
+
+
+def tolerance(purpose: str, dtype: object = "float64", device: str = "cpu") -> Tolerance:
+    """The entry of the table for a purpose ("differences", "torch", "kv_cache", ...), a dtype and a device.
+
+    An entry for device "any" serves every device. An unknown combination is a KeyError that lists the known ones.
+    """
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
+    for where in (device, "any"):
+        if f"{purpose}/{name}/{where}" in TOLERANCES:
+            return TOLERANCES[f"{purpose}/{name}/{where}"]
+    raise KeyError(f"no tolerance for {purpose}/{name}/{device}; the table has {', '.join(TOLERANCES)}")

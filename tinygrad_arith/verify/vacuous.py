@@ -1,0 +1,102 @@
+"""Checks that could not fail are refused: each refusal says why nothing would be proved, and how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+
+from tinygrad_arith.verify.arguments import Arguments, to_host
+
+__all__ = ["ALLOWANCES", "VacuousCheck", "check_allowances", "refuse_cotangent", "refuse_inputs", "refuse_zero_gradient"]
+
+ALLOWANCES = {
+    "equal_axes": "an input with two axes of the same size",
+    "single_element": "an input with one element only",
+    "constant_input": "an input whose entries are all equal",
+    "equal_cotangent": "a cotangent whose entries are all equal",
+    "empty": "an input or output without elements",
+    "kinks": "an input most of whose elements lie at kinks",
+}
+
+
+class VacuousCheck(ValueError):
+    """The check proves nothing as it was asked for: a wrong backward would pass it too."""
+
+
+def check_allowances(allow: Collection[str]) -> None:
+    """ValueError for an unknown name in `allow`."""
+    unknown = sorted({allow} if isinstance(allow, str) else set(allow) - set(ALLOWANCES))
+    if unknown:
+        known = "; ".join(f"{name!r}: {meaning}" for name, meaning in ALLOWANCES.items())
+        raise ValueError(f"allow is a collection of the names below, got {', '.join(unknown)}. {known}")
+
+
+def refuse_inputs(arguments: Arguments, checked: Iterable[str], allow: Collection[str]) -> None:
+    """VacuousCheck if the differentiable inputs could hide a wrong gradient: constant, too small, or too alike axes."""
+    for position in arguments.differentiable:
+        refuse_array(arguments.names[position], to_host(arguments.values[position]), allow)
+    if not list(checked):
+        raise VacuousCheck("no gradient to check: none of the inputs is an array of floating-point numbers")
+
+
+def refuse_array(name: str, array: np.ndarray, allow: Collection[str]) -> None:
+    """VacuousCheck if this input could hide a wrong gradient."""
+    shape = tuple(int(size) for size in array.shape)
+    large_axes = [size for size in shape if size > 1]
+    if array.size == 0:
+        if "empty" not in allow:
+            _refuse(f"{name} {shape} has no elements, so there is no gradient to compare", "empty")
+        return
+    if not np.isfinite(array.astype(np.float64)).all():
+        raise VacuousCheck(f"{name} holds NaN or infinity, where no difference can be taken")
+    if array.size == 1 and shape and "single_element" not in allow:
+        _refuse(f"{name} {shape} has one element: an axis mix-up or a missing sum cannot show", "single_element")
+    if len(set(large_axes)) < len(large_axes) and "equal_axes" not in allow:
+        _refuse(f"{name} {shape} has two axes of the same size: a gradient with them swapped would fit", "equal_axes")
+    if array.size > 1 and bool((array == array.flat[0]).all()) and "constant_input" not in allow:
+        _refuse(
+            f"every entry of {name} is {float(array.flat[0]):g}: a backward that drops or misplaces it would pass "
+            "(draw parameters at random instead of leaving them at their initial ones or zeros)",
+            "constant_input",
+        )
+
+
+def refuse_cotangent(cotangent: np.ndarray, allow: Collection[str], what: str = "the cotangent") -> None:
+    """VacuousCheck for an all-equal cotangent: softmax and layernorm then have a true gradient of exactly zero."""
+    if cotangent.size == 0:
+        if "empty" not in allow:
+            _refuse("the outputs have no elements, so every gradient is zero", "empty")
+        return
+    if "equal_cotangent" in allow:
+        return
+    if not np.isfinite(cotangent).all():
+        raise VacuousCheck(f"{what} holds NaN or infinity")
+    if cotangent.size > 1 and bool((cotangent == cotangent.flat[0]).all()):
+        _refuse(
+            f"every entry of {what} is {float(cotangent.flat[0]):g}: the gradients of softmax and layernorm vanish "
+            "then, and wrong ones pass (leave the cotangent out: a random one is drawn)",
+            "equal_cotangent",
+        )
+    if cotangent.size == 1 and float(cotangent.flat[0]) in (0.0, 1.0):
+        _refuse(
+            f"{what} is {float(cotangent.flat[0]):g}: a backward that never multiplies by it would pass",
+            "equal_cotangent",
+        )
+
+
+def refuse_zero_gradient(name: str, function: str) -> None:
+    """Always raises: the true gradient of this input is identically zero, and the caller has not said that it is."""
+    raise VacuousCheck(
+        f"the true gradient of {name} by {function} is zero everywhere, so a backward that forgot it would pass; "
+        f'choose inputs for which it is not, or say that this is meant: zero=("{name}",)'
+    )
+
+
+def refuse_kinks(name: str, kinks: int, checked: int) -> None:
+    """Always raises: hardly any element of this input has a derivative."""
+    _refuse(f"{kinks} of {checked} elements of {name} lie at kinks, where there is no derivative to compare", "kinks")
+
+
+def _refuse(reason: str, allowance: str) -> None:
+    raise VacuousCheck(f'{reason}; if this is meant, say so: allow=("{allowance}",)')
