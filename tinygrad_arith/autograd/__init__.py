@@ -1,7 +1,7 @@
 """Tensors and the tape: any forward/backward pair becomes differentiable, and is walked once in reverse."""
 
 from .tensor import Tensor  # isort: skip  (first: see the end of tensor.py)
-from .differentiable import TraceRow, differentiable, trace_module, trace_shapes
+from .differentiable import TraceRow, differentiable, is_tracing, trace_module, trace_shapes
 from .tape import BackwardError, InPlaceError, is_recording, no_grad
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "TraceRow",
     "differentiable",
     "is_recording",
+    "is_tracing",
     "no_grad",
     "trace_module",
     "trace_shapes",

@@ -123,6 +123,11 @@ def trace_shapes() -> Iterator[list[TraceRow]]:
         _trace.rows = before
 
 
+def is_tracing() -> bool:
+    """Whether this thread is in a dry pass over shapes."""
+    return _trace.rows is not None
+
+
 @contextmanager
 def trace_module(name: str) -> Iterator[None]:
     """Rows collected inside carry this module's name at the end of their dotted path."""
@@ -141,7 +146,7 @@ def _apply_to_specs(operation: Operation, arguments: dict[str, Any], values: dic
     shapes = replace(shapes, out=spec_of(shapes.out))
     tensors = [value for name in operation.inputs if isinstance(value := arguments.get(name), Tensor)]
     needs_gradient = any(tensor.requires_grad for tensor in tensors)
-    if _trace.rows is not None:
+    if is_tracing():
         module = ".".join(part for part in _trace.path if part)
         _trace.rows.append(TraceRow(module, operation.name, shapes, needs_gradient))
     out = Tensor(shapes.out)

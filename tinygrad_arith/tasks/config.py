@@ -75,8 +75,8 @@ def check_listed_sizes(config: TaskConfig) -> None:
 
 
 def check_hashed_sizes(config: TaskConfig) -> None:
-    """Raise ValueError if a split would have to hold more than half of the pairs that its hash gives it."""
-    limit = 4**config.bits // HELD_OUT_SHARE // 2
+    """Raise ValueError if a split would have to hold more than a quarter of the pairs that its hash gives it."""
+    limit = 4**config.bits // HELD_OUT_SHARE // 4
     for name, size in (("validation", config.validation_size), ("test", config.test_size)):
         if size > limit:
             raise ValueError(f"--{name}-size {size}: must be at most {limit:,} for --bits {config.bits}")

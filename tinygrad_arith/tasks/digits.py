@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..backend import RandomKey, integers
+from ..backend import RandomKey, integers, random_bits
 
 
 def add(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
@@ -49,7 +49,11 @@ def significant_lengths(digits: np.ndarray) -> np.ndarray:
 
 def random_digits(key: RandomKey, count: int, width: int, base: int) -> np.ndarray:
     """`count` numbers drawn uniformly from those below base**width: uint8 (count, width)."""
-    return integers(key, (count, width), 0, base).astype(np.uint8)
+    if base != 2:
+        return integers(key, (count, width), 0, base).astype(np.uint8)
+    words = random_bits(key, (count * width + 31) // 32)  # 32 binary digits in each
+    bits = (words[:, None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1)  # (words, 32)
+    return bits.reshape(-1)[: count * width].reshape(count, width).astype(np.uint8)
 
 
 def random_digits_by_length(key: RandomKey, count: int, width: int, base: int) -> np.ndarray:
@@ -59,7 +63,7 @@ def random_digits_by_length(key: RandomKey, count: int, width: int, base: int) -
     """
     lengths = integers(key.at(purpose=key.purpose + ".lengths"), (count, 1), 1, width + 1)  # (n, 1)
     leading = integers(key.at(purpose=key.purpose + ".leading"), (count, 1), 1, base)  # (n, 1)
-    digits = integers(key, (count, width), 0, base)  # (n, D)
+    digits = random_digits(key, count, width, base)  # (n, D)
     place = np.arange(1, width + 1)  # (D,)
     digits = np.where((place == lengths) & (lengths > 1), leading, digits)
     return np.where(place <= lengths, digits, 0).astype(np.uint8)

@@ -19,7 +19,7 @@ class GroupScore(NamedTuple):
     """The problems of one group (a length, a position, ...): how many there are, how many were right."""
 
     group: int
-    count: int
+    total: int
     correct: int
 
 
@@ -38,12 +38,12 @@ def answer_predictions(logits: Any, tokens: np.ndarray, equals: int, length: int
 
 def right_tokens(predictions: np.ndarray, answers: np.ndarray, padding: int) -> np.ndarray:
     """Which predicted tokens are right, bool (n, length): what stands behind the end of an answer never counts."""
-    return (predictions == answers) | (answers == padding)
+    return np.where(answers == padding, True, predictions == answers)
 
 
 def exact_match(predictions: np.ndarray, answers: np.ndarray, padding: int) -> np.ndarray:
     """Which predictions (n, length) agree with the whole answer (n, length): bool (n,)."""
-    return right_tokens(predictions, answers, padding).all(axis=1)
+    return np.all(right_tokens(predictions, answers, padding), axis=1)
 
 
 def wilson_interval(correct: int, count: int, z: float = Z_95) -> tuple[float, float]:

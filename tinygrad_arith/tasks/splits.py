@@ -20,7 +20,8 @@ from .digits import from_integers, significant_lengths
 Draw = Callable[[RandomKey, int], Problems]  # (key, count) -> count random operand pairs
 
 HELD_OUT = ("test", "validation")  # in the order in which they take the lowest hashes
-LARGEST_SEARCH = 1 << 26  # random pairs looked at before a split is given up as impossible to fill
+BLOCK = 1 << 16  # pairs drawn at a time to fill a split; fixed, so that a larger split begins with a smaller one
+MOST_BLOCKS = 1000  # drawn before a split is given up as impossible to fill
 
 
 def mix(words: np.ndarray) -> np.ndarray:
@@ -111,16 +112,19 @@ class HashedSplit:
     def held_out(self, split: str) -> Problems:
         """All problems of "validation" or "test": distinct, in the order in which they were first drawn."""
         size = self.sizes[split]
-        block = 2 * HELD_OUT_SHARE * max(size, 256)
-        rows = np.zeros((0, 0), dtype=np.uint8)
-        for attempt in range(max(1, LARGEST_SEARCH // block)):
-            drawn = self.draw(RandomKey(self.seed, f"split.{split}", site=attempt), block)
+        kept: list[np.ndarray] = []
+        rows = np.empty((0, 0), dtype=np.uint8)
+        for attempt in range(MOST_BLOCKS):
+            drawn = self.draw(RandomKey(self.seed, f"split.{split}", site=attempt), BLOCK)
             drawn = drawn[self.members(drawn, split)]
-            found = np.concatenate([drawn.first, drawn.second], axis=1)  # (m, 2D)
-            rows = first_of_each(np.concatenate([rows, found]) if rows.size else found)
+            kept.append(np.concatenate([drawn.first, drawn.second], axis=1))  # (m, 2D)
+            if sum(map(len, kept)) < size:
+                continue
+            rows = first_of_each(np.concatenate(kept))  # (distinct, 2D)
+            kept = [rows]
             if len(rows) >= size:
-                width = rows.shape[1] // 2
-                return Problems(rows[:size, :width], rows[:size, width:])
+                first, second = np.split(rows[:size], 2, axis=1)
+                return Problems(first, second)
         raise ValueError(f"--{split}-size {size}: only {len(rows):,} distinct problems of this length were found")
 
 

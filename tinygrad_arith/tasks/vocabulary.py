@@ -24,7 +24,9 @@ class Vocabulary:
         for position, character in enumerate(text, start=1):
             if character not in self.ids:
                 allowed = " ".join(repr(token) for token in self.tokens)
-                raise ValueError(f"{character!r} at position {position} is not in the vocabulary: allowed are {allowed}")
+                raise ValueError(
+                    f"{character!r} at position {position} is not in the vocabulary: allowed are {allowed}"
+                )
         return np.array([self.ids[character] for character in text], dtype=np.int64)  # (n,)
 
     def decode(self, ids: np.ndarray) -> str:

@@ -52,9 +52,7 @@ def initialize(model: GPT, config: Config) -> GPT:
 def make_optimizer(config: Config, model: GPT) -> AdamW:
     """AdamW over the flat parameters of an initialized model."""
     options = config.optimizer
-    return AdamW(
-        model.flat, betas=(options.beta1, options.beta2), eps=options.eps, weight_decay=options.weight_decay
-    )
+    return AdamW(model.flat, betas=(options.beta1, options.beta2), eps=options.eps, weight_decay=options.weight_decay)
 
 
 def choose_device(name: str) -> str:

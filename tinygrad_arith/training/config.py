@@ -6,11 +6,12 @@ written down once, here.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..tasks.config import TaskConfig
+from ..tasks import TaskConfig
 from .errors import UserError, did_you_mean
 
 
@@ -56,7 +57,7 @@ class TrainingConfig:
 
     steps: int = option(700, "optimizer steps", range=(1, 99_999_999))
     batch: int = option(128, "examples per step", range=(1, None))
-    seed: int = option(1, "of initial weights, batches and dropout: the same seed gives the same bits", range=(0, 2**63))
+    seed: int = option(1, "of initial weights, batches and dropout: same seed, same bits", range=(0, 2**63))
     eval_every: int = option(50, "steps between evaluations on validation problems", range=(1, None))
     eval_size: int = option(1000, "validation problems per evaluation", range=(1, None))
     checkpoint_every: int = option(100, "steps between checkpoints; the last step always saves one", range=(1, None))
@@ -69,10 +70,10 @@ class TrainingConfig:
 class Config:
     """All of a run's options, in four sections. Field names are unique across the sections."""
 
-    task: TaskConfig = TaskConfig()
-    model: ModelOptions = ModelOptions()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    training: TrainingConfig = TrainingConfig()
+    task: TaskConfig = field(default_factory=TaskConfig)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def validate(self, train_size: int | None = None) -> "Config":
         """Check every value and how they fit together; returns self.
@@ -136,6 +137,8 @@ def complaint_about(option_field: dataclasses.Field, value: Any) -> str | None:
     """What is wrong with a value of this field (type, choice, range), as the end of a sentence; None if all is well."""
     if not has_type(value, option_field.type):
         return f"must be {TYPE_WORDS[option_field.type]}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
     choices = option_field.metadata.get("choices") or ()
     if choices and value not in choices:
         return "must be one of " + ", ".join(str(choice) for choice in choices)
@@ -164,6 +167,10 @@ def range_in_words(low: float | None, high: float | None) -> str:
 
 def check_together(config: Config) -> None:
     """The rules that bind two options; raises UserError naming both."""
+    try:
+        config.task.validate()
+    except ValueError as error:
+        raise UserError(str(error)) from error
     model, optimizer, training = config.model, config.optimizer, config.training
     if model.d_model % model.heads:
         raise UserError(f"--heads {model.heads}: must divide --d-model {model.d_model}")

@@ -27,6 +27,12 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unexpected argument {unknown[0]!r}")
         return parsed
 
+    def format_help(self) -> str:
+        """The help, with a usage line that names the arguments only: listing all flags there would hide them."""
+        arguments = [str(a.metavar or a.dest.upper()) for a in self._actions if not a.option_strings]
+        self.usage = " ".join(["%(prog)s", *arguments, "[flags]"])
+        return super().format_help()
+
     def known_flags(self) -> list[str]:
         """Every flag of this parser, long and short."""
         return [flag for action in self._actions for flag in action.option_strings]

@@ -148,7 +148,9 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"{directory}: another process is training this run; wait for it, or choose another --out") from None
+        raise UserError(
+            f"{directory}: another process is training this run; wait for it, or choose another --out"
+        ) from None
     try:
         yield
     finally:

@@ -101,8 +101,8 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
         return record
     if record.config.optimizer.schedule != "constant":
         raise UserError(
-            f"--steps {steps}: this run's {record.config.optimizer.schedule} schedule ends at step {training.steps}, and "
-            "another end would change the learning rate of the steps already done; start a new run with that many steps"
+            f"--steps {steps}: the learning rate of this run ends its fall at step {training.steps}, and another end "
+            "would change the rate of the steps already done; start a new run with that many steps"
         )
     if steps < step:
         raise UserError(f"--steps {steps}: this run has done {step} steps already")

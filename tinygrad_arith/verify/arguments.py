@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Arguments", "bind_arguments", "is_array", "is_differentiable", "same_bits", "to_host"]
+__all__ = [
+    "Arguments", "bind_arguments", "chosen_positions", "is_array", "is_array_like", "is_differentiable", "is_float",
+    "require_known_names", "same_bits", "sizes_of", "to_host",
+]  # fmt: skip
 
 
 def is_array(value: Any) -> bool:
@@ -19,7 +22,7 @@ def is_array(value: Any) -> bool:
 
 def is_differentiable(value: Any) -> bool:
     """Is this a floating-point array? Integer and boolean arrays, numbers, None and keys are passed through."""
-    return is_array(value) and (value.dtype.kind == "f" or "bfloat16" in str(value.dtype))
+    return is_array(value) and is_float(value)
 
 
 def to_host(value: Any) -> np.ndarray:
@@ -74,7 +77,9 @@ class Arguments:
 def bind_arguments(
     forward: Callable, inputs: Any, options: Mapping[str, Any] | None, names: Sequence[str] | None
 ) -> Arguments:
-    """Arguments from what the caller gave: a tuple, a dict or one array; names from `names` or the forward's signature."""
+    """Arguments from what the caller gave: a tuple, a dict or one array; names from `names` or the forward's
+    signature.
+    """
     options = dict(options or {})
     if isinstance(inputs, Mapping):
         return Arguments(tuple(inputs), tuple(inputs.values()), True, options)
@@ -94,3 +99,38 @@ def _parameter_names(forward: Callable, count: int) -> tuple[str, ...]:
         parameters = []
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
     return tuple(named) + tuple(f"input {i}" for i in range(len(named), count))
+
+
+def is_array_like(value: Any) -> bool:
+    """Has this a shape and a dtype (NumPy scalars included)?"""
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def is_float(value: Any) -> bool:
+    """Has this floating-point numbers (bfloat16 included), array or NumPy scalar?"""
+    return is_array_like(value) and (value.dtype.kind == "f" or "bfloat16" in str(value.dtype))
+
+
+def chosen_positions(arguments: Arguments, wrt: Collection[str | int] | None) -> tuple[int, ...]:
+    """Positions of the inputs whose gradient is compared."""
+    if wrt is None:
+        return arguments.differentiable
+    wanted = {wrt} if isinstance(wrt, str | int) else set(wrt)
+    require_known_names("wrt", [name for name in wanted if isinstance(name, str)], arguments)
+    return tuple(p for p in arguments.differentiable if p in wanted or arguments.names[p] in wanted)
+
+
+def require_known_names(argument: str, names: Collection[str], arguments: Arguments) -> None:
+    known = [arguments.names[p] for p in arguments.differentiable]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"{argument} names {', '.join(unknown)}; the differentiable inputs are {', '.join(known)}")
+
+
+def sizes_of(arguments: Arguments) -> dict[str, int]:
+    """Names for the sizes in the inputs' shapes: {"the size of axis 1 of q": 5}."""
+    places: dict[int, list[str]] = {}
+    for name, value in arguments.arrays().items():
+        for axis, size in enumerate(value.shape):
+            places.setdefault(int(size), []).append(f"axis {axis} of {name}")
+    return {f"the size of {places[size][0]}": size for size in places if size > 1}

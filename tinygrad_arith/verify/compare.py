@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinygrad_arith.verify.differences import Kink, Probe
-from tinygrad_arith.verify.report import InputReport
-from tinygrad_arith.verify.tolerances import Tolerance
-from tinygrad_arith.verify.vacuous import refuse_kinks
+from .differences import Kink, Probe
+from .report import InputReport
+from .tolerances import Tolerance
+from .vacuous import refuse_kinks
 
 __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
 FIRST_LOOK = 16  # failing elements that are examined closely before all the others are
 DIRECTIONS = 8
 SAMPLES = 64
+BLAMED = 8
 
 
 @dataclass
@@ -116,7 +117,11 @@ def _entry(judged: _Judgement, excess: np.ndarray, dtype: str, method: str) -> I
     worst = int(np.argmax(excess)) if counts["wrong"] else int(np.argmax(error))
     largest = float(error.max())
     return InputReport(
-        probe.name, probe.shape, dtype, method, **counts,
+        probe.name,
+        probe.shape,
+        dtype,
+        method,
+        **counts,
         largest_absolute_error=largest,
         largest_relative_error=largest / judged.scale if judged.scale else largest,
         where=judged.indices[worst],
@@ -129,7 +134,7 @@ def _entry(judged: _Judgement, excess: np.ndarray, dtype: str, method: str) -> I
 
 
 def _region(wrong: list[tuple[int, ...]], checked: list[tuple[int, ...]]) -> str:
-    """", all at index 3 of axis 1" where the wrong elements share one index of an axis of which more were checked."""
+    """ ", all at index 3 of axis 1" where the wrong elements share one index of an axis of which more were checked."""
     if not wrong:
         return ""
     shared = [
@@ -158,19 +163,27 @@ def compare_projections(
     largest = np.argsort(-np.abs(analytic.ravel()))[: SAMPLES // 8]
     sampled = set(rng.choice(size, SAMPLES, replace=False).tolist()) | set(largest.tolist())
     scale = float(np.sqrt(np.mean(analytic**2)))
-    failures = 0
+    failures, at_kinks = 0, np.zeros(analytic.shape, dtype=bool)
     for _ in range(DIRECTIONS):
         direction = rng.standard_normal(analytic.shape)
         direction /= np.linalg.norm(direction)
-        if not _agrees(probe, analytic, direction, projection_tolerance, scale):
-            failures += 1
-            if failures == 1:
-                sampled |= set(_blame(probe, analytic, direction))
+        while failures == 0 and not _agrees(probe, analytic, ~at_kinks * direction, projection_tolerance, scale):
+            blamed = _blame(probe, analytic, ~at_kinks * direction)
+            kinks = [index for index in blamed if probe.kink(index) and not at_kinks[index]]
+            for index in kinks:
+                at_kinks[index] = True  # no derivative along this element: directions leave it out
+            sampled |= {int(np.ravel_multi_index(index, analytic.shape)) for index in blamed}
+            failures += 0 if kinks else 1
     indices = [tuple(int(i) for i in np.unravel_index(flat, analytic.shape)) for flat in sorted(sampled)]
     comparison = compare_elements(probe, analytic, tolerance, dtype, allow, indices)
     entry = comparison.entry
     comparison.entry = InputReport(
-        **{**entry.__dict__, "method": "projection", "checked": entry.checked + DIRECTIONS, "wrong": entry.wrong + failures}
+        **{
+            **entry.__dict__,
+            "method": "projection",
+            "checked": entry.checked + DIRECTIONS,
+            "wrong": entry.wrong + failures,
+        }
     )
     return comparison
 
@@ -180,12 +193,10 @@ def _agrees(probe: Probe, analytic: np.ndarray, direction: np.ndarray, tolerance
     return bool(difference <= tolerance.largest * scale + 0.1 * probe.noise)
 
 
-def _blame(
-    probe: Probe, analytic: np.ndarray, direction: np.ndarray
-) -> list[int]:
-    """Flat positions of a few elements that make a direction disagree: the direction is halved until few are left."""
+def _blame(probe: Probe, analytic: np.ndarray, direction: np.ndarray) -> list[tuple[int, ...]]:
+    """A few elements that make a direction disagree: the direction is halved until few are left."""
     positions = np.arange(analytic.size)
-    while positions.size > 8:
+    while positions.size > BLAMED:
         halves = np.array_split(positions, 2)
         disagreements = []
         for half in halves:
@@ -194,4 +205,4 @@ def _blame(
             numeric = probe.projection(part.reshape(analytic.shape))
             disagreements.append(abs(float(analytic.ravel() @ part) - numeric))
         positions = halves[int(np.argmax(disagreements))]
-    return positions.tolist()
+    return [tuple(int(i) for i in np.unravel_index(flat, analytic.shape)) for flat in positions]

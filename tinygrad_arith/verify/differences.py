@@ -31,7 +31,9 @@ class Refined:
 
 @dataclass(frozen=True)
 class Kink:
-    """A point without a derivative: the slopes to its left and right. `jump` says that the forward is not continuous."""
+    """A point without a derivative: the slopes to its left and right. `jump` says that the forward is not
+    continuous.
+    """
 
     index: tuple[int, ...]
     left: float
@@ -156,7 +158,9 @@ class Probe:
             return None
         columns = np.empty((self.cotangent.size, count))  # (m, n)
         for position, index in enumerate(np.ndindex(self.shape)):
-            columns[:, position] = central_difference(self.outputs, self.array, index, _step(self.array, index, self.eps))
+            columns[:, position] = central_difference(
+                self.outputs, self.array, index, _step(self.array, index, self.eps)
+            )
         return columns
 
     @cached_property

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_arith.verify.diagnosis import Finding
-from tinygrad_arith.verify.differences import Kink
+from .diagnosis import Finding
+from .differences import Kink
 
 __all__ = ["GradientMismatch", "InputReport", "Report"]
 
@@ -65,7 +65,7 @@ class InputReport:
         lines = [f"{self.name}: {self.problem}"] if self.problem else []
         if self.wrong:
             lines.append(f"{self.name}: {self.wrong} of {self.checked} {self._unit()} wrong{self.region}")
-        if self.wrong and self.where != () or (self.wrong and self.shape == ()):
+        if self.wrong:
             lines.append(
                 f"    at {_index_text(self.name, self.where)}: the backward says {self.analytic:.10g}, "
                 f"the differences say {self.numeric:.10g}, ratio {self.ratio:.7g}"
@@ -81,8 +81,8 @@ class InputReport:
 class Report:
     """The result of `check_gradients` and `check_module`: one `InputReport` per gradient.
 
-    `str(report)` is a table for people, `report.to_dict()` plain values for JSON. `problem` is a fault that belongs to no
-    single input (a wrong number of gradients, a written input, a backward that gives two answers).
+    `str(report)` is a table for people, `report.to_dict()` plain values for JSON. `problem` is a fault that belongs
+    to no single input (a wrong number of gradients, a written input, a backward that gives two answers).
     """
 
     name: str
@@ -119,7 +119,8 @@ class Report:
     def __str__(self) -> str:
         verdict = "passed" if self.passed else "FAILED"
         lines = [f"gradient check of {self.name}: {verdict} ({self.checked} compared, seed {self.seed})"]
-        lines += _table([_HEADER, *(_cells(entry) for entry in self.inputs)])
+        if self.inputs:
+            lines += _table([_HEADER, *(_cells(entry) for entry in self.inputs)])
         if self.problem:
             lines.append(self.problem)
         for entry in self.inputs:
@@ -152,8 +153,15 @@ def _cells(entry: InputReport) -> tuple[str, ...]:
     if not entry.checked:
         return (entry.name, str(entry.shape), "0", "", "", "", "", "", verdict)
     return (
-        entry.name, str(entry.shape), how, f"{entry.largest_absolute_error:.1e}", f"{entry.largest_relative_error:.1e}",
-        str(entry.where), f"{entry.analytic:+.6e}", f"{entry.numeric:+.6e}", verdict,
+        entry.name,
+        str(entry.shape),
+        how,
+        f"{entry.largest_absolute_error:.1e}",
+        f"{entry.largest_relative_error:.1e}",
+        str(entry.where),
+        f"{entry.analytic:+.6e}",
+        f"{entry.numeric:+.6e}",
+        verdict,
     )
 
 
@@ -172,7 +180,8 @@ def _kink_lines(entry: InputReport) -> list[str]:
     ]
     rest = len(entry.kinks) - len(shown)
     return [
-        f"{entry.name}: {len(entry.kinks)} kinks, not counted: {', '.join(shown)}" + (f" and {rest} more" if rest else "")
+        f"{entry.name}: {len(entry.kinks)} kinks, not counted: {', '.join(shown)}"
+        + (f" and {rest} more" if rest else "")
     ]
 
 

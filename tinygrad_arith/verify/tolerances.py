@@ -1,4 +1,6 @@
-"""The one table of tolerances, by purpose, dtype and device. Tests take theirs from here and write no literals of their own."""
+"""The one table of tolerances, by purpose, dtype and device. Tests take theirs from here and write no literals
+of their own.
+"""
 
 from __future__ import annotations
 
@@ -45,30 +47,46 @@ def _uniform(size: float, reason: str) -> Tolerance:
 TOLERANCES: dict[str, Tolerance] = {
     # purpose/dtype/device
     "differences/float64/any": Tolerance(
-        1e-7, 1e-5, 1e-9, 1e-9,
+        1e-7,
+        1e-5,
+        1e-9,
+        1e-9,
         "central differences at step 1e-5 err by about 1e-10 of the largest entry; ten times that is the floor, "
         "and a relative 1e-5 rejects a factor of 1.0005 fifty times over",
     ),
     "differences/float32/any": Tolerance(
-        5e-5, 2e-4, 5e-6, 1e-5,
+        5e-5,
+        2e-4,
+        5e-6,
+        1e-5,
         "a float32 backward against float64 differences: float32 rounds at 6e-8, sums of some hundred terms lose "
         "two digits; a factor of 1.0005 is still rejected",
     ),
     "differences/float16/any": _uniform(2e-2, "float16 rounds at 5e-4; gradients lose one more digit and a half"),
     "differences/bfloat16/any": _uniform(8e-2, "bfloat16 rounds at 4e-3; gradients lose one more digit"),
     "module/float64/any": Tolerance(
-        1e-7, 1e-5, 1e-8, 1e-8,
+        1e-7,
+        1e-5,
+        1e-8,
+        1e-8,
         "differences of one scalar loss, a sum over all targets: the rounding of the whole sum is divided by the step",
     ),
     "module/float32/any": Tolerance(
-        2e-4, 1e-3, 5e-5, 1e-5, "a float32 model against float64 differences: rounding grows with depth",
+        2e-4,
+        1e-3,
+        5e-5,
+        1e-5,
+        "a float32 model against float64 differences: rounding grows with depth",
     ),
     "projection/float64/any": _uniform(
-        1e-6, "a projection sums errors of all elements; in units of the root mean square of the gradient",
+        1e-6,
+        "a projection sums errors of all elements; in units of the root mean square of the gradient",
     ),
     "projection/float32/any": _uniform(1e-3, "float32 rounding of every element adds up in a projection"),
     "reference/float64/cpu": _uniform(1e-12, "another order of summation, nothing else"),
-    "reference/float32/cpu": _uniform(1e-5, "float32 rounds at 6e-8; another order of summation over some hundred terms"),
+    "reference/float32/cpu": _uniform(
+        1e-5, "float32 rounds at 6e-8; another order of summation over some hundred terms"
+    ),
     "reference/float64/cuda": _uniform(1e-11, "another order of summation and the GPU's own exp, tanh and erf"),
     "reference/float32/cuda": _uniform(2e-5, "fused multiply-add, another order of summation, the GPU's own exp"),
     "reference/bfloat16/cuda": _uniform(2e-2, "bfloat16 rounds at 4e-3; sums are kept in float32"),

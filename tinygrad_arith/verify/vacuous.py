@@ -6,9 +6,16 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 
-from tinygrad_arith.verify.arguments import Arguments, to_host
+from .arguments import Arguments, to_host
 
-__all__ = ["ALLOWANCES", "VacuousCheck", "check_allowances", "refuse_cotangent", "refuse_inputs", "refuse_zero_gradient"]
+__all__ = [
+    "ALLOWANCES",
+    "VacuousCheck",
+    "check_allowances",
+    "refuse_cotangent",
+    "refuse_inputs",
+    "refuse_zero_gradient",
+]
 
 ALLOWANCES = {
     "equal_axes": "an input with two axes of the same size",

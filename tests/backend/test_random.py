@@ -1,0 +1,100 @@
+"""The random numbers: known answers, purity, and sane distributions."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.backend import RandomKey, integers, normal, random_bits, uniform
+from tinygrad_arith.backend.random import philox4x32
+
+KEY = RandomKey(seed=7, purpose="test", step=3, site=2)
+DRAWS = {
+    "bits": lambda key, n: random_bits(key, n),
+    "uniform": lambda key, n: uniform(key, (n,)),
+    "integers": lambda key, n: integers(key, (n,), -3, 1000),
+    "normal": lambda key, n: normal(key, (n,), np.float64),
+}
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_gives_the_known_answers_of_random123(counter, key, expected):
+    words = philox4x32(np.array(counter, dtype=np.uint32)[:, None], key)
+    assert tuple(int(word[0]) for word in words) == expected
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_a_draw_is_a_pure_function_and_a_longer_one_begins_with_a_shorter(draw):
+    long = draw(KEY, 103)
+    draw(KEY.at(step=4), 50)
+    np.testing.assert_array_equal(draw(KEY, 103), long)
+    for count in (0, 1, 2, 3, 4, 5, 50):
+        np.testing.assert_array_equal(draw(KEY, count), long[:count])
+
+
+def test_every_part_of_the_key_changes_the_numbers():
+    others = [KEY, *(KEY.at(**{name: value}) for name, value in CHANGES)]
+    draws = [tuple(random_bits(key, 8).tolist()) for key in others]
+    assert len(set(draws)) == len(others)
+
+
+CHANGES = [("seed", 8), ("seed", 7 + 2**32), ("purpose", "tests"), ("step", 2**32 - 1), ("site", 0)]
+
+
+def test_streams_do_not_share_words():
+    streams = [random_bits(KEY.at(site=site, step=step), 4096) for site in range(4) for step in range(4)]
+    words = np.concatenate(streams)
+    assert len(np.unique(words)) > len(words) - 30  # 65,536 words of 32 bits: 0.5 chance collisions are expected
+
+
+def test_a_shape_is_filled_in_element_order():
+    np.testing.assert_array_equal(uniform(KEY, (3, 5)).reshape(-1), uniform(KEY, (15,)))
+    assert uniform(KEY, ()).shape == ()
+    assert normal(KEY, (0, 4)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_uniform_is_uniform_in_its_half_open_range(dtype):
+    drawn = uniform(KEY, (100_000,), dtype)
+    assert drawn.dtype == dtype
+    assert drawn.min() >= 0.0
+    assert drawn.max() < 1.0
+    shares = np.histogram(drawn, bins=20, range=(0, 1))[0] / len(drawn)
+    assert np.abs(shares - 0.05).max() < 0.004
+
+
+def test_uniform_values_do_not_depend_on_the_dtype():
+    np.testing.assert_array_equal(uniform(KEY, (99,), np.float32), uniform(KEY, (99,), np.float64))
+
+
+def test_integers_reach_each_value_of_their_range_equally_often():
+    drawn = integers(KEY, (70_000,), -3, 4)
+    assert drawn.dtype == np.int64
+    values, counts = np.unique(drawn, return_counts=True)
+    assert values.tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    assert np.abs(counts / 70_000 - 1 / 7).max() < 0.006
+
+
+def test_integers_span_the_whole_of_32_bits():
+    np.testing.assert_array_equal(integers(KEY, (99,), 0, 2**32), random_bits(KEY, 99).astype(np.int64))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_normal_has_the_moments_and_tails_of_a_normal(dtype):
+    drawn = normal(KEY, (200_000,), dtype)
+    assert drawn.dtype == dtype
+    assert np.isfinite(drawn).all()
+    assert abs(drawn.mean()) < 0.01
+    assert abs(drawn.var() - 1.0) < 0.02
+    assert abs((drawn**3).mean()) < 0.05
+    assert abs((drawn**4).mean() - 3.0) < 0.15
+    assert abs((np.abs(drawn) > 1.959964).mean() - 0.05) < 0.003

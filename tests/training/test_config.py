@@ -1,0 +1,99 @@
+import dataclasses
+import json
+
+import pytest
+
+from tinygrad_arith.training.config import Config, ModelOptions, all_fields, complaint_about, flag_name
+from tinygrad_arith.training.errors import UserError
+
+
+def changed(**sections):
+    config = Config()
+    for section, changes in sections.items():
+        config = dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **changes)})
+    return config
+
+
+def test_the_default_is_valid():
+    assert Config().validate(train_size=54_536) == Config()
+
+
+def test_field_names_are_unique_and_explained():
+    flags = [flag_name(option) for _, option in all_fields()]
+    assert len(set(flags)) == len(flags)
+    assert all(option.metadata["help"] for _, option in all_fields())
+
+
+def test_defaults_obey_their_own_rules():
+    assert [o.name for _, o in all_fields() if o.default is dataclasses.MISSING] == []
+    assert [o.name for _, o in all_fields() if complaint_about(o, o.default)] == []
+
+
+def test_json_round_trip():
+    config = changed(
+        task={"bits": 3, "order": "plain"},
+        model={"d_model": 24, "heads": 3, "tied_head": True, "dropout": 0.25},
+        optimizer={"eps": 1e-7, "schedule": "constant"},
+        training={"seed": 2**63, "dtype": "float64"},
+    )
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_what_is_missing_keeps_its_default():
+    assert Config.from_dict({"model": {"layers": 3}}) == changed(model={"layers": 3})
+
+
+def test_a_whole_number_may_stand_for_a_float():
+    rate = Config.from_dict({"optimizer": {"learning_rate": 1}}).optimizer.learning_rate
+    assert rate == 1.0
+    assert type(rate) is float
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"modell": {}}, "unknown key modell; did you mean model"),
+        ({"model": {"d_mode": 3}}, "unknown key model.d_mode; did you mean d_model"),
+        ({"model": {"layers": "3"}}, "model.layers = '3': must be a whole number"),
+        ({"model": {"layers": True}}, "model.layers = True: must be a whole number"),
+        ({"model": {"tied_head": 1}}, "must be true or false"),
+        ({"optimizer": {"schedule": "cosin"}}, "must be one of cosine, constant"),
+        ({"optimizer": {"learning_rate": float("nan")}}, "must be a finite number"),
+        ({"model": 3}, "must be a table of options"),
+        ([], "must be a table of options"),
+    ],
+)
+def test_bad_files_are_explained(values, sentence):
+    with pytest.raises(UserError, match="^some file: ") as raised:
+        Config.from_dict(values, source="some file")
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("sections", "sentence"),
+    [
+        ({"task": {"bits": 0}}, "--bits 0: must be between 1 and 64"),
+        ({"task": {"bits": 3}}, "--validation-size"),
+        ({"model": {"heads": 3}}, "--heads 3: must divide --d-model 64"),
+        ({"model": {"kv_heads": 3}}, "--kv-heads 3: must divide --heads 4"),
+        ({"model": {"dropout": 1.0}}, "--dropout 1.0: must be between 0.0 and 0.99"),
+        ({"model": {"d_model": 15, "heads": 3, "positions": "sinusoidal"}}, "--d-model 15: must be even"),
+        ({"optimizer": {"warmup": 701}}, "--warmup 701: longer than the 700 steps"),
+        ({"training": {"eval_size": 1001}}, "--eval-size 1001: larger than the --validation-size 1000"),
+        ({"training": {"steps": 0}}, "--steps 0: must be between 1 and"),
+    ],
+)
+def test_what_does_not_fit_names_its_flag(sections, sentence):
+    with pytest.raises(UserError) as raised:
+        changed(**sections).validate()
+    assert sentence in str(raised.value)
+
+
+def test_a_batch_larger_than_the_training_set():
+    with pytest.raises(UserError, match="^--batch 100000: larger than the 53,536 training pairs of this task$"):
+        changed(training={"batch": 100_000}).validate(train_size=53_536)
+
+
+def test_configurations_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ModelOptions().layers = 3

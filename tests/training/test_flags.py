@@ -1,0 +1,79 @@
+import dataclasses
+
+import pytest
+
+from tinygrad_arith.training.config import Config, all_fields, flag_name
+from tinygrad_arith.training.flags import add_config_flags, config_from_flags, given_flags, make_parser
+
+
+@pytest.fixture
+def parser():
+    made = make_parser("train", "trains")
+    add_config_flags(made)
+    return made
+
+
+def misuse(parser, capsys, *words):
+    """The one line on stderr that these words earn; the exit code must be 2."""
+    with pytest.raises(SystemExit) as raised:
+        parser.parse_args(words)
+    assert raised.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+def test_no_flags_keep_the_base(parser):
+    base = dataclasses.replace(Config(), training=dataclasses.replace(Config().training, steps=9))
+    assert config_from_flags(parser.parse_args([]), base) == base
+
+
+def test_given_flags_replace_the_base(parser):
+    args = parser.parse_args(["--bits", "5", "--tied-head", "--learning-rate=1e-3", "--order", "plain"])
+    config = config_from_flags(args, Config())
+    assert (config.task.bits, config.task.order) == (5, "plain")
+    assert config.model.tied_head is True
+    assert config.optimizer.learning_rate == 1e-3
+    assert config.training == Config().training
+    assert given_flags(args).keys() == {"task", "model", "optimizer"}
+
+
+def test_a_flag_that_repeats_the_default_counts_as_given(parser):
+    assert given_flags(parser.parse_args(["--bits", "8"])) == {"task": {"bits": 8}}
+
+
+def test_every_option_is_in_the_help_with_its_default(parser):
+    text = " ".join(parser.format_help().split())
+    for section, option in all_fields():
+        assert flag_name(option) in text
+        value = getattr(getattr(Config(), section), option.name)
+        shown = {True: "on", False: "off"}[value] if option.type is bool else value
+        assert f"(default: {shown})" in text
+
+
+def test_sections_can_be_chosen(capsys):
+    parser = make_parser("peek", "looks")
+    add_config_flags(parser, sections=("task",))
+    assert config_from_flags(parser.parse_args(["--bits", "4"]), Config()).task.bits == 4
+    assert "--layers" in misuse(parser, capsys, "--layers", "3")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--bitz", "3"], "unknown flag --bitz; did you mean --bits?"),
+        (["--learning-rat=3"], "unknown flag --learning-rat; did you mean --learning-rate?"),
+        (["--no-tied-hed"], "unknown flag --no-tied-hed; did you mean --no-tied-head?"),
+        (["--weight", "3"], "unknown flag --weight"),
+        (["--bits", "0"], "--bits: must be between 1 and 64, not 0"),
+        (["--bits", "many"], "--bits: must be a whole number, not 'many'"),
+        (["--dropout", "1.5"], "--dropout: must be between 0.0 and 0.99, not 1.5"),
+        (["--learning-rate", "inf"], "--learning-rate: must be a finite number, not inf"),
+        (["--order", "sideways"], "--order: must be one of reversed, plain, not sideways"),
+        (["--bits"], "--bits: expected one argument"),
+        (["extra"], "unexpected argument 'extra'"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(parser, capsys, words, sentence):
+    assert sentence in misuse(parser, capsys, *words)

@@ -1,0 +1,24 @@
+"""A table of vectors, looked up by id."""
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..autograd import functions as F
+from .initializers import Normal
+from .module import Module
+from .parameter import Parameter
+
+
+class Embedding(Module):
+    """ids -> rows of weight (V, C), which starts normal with the given standard deviation."""
+
+    def __init__(self, vocabulary: int, channels: int, *, std: float = 1.0):
+        self.weight = Parameter((vocabulary, channels), Normal(std), decay=True)
+
+    def forward(self, ids) -> Tensor:  # (...) int -> (..., C)
+        """Raises IndexError for an id outside 0..V-1 (ids on a GPU are not read, and so not checked)."""
+        if isinstance(ids, np.ndarray) and ids.size and not (ids.min() >= 0 and ids.max() < self.weight.shape[0]):
+            raise IndexError(
+                f"embedding: ids must be 0 to {self.weight.shape[0] - 1}; these go from {ids.min()} to {ids.max()}"
+            )
+        return F.embedding(ids, self.weight)

@@ -1,0 +1,141 @@
+"""A module: parameters and other modules under dotted names, and a forward."""
+
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor, is_tracing, trace_module
+from ..autograd.recompute import recompute
+from ..backend import DtypePolicy, to_numpy
+from ..ops import ShapeError
+from .parameter import FlatParameters, Parameter
+
+
+class _Observer(threading.local):
+    callback: Callable[["Module", Any], None] | None = None
+
+
+_observer = _Observer()
+
+
+@contextmanager
+def observe_outputs(callback: Callable[["Module", Any], None]) -> Iterator[None]:
+    """Inside, `callback(module, output)` is called after every module's forward. Per thread."""
+    before, _observer.callback = _observer.callback, callback
+    try:
+        yield
+    finally:
+        _observer.callback = before
+
+
+class Module:
+    """Base of all layers and models.
+
+    Assign parameters, modules and lists of modules to attributes; define `forward`. An attribute's name is its part of
+    the dotted name: `blocks.0.attention.qkv.weight`. A parameter reachable under two names (tied weights) is one
+    parameter, under the name that comes first.
+
+    Construction makes shapes only. `initialize` makes the arrays.
+    """
+
+    attribute_name = ""  # under which the parent holds this module; "" at the root
+    recompute_activations = False  # True: keep only the inputs, run the forward again in the backward
+    flat: FlatParameters
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        for child_name, child in _modules_in(name, value):
+            child.attribute_name = child_name
+        super().__setattr__(name, value)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """What the module computes; defined by each module."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        try:
+            if is_tracing():
+                self.check_sizes()
+            with trace_module(self.attribute_name):
+                run = self.forward
+                out = recompute(run, *args, **kwargs) if self.recompute_activations else run(*args, **kwargs)
+        except ShapeError as error:
+            error.inside(self.attribute_name)
+            raise
+        if _observer.callback is not None:
+            _observer.callback(self, out)
+        return out
+
+    def check_sizes(self) -> None:
+        """Raises ShapeError where the module's own sizes do not fit together. Called in dry passes over shapes."""
+
+    def children(self) -> dict[str, "Module"]:
+        """The modules directly inside, by their part of the dotted name."""
+        return dict(pair for name, value in vars(self).items() for pair in _modules_in(name, value))
+
+    def named_modules(self, prefix: str = "") -> dict[str, "Module"]:
+        """This module and all inside it, by dotted name; the root's is ""."""
+        modules = {prefix: self}
+        for name, child in self.children().items():
+            modules |= child.named_modules(f"{prefix}.{name}" if prefix else name)
+        return modules
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """All parameters by dotted name, each once."""
+        parameters: dict[str, Parameter] = {}
+        seen: set[int] = set()
+        for prefix, module in self.named_modules().items():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    parameters[f"{prefix}.{name}" if prefix else name] = value
+        return parameters
+
+    def parameter_count(self) -> int:
+        """The number of trainable numbers, tied ones counted once."""
+        return sum(parameter.size for parameter in self.named_parameters().values())
+
+    def initialize(self, seed: int = 0, policy: DtypePolicy | None = None) -> "Module":
+        """Makes the flat arrays and draws the parameters. Returns the module itself."""
+        self.flat = FlatParameters(self.named_parameters(), policy or DtypePolicy.uniform("float32"))
+        self.flat.initialize(seed)
+        for name, module in self.named_modules().items():
+            module.name_random_site(zlib.crc32(name.encode()))
+        return self
+
+    def name_random_site(self, site: int) -> None:
+        """Tells a module that draws random numbers which site is its own. Others need not know."""
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters as NumPy arrays, by dotted name."""
+        return {name: to_numpy(p.array).copy() for name, p in self.named_parameters().items()}
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Writes the parameters. Raises ValueError naming what is missing, unexpected or of another shape."""
+        parameters = self.named_parameters()
+        missing, unexpected = sorted(parameters.keys() - state.keys()), sorted(state.keys() - parameters.keys())
+        if missing or unexpected:
+            raise ValueError(f"parameters do not match this model: missing {missing}, unexpected {unexpected}")
+        for name, parameter in parameters.items():
+            if tuple(state[name].shape) != parameter.shape:
+                raise ValueError(f"{name}: stored with shape {tuple(state[name].shape)}, here {parameter.shape}")
+        for name, parameter in parameters.items():
+            parameter.array[...] = state[name]
+        self.flat.mark_written()
+
+    def __str__(self) -> str:
+        from .summary import module_table  # beside, so that this file stays about modules
+
+        return module_table(self)
+
+
+def _modules_in(name: str, value: Any) -> list[tuple[str, Module]]:
+    """The modules that an attribute holds: itself, or those in a list."""
+    if isinstance(value, Module):
+        return [(name, value)]
+    if isinstance(value, (list, tuple)):
+        return [(f"{name}.{index}", item) for index, item in enumerate(value) if isinstance(item, Module)]
+    return []

@@ -1,0 +1,84 @@
+"""A trainable array, and the one flat array that holds them all."""
+
+import zlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..autograd.tape import Version
+from ..backend import DtypePolicy, RandomKey
+from ..ops import ArraySpec
+
+ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
+
+
+class Parameter(Tensor):
+    """A leaf tensor of a module. Until the model is initialised it has a shape and a dtype, but no array.
+
+    shape:       its shape
+    initializer: called with a key and the shape
+    decay:       whether weight decay applies: yes for matrices, no for biases and norm scales
+    """
+
+    __slots__ = ("decay", "initializer")
+
+    def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
+        super().__init__(ArraySpec(shape, np.dtype(np.float32)), requires_grad=True)
+        self.initializer = initializer
+        self.decay = decay
+
+    @property
+    def initialized(self) -> bool:
+        """Whether the array exists."""
+        return not isinstance(self.array, ArraySpec)
+
+
+class FlatParameters:
+    """All parameters of a model as views into one array, their gradients as views into another.
+
+    The optimizer, clipping and (later) reduction over devices each work on one buffer. Parameters with weight decay
+    come first, in the order of their names' first appearance; each is padded to ALIGNMENT elements with zeros.
+
+    values, gradients: (N,)
+    decayed:           how many leading elements have weight decay
+    """
+
+    def __init__(self, parameters: dict[str, Parameter], policy: DtypePolicy, xp: ModuleType = np):
+        self.parameters = dict(sorted(parameters.items(), key=lambda item: not item[1].decay))  # a stable sort
+        self.slices: dict[str, slice] = {}
+        self.decayed, end = 0, 0
+        for name, parameter in self.parameters.items():
+            self.slices[name] = slice(end, end + parameter.size)
+            end += -(-parameter.size // ALIGNMENT) * ALIGNMENT
+            self.decayed = end if parameter.decay else self.decayed
+        self.values = xp.zeros(end, dtype=policy.parameters)  # (N,)
+        self.gradients = xp.zeros(end, dtype=policy.gradients)  # (N,)
+        self.version = Version()
+        for name, parameter in self.parameters.items():
+            shape = parameter.shape
+            parameter.array = self.values[self.slices[name]].reshape(shape)
+            parameter.grad = self.gradients[self.slices[name]].reshape(shape)
+            parameter.version = self.version
+
+    def initialize(self, seed: int) -> None:
+        """Draws every parameter from a key of its own: the draw of one does not depend on which others there are."""
+        for name, parameter in self.parameters.items():
+            key = RandomKey(seed, "init", site=zlib.crc32(name.encode()))
+            values = parameter.initializer(key, parameter.shape)
+            parameter.array[...] = _on_device_of(parameter.array, values)
+        self.mark_written()
+
+    def zero_gradients(self) -> None:
+        """Sets all gradients to zero."""
+        self.gradients.fill(0)
+
+    def mark_written(self) -> None:
+        """To be called after writing to `values`: a backward that saved the old ones will refuse to run."""
+        self.version.count += 1
+
+
+def _on_device_of(array: Any, values: np.ndarray) -> Any:
+    return values if isinstance(array, np.ndarray) else type(array)(values)

@@ -1,0 +1,33 @@
+"""Where a token stands, as a vector: sinusoids, which need no parameters. (Learned positions are an `Embedding`.)"""
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..backend import array_module
+from ..ops import ArraySpec, ShapeError
+from .module import Module
+
+LONGEST_WAVE = 10_000.0  # in units of 2π positions
+
+
+class SinusoidalPositions(Module):
+    """position p -> sin(p w_i), cos(p w_i) in channels 2i, 2i + 1, with w_i = 10000^(-2i/C).
+
+    Vaswani et al.: "Attention Is All You Need", 2017, section 3.5.
+    """
+
+    def __init__(self, channels: int):
+        self.channels = channels
+
+    def check_sizes(self) -> None:
+        if self.channels % 2:
+            raise ShapeError(f"sinusoidal positions come in pairs of channels; {self.channels} is odd")
+
+    def forward(self, positions, dtype) -> Tensor:  # (...) int -> (..., C) of the given dtype
+        if isinstance(positions, ArraySpec):
+            return Tensor(ArraySpec((*positions.shape, self.channels), dtype))
+        xp = array_module(positions)
+        wave = LONGEST_WAVE ** (-xp.arange(0, self.channels, 2, dtype=np.float64) / self.channels)  # (C/2,)
+        angle = positions[..., None] * wave  # (..., C/2)
+        pairs = xp.stack([xp.sin(angle), xp.cos(angle)], axis=-1)  # (..., C/2, 2)
+        return Tensor(pairs.reshape(*positions.shape, self.channels).astype(dtype))

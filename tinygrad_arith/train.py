@@ -1,0 +1,131 @@
+"""Train a model: `python -m tinygrad_arith.train`. Ctrl-C saves first; `--resume` goes on from there."""
+
+import argparse
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinygrad_arith.training.console import EXIT_INTERRUPTED, console, run_door
+from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_flags, given_flags, make_parser
+from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+
+NEWEST = ""  # what `--resume` without a directory stands for
+DESCRIPTION = """Train a transformer, whose every gradient was written by hand, to do arithmetic.
+
+Without flags it learns 8-bit binary addition in about a minute on two cores. Every option of the chosen preset is a
+flag. Ctrl-C finishes the step, saves and exits with code 130; --resume goes on to the very same bits."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags and do what they ask for; returns the exit code."""
+    parser = make_train_parser()
+    args = parser.parse_args(argv)
+    if args.list_presets:
+        from tinygrad_arith.training.summary import print_presets
+
+        print_presets()
+        return 0
+    if args.resume is not None:
+        return resume(args, parser)
+    return start(args, parser)
+
+
+def make_train_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("train", DESCRIPTION)
+    run = parser.add_argument_group("run")
+    run.add_argument("--preset", metavar="NAME", help=f"the configuration to start from (default: {DEFAULT_PRESET})")
+    run.add_argument("--list-presets", action="store_true", help="list the presets and stop")
+    run.add_argument(
+        "--dry-run", action="store_true", help="check every shape, show the model and its memory, and stop"
+    )
+    run.add_argument(
+        "--until",
+        type=share,
+        metavar="SHARE",
+        help="stop once exact match on the validation problems reaches this share, such as 0.999 (default: never)",
+    )
+    run.add_argument("--out", type=Path, metavar="DIR", help="directory of the run (default: a new one in runs/)")
+    run.add_argument(
+        "--resume",
+        nargs="?",
+        const=NEWEST,
+        metavar="RUN",
+        help="go on with a run, by default the newest in runs/. Its options come from the run: of the other flags only "
+        "--until may be given, and --steps if the run's --schedule is constant",
+    )
+    add_config_flags(parser, defaults=load_preset(DEFAULT_PRESET).config)
+    return parser
+
+
+def share(text: str) -> float:
+    """A number above 0 and up to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
+    return value
+
+
+def start(args: argparse.Namespace, parser: Parser) -> int:
+    """Train a new run, or only plan it (--dry-run)."""
+    from tinygrad_arith.training.runs import RunRecord
+    from tinygrad_arith.training.session import new_session, plan
+    from tinygrad_arith.training.summary import print_dry_run
+
+    try:
+        preset = load_preset(args.preset or DEFAULT_PRESET)
+    except UserError as error:
+        parser.error(str(error))
+    record = RunRecord(config_from_flags(args, preset.config), preset.name, args.until)
+    if args.dry_run:
+        print_dry_run(record, *plan(record.config))
+        return 0
+    with new_session(record, args.out) as session:
+        return train(session)
+
+
+def resume(args: argparse.Namespace, parser: Parser) -> int:
+    """Go on with a run that was stopped."""
+    from tinygrad_arith.training.runs import newest_run
+    from tinygrad_arith.training.session import resumed_session
+
+    given = given_flags(args)
+    steps = given.get("training", {}).pop("steps", None)
+    conflicts = [f"--{name.replace('_', '-')}" for fields in given.values() for name in fields]
+    conflicts += [f"--{name.replace('_', '-')}" for name in ("preset", "out", "dry_run") if getattr(args, name)]
+    if conflicts:
+        parser.error(f"{conflicts[0]}: not with --resume, which takes every option from the run")
+    directory = newest_run() if args.resume == NEWEST else Path(args.resume)
+    with resumed_session(directory, steps, args.until) as session:
+        return train(session)
+
+
+def train(session) -> int:
+    """Train, test, draw the curve, and say how it went; returns the exit code."""
+    from tinygrad_arith.plots.training_curve import plot_training_curve
+    from tinygrad_arith.training.final import final_test, write_result
+    from tinygrad_arith.training.progress import make_reporter
+    from tinygrad_arith.training.summary import print_plan, print_result
+
+    print_plan(session)
+    trainer = session.trainer(make_reporter())
+    outcome = trainer.run()
+    directory, progress = session.directory, trainer.progress
+    if outcome.signal is not None:
+        console().print(f"Stopped after step {progress.step}; saved. Go on with:", markup=False)
+        console().print(f"python -m tinygrad_arith.train --resume {directory}", markup=False)
+        return EXIT_INTERRUPTED if outcome.signal == signal.SIGINT else 128 + outcome.signal
+    test = final_test(session.model, session.task, session.record.config.task.test_size)
+    write_result(directory, progress.step, progress.seconds, test)
+    picture = plot_training_curve(directory)
+    print_result(directory, progress, test)
+    console().print(f"The curves of loss and exact match are in {picture}", markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    run_door(main)

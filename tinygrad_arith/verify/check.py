@@ -1,0 +1,369 @@
+"""`check_gradients`: is this backward the derivative of that forward? The entry of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arguments import (
+    bind_arguments,
+    chosen_positions,
+    is_array,
+    is_array_like,
+    is_float,
+    require_known_names,
+    same_bits,
+    sizes_of,
+    to_host,
+)  # fmt: skip
+from .compare import Comparison, compare_elements, compare_projections
+from .cotangents import array_like, given_cotangents, random_signs
+from .diagnosis import Evidence, Finding, diagnose
+from .differences import Probe
+from .report import GradientMismatch, InputReport, Report
+from .tolerances import Tolerance
+from .tolerances import tolerance as table_entry
+from .vacuous import (
+    check_allowances,
+    refuse_cotangent,
+    refuse_inputs,
+    refuse_zero_gradient,
+)  # fmt: skip
+
+__all__ = ["GradientCheck", "check_gradients"]
+
+FULL_LIMIT = 4000  # inputs with more elements are checked by projections and samples
+
+
+def check_gradients(
+    forward: Callable,
+    backward: Callable,
+    inputs: Any,
+    *,
+    options: Mapping[str, Any] | None = None,
+    wrt: Collection[str | int] | None = None,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    eps: float = 1e-5,
+    tolerance: Tolerance | None = None,
+    zero: Collection[str] = (),
+    allow: Collection[str] = (),
+    cotangent: Any = None,
+    sizes: Mapping[str, int] | None = None,
+    mutants: Mapping[str, Callable] | None = None,
+    reference: tuple[Callable, Callable] | None = None,
+    full_limit: int = FULL_LIMIT,
+) -> Report:
+    """Checks a hand-written backward against central differences of its forward, element by element in float64.
+
+    `forward(*inputs, **options)` returns `(out, cache)`, `out` an array or a tuple of arrays; `backward(dy, cache)`
+    returns the gradients of the forward's floating-point array arguments, in order: a tuple, or the array itself where
+    there is one. Neither may write to what it is given, and both must give the same answer twice.
+
+    Args:
+        inputs: a tuple of positional arguments, a dict of arguments by name, or one array. Floating-point arrays are
+            differentiable; integers, masks, numbers and None are passed through.
+        options: arguments that are always passed by name and never differentiated.
+        wrt: names or positions of the gradients to compare; the default is all of them. Shape, dtype and finiteness
+        are checked for all. names: what to call positional inputs; the default is the forward's own parameter names.
+        seed: of the random cotangent (magnitudes between 0.5 and 1.5, random signs) and the random projections.
+        eps: the step of the differences, times the element where that is larger than 1.
+        tolerance: the default is the table's entry "differences" for the input's dtype: an error below 1e-7 of the
+            largest entry in float64, and below a bound of its own for each element. Inputs of lower precision are
+            compared with float64 differences.
+        zero: names of inputs whose true gradient is identically zero here, e.g. ("q", "k") for attention over one key.
+        allow: exceptions to the refusal of checks that prove nothing; see `tinygrad_arith.verify.vacuous.ALLOWANCES`.
+        cotangent: dy, an array or a tuple like `out`, instead of a random one.
+        sizes: names of sizes for the diagnosis, e.g. {"B": 2, "T": 5, "HS": 3}.
+        mutants: known wrong backwards by description, each called as `mutant(backward, dy, cache)`, for the diagnosis.
+        reference: a trusted (forward, backward) pair that the mutants are built on; the default is the pair itself.
+        full_limit: inputs with more elements are compared by random projections and sampled elements.
+
+    Returns:
+        A `Report`; `str(report)` is a table.
+
+    Raises:
+        GradientMismatch: a gradient is wrong, missing, of the wrong shape or dtype or not finite, or something was
+        written to. VacuousCheck: the check would have proved nothing.
+    """
+    check = GradientCheck(
+        forward, inputs, options=options, wrt=wrt, names=names, seed=seed, eps=eps, tolerance=tolerance, zero=zero,
+        allow=allow, cotangent=cotangent, sizes=sizes, full_limit=full_limit,
+    )  # fmt: skip
+    report = check.run(backward, mutants=mutants, reference=reference)
+    if not report.passed:
+        raise GradientMismatch(report)
+    return report
+
+
+class GradientCheck:
+    """A forward at given inputs, against which any number of backwards can be judged (see `check_gradients`).
+
+    The differences are taken once and kept.
+    """
+
+    def __init__(
+        self, forward: Callable, inputs: Any, *, options=None, wrt=None, names=None, seed=0, eps=1e-5, tolerance=None,
+        zero=(), allow=(), cotangent=None, sizes=None, full_limit=FULL_LIMIT,
+    ):  # fmt: skip
+        self.forward, self.seed, self.eps, self.tolerance, self.full_limit = forward, seed, eps, tolerance, full_limit
+        self.name = getattr(forward, "__name__", type(forward).__name__)
+        self.allow = (allow,) if isinstance(allow, str) else tuple(allow)
+        self.zero = (zero,) if isinstance(zero, str) else tuple(zero)
+        check_allowances(self.allow)
+        self.arguments = bind_arguments(forward, inputs, options, names)
+        self.checked = chosen_positions(self.arguments, wrt)
+        require_known_names("zero", self.zero, self.arguments)
+        refuse_inputs(self.arguments, self.checked, self.allow)
+        self.sizes = dict(sizes or sizes_of(self.arguments))
+        outputs = self._outputs(*self._call(forward))
+        self.single_output = not isinstance(outputs, tuple)
+        self.outputs = (outputs,) if self.single_output else outputs
+        self.cotangents = self._draw_cotangents() if cotangent is None else given_cotangents(cotangent, self.outputs)
+        flat = [to_host(c).astype(np.float64).ravel() for c in self.cotangents if c is not None]
+        self.flat_cotangent = np.concatenate(flat)  # (m,)
+        refuse_cotangent(self.flat_cotangent, self.allow)
+        self.output_shapes = tuple(tuple(o.shape) for o in self.outputs if is_float(o))
+        self._probes = {position: self._probe(position) for position in self.checked}
+
+    # The forward
+
+    def _call(self, forward: Callable) -> tuple[Any, Any]:
+        """(out, cache) from the caller's own inputs."""
+        result = self.arguments.call(forward)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"{self.name} must return (out, cache), got {_describe(result)}")
+        return result
+
+    def _outputs(self, out: Any, cache: Any) -> Any:
+        """The outputs, after checks that there are any, that they are finite and the same on a second call."""
+        outputs = out if isinstance(out, tuple) else (out,)
+        if not any(is_float(o) for o in outputs):
+            raise TypeError(f"{self.name} must return floating-point arrays as its output, got {_describe(out)}")
+        again = self._call(self.forward)[0]
+        for number, (first, second) in enumerate(
+            zip(outputs, again if isinstance(again, tuple) else (again,), strict=True)
+        ):
+            if is_float(first) and not np.isfinite(to_host(first).astype(np.float64)).all():
+                self._fail(
+                    f"output {number} of {self.name} holds NaN or infinity, so there is no derivative to compare with"
+                )
+            if is_array(first) and not same_bits(first, second):
+                self._fail(
+                    f"{self.name} gives two answers for the same inputs: output {number} differs between two calls"
+                )
+        return out
+
+    def _vector(self, out: Any) -> np.ndarray:
+        """The floating-point outputs as one fresh float64 vector (m,)."""
+        outputs = out if isinstance(out, tuple) else (out,)
+        return np.concatenate([to_host(o).astype(np.float64).ravel() for o in outputs if is_float(o)])  # (m,)
+
+    def _probe(self, position: int) -> Probe:
+        """The probe for one input: the forward in float64, with every input at its value but this one free."""
+        values = self.arguments.float64_copies()
+        array = values[position]
+
+        def outputs() -> np.ndarray:
+            return self._vector(self.arguments.call(self.forward, values)[0])
+
+        return Probe(self.arguments.names[position], array, outputs, self.flat_cotangent, self.eps)
+
+    def _draw_cotangents(self) -> tuple[Any, ...]:
+        """A random cotangent per output, of its shape and dtype, in its library; None for integer outputs."""
+        rng = np.random.default_rng(self.seed)
+        return tuple(array_like(random_signs(rng, o.shape), o) if is_float(o) else None for o in self.outputs)
+
+    # The backward
+
+    def run(
+        self, backward: Callable, *, mutants: Mapping[str, Callable] | None = None,
+        reference: tuple[Callable, Callable] | None = None, diagnosis: bool = True,
+    ) -> Report:  # fmt: skip
+        """Judges one backward; a report in any case. `mutants` and `reference` as in `check_gradients`."""
+        gradients, problem = self.gradients(backward)
+        if gradients is None:
+            return self._report((), problem)
+        comparisons = {p: self._compare(p, gradients[p]) for p in self.arguments.differentiable}
+        entries = []
+        for position, comparison in comparisons.items():
+            entry = comparison.entry
+            if diagnosis and not entry.passed and position in self._probes and is_array_like(gradients[position]):
+                slips = self._mutant_gradients(position, mutants or {}, reference or (self.forward, backward))
+                entry = entry.with_findings(self._diagnose(position, gradients[position], comparison, slips))
+            entries.append(entry)
+        return self._report(tuple(entries), problem)
+
+    def gradients(self, backward: Callable) -> tuple[dict[int, Any] | None, str | None]:
+        """The gradients by position of their input, and a problem of the backward as a whole."""
+        before = {name: value.copy() for name, value in self.arguments.arrays().items()}
+        cache = self._call(self.forward)[1]
+        cotangents = tuple(None if c is None else c.copy() for c in self.cotangents)
+        result = backward(self._as_given(cotangents), cache)
+        gradients, problem = self._align(result)
+        if gradients is None:
+            return None, problem
+        kept = {position: g.copy() if is_array(g) else g for position, g in gradients.items()}
+        again = self._align(backward(self._as_given(self.cotangents), cache))[0] or {}
+        problem = self._written(before, cotangents) or self._unsteady(kept, again)
+        return kept, problem
+
+    def _as_given(self, cotangents: tuple[Any, ...]) -> Any:
+        return cotangents[0] if self.single_output else cotangents
+
+    def _align(self, result: Any) -> tuple[dict[int, Any] | None, str | None]:
+        """Gradients assigned to the differentiable inputs, in order; None is accepted in the place of an
+        argument that is None.
+        """
+        gradients = tuple(result) if isinstance(result, tuple | list) else (result,)
+        wanted = self.arguments.differentiable
+        slots = sorted(wanted + self.arguments.absent)
+        if len(gradients) == len(wanted):
+            return dict(zip(wanted, gradients, strict=True)), None
+        if len(gradients) == len(slots) and all(
+            g is None for p, g in zip(slots, gradients, strict=True) if p not in wanted
+        ):
+            return {p: g for p, g in zip(slots, gradients, strict=True) if p in wanted}, None
+        names = ", ".join(self.arguments.names[p] for p in wanted)
+        return (
+            None,
+            f"the backward returns {len(gradients)} gradients for {len(wanted)} differentiable inputs ({names})",
+        )
+
+    def _written(self, before: Mapping[str, Any], cotangents: tuple[Any, ...]) -> str | None:
+        now = self.arguments.arrays()
+        written = [name for name, value in before.items() if not same_bits(value, now[name])]
+        if any(c is not None and not same_bits(c, mine) for c, mine in zip(cotangents, self.cotangents, strict=True)):
+            written.append("the cotangent dy")
+        return f"the forward or backward writes to what it was given: {', '.join(written)}" if written else None
+
+    def _unsteady(self, first: Mapping[int, Any], second: Mapping[int, Any]) -> str | None:
+        differing = [
+            self.arguments.names[p] for p, g in first.items()
+            if is_array(g) and not (is_array(second.get(p)) and same_bits(g, second[p]))
+        ]  # fmt: skip
+        if not differing:
+            return None
+        return (
+            "the backward gives another answer when it is called twice with the same cotangent and cache (does it write to "
+            f"the cache, or accumulate into a kept array?): gradient of {', '.join(differing)}"
+        )
+
+    # One gradient
+
+    def _compare(self, position: int, gradient: Any) -> Comparison:
+        """Form first (missing, shape, dtype, finite), then the numbers."""
+        value = self.arguments.values[position]
+        name, shape, dtype = self.arguments.names[position], tuple(value.shape), str(value.dtype)
+        problem = _wrong_form(gradient, value)
+        if problem:
+            return _incomparable(InputReport(name, shape, dtype, elements=int(np.prod(shape)), problem=problem))
+        if position not in self._probes:
+            return _incomparable(InputReport(name, shape, dtype, elements=int(np.prod(shape))))
+        probe, analytic = self._probes[position], to_host(gradient).astype(np.float64)
+        if analytic.size > self.full_limit:
+            rng = np.random.default_rng([self.seed, position])
+            projection = table_entry("projection", "float64" if dtype == "float64" else "float32")
+            comparison = compare_projections(
+                probe, analytic, self._tolerance(dtype), dtype, projection, rng, self.allow
+            )
+        else:
+            comparison = compare_elements(probe, analytic, self._tolerance(dtype), dtype, self.allow)
+        vanishes = bool(analytic.size) and np.abs(comparison.numeric).max() <= probe.noise
+        if vanishes and name not in self.zero and (comparison.complete or comparison.entry.passed):
+            refuse_zero_gradient(name, self.name)
+        return comparison
+
+    def _tolerance(self, dtype: str) -> Tolerance:
+        return self.tolerance or table_entry("differences", dtype)
+
+    def _diagnose(
+        self, position: int, gradient: Any, comparison: Comparison, slips: Mapping[str, np.ndarray]
+    ) -> tuple[Finding, ...]:
+        """What this gradient resembles. Large inputs are diagnosed by their sampled elements."""
+        probe, analytic = self._probes[position], to_host(gradient).astype(np.float64)
+        numeric, wrong, jacobian = comparison.numeric, comparison.wrong, None
+        if analytic.size == 0:
+            return ()
+        if comparison.entry.method == "none":  # a wrong shape or dtype: only the whole arrays can tell
+            if int(np.prod(probe.shape)) > self.full_limit:
+                return ()
+            numeric = probe.gradient
+            wrong = np.ones(numeric.shape, dtype=bool)
+            if analytic.shape == numeric.shape:
+                return ()
+        elif comparison.complete:
+            jacobian = probe.jacobian
+        else:
+            analytic, slips = comparison.analytic, {}
+        others = {q.name: q.gradient for p, q in self._probes.items() if p != position and q.shape == probe.shape}
+        values = {self.arguments.names[p]: to_host(self.arguments.values[p]) for p in self.arguments.differentiable}
+        evidence = Evidence(
+            name=probe.name,
+            analytic=analytic,
+            numeric=numeric,
+            wrong=wrong,
+            cotangent=self.flat_cotangent,
+            jacobian=jacobian,
+            output_shapes=self.output_shapes,
+            others=others if comparison.complete or comparison.entry.method == "none" else {},
+            mutants=slips,
+            inputs=values,
+            sizes=self.sizes,
+            closeness=1e-6 if comparison.entry.dtype == "float64" else 1e-3,
+        )
+        return diagnose(evidence)
+
+    def _mutant_gradients(
+        self, position: int, mutants: Mapping[str, Callable], reference: tuple[Callable, Callable]
+    ) -> dict[str, np.ndarray]:
+        """This input's gradient under each mutant that runs on the reference pair's cache."""
+        if not mutants:
+            return {}
+        forward, backward = reference
+        cache, gradients = self._call(forward)[1], {}
+        for description, mutant in mutants.items():
+            try:
+                result = self._align(mutant(backward, self._as_given(self.cotangents), cache))[0]
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+                continue  # this mutant reads a cache that the pair does not make
+            if result and is_array(result[position]):
+                gradients[description] = to_host(result[position]).astype(np.float64)
+        return gradients
+
+    def _report(self, entries: tuple[InputReport, ...], problem: str | None) -> Report:
+        chosen = self.tolerance or table_entry("differences", str(self.arguments.values[self.checked[0]].dtype))
+        allowed = f"{chosen.largest:g} of the largest entry, and {chosen.relative:g} of each entry + {chosen.floor:g} of the largest"
+        return Report(self.name, entries, allowed, self.seed, problem)
+
+    def _fail(self, problem: str) -> None:
+        raise GradientMismatch(self._report((), problem))
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    return f"an array of {value.dtype}" if is_array_like(value) else f"{type(value).__name__}"
+
+
+def _wrong_form(gradient: Any, value: Any) -> str | None:
+    """What is wrong with a gradient before its numbers are looked at."""
+    if gradient is None:
+        return "the gradient is missing (None)"
+    if not is_array_like(gradient):
+        return f"the gradient is {type(gradient).__name__}, not an array"
+    if tuple(gradient.shape) != tuple(value.shape):
+        return f"the gradient has shape {tuple(gradient.shape)}, the input {tuple(value.shape)}"
+    if gradient.dtype != value.dtype:
+        return f"the gradient has dtype {gradient.dtype}, the input {value.dtype}"
+    bad = ~np.isfinite(to_host(gradient).astype(np.float64))
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        return f"the gradient holds {int(bad.sum())} entries that are NaN or infinite, the first at {first}"
+    return None
+
+
+def _incomparable(entry: InputReport) -> Comparison:
+    return Comparison(entry, np.empty(0), np.empty(0), np.empty(0, dtype=bool), complete=False)

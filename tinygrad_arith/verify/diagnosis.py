@@ -1,0 +1,356 @@
+"""What a wrong gradient most resembles: a sign, a factor, a transposition, a missing sum, a named mutant, ...
+
+Each suspicion is one small function of the `Evidence` and returns a `Finding` or None; `diagnose` asks them in turn,
+the most telling first. Beyond the two gradients the best witness is the Jacobian from the differences: with it the
+true gradient for *another* cotangent (all ones, one row only) is a product away, without calling the forward again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, permutations
+from math import prod, sqrt
+
+import numpy as np
+
+__all__ = ["Evidence", "Finding", "diagnose", "name_factor"]
+
+FINDINGS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One resemblance: `kind` for programs ("sign", "factor", "mutant", ...), `text` for people ("has the wrong
+    sign").
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known about one wrong gradient. Arrays are float64.
+
+    `analytic` comes from the backward and may have a wrong shape; `numeric` is the true one; `wrong` marks its wrong
+    elements. `jacobian` (m, n) and `cotangent` (m,) belong to the outputs, flattened in order, of `output_shapes`.
+    `others` are the true gradients of the other inputs, `mutants` this input's gradient under each named mutant,
+    `inputs` the inputs' values, `sizes` names for sizes that may turn up in a factor. `closeness` is the relative
+    error at which two gradients count as equal.
+    """
+
+    name: str
+    analytic: np.ndarray
+    numeric: np.ndarray
+    wrong: np.ndarray
+    cotangent: np.ndarray
+    jacobian: np.ndarray | None = None
+    output_shapes: tuple[tuple[int, ...], ...] = ()
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
+    mutants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    closeness: float = 1e-6
+
+    def close(self, a: np.ndarray, b: np.ndarray) -> bool:
+        """Are two arrays of one shape equal, up to `closeness` of the largest entry of `b`?"""
+        scale = np.abs(b).max(initial=0.0)
+        return a.shape == b.shape and scale > 0 and bool(np.abs(a - b).max(initial=0.0) <= self.closeness * scale)
+
+    def is_close(self, candidate: np.ndarray) -> bool:
+        """Is the backward's gradient this candidate?"""
+        return self.close(self.analytic, candidate)
+
+    def true_gradient(self, cotangent: np.ndarray) -> np.ndarray | None:
+        """The true gradient for another cotangent (m,), where the Jacobian was kept."""
+        return None if self.jacobian is None else (cotangent @ self.jacobian).reshape(self.numeric.shape)
+
+
+def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
+    """The resemblances found, the likeliest first, at most three; one that says how far off it is where none was."""
+    if evidence.analytic.shape != evidence.numeric.shape:
+        return _ask(_SHAPE_SUSPICIONS, evidence)
+    return _ask(_WHOLE, evidence) or _ask(_PART, evidence) or (_unlike_anything(evidence),)
+
+
+def _ask(suspicions: tuple[_Suspicion, ...], evidence: Evidence) -> tuple[Finding, ...]:
+    findings = [finding for suspicion in suspicions if (finding := suspicion(evidence))]
+    return tuple(findings[:FINDINGS_SHOWN])
+
+
+# The whole gradient
+
+
+def _zero(e: Evidence) -> Finding | None:
+    return Finding("zero", "is zero everywhere") if not e.analytic.any() else None
+
+
+def _factor(e: Evidence) -> Finding | None:
+    """A constant factor over the whole gradient, by least squares."""
+    square = float(np.vdot(e.numeric, e.numeric))
+    factor = float(np.vdot(e.numeric, e.analytic)) / square if square else 0.0
+    if factor == 0.0 or not e.close(e.analytic, factor * e.numeric):
+        return None
+    if abs(factor + 1) < 10 * e.closeness:
+        return Finding("sign", "has the wrong sign: it is minus the true gradient")
+    return Finding("factor", f"is the true gradient times {name_factor(factor, e.sizes, 10 * e.closeness)}")
+
+
+def name_factor(factor: float, sizes: Mapping[str, int], closeness: float = 1e-5) -> str:
+    """A factor with its likely origin: "0.5773503 = 1/sqrt(HS), HS = 3"; the bare number where none is known."""
+    sign, size = ("-" if factor < 0 else ""), abs(factor)
+    matches = [f"{sign}{text}" for value, text in _known_factors(sizes) if abs(value / size - 1) <= closeness]
+    return f"{factor:.7g}" + (f" = {' or '.join(matches[:3])}" if matches else "")
+
+
+def _known_factors(sizes: Mapping[str, int]) -> Iterator[tuple[float, str]]:
+    """Factors that slips produce: small numbers, and sizes with their roots, inverses and products."""
+    for number in (2, 3, 4):
+        yield from ((number, str(number)), (1 / number, f"1/{number}"))
+    named = [_Size(name, size) for name, size in sizes.items() if size > 1]
+    for size in named:
+        n, said = size.count, size.said
+        for text, value in ((size.short, n), (f"sqrt({size.short})", sqrt(n)), (f"{size.short}^2", n * n)):
+            yield from ((value, f"{text}{said}"), (1 / value, f"1/{text}{said}"))
+        text = f"({size.short} - 1)/{size.short}"
+        yield from (((n - 1) / n, f"{text}{said}"), (n / (n - 1), f"1/({text}){said}"))
+    for first, second in combinations(named, 2):
+        n, m, said = first.count, second.count, first.said + second.said
+        product, quotient = f"{first.short}*{second.short}", f"{first.short}/{second.short}"
+        yield from ((n * m, f"{product}{said}"), (1 / (n * m), f"1/({product}){said}"))
+        yield from ((n / m, f"{quotient}{said}"), (m / n, f"1/({quotient}){said}"))
+
+
+@dataclass(frozen=True)
+class _Size:
+    """A size under a name: "HS", or words like "the size of axis 3 of q" where nobody gave it a name."""
+
+    name: str
+    count: int
+
+    @property
+    def short(self) -> str:
+        return self.name if self.name.isidentifier() else str(self.count)
+
+    @property
+    def said(self) -> str:
+        return f", {self.name} = {self.count}" if self.name.isidentifier() else f", {self.count} is {self.name}"
+
+
+def _named_mutant(e: Evidence) -> Finding | None:
+    names = [name for name, gradient in e.mutants.items() if e.is_close(gradient)]
+    if not names:
+        return None
+    return Finding("mutant", f"equals what a known slip gives: {'; or: '.join(names)}")
+
+
+def _cotangent_not_used(e: Evidence) -> Finding | None:
+    """The gradient for a cotangent of ones, whatever cotangent came in."""
+    candidate = e.true_gradient(np.ones_like(e.cotangent))
+    if candidate is None or not e.is_close(candidate):
+        return None
+    return Finding("cotangent", "does not use the cotangent dy: it is the gradient for a dy of ones")
+
+
+def _swapped(e: Evidence) -> Finding | None:
+    for other, gradient in e.others.items():
+        if e.is_close(gradient):
+            return Finding("swapped", f"is the gradient of {other}: are two gradients returned in the wrong order?")
+    return None
+
+
+# Order of elements and axes
+
+
+def _transposed_within(e: Evidence) -> Finding | None:
+    """Right numbers, read through permuted axes into the right shape (a reshape where a transposition was due)."""
+    identity = tuple(range(e.numeric.ndim))
+    for axes in permutations(identity):
+        if axes != identity and e.is_close(np.reshape(np.transpose(e.numeric, axes), e.numeric.shape)):
+            return Finding(
+                "transposed", f"holds the right numbers with the axes in the order {axes}: is a transposition missing?"
+            )
+    return None
+
+
+def _reordered(e: Evidence) -> Finding | None:
+    """Flipped, shifted by one, or otherwise the right numbers at the wrong places."""
+    for axis in range(e.numeric.ndim):
+        if e.is_close(np.flip(e.numeric, axis)):
+            return Finding("reordered", f"is reversed along axis {axis}")
+        for shift in (1, -1):
+            if e.is_close(np.roll(e.numeric, shift, axis)):
+                return Finding("reordered", f"is shifted by {shift} along axis {axis}")
+    if e.close(np.sort(e.analytic, axis=None), np.sort(e.numeric, axis=None)):
+        return Finding("reordered", "holds the right numbers at the wrong places")
+    return None
+
+
+def _wrong_order_of_axes(e: Evidence) -> Finding | None:
+    """A wrong shape that a transposition mends."""
+    for axes in permutations(range(e.analytic.ndim)):
+        if e.close(np.transpose(e.analytic, axes), e.numeric):
+            return Finding(
+                "transposed", f"is right after np.transpose(gradient, {axes}): its axes are in the wrong order"
+            )
+    if e.analytic.size == e.numeric.size and e.close(e.analytic.reshape(e.numeric.shape), e.numeric):
+        return Finding("shape", f"holds the right numbers: reshape it to {e.numeric.shape}")
+    return None
+
+
+def _missing_broadcast_sum(e: Evidence) -> Finding | None:
+    """A wrong shape that a sum over some axes mends: the input was broadcast and its gradient was not summed."""
+    for count in range(1, e.analytic.ndim + 1):
+        for axes in combinations(range(e.analytic.ndim), count):
+            summed = e.analytic.sum(axis=axes)
+            if summed.size == e.numeric.size and e.close(summed.reshape(e.numeric.shape), e.numeric):
+                text = f"is right after a sum over axes {axes}: the input was broadcast there, so its gradient is a sum"
+                return Finding("broadcast", text)
+    return None
+
+
+# Parts of a sum
+
+
+def _part_of_a_sum(e: Evidence) -> Finding | None:
+    """Only one row of the outputs contributes, or all but one."""
+    if e.jacobian is None:
+        return None
+    for text, mask in _output_slices(e.output_shapes):
+        part = e.true_gradient(e.cotangent * mask)
+        assert part is not None
+        if e.is_close(part):
+            return Finding("part", f"counts only {text}: the sum over the other entries is missing")
+        if part.any() and e.is_close(e.numeric - part):
+            return Finding("part", f"counts everything but {text}")
+    return None
+
+
+def _output_slices(shapes: tuple[tuple[int, ...], ...]) -> Iterator[tuple[str, np.ndarray]]:
+    """Every index of every axis of every output, with a 0/1 mask over the flattened outputs (m,)."""
+    total, offset = sum(prod(shape) for shape in shapes), 0
+    for number, shape in enumerate(shapes):
+        name = "the output" if len(shapes) == 1 else f"output {number}"
+        for axis, size in enumerate(shape):
+            for index in (size - 1, *range(size - 1)) if size > 1 else ():
+                inside = np.zeros(shape)
+                inside[(slice(None),) * axis + (index,)] = 1.0
+                mask = np.zeros(total)
+                mask[offset : offset + inside.size] = inside.ravel()
+                yield f"index {index} of axis {axis} of {name}", mask
+        offset += prod(shape)
+
+
+def _lost_duplicates(e: Evidence) -> Finding | None:
+    """Where an element is used more than once, only one of its contributions is kept (`d[ids] += dy` instead of
+    np.add.at).
+    """
+    if e.jacobian is None or e.wrong.all():
+        return None
+    positions = np.flatnonzero(e.wrong)
+    contributions = e.cotangent[:, None] * e.jacobian[:, positions]  # (m, wrong)
+    used = np.abs(contributions) > 1e-7 * np.abs(contributions).max(initial=0.0)
+    if (used.sum(axis=0) < 2).any():
+        return None
+    rows = np.arange(positions.size)
+    for which, first in (("last", used.shape[0] - 1 - used[::-1].argmax(axis=0)), ("first", used.argmax(axis=0))):
+        if e.close(e.analytic.ravel()[positions], contributions[first, rows]):
+            return Finding(
+                "duplicates",
+                f"keeps only the {which} contribution to elements that are used more than once: "
+                "the contributions must be added (np.add.at, not d[ids] += dy)",
+            )
+    return None
+
+
+# Some elements only
+
+
+def _mask_not_applied(e: Evidence) -> Finding | None:
+    if not e.wrong.any() or not e.numeric.any() or np.abs(e.numeric[e.wrong]).max() > 1e-12 * np.abs(e.numeric).max():
+        return None
+    return Finding(
+        "mask", "differs only where the true gradient is exactly zero: a mask is not applied in the backward"
+    )
+
+
+def _left_out(e: Evidence) -> Finding | None:
+    if not e.analytic.any() or e.analytic[e.wrong].any():
+        return None
+    return Finding("left out", "is zero at the wrong elements and right at all others: they are never written")
+
+
+def _factor_on_part(e: Evidence) -> Finding | None:
+    """The wrong elements, and only these, are off by one factor."""
+    if e.wrong.all() or e.wrong.sum() < 1:
+        return None
+    a, n = e.analytic[e.wrong], e.numeric[e.wrong]
+    factor = float(a @ n) / float(n @ n) if n.any() else 0.0
+    if factor == 0.0 or not e.close(a, factor * n):
+        return None
+    named = (
+        "the wrong sign" if abs(factor + 1) < 1e-4 else f"the factor {name_factor(factor, e.sizes, 10 * e.closeness)}"
+    )
+    return Finding("factor on part", f"has {named} at the wrong elements and is right at all others")
+
+
+# One term more or less
+
+
+def _extra_term(e: Evidence) -> Finding | None:
+    """The difference is a multiple of the cotangent or of an input, of the true gradient of another one, or
+    constant along an axis.
+    """
+    difference = e.analytic - e.numeric
+    candidates = {f"a multiple of {name} itself": value for name, value in e.inputs.items()}
+    candidates |= {f"a multiple of the gradient of {name}": value for name, value in e.others.items()}
+    if len(e.output_shapes) == 1 and e.output_shapes[0] == e.numeric.shape:
+        candidates["a multiple of the cotangent dy"] = e.cotangent.reshape(e.numeric.shape)
+    for text, term in candidates.items():
+        square = float(np.vdot(term, term))
+        if (
+            term.shape == difference.shape
+            and square
+            and e.close(difference, float(np.vdot(term, difference)) / square * term)
+        ):
+            return Finding("term", f"is off by {text}: a term is missing, or one too many")
+    for axis, size in enumerate(difference.shape):
+        if size > 1 and e.close(difference, np.broadcast_to(difference.mean(axis, keepdims=True), difference.shape)):
+            text = f"is off by a term that is constant along axis {axis}: is a mean or sum over that axis missing?"
+            return Finding("term", text)
+    return None
+
+
+def _unlike_anything(e: Evidence) -> Finding:
+    """No resemblance: how the two compare at all."""
+    norms = float(np.linalg.norm(e.analytic)), float(np.linalg.norm(e.numeric))
+    cosine = float(np.vdot(e.analytic, e.numeric)) / (norms[0] * norms[1]) if all(norms) else 0.0
+    length = norms[0] / norms[1] if norms[1] else float("inf")
+    return Finding(
+        "unknown",
+        f"resembles no known slip; its direction agrees with the true one to a cosine of {cosine:.6f}, "
+        f"its length is {length:.6g} times the true one",
+    )
+
+
+_Suspicion = Callable[[Evidence], Finding | None]
+# About the gradient as a whole; only where none of these fits, about some of its elements or one of its terms.
+_WHOLE: tuple[_Suspicion, ...] = (
+    _zero,
+    _factor,
+    _named_mutant,
+    _cotangent_not_used,
+    _swapped,
+    _transposed_within,
+    _part_of_a_sum,
+)
+_PART: tuple[_Suspicion, ...] = (
+    _lost_duplicates,
+    _mask_not_applied,
+    _left_out,
+    _factor_on_part,
+    _extra_term,
+    _reordered,
+)
+_SHAPE_SUSPICIONS: tuple[_Suspicion, ...] = (_wrong_order_of_axes, _missing_broadcast_sum, _swapped)
