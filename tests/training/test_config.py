@@ -64,7 +64,7 @@ def test_a_whole_number_may_stand_for_a_float():
     ],
 )
 def test_bad_files_are_explained(values, sentence):
-    with pytest.raises(UserError, match="^some file: ") as raised:
+    with pytest.raises(UserError, match=r"^some file: ") as raised:
         Config.from_dict(values, source="some file")
     assert sentence in str(raised.value)
 
@@ -90,7 +90,7 @@ def test_what_does_not_fit_names_its_flag(sections, sentence):
 
 
 def test_a_batch_larger_than_the_training_set():
-    with pytest.raises(UserError, match="^--batch 100000: larger than the 53,536 training pairs of this task$"):
+    with pytest.raises(UserError, match=r"^--batch 100000: larger than the 53,536 training pairs of this task$"):
         changed(training={"batch": 100_000}).validate(train_size=53_536)
 
 

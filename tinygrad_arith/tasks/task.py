@@ -12,12 +12,17 @@ class Task(Protocol):
     """A task: the only way in which training, evaluation and commands know what is being learned."""
 
     vocabulary: Vocabulary
+    base: int  # of the digits in `Problems`
     context: int  # positions of every batch: T
     answer_length: int  # tokens of the longest answer, its end mark included
     train_size: int | None  # number of training problems; None if there are too many to list
 
     def train_batch(self, step: int, batch_size: int, seed: int) -> Batch:
         """The batch of a training step, (batch_size, T): a pure function of its arguments."""
+        ...
+
+    def train_problems(self, step: int, batch_size: int, seed: int) -> Problems:
+        """The problems in that batch."""
         ...
 
     def problems(self, split: str, count: int) -> Problems:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EXIT_FAILURE = 1
 EXIT_MISUSE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+WIDTH_IN_A_PIPE = 120  # columns
 
 
 def run_door(main: Callable[[], int | None]) -> None:
@@ -60,10 +61,10 @@ def on_terminal() -> bool:
 
 
 def console() -> "Console":
-    """A rich console on stdout: colours on a terminal, plain text in a pipe, no guessing of what to highlight."""
+    """A rich console on stdout: colours on a terminal; in a pipe, plain text with room for long lines."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not on_terminal())
+    return Console(highlight=False, width=None if on_terminal() else WIDTH_IN_A_PIPE)
 
 
 def facts_table(facts: Iterable[tuple[str, str]]) -> "Table":
@@ -79,10 +80,12 @@ def facts_table(facts: Iterable[tuple[str, str]]) -> "Table":
 
 def data_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
     """A table with a title and a header; the cells are taken as they are (no markup)."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    frame = box.SIMPLE_HEAD if on_terminal() else box.ASCII2  # what reads a pipe may not know box characters
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=frame)
     for column in columns:
         table.add_column(column)
     for row in rows:

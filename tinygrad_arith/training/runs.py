@@ -59,16 +59,11 @@ def load_run(path: str | os.PathLike[str]) -> LoadedRun:
         raise UserError(f"{directory}: this run has no complete checkpoint yet")
     task = make_task(config.task)
     model = initialize(make_model(config, task), config)
-    load_weights(model, checkpoint.model, checkpoint.path)
-    return LoadedRun(config, task, model, checkpoint.progress.step, directory)
-
-
-def load_weights(model: Any, weights: dict[str, np.ndarray], source: Path) -> None:
-    """Put saved weights into a model; raises UserError if they belong to another model."""
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(checkpoint.model)
     except ValueError as error:
-        raise UserError(f"{source}: these weights do not fit the model of {CONFIG_FILE}: {error}") from error
+        raise UserError(f"{checkpoint.path}: does not fit the model of {CONFIG_FILE}: {error}") from error
+    return LoadedRun(config, task, model, checkpoint.progress.step, directory)
 
 
 def read_record(directory: Path) -> RunRecord:

@@ -16,7 +16,7 @@ from .files import remove_temporaries
 from .metrics import FILE_NAME as METRICS
 from .metrics import trim_metrics
 from .reporter import Reporter
-from .runs import RunRecord, check_unused, load_weights, locked, make_directory, read_record, write_record
+from .runs import RunRecord, check_unused, locked, make_directory, read_record, write_record
 from .trainer import Trainer
 
 
@@ -32,7 +32,7 @@ class Session:
     checkpoint: Checkpoint | None  # where to go on from; None: from the start
 
     def trainer(self, reporter: Reporter) -> Trainer:
-        """The trainer, restored from the checkpoint if there is one."""
+        """The trainer, restored from the checkpoint if there is one. UserError if that belongs to another model."""
         trainer = Trainer(
             self.record.config,
             self.task,
@@ -43,7 +43,10 @@ class Session:
             reporter=reporter,
         )
         if self.checkpoint is not None:
-            trainer.restore(self.checkpoint)
+            try:
+                trainer.restore(self.checkpoint)
+            except (ValueError, KeyError) as error:
+                raise UserError(f"{self.checkpoint.path}: does not fit the model of this run: {error}") from error
         return trainer
 
 
@@ -111,8 +114,6 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
 
 
 def ready(record: RunRecord, directory: Path, task: Any, model: Any, checkpoint: Checkpoint | None) -> Session:
-    """The session, with parameters and optimizer made, and the checkpoint's weights checked against the model."""
+    """The session, with the parameters and the optimizer made."""
     initialize(model, record.config)
-    if checkpoint is not None:
-        load_weights(model, checkpoint.model, checkpoint.path)
     return Session(record, directory, task, model, make_optimizer(record.config, model), checkpoint)

@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from .build import thread_count
+from ..backend import DtypePolicy, RandomKey
+from ..ops.registry import chosen_table
+from .build import initialize, thread_count
 from .checkpoints import Progress
 from .console import as_bytes, as_duration, console, data_table, facts_table
 from .final import Answer, FinalTest
 from .presets import changed_options, load_preset, preset_names
 from .runs import RunRecord
 from .session import Session
+from .trainer import forward_backward
 
-ADAMW_BUFFERS = 2  # the first and second moments: as large as the parameters, each
+LARGEST_TRIAL = 2**30  # bytes up to which a dry run makes the model, to see which implementations run
 
 
 def print_presets() -> None:
@@ -48,34 +51,28 @@ def print_plan(session: Session) -> None:
 
 def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:
     """Print the model's table, the memory that training will take, and the implementations that will run."""
-    out, config = console(), record.config
-    batch = config.training.batch
-    report = model.shape_report(batch, task.context)
+    out, training = console(), record.config.training
+    report = model.shape_report(training.batch, task.context, DtypePolicy.uniform(training.dtype))
     out.print(str(model), markup=False)
-    optimizer_bytes = ADAMW_BUFFERS * report.parameter_bytes
-    total = 2 * report.parameter_bytes + optimizer_bytes + report.activation_bytes
     facts = [
         ("task", task.describe()),
-        ("batch", f"{batch} examples of {task.context} tokens, {len(task.vocabulary)} in the vocabulary"),
+        ("batch", f"{training.batch} examples of {task.context} tokens, {len(task.vocabulary)} in the vocabulary"),
         ("parameters", f"{report.parameters:,}"),
-        ("memory", f"{as_bytes(total)} and what Python and NumPy take themselves, namely"),
-        ("", f"{as_bytes(report.parameter_bytes)} parameters, as much again for their gradients"),
-        ("", f"{as_bytes(optimizer_bytes)} optimizer state"),
-        ("", f"{as_bytes(report.activation_bytes)} activations kept for the backward"),
-        ("work", f"{report.flop:.2e} floating-point operations a step, {config.training.steps:,} steps"),
+        ("memory", f"{as_bytes(report.training_bytes)} for parameters, gradients and the optimizer's two moments"),
+        ("", f"{as_bytes(report.activation_bytes)} for activations kept for the backward, at most"),
+        ("work", f"{report.flop:.1e} floating-point operations a step, {training.steps:,} steps"),
     ]
     out.print(facts_table(facts))
-    print_implementations()
+    if report.training_bytes <= LARGEST_TRIAL:
+        print_implementations(record, task, model)
     out.print("All shapes fit. Nothing was trained (--dry-run).")
 
 
-def print_implementations() -> None:
-    """Print which implementation runs for each operation used so far."""
-    from ..ops.registry import chosen_table
-
-    rows = chosen_table()
-    if rows:
-        console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), rows))
+def print_implementations(record: RunRecord, task: Any, model: Any) -> None:
+    """Run one example through the model, there and back, and print which implementation ran for each operation."""
+    batch = task.train_batch(0, 1, record.config.training.seed)
+    forward_backward(initialize(model, record.config), batch, RandomKey(record.config.training.seed, "dropout"))
+    console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
 
 
 def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:

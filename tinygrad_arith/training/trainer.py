@@ -14,11 +14,11 @@ import numpy as np
 
 from ..autograd import functions as F
 from ..backend import RandomKey
+from ..nn import first_nonfinite
 from ..optim import clip_gradient_norm, learning_rate
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, Progress, save_checkpoint
 from .config import Config
-from .diagnosis import explain_nonfinite
 from .errors import UserError
 from .evaluation import evaluate_exact_match
 from .interrupts import StopSignals
@@ -46,13 +46,18 @@ class Outcome:
     signal: int | None = None
 
 
+def forward(model: Any, batch: Any, key: RandomKey) -> Any:
+    """The logits of a batch, (B, T, V); `key` names its dropout masks."""
+    return model(batch.tokens, positions=batch.positions, key_mask=batch.key_mask, dropout_key=key)
+
+
 def forward_backward(model: Any, batch: Any, key: RandomKey) -> tuple[float, int]:
     """The loss of a batch; its gradient is in `model.flat.gradients` afterwards.
 
     Returns (nats per counted token, counted tokens). The gradient is that of the mean over the counted tokens.
     """
-    model.zero_gradients()
-    logits = model(batch.tokens, positions=batch.positions, key_mask=batch.key_mask, dropout_key=key)  # (B, T, V)
+    model.flat.zero_gradients()
+    logits = forward(model, batch, key)  # (B, T, V)
     loss = F.cross_entropy_sum(logits, batch.targets, batch.weights)  # ()
     count = int(np.count_nonzero(batch.targets != -1))
     loss.backward(1.0 / count)
@@ -71,9 +76,7 @@ def training_step(model: Any, optimizer: Any, batch: Any, config: Config, step: 
         loss, count = forward_backward(model, batch, key)
         norm = float(clip_gradient_norm(model.flat, options.clip))
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        # The step is a pure function of its arguments: run it again, unclipped, and look at every tensor.
-        forward_again = lambda: forward_backward(model, batch, key)  # noqa: E731
-        raise UserError(f"step {step + 1}: {explain_nonfinite(model, batch, loss, norm, forward_again)}")
+        raise UserError(explain_nonfinite(model, batch, key, loss, norm))
     rate = learning_rate(
         step,
         peak=options.learning_rate,
@@ -84,6 +87,19 @@ def training_step(model: Any, optimizer: Any, batch: Any, config: Config, step: 
     )
     optimizer.step(rate)
     return StepResult(loss, norm, float(rate), len(batch.tokens), count)
+
+
+def explain_nonfinite(model: Any, batch: Any, key: RandomKey, loss: float, norm: float) -> str:
+    """A sentence that names the step and the first tensor that is not finite, by its dotted name.
+
+    The step is a pure function of its arguments, so it is run again, unclipped, to look at every tensor.
+    """
+    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
+    with np.errstate(all="ignore"):
+        forward_backward(model, batch, key)
+        name = first_nonfinite(model, lambda: forward(model, batch, key))
+    where = f"{name} is the first tensor that is not finite" if name else "though every tensor is finite"
+    return f"step {key.step + 1}: {what}; {where} (a lower --learning-rate or a longer --warmup may help)"
 
 
 class Trainer:
@@ -108,7 +124,10 @@ class Trainer:
         self.validation = task.problems("validation", config.training.eval_size)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint: weights, optimizer state and progress. ValueError if they do not fit the model."""
+        """Go on from a checkpoint: weights, optimizer state and progress.
+
+        Raises ValueError or KeyError if they belong to another model.
+        """
         self.model.load_state_dict(checkpoint.model)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.progress = checkpoint.progress

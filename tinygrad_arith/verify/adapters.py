@@ -64,8 +64,9 @@ def from_tensor_function(f: Callable, tensor: Callable) -> tuple[Callable, Calla
 
 
 def randomize_parameters(module: Any, seed: int = 0, scale: float = 0.5) -> None:
-    """Adds normal numbers times `scale` to every parameter of a module, in place: a check at initial ones and
-    zeros is vacuous.
+    """Adds normal numbers times `scale` to every parameter of a module, in place.
+
+    At the initial ones and zeros a check would be vacuous.
     """
     rng = np.random.default_rng(seed)
     for _, parameter in _distinct_parameters(module):
@@ -119,8 +120,7 @@ def check_module(
     entries = [
         _check_parameter(probes[key], gradients[key], allowed, samples, rng, zero, allow, name) for key in chosen
     ]
-    text = f"{allowed.largest:g} of the largest entry, and {allowed.relative:g} of each entry + {allowed.floor:g} of the largest"
-    report = Report(name, tuple(entries), text, seed)
+    report = Report(name, tuple(entries), allowed.describe(), seed)
     if not report.passed:
         raise GradientMismatch(report)
     return report

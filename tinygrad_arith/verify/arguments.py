@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Arguments", "bind_arguments", "chosen_positions", "is_array", "is_array_like", "is_differentiable", "is_float",
-    "require_known_names", "same_bits", "sizes_of", "to_host",
+    "Arguments", "bind_arguments", "chosen_positions", "describe", "is_array", "is_array_like", "is_differentiable",
+    "is_float", "require_known_names", "same_bits", "sizes_of", "to_host", "wrong_form",
 ]  # fmt: skip
 
 
@@ -134,3 +134,27 @@ def sizes_of(arguments: Arguments) -> dict[str, int]:
         for axis, size in enumerate(value.shape):
             places.setdefault(int(size), []).append(f"axis {axis} of {name}")
     return {f"the size of {places[size][0]}": size for size in places if size > 1}
+
+
+def describe(value: Any) -> str:
+    """A few words for a value that is not what it should be."""
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    return f"an array of {value.dtype}" if is_array_like(value) else f"{type(value).__name__}"
+
+
+def wrong_form(gradient: Any, value: Any) -> str | None:
+    """What is wrong with a gradient before its numbers are looked at."""
+    if gradient is None:
+        return "the gradient is missing (None)"
+    if not is_array_like(gradient):
+        return f"the gradient is {type(gradient).__name__}, not an array"
+    if tuple(gradient.shape) != tuple(value.shape):
+        return f"the gradient has shape {tuple(gradient.shape)}, the input {tuple(value.shape)}"
+    if gradient.dtype != value.dtype:
+        return f"the gradient has dtype {gradient.dtype}, the input {value.dtype}"
+    bad = ~np.isfinite(to_host(gradient).astype(np.float64))
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        return f"the gradient holds {int(bad.sum())} entries that are NaN or infinite, the first at {first}"
+    return None

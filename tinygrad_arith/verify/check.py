@@ -10,6 +10,7 @@ import numpy as np
 from .arguments import (
     bind_arguments,
     chosen_positions,
+    describe,
     is_array,
     is_array_like,
     is_float,
@@ -17,6 +18,7 @@ from .arguments import (
     same_bits,
     sizes_of,
     to_host,
+    wrong_form,
 )  # fmt: skip
 from .compare import Comparison, compare_elements, compare_projections
 from .cotangents import array_like, given_cotangents, random_signs
@@ -67,7 +69,8 @@ def check_gradients(
             differentiable; integers, masks, numbers and None are passed through.
         options: arguments that are always passed by name and never differentiated.
         wrt: names or positions of the gradients to compare; the default is all of them. Shape, dtype and finiteness
-        are checked for all. names: what to call positional inputs; the default is the forward's own parameter names.
+            are checked for all.
+        names: what to call positional inputs; the default is the forward's own parameter names.
         seed: of the random cotangent (magnitudes between 0.5 and 1.5, random signs) and the random projections.
         eps: the step of the differences, times the element where that is larger than 1.
         tolerance: the default is the table's entry "differences" for the input's dtype: an error below 1e-7 of the
@@ -86,7 +89,8 @@ def check_gradients(
 
     Raises:
         GradientMismatch: a gradient is wrong, missing, of the wrong shape or dtype or not finite, or something was
-        written to. VacuousCheck: the check would have proved nothing.
+            written to.
+        VacuousCheck: the check would have proved nothing.
     """
     check = GradientCheck(
         forward, inputs, options=options, wrt=wrt, names=names, seed=seed, eps=eps, tolerance=tolerance, zero=zero,
@@ -118,6 +122,7 @@ class GradientCheck:
         require_known_names("zero", self.zero, self.arguments)
         refuse_inputs(self.arguments, self.checked, self.allow)
         self.sizes = dict(sizes or sizes_of(self.arguments))
+        self._before = {name: value.copy() for name, value in self.arguments.arrays().items()}
         outputs = self._outputs(*self._call(forward))
         self.single_output = not isinstance(outputs, tuple)
         self.outputs = (outputs,) if self.single_output else outputs
@@ -134,14 +139,14 @@ class GradientCheck:
         """(out, cache) from the caller's own inputs."""
         result = self.arguments.call(forward)
         if not (isinstance(result, tuple) and len(result) == 2):
-            raise TypeError(f"{self.name} must return (out, cache), got {_describe(result)}")
+            raise TypeError(f"{self.name} must return (out, cache), got {describe(result)}")
         return result
 
     def _outputs(self, out: Any, cache: Any) -> Any:
         """The outputs, after checks that there are any, that they are finite and the same on a second call."""
         outputs = out if isinstance(out, tuple) else (out,)
         if not any(is_float(o) for o in outputs):
-            raise TypeError(f"{self.name} must return floating-point arrays as its output, got {_describe(out)}")
+            raise TypeError(f"{self.name} must return floating-point arrays as its output, got {describe(out)}")
         again = self._call(self.forward)[0]
         for number, (first, second) in enumerate(
             zip(outputs, again if isinstance(again, tuple) else (again,), strict=True)
@@ -198,7 +203,6 @@ class GradientCheck:
 
     def gradients(self, backward: Callable) -> tuple[dict[int, Any] | None, str | None]:
         """The gradients by position of their input, and a problem of the backward as a whole."""
-        before = {name: value.copy() for name, value in self.arguments.arrays().items()}
         cache = self._call(self.forward)[1]
         cotangents = tuple(None if c is None else c.copy() for c in self.cotangents)
         result = backward(self._as_given(cotangents), cache)
@@ -207,7 +211,7 @@ class GradientCheck:
             return None, problem
         kept = {position: g.copy() if is_array(g) else g for position, g in gradients.items()}
         again = self._align(backward(self._as_given(self.cotangents), cache))[0] or {}
-        problem = self._written(before, cotangents) or self._unsteady(kept, again)
+        problem = self._written(cotangents) or self._unsteady(kept, again)
         return kept, problem
 
     def _as_given(self, cotangents: tuple[Any, ...]) -> Any:
@@ -232,9 +236,9 @@ class GradientCheck:
             f"the backward returns {len(gradients)} gradients for {len(wanted)} differentiable inputs ({names})",
         )
 
-    def _written(self, before: Mapping[str, Any], cotangents: tuple[Any, ...]) -> str | None:
+    def _written(self, cotangents: tuple[Any, ...]) -> str | None:
         now = self.arguments.arrays()
-        written = [name for name, value in before.items() if not same_bits(value, now[name])]
+        written = [name for name, value in self._before.items() if not same_bits(value, now[name])]
         if any(c is not None and not same_bits(c, mine) for c, mine in zip(cotangents, self.cotangents, strict=True)):
             written.append("the cotangent dy")
         return f"the forward or backward writes to what it was given: {', '.join(written)}" if written else None
@@ -247,8 +251,8 @@ class GradientCheck:
         if not differing:
             return None
         return (
-            "the backward gives another answer when it is called twice with the same cotangent and cache (does it write to "
-            f"the cache, or accumulate into a kept array?): gradient of {', '.join(differing)}"
+            "the backward gives another answer when it is called twice with the same cotangent and cache (does it "
+            f"write to the cache, or accumulate into a kept array?): gradient of {', '.join(differing)}"
         )
 
     # One gradient
@@ -257,7 +261,7 @@ class GradientCheck:
         """Form first (missing, shape, dtype, finite), then the numbers."""
         value = self.arguments.values[position]
         name, shape, dtype = self.arguments.names[position], tuple(value.shape), str(value.dtype)
-        problem = _wrong_form(gradient, value)
+        problem = wrong_form(gradient, value)
         if problem:
             return _incomparable(InputReport(name, shape, dtype, elements=int(np.prod(shape)), problem=problem))
         if position not in self._probes:
@@ -335,34 +339,10 @@ class GradientCheck:
 
     def _report(self, entries: tuple[InputReport, ...], problem: str | None) -> Report:
         chosen = self.tolerance or table_entry("differences", str(self.arguments.values[self.checked[0]].dtype))
-        allowed = f"{chosen.largest:g} of the largest entry, and {chosen.relative:g} of each entry + {chosen.floor:g} of the largest"
-        return Report(self.name, entries, allowed, self.seed, problem)
+        return Report(self.name, entries, chosen.describe(), self.seed, problem)
 
     def _fail(self, problem: str) -> None:
         raise GradientMismatch(self._report((), problem))
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"a tuple of {len(value)}"
-    return f"an array of {value.dtype}" if is_array_like(value) else f"{type(value).__name__}"
-
-
-def _wrong_form(gradient: Any, value: Any) -> str | None:
-    """What is wrong with a gradient before its numbers are looked at."""
-    if gradient is None:
-        return "the gradient is missing (None)"
-    if not is_array_like(gradient):
-        return f"the gradient is {type(gradient).__name__}, not an array"
-    if tuple(gradient.shape) != tuple(value.shape):
-        return f"the gradient has shape {tuple(gradient.shape)}, the input {tuple(value.shape)}"
-    if gradient.dtype != value.dtype:
-        return f"the gradient has dtype {gradient.dtype}, the input {value.dtype}"
-    bad = ~np.isfinite(to_host(gradient).astype(np.float64))
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        return f"the gradient holds {int(bad.sum())} entries that are NaN or infinite, the first at {first}"
-    return None
 
 
 def _incomparable(entry: InputReport) -> Comparison:

@@ -30,6 +30,11 @@ class Tolerance:
     zero: float
     reason: str
 
+    def describe(self) -> str:
+        """The two conditions in one line."""
+        each = f"{self.relative:g} of each entry + {self.floor:g} of the largest"
+        return f"{self.largest:g} of the largest entry, and {each}"
+
     def bound(self, expected: np.ndarray) -> np.ndarray:
         """The largest allowed absolute error for each element of `expected` (same shape, float64)."""
         magnitude = np.abs(np.asarray(expected, dtype=np.float64))

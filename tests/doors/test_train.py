@@ -1,0 +1,290 @@
+"""The train door, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tinygrad_arith
+from tinygrad_arith.train import main
+from tinygrad_arith.training.console import run_door
+from tinygrad_arith.training.metrics import read_metrics
+from tinygrad_arith.training.runs import load_run, locked, read_record
+
+ROOT = Path(tinygrad_arith.__file__).parents[1]
+MODEL = ["--bits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
+MODEL += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5"]
+TINY = [*MODEL, "--steps", "60", "--checkpoint-every", "7", "--eval-every", "10", "--dropout", "0.1"]
+LONG = [*MODEL, "--steps", "90000"]
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The directory of the tiny run, trained in one go."""
+    directory = tmp_path_factory.mktemp("uninterrupted") / "run"
+    assert main([*TINY, "--out", str(directory)]) == 0
+    return directory
+
+
+def process(arguments, here, program=("-m", "tinygrad_arith.train")):
+    """A child that trains; what it prints is read with `.communicate()`."""
+    return subprocess.Popen(
+        [sys.executable, *program, *map(str, arguments)],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def wait_for_rows(child, directory, count):
+    """Wait until the child has measured so many steps (or has ended)."""
+    metrics = directory / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while child.poll() is None and not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= count):
+        assert time.monotonic() < deadline, "the child trains nothing"
+        time.sleep(0.001)
+
+
+def exit_line(capsys, arguments):
+    """The exit code of the door and the one line that it prints on stderr."""
+    with pytest.raises(SystemExit) as raised:
+        run_door(lambda: main(arguments))
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    return raised.value.code, err
+
+
+def seal(directory, step=60):
+    return json.loads((directory / "checkpoints" / f"step-{step:08d}.json").read_text())
+
+
+def assert_same_run(directory, expected):
+    """The same weights and optimizer state to the bit, and the same metrics but for the times."""
+    assert seal(directory)["sha256"] == seal(expected)["sha256"]
+    untimed = [
+        [{k: v for k, v in row.items() if k not in ("seconds", "examples_per_second")} for row in read_metrics(path)]
+        for path in (directory / "metrics.jsonl", expected / "metrics.jsonl")
+    ]
+    assert untimed[0] == untimed[1]
+    assert [row["step"] for row in untimed[0]] == list(range(1, 61))
+    assert not list(directory.rglob("*.tmp"))
+
+
+def test_a_whole_run(uninterrupted, capsys):
+    names = {path.name for path in uninterrupted.iterdir()}
+    assert {"config.json", "metrics.jsonl", "checkpoints", "plots", "result.json"} <= names
+    assert len(list((uninterrupted / "plots").glob("*.png"))) == 1
+    result = json.loads((uninterrupted / "result.json").read_text())
+    assert result["test_count"] == 8
+    assert result["interval_95"][0] <= result["test_exact_match"] <= result["interval_95"][1]
+
+
+def test_what_is_printed(here, capsys):
+    assert main([*TINY, "--seed", "5"]) == 0
+    out = capsys.readouterr().out
+    for word in ("task ", "parameters", "seed ", "threads ", "step 60/60", "exact match", "95 % interval", "true sum"):
+        assert word in out
+    assert str(Path("runs", "binary-reversed-seed5")) in out
+
+
+def test_load_run_gives_the_trained_model(uninterrupted):
+    run = load_run(uninterrupted)
+    assert (run.step, run.config.task.bits, run.path) == (60, 3, uninterrupted)
+    assert run.model.parameter_count() == sum(array.size for array in run.model.state_dict().values())
+
+
+def test_a_run_killed_at_five_random_moments_ends_with_the_same_bits(here, uninterrupted):
+    directory = here / "run"
+    draw = random.Random(20)
+    moments = sorted(draw.sample(range(2, 58), 5))
+    arguments, kills = [*TINY, "--out", directory], 0
+    for moment in moments:
+        child = process(arguments, here)
+        wait_for_rows(child, directory, moment)
+        time.sleep(draw.random() * 0.004)
+        child.kill()
+        child.communicate()
+        kills += child.returncode != 0
+        arguments = ["--resume", directory]
+    assert kills >= 3  # the odd one may have been too late
+    assert main(list(map(str, arguments))) == 0
+    assert_same_run(directory, uninterrupted)
+
+
+DIES = """
+import os, sys
+from tinygrad_arith.train import main
+
+calls, die_at, real = 0, int(sys.argv[1]), getattr(os, sys.argv[2])
+
+def dying(*arguments):
+    global calls
+    calls += 1
+    if calls == die_at:
+        os._exit(9)  # as abrupt as a kill: nothing is cleaned up
+    return real(*arguments)
+
+setattr(os, sys.argv[2], dying)
+main(sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize("die_at", [2, 3, 8, 9])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_dying_while_a_file_is_written(here, uninterrupted, call, die_at):
+    directory = here / "run"
+    child = process([die_at, call, *TINY, "--out", directory], here, program=("-c", DIES))
+    child.communicate()
+    assert child.returncode == 9
+    assert main(["--resume", str(directory)]) == 0
+    assert_same_run(directory, uninterrupted)
+
+
+def test_a_truncated_checkpoint_falls_back_loudly(here, uninterrupted, capsys):
+    directory = here / "run"
+    assert main([*TINY, "--out", str(directory)]) == 0
+    arrays = directory / "checkpoints" / "step-00000060.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:1000])
+    capsys.readouterr()
+    assert main(["--resume", str(directory)]) == 0
+    out, err = capsys.readouterr()
+    assert "warning: checkpoint" in err
+    assert "damaged" in err
+    assert "going on from step 56" in out
+    assert_same_run(directory, uninterrupted)
+
+
+@posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_finishes_the_step_and_saves(here, number, code):
+    directory = here / "run"
+    child = process([*LONG, "--out", directory], here)
+    wait_for_rows(child, directory, 10)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (code, "")
+    last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
+    assert seal(directory, last)["step"] == last
+    assert f"--resume {directory}" in out
+
+
+def test_a_second_trainer_is_refused(here, uninterrupted, capsys):
+    with locked(uninterrupted):
+        code, err = exit_line(capsys, ["--resume", str(uninterrupted)])
+    assert code == 1
+    assert "another process is training this run" in err
+
+
+def test_a_closed_pipe_is_quiet(here):
+    child = process([*LONG, "--eval-every", "1"], here)
+    child.stdout.readline()
+    child.stdout.close()
+    assert child.stderr.read() == ""
+    child.stderr.close()
+    assert child.wait(timeout=60) == 1
+
+
+def test_a_real_process_shows_one_line_and_no_traceback(here):
+    child = process(["--resume", "nowhere"], here)
+    assert child.communicate() == ("", "error: nowhere: no such run directory\n")
+    assert child.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--bitz", "3"], 2, "unknown flag --bitz; did you mean --bits?"),
+        (["--prest", "x"], 2, "unknown flag --prest; did you mean --preset?"),
+        (["--preset", "binary-revrsed"], 2, "no such preset; did you mean binary-reversed"),
+        (["--bits", "0"], 2, "--bits: must be between 1 and 64, not 0"),
+        (["--until", "99.9"], 2, "--until: must be above 0 and at most 1, not 99.9"),
+        (["--batch", "100000"], 1, "--batch 100000: larger than the 54,536 training pairs of this task"),
+        (["--heads", "3"], 1, "--heads 3: must divide --d-model 64"),
+        (["--bits", "2"], 1, "--bits 2: has only 16 operand pairs"),
+        (["--out", "taken"], 1, "taken: not empty"),
+        (["--out", "taken/file"], 1, "there is a file of that name"),
+        (["--resume"], 1, "there is no run in runs"),
+        (["--resume", "taken"], 1, "taken: not a run: it lacks config.json"),
+        (["--resume", "taken/file"], 1, "not a directory"),
+        (["--resume", "x", "--bits", "3"], 2, "--bits: not with --resume"),
+        (["--resume", "x", "--out", "y"], 2, "--out: not with --resume"),
+        (["--resume", "x", "--dry-run"], 2, "--dry-run: not with --resume"),
+    ],
+)
+def test_bad_input_is_one_line(here, capsys, arguments, code, sentence):
+    (here / "taken").mkdir()
+    (here / "taken" / "file").write_text("mine")
+    assert exit_line(capsys, arguments)[0] == code
+    assert sentence in exit_line(capsys, arguments)[1]
+    assert [path.name for path in here.iterdir()] == ["taken"]
+
+
+def test_cuda_without_cupy_says_what_to_install(here, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, err = exit_line(capsys, ["--device", "cuda"])
+    assert code == 1
+    assert "pip install 'tinygrad_arith[gpu]'" in err
+
+
+def test_a_dry_run_shows_the_model_and_trains_nothing(here, capsys):
+    assert main(["--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for word in ("blocks.1.ffn.up", "102,791", "MiB", "implementations", "packed_attention", "Nothing was trained"):
+        assert word in out
+    assert list(here.iterdir()) == []
+
+
+def test_presets_are_listed(capsys):
+    assert main(["--list-presets"]) == 0
+    assert "binary-reversed-12bit" in capsys.readouterr().out
+
+
+def test_until_is_kept_over_a_resume(here, capsys):
+    directory = here / "run"
+    assert main([*TINY, "--out", str(directory), "--until", "1.0"]) == 0
+    assert read_record(directory).until == 1.0
+    capsys.readouterr()
+    assert main(["--resume", str(directory), "--until", "0.5"]) == 0
+    assert read_record(directory).until == 0.5
+
+
+def test_resuming_the_newest_finished_run_tests_it_again(here, capsys):
+    assert main(TINY) == 0
+    first = json.loads(next(here.glob("runs/*/result.json")).read_text())
+    capsys.readouterr()
+    assert main(["--resume"]) == 0
+    assert "going on from step 60" in capsys.readouterr().out
+    assert json.loads(next(here.glob("runs/*/result.json")).read_text()) == first
+
+
+def test_more_steps_would_change_a_cosine(here, uninterrupted, capsys):
+    code, err = exit_line(capsys, ["--resume", str(uninterrupted), "--steps", "90"])
+    assert code == 1
+    assert "would change the rate of the steps already done" in err
+
+
+def test_more_steps_with_a_constant_rate_give_the_bits_of_a_longer_run(here, capsys):
+    constant = [*TINY, "--schedule", "constant"]
+    short, whole = str(here / "short"), str(here / "whole")
+    assert main([*constant, "--steps", "33", "--out", short]) == 0
+    assert main([*constant, "--out", whole]) == 0
+    assert exit_line(capsys, ["--resume", short, "--steps", "20"])[0] == 1
+    assert main(["--resume", short, "--steps", "60"]) == 0
+    assert seal(Path(short))["sha256"] == seal(Path(whole))["sha256"]

@@ -1,0 +1,60 @@
+"""Questions 1 and 2 of every operation: is its backward right, and would the check notice if it were not?"""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.backend import RandomKey
+from tinygrad_arith.ops import OPERATIONS
+from tinygrad_arith.verify import assert_gradients, rejects_mutants, tolerance
+from tinygrad_arith.verify.cases import CASES, cases
+from tinygrad_arith.verify.mutants import MUTANTS
+
+NAMES = sorted(OPERATIONS)
+
+
+def operation_cases(name, seed=0):
+    return cases(name, seed, lambda number: RandomKey(number, "gradcheck"))
+
+
+EVERY_CASE = [pytest.param(name, case, id=f"{name}: {case.name}") for name in NAMES for case in operation_cases(name)]
+
+
+def test_every_operation_has_cases_and_mutants():
+    assert set(CASES) == set(OPERATIONS) == set(MUTANTS)
+    assert all(len(operation_cases(name)) >= 3 for name in NAMES)
+    assert all(len(MUTANTS[name]) >= 5 for name in NAMES)
+
+
+@pytest.mark.parametrize(("name", "case"), EVERY_CASE)
+def test_backward_is_the_derivative_of_the_forward(name, case):
+    operation = OPERATIONS[name]
+    report = assert_gradients(operation.forward, operation.backward, case.inputs, **case.settings())
+    assert report.largest_relative_error < tolerance("differences", "float64").largest
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_backward_against_float64_differences(name):
+    operation = OPERATIONS[name]
+    for case in operation_cases(name, seed=1):
+        single = case.astype("float32")
+        report = assert_gradients(operation.forward, operation.backward, single.inputs, **single.settings())
+        assert {entry.dtype for entry in report.inputs} == {"float32"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_mutant_is_rejected(name):
+    """A mutant may be right where its slip does not matter (a mask where nothing is masked), but not in every case."""
+    operation, rejections = OPERATIONS[name], dict.fromkeys(MUTANTS[name], 0)
+    for case in operation_cases(name):
+        outcome = rejects_mutants(operation.forward, operation.backward, MUTANTS[name], case.inputs, **case.settings())
+        for description, rejected in outcome.items():
+            rejections[description] += rejected
+    assert [description for description, count in rejections.items() if count == 0] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inputs_of_the_cases_are_asymmetric_and_random(name):
+    """Another seed gives other numbers of the same shapes."""
+    for first, second in zip(operation_cases(name, 0), operation_cases(name, 5), strict=True):
+        shapes = [np.shape(value) for value in first.inputs]
+        assert shapes == [np.shape(value) for value in second.inputs]

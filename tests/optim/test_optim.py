@@ -1,0 +1,108 @@
+"""AdamW against its formula written out, decay where it belongs, clipping, schedules."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.backend import DtypePolicy
+from tinygrad_arith.nn import Linear
+from tinygrad_arith.optim import AdamW, clip_gradient_norm, learning_rate
+from tinygrad_arith.verify import assert_close, tolerance
+
+
+@pytest.fixture
+def layer():
+    return Linear(3, 5).initialize(seed=2, policy=DtypePolicy.uniform("float64"))
+
+
+def test_adamw_is_the_published_formula_parameter_by_parameter(layer):
+    rng = np.random.default_rng(0)
+    optimizer = AdamW(layer.flat, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1)
+    expected = {name: parameter.array.copy() for name, parameter in layer.named_parameters().items()}
+    m = {name: np.zeros_like(p) for name, p in expected.items()}
+    v = {name: np.zeros_like(p) for name, p in expected.items()}
+    for t in range(1, 5):
+        rate = 0.1 / t
+        for name, parameter in layer.named_parameters().items():
+            g = parameter.grad[...] = rng.normal(size=parameter.shape)
+            m[name] = 0.8 * m[name] + 0.2 * g
+            v[name] = 0.9 * v[name] + 0.1 * g**2
+            decay = 0.1 if name == "weight" else 0.0
+            step = (m[name] / (1 - 0.8**t)) / (np.sqrt(v[name] / (1 - 0.9**t)) + 1e-3)
+            expected[name] = expected[name] - rate * (step + decay * expected[name])
+        optimizer.step(rate)
+    for name, parameter in layer.named_parameters().items():
+        assert_close(parameter.array, expected[name], tolerance("reference", "float64"), name)
+
+
+def test_padding_between_parameters_stays_zero(layer):
+    optimizer = AdamW(layer.flat, weight_decay=0.1)
+    layer.flat.gradients[layer.flat.slices["weight"]] = 1.0
+    optimizer.step(0.1)
+    used = np.zeros(len(layer.flat.values), dtype=bool)
+    for place in layer.flat.slices.values():
+        used[place] = True
+    assert not layer.flat.values[~used].any()
+
+
+def test_the_state_goes_out_and_comes_back_to_the_same_bits(layer):
+    rng = np.random.default_rng(1)
+    optimizer = AdamW(layer.flat)
+    layer.flat.gradients[:] = rng.normal(size=layer.flat.gradients.shape)
+    optimizer.step(0.01)
+    values, state = layer.flat.values.copy(), optimizer.state_dict()
+    optimizer.step(0.01)
+    expected = layer.flat.values.copy()
+
+    layer.flat.values[:] = values
+    fresh = AdamW(layer.flat)
+    fresh.load_state_dict(state)
+    fresh.step(0.01)
+    np.testing.assert_array_equal(layer.flat.values, expected)
+
+
+def test_a_state_of_another_length_is_refused(layer):
+    state = AdamW(layer.flat).state_dict()
+    with pytest.raises(ValueError, match="first_moment: stored for"):
+        AdamW(layer.flat).load_state_dict(state | {"first_moment": np.zeros(3)})
+
+
+def test_float32_is_not_widened():
+    layer = Linear(3, 5).initialize()
+    layer.flat.gradients[:] = 1.0
+    optimizer = AdamW(layer.flat)
+    optimizer.step(np.float64(0.1))
+    norm = clip_gradient_norm(layer.flat, 1.0)
+    assert norm.dtype == optimizer.first_moment.dtype == layer.flat.values.dtype == np.float32
+
+
+@pytest.mark.parametrize(("max_norm", "expected"), [(1.0, 1.0), (100.0, None), (0.0, None)])
+def test_clipping_scales_only_what_is_too_long(layer, max_norm, expected):
+    layer.flat.gradients[:] = np.random.default_rng(3).normal(size=layer.flat.gradients.shape)
+    before = np.linalg.norm(layer.flat.gradients)
+    norm = clip_gradient_norm(layer.flat, max_norm)
+    assert norm == pytest.approx(before)
+    assert np.linalg.norm(layer.flat.gradients) == pytest.approx(expected or before)
+
+
+def test_clipping_a_zero_gradient_gives_zero(layer):
+    layer.flat.zero_gradients()
+    assert clip_gradient_norm(layer.flat, 1.0) == 0.0
+    assert not layer.flat.gradients.any()
+
+
+def test_the_cosine_rises_falls_and_ends_where_it_should():
+    rates = [learning_rate(s, peak=2.0, warmup=4, steps=20, final_fraction=0.25) for s in range(20)]
+    assert rates[:4] == [0.5, 1.0, 1.5, 2.0]
+    assert max(rates) == 2.0
+    assert all(a >= b for a, b in zip(rates[4:], rates[5:], strict=False))
+    assert rates[-1] == pytest.approx(0.5)
+
+
+def test_the_constant_schedule_warms_up_and_stays():
+    rates = [learning_rate(s, peak=1.0, schedule="constant", warmup=2, steps=5) for s in range(5)]
+    assert rates == [0.5, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_an_unknown_schedule_is_named():
+    with pytest.raises(ValueError, match="no schedule 'linear'"):
+        learning_rate(3, peak=1.0, schedule="linear", steps=5)

@@ -1,0 +1,79 @@
+"""Imports run one way, `verify` needs NumPy only, and importing the package is cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinygrad_arith
+
+PACKAGE = Path(tinygrad_arith.__file__).parent
+FLOORS = [
+    {"backend"},
+    {"ops"},
+    {"autograd"},
+    {"nn", "cpu", "cuda"},
+    {"optim", "models"},
+    {"tasks"},
+    {"training", "plots"},
+]
+FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+ALLOWED_IN_VERIFY = {"numpy", *sys.stdlib_module_names}
+
+
+def imported_modules(path):
+    """Dotted names of all that a file imports, relative ones made absolute."""
+    package = ["tinygrad_arith", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ([f"{module}.{alias.name}" for alias in node.names] if not node.module else [module])
+
+
+def room_of(module):
+    parts = module.split(".")
+    return parts[1] if parts[0] == "tinygrad_arith" and len(parts) > 1 else None
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_room_imports_from_a_higher_floor(path):
+    room = path.relative_to(PACKAGE).parts[0]
+    if room == "verify":
+        for module in imported_modules(path):
+            own = module.startswith("tinygrad_arith.verify") or module == "tinygrad_arith.verify"
+            assert own or module.split(".")[0] in ALLOWED_IN_VERIFY, f"verify imports {module}"
+    elif room in FLOOR:
+        for module in imported_modules(path):
+            other = room_of(module)
+            if other in FLOOR and other != room:
+                assert FLOOR[other] <= FLOOR[room], f"{room} imports {module}"
+
+
+def test_every_room_is_on_a_floor():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms - {"verify"} <= set(FLOOR)
+
+
+def test_no_deep_learning_framework_is_imported_by_the_product():
+    for path in FILES:
+        names = {module.split(".")[0] for module in imported_modules(path)}
+        assert not names & {"torch", "jax", "tensorflow", "autograd", "tinygrad"}, path
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["tinygrad_arith", "tinygrad_arith.ops", "tinygrad_arith.models", "tinygrad_arith.optim", "tinygrad_arith.tasks"],
+)
+def test_importing_loads_nothing_heavy(module):
+    heavy = "{'matplotlib', 'rich', 'cupy', 'scipy', 'safetensors', 'filelock'}"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,106 @@
+"""Evaluation in one forward pass: against a model that is right, one that errs where told, and greedy decoding."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.autograd import Tensor
+from tinygrad_arith.models import GPT, GPTConfig, generate
+from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks.digits import longest_carry_chain, significant_lengths
+from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
+from tinygrad_arith.training.evaluation_report import evaluation_tables, evaluation_values
+
+
+def task_of(**changes):
+    return build_task(TaskConfig(**{"bits": 4, "validation_size": 20, "test_size": 90, **changes}))
+
+
+class Oracle:
+    """A stand-in for a model: it reads the next token off its input, except on rows chosen by `errs(tokens)`."""
+
+    def __init__(self, vocabulary, errs=lambda row: False):
+        self.vocabulary, self.errs, self.batches = vocabulary, errs, []
+
+    def __call__(self, ids, positions=None, key_mask=None):
+        self.batches.append(len(ids))
+        following = np.roll(ids, -1, axis=1)
+        for row in range(len(ids)):
+            if self.errs(ids[row]):
+                following[row] = self.vocabulary.padding
+        return Tensor(np.eye(len(self.vocabulary), dtype=np.float32)[following])  # (B, T, V)
+
+
+@pytest.mark.parametrize("padding", ["zero", "none"])
+@pytest.mark.parametrize("order", ["reversed", "plain"])
+def test_a_right_model_scores_all_and_batches_are_small_enough(padding, order):
+    task = task_of(padding=padding, order=order)
+    oracle = Oracle(task.vocabulary)
+    evaluation = evaluate_exact_match(oracle, task, task.problems("test", 90), batch_size=40)
+    assert oracle.batches == [40, 40, 10]
+    assert (evaluation.correct, evaluation.count, evaluation.exact_match) == (90, 90, 1.0)
+    assert evaluation.interval == pytest.approx((0.959, 1.0), abs=1e-3)
+
+
+def test_mistakes_are_found_where_they_are():
+    task = task_of()
+    problems = task.problems("test", 90)
+    wrong = {text.prompt for text in task.text(problems[::3])}
+    oracle = Oracle(task.vocabulary, lambda row: task.vocabulary.decode(row[:10]) in wrong)
+    evaluation = evaluate_exact_match(oracle, task, problems, batch_size=7)
+    np.testing.assert_array_equal(evaluation.right, np.arange(90) % 3 != 0)
+    breakdown = break_down(evaluation, task)
+    lengths = np.maximum(significant_lengths(problems.first), significant_lengths(problems.second))
+    chains = longest_carry_chain(problems.first, problems.second, 2)
+    for scores, groups in ((breakdown.by_length, lengths), (breakdown.by_carry_chain, chains)):
+        assert sum(score.total for score in scores) == 90
+        for score in scores:
+            assert score.total == (groups == score.group).sum()
+            assert score.correct == evaluation.right[groups == score.group].sum()
+    assert [score.group for score in breakdown.by_position] == [1, 2, 3, 4, 5, 6]
+    assert all(score.correct == 60 for score in breakdown.by_position)
+    correct, count = breakdown.by_lengths
+    assert (correct.sum(), count.sum()) == (60, 90)
+
+
+def test_no_problems_are_no_trouble():
+    task = task_of()
+    evaluation = evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 0))
+    assert (evaluation.count, evaluation.exact_match, evaluation.interval) == (0, 0.0, (0.0, 1.0))
+    assert break_down(evaluation, task).by_length == []
+
+
+@pytest.mark.parametrize("padding", ["zero", "none"])
+def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
+    """On single-bit sums and random weights: some answers of an untrained model are right by chance."""
+    task = build_task(TaskConfig(bits=2, padding=padding, validation_size=1, test_size=14))
+    problems = task.problems("test", 14)
+    found = 0
+    for seed in range(60):
+        config = GPTConfig(vocabulary=len(task.vocabulary), context=task.context, d_model=8, layers=1, heads=2)
+        model = GPT(config).initialize(seed=seed)
+        model.flat.values[:] *= 8.0  # weights so large that the answers differ from problem to problem
+        right = evaluate_exact_match(model, task, problems).right
+        greedy = [greedy_answer(model, task, text.prompt) == text.answer for text in task.text(problems)]
+        assert right.tolist() == greedy
+        found += int(right.sum())
+    assert found > 0  # otherwise the two agree on nothing
+
+
+def greedy_answer(model, task, prompt):
+    stop = task.vocabulary.ids["."]
+    ids = task.vocabulary.encode(prompt)[None]
+    return task.vocabulary.decode(generate(model, ids, task.answer_length, stop_token=stop)[0])
+
+
+def test_the_report_holds_the_same_numbers():
+    task = task_of()
+    evaluation = evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 90))
+    breakdown = break_down(evaluation, task)
+    values = evaluation_values(evaluation, breakdown)
+    assert (values["count"], values["correct"], values["exact_match"]) == (90, 90, 1.0)
+    assert sum(group["count"] for group in values["by_carry_chain"]) == 90
+    assert [table.row_count for table in evaluation_tables(breakdown)] == [
+        len(breakdown.by_length),
+        len(breakdown.by_carry_chain),
+        task.answer_length,
+    ]

@@ -1,0 +1,101 @@
+import json
+import os
+
+import pytest
+
+from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.runs import (
+    RunRecord,
+    check_unused,
+    load_run,
+    locked,
+    make_directory,
+    newest_run,
+    read_record,
+    write_record,
+)
+
+
+def test_the_record_round_trips_and_names_versions(tmp_path):
+    record = RunRecord(Config(), "binary-reversed", until=0.999)
+    write_record(tmp_path, record)
+    assert read_record(tmp_path) == record
+    facts = json.loads((tmp_path / "config.json").read_text())
+    assert facts["versions"].keys() == {"tinygrad_arith", "python", "numpy", "platform"}
+    assert facts["seed"] == Config().training.seed
+
+
+def test_what_is_no_run_is_explained(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for name, sentence in [
+        ("nowhere", "no such run directory"),
+        ("file", "not a directory"),
+        ("empty", "not a run: it lacks config.json"),
+    ]:
+        with pytest.raises(UserError, match=sentence):
+            load_run(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "not a configuration of format 1"),
+        ('{"format": 2}', "not a configuration of format 1"),
+        ('{"format": 1}', "must be a table of options"),
+        ('{"format": 1, "config": {"task": {"bitz": 3}}}', r"unknown key task\.bitz; did you mean bits"),
+    ],
+)
+def test_a_bad_config_file_is_explained(tmp_path, text, sentence):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        load_run(tmp_path)
+
+
+def test_a_run_without_checkpoints_is_explained(tmp_path):
+    write_record(tmp_path, RunRecord(Config(), "binary-reversed"))
+    with pytest.raises(UserError, match="no complete checkpoint yet"):
+        load_run(tmp_path)
+
+
+def test_new_runs_get_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [make_directory(None, "binary-plain", 3).name for _ in range(3)]
+    assert names == ["binary-plain-seed3", "binary-plain-seed3-2", "binary-plain-seed3-3"]
+
+
+def test_a_used_directory_is_refused(tmp_path):
+    check_unused(make_directory(tmp_path / "a" / "b", "x", 1))
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"not empty \(it holds"):
+        check_unused(tmp_path)
+    write_record(tmp_path, RunRecord(Config(), "x"))
+    with pytest.raises(UserError, match="already holds a run; continue it with --resume"):
+        check_unused(tmp_path)
+    with pytest.raises(UserError, match="there is a file of that name"):
+        make_directory(tmp_path / "notes.txt", "x", 1)
+
+
+def test_a_locked_run_is_refused_until_it_is_free(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(UserError, match="another process is training this run"), locked(tmp_path):
+            pass
+        check_unused(tmp_path)  # the lock's own file is no stranger
+    with locked(tmp_path):
+        pass
+
+
+def test_the_newest_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="there is no run in runs"):
+        newest_run()
+    for seed in (1, 2):
+        write_record(make_directory(None, "x", seed), RunRecord(Config(), "x"))
+    (tmp_path / "runs" / "x-seed1" / "metrics.jsonl").write_text("")
+    times = {"x-seed1": 2_000_000_000, "x-seed2": 1_000_000_000}
+    for name, time in times.items():
+        for path in (tmp_path / "runs" / name).iterdir():
+            os.utime(path, (time, time))
+    assert newest_run().name == "x-seed1"

@@ -1,0 +1,160 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
+from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.metrics import read_metrics
+from tinygrad_arith.training.progress import LineReporter
+from tinygrad_arith.training.reporter import Reporter
+from tinygrad_arith.training.trainer import Trainer
+
+TINY = Config.from_dict(
+    {
+        "task": {"bits": 3, "validation_size": 8, "test_size": 8},
+        "model": {"d_model": 16, "heads": 2, "layers": 1},
+        "optimizer": {"warmup": 3},
+        "training": {"steps": 20, "batch": 8, "eval_every": 6, "eval_size": 8, "checkpoint_every": 7},
+    }
+)
+
+
+def tiny(**sections):
+    changes = {name: dataclasses.replace(getattr(TINY, name), **values) for name, values in sections.items()}
+    return dataclasses.replace(TINY, **changes)
+
+
+def make_trainer(config, directory, **options):
+    directory.mkdir(exist_ok=True)
+    task = make_task(config.task)
+    model = initialize(make_model(config, task), config)
+    return Trainer(config, task, model, make_optimizer(config, model), directory, **options)
+
+
+def weights_after(config, directory, **options):
+    trainer = make_trainer(config, directory, **options)
+    trainer.run()
+    return trainer.model.state_dict()
+
+
+def same_bits(first, second):
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+class Listener(Reporter):
+    def __init__(self):
+        self.events = []
+
+    def started(self, step, steps):
+        self.events.append(("started", step, steps))
+
+    def stepped(self, row):
+        self.events.append(("stepped", row["step"], "exact_match" in row))
+
+    def saved(self, step, path):
+        self.events.append(("saved", step))
+
+    def ended(self):
+        self.events.append(("ended",))
+
+
+def test_the_order_of_events(tmp_path):
+    listener = Listener()
+    outcome = make_trainer(TINY, tmp_path, reporter=listener).run()
+    assert outcome.stopped == "steps"
+    assert listener.events[0] == ("started", 0, 20)
+    assert listener.events[-1] == ("ended",)
+    assert [e[1] for e in listener.events if e[0] == "stepped" and e[2]] == [6, 12, 18, 20]
+    assert [e[1] for e in listener.events if e[0] == "saved"] == [7, 14, 20]
+    assert sorted(path.stem for path in (tmp_path / "checkpoints").glob("*.json")) == ["step-00000014", "step-00000020"]
+
+
+def test_metrics_have_a_row_for_each_step(tmp_path):
+    make_trainer(TINY, tmp_path).run()
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 21))
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    assert rows[0]["loss"] == pytest.approx(math.log(7), abs=0.7)  # an untrained model knows nothing of 7 tokens
+    assert rows[0]["learning_rate"] == pytest.approx(TINY.optimizer.learning_rate / 3)
+    seconds = [row["seconds"] for row in rows]
+    assert seconds == sorted(seconds)
+
+
+def test_training_lowers_the_loss(tmp_path):
+    config = tiny(training={"steps": 60}, optimizer={"learning_rate": 5e-3})
+    make_trainer(config, tmp_path).run()
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
+
+
+def test_the_same_seed_gives_the_same_bits(tmp_path):
+    config = tiny(model={"dropout": 0.2})
+    first, second = (weights_after(config, tmp_path / name) for name in "ab")
+    assert same_bits(first, second)
+    other = weights_after(tiny(model={"dropout": 0.2}, training={"seed": 2}), tmp_path / "c")
+    assert not same_bits(first, other)
+
+
+def test_evaluating_and_saving_more_often_changes_nothing(tmp_path):
+    first = weights_after(TINY, tmp_path / "a")
+    second = weights_after(tiny(training={"eval_every": 1, "checkpoint_every": 2}), tmp_path / "b")
+    assert same_bits(first, second)
+
+
+def test_weights_keep_their_dtype(tmp_path):
+    for dtype in ("float32", "float64"):
+        weights = weights_after(tiny(training={"dtype": dtype, "steps": 7}), tmp_path / dtype)
+        assert {array.dtype.name for array in weights.values()} == {dtype}
+
+
+def test_until_stops_at_the_evaluation_that_reaches_it(tmp_path):
+    trainer = make_trainer(tiny(training={"eval_every": 4}), tmp_path, until=1.0)
+    accuracies = iter([0.25, 1.0])
+
+    def evaluate():
+        trainer.progress.exact_match = next(accuracies)
+
+    trainer.evaluate = evaluate
+    assert trainer.run().stopped == "until"
+    assert trainer.progress.step == 8
+    facts = json.loads((tmp_path / "checkpoints" / "step-00000008.json").read_text())
+    assert facts["exact_match"] == 1.0
+
+
+def test_the_best_evaluation_is_kept(tmp_path):
+    trainer = make_trainer(TINY, tmp_path)
+    trainer.run()
+    best = max((row["exact_match"], -row["step"]) for row in read_metrics(tmp_path / "metrics.jsonl")[5::6])
+    assert trainer.progress.best_exact_match >= best[0]
+    assert trainer.progress.examples == 20 * 8
+    assert trainer.progress.tokens == 20 * 8 * 5  # four digits and the stop of each answer
+
+
+def test_a_learning_rate_that_blows_up_names_step_and_tensor(tmp_path):
+    trainer = make_trainer(tiny(optimizer={"learning_rate": 1e30}), tmp_path)
+    with pytest.raises(UserError, match=r"^step \d+: .* is the first tensor that is not finite"):
+        trainer.run()
+    assert all(math.isfinite(row["loss"]) for row in read_metrics(tmp_path / "metrics.jsonl"))
+
+
+def test_a_poisoned_parameter_is_named_and_nothing_is_updated(tmp_path):
+    trainer = make_trainer(TINY, tmp_path)
+    weights = trainer.model.state_dict()
+    weights["blocks.0.ffn.up.weight"][3, 5] = np.nan
+    trainer.model.load_state_dict(weights)
+    with pytest.raises(UserError, match=r"^step 1: the loss is nan; parameter blocks\.0\.ffn\.up\.weight is the first"):
+        trainer.run()
+    after = trainer.model.state_dict()
+    assert all(np.array_equal(after[name], weights[name], equal_nan=True) for name in weights)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_plain_lines(tmp_path, capsys):
+    make_trainer(TINY, tmp_path, reporter=LineReporter()).run()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["1/20", "6/20", "12/20", "18/20", "20/20"]
+    assert all("loss " in line and "examples/s" in line and line.endswith(" left") for line in lines)

@@ -1,0 +1,107 @@
+"""Look at a training batch as the model sees it: `python -m tinygrad_arith.peek`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tinygrad_arith.training.console import console, data_table, run_door
+from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_flags, make_parser
+from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tinygrad_arith.tasks import Batch, Vocabulary
+
+DESCRIPTION = """Show rows of a training batch as the model sees them: at each position the token that it reads, the
+token that it is to predict, and whether that prediction counts in the loss."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags, make the batch and print it; returns the exit code."""
+    parser = make_peek_parser()
+    args = parser.parse_args(argv)
+    try:
+        preset = load_preset(args.preset).config
+    except UserError as error:
+        parser.error(str(error))
+
+    from tinygrad_arith.training.build import make_task
+
+    config = config_from_flags(args, preset)
+    training = config.training
+    if not 1 <= args.rows <= training.batch:
+        parser.error(f"--rows {args.rows}: must be 1 to {training.batch}, the size of this preset's batches")
+    task = make_task(config.task)
+    seed = training.seed if args.seed is None else args.seed
+    problems = task.train_problems(args.step, training.batch, seed)[: args.rows]
+    batch = task.batch(problems)
+    out = console()
+    out.print(f"{task.describe()}; step {args.step}, seed {seed}", markup=False)
+    titles = zip(task.text(problems), task.statements(problems), strict=True)
+    for row, (text, statement) in enumerate(titles):
+        out.print(f"{text.prompt}{text.answer}   {statement}", markup=False)
+        out.print(row_table(batch, row, task.vocabulary))
+    if args.picture:
+        draw(batch, task.vocabulary, args.picture)
+        out.print(f"The first row is drawn in {args.picture}", markup=False)
+    return 0
+
+
+def make_peek_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("peek", DESCRIPTION)
+    view = parser.add_argument_group("view")
+    view.add_argument(
+        "--preset",
+        default=DEFAULT_PRESET,
+        metavar="NAME",
+        help=f"the configuration to start from (default: {DEFAULT_PRESET})",
+    )
+    view.add_argument("--rows", type=whole, default=1, metavar="INT", help="rows of the batch to show (default: 1)")
+    view.add_argument("--step", type=whole, default=0, metavar="INT", help="training steps before it (default: 0)")
+    view.add_argument("--seed", type=whole, metavar="INT", help="seed of the training (default: that of the preset)")
+    view.add_argument("--picture", metavar="FILE", help="also draw the first row into this file, such as mask.png")
+    add_config_flags(parser, sections=("task",), defaults=load_preset(DEFAULT_PRESET).config)
+    return parser
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 on that a random key can hold."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32 - 1, not {text}")
+    return int(text)
+
+
+def row_table(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "Table":
+    """One row of a batch: a line per position."""
+    columns = ["position", "token", "id", "target", "loss"]
+    positions = range(batch.tokens.shape[1]) if batch.positions is None else batch.positions[row]
+    lines = []
+    for place, position in enumerate(positions):
+        token, target = batch.tokens[row, place], batch.targets[row, place]
+        bears_loss = target >= 0
+        cells = [str(position), vocabulary.tokens[token], str(token)]
+        cells += [vocabulary.tokens[target], "yes"] if bears_loss else ["", ""]
+        if batch.key_mask is not None:
+            cells.append("yes" if batch.key_mask[row, place] else "no")
+        lines.append(cells)
+    if batch.key_mask is not None:
+        columns.append("attended to")
+    return data_table("", columns, lines)
+
+
+def draw(batch: "Batch", vocabulary: "Vocabulary", path: str) -> None:
+    """Draw the first row with its loss mask; raises UserError if the file's suffix names no picture format."""
+    from tinygrad_arith.plots.figure import save_figure
+    from tinygrad_arith.plots.loss_mask import loss_mask
+
+    try:
+        save_figure(loss_mask(batch.tokens[0], batch.targets[0], vocabulary), path)
+    except ValueError as error:
+        raise UserError(f"--picture {path}: {error}") from error
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,53 @@
+"""What all pictures share: a blank sheet, colours, and how a picture gets onto the disk."""
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 200
+# Okabe and Ito's colours: told apart by colour-blind readers, and as greys in print.
+BLUE, ORANGE, GREEN, GREY, LIGHT_GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E", "#E4E4E4"
+
+
+def blank_figure(width: float, height: float) -> "Figure":
+    """An empty figure of the given size in inches, drawn by Agg: no window, no display, no pyplot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def clean_axes(axes: Any) -> None:
+    """Take away the frame's upper and right side, and put a faint grid behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=LIGHT_GREY, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent, rounded down to a tenth: `100` means all, to the last one."""
+    tenths = math.floor(1000 * share + 1e-9)  # the nudge: 0.29 * 1000 is a little less than 290 in binary
+    return str(tenths // 10) if tenths in (0, 1000) else f"{tenths / 10:.1f}"
+
+
+def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> Path:
+    """Write a figure to `path` (its suffix says which format, such as .png, .svg or .pdf); returns the path.
+
+    The file appears whole or not at all; missing folders are made. Raises ValueError for an unknown format.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = path.suffix.removeprefix(".") or "png"
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        figure.savefig(temporary, format=kind, dpi=DOTS_PER_INCH)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,60 @@
+"""Which tokens bear loss: one sample as the model reads it, and above each token what it is to predict there."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..tasks import Vocabulary
+from .figure import GREY, LIGHT_GREY, ORANGE, blank_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+READ, PREDICTED = 0.0, 1.75  # heights of the two rows of boxes
+BOX = 0.86  # side of a box; 1.0 is the distance between positions
+
+
+def loss_mask(tokens: np.ndarray, targets: np.ndarray, vocabulary: Vocabulary) -> "Figure":
+    """Draw one row of a batch: tokens int64 (T,), targets int64 (T,) with -1 where no loss is borne.
+
+    The lower boxes are what the model reads, the upper ones the next tokens; an arrow and a coloured box say that this
+    prediction counts in the loss. Padding is left out.
+    """
+    length = int(np.max(np.nonzero(tokens != vocabulary.padding)[0], initial=0)) + 1
+    text = [vocabulary.tokens[token] for token in tokens[:length]]
+    figure = blank_figure(max(4.0, 1.3 + 0.34 * length), 1.3)
+    axes = figure.subplots()
+    for place in range(length):
+        draw_box(axes, place, READ, text[place], face="white", edge=GREY, color="black")
+        if place + 1 < length:
+            draw_prediction(axes, place, text[place + 1], counted=bool(targets[place] >= 0))
+    for height, label in ((READ, "the model reads"), (PREDICTED, "and predicts next")):
+        axes.text(-0.8, height, label, ha="right", va="center", fontsize=9)
+    counted = int(np.sum(targets >= 0))
+    note = f"coloured: the {counted} predictions that bear loss"
+    axes.text(length - 0.5, READ - 0.75, note, ha="right", va="top", fontsize=9, color=ORANGE)
+    axes.set_xlim(-0.6, length - 0.4)
+    axes.set_ylim(READ - 1.25, PREDICTED + 0.5)
+    axes.set_aspect("equal")
+    axes.axis("off")
+    return figure
+
+
+def draw_prediction(axes: Any, place: int, token: str, counted: bool) -> None:
+    """The next token above `place`, coloured and with an arrow if its prediction counts in the loss."""
+    if not counted:
+        draw_box(axes, place, PREDICTED, token, face="white", edge=LIGHT_GREY, color="#B0B0B0")
+        return
+    draw_box(axes, place, PREDICTED, token, face=ORANGE, edge=ORANGE, color="white")
+    arrow = {"arrowstyle": "-|>", "color": ORANGE, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", (place, PREDICTED - 0.48), (place, READ + 0.48), arrowprops=arrow)
+
+
+def draw_box(axes: Any, x: float, y: float, token: str, *, face: str, edge: str, color: str) -> None:
+    """A square with a token in it, centred at (x, y)."""
+    from matplotlib.patches import Rectangle
+
+    corner = (x - BOX / 2, y - BOX / 2)
+    axes.add_patch(Rectangle(corner, BOX, BOX, facecolor=face, edgecolor=edge, linewidth=0.9))
+    shown = "␣" if token == " " else token
+    axes.text(x, y - 0.02, shown, ha="center", va="center", fontsize=10, family="monospace", color=color)

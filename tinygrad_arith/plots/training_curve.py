@@ -1,0 +1,77 @@
+"""A training run as two curves: the loss of every step, and exact match wherever it was measured."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .figure import BLUE, GREEN, GREY, blank_figure, clean_axes, percent, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DECADE = 10.0
+SMOOTHED_SHARE = 0.02  # of all steps, that the smoothed loss is averaged over
+
+
+def training_curve(rows: Sequence[Mapping[str, Any]], title: str = "") -> "Figure":
+    """Loss on the left, exact match on validation problems on the right, over training steps.
+
+    The loss is drawn on a logarithmic scale where it spans more than a factor of ten.
+    `rows` are those of `metrics.jsonl`: each has `step` and `loss`, and those that were evaluated `exact_match`.
+    """
+    figure = blank_figure(8.0, 3.2)
+    left, right = figure.subplots(1, 2)
+    draw_loss(left, rows)
+    draw_exact_match(right, rows)
+    for axes in (left, right):
+        clean_axes(axes)
+        axes.set_xlabel("training step")
+        axes.locator_params(axis="x", integer=True)
+        axes.set_xlim(0, max((row["step"] for row in rows), default=1))
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def draw_loss(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The loss of each step, faint, and its running mean."""
+    steps = np.array([row["step"] for row in rows], dtype=np.float64)
+    losses = np.array([row["loss"] for row in rows], dtype=np.float64)
+    window = max(1, round(SMOOTHED_SHARE * len(losses)))
+    axes.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=0.8)
+    if len(losses):
+        means = np.convolve(losses, np.full(window, 1.0 / window), mode="valid")
+        axes.plot(steps[window - 1 :], means, color=BLUE, linewidth=1.6)
+    if np.max(losses, initial=0.0) > DECADE * np.min(losses, initial=np.inf) > 0:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.05 * np.max(losses, initial=1e-6))
+    axes.set_title("loss, nats per token", fontsize=10, loc="left")
+
+
+def draw_exact_match(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The share of validation problems answered right in full, at each evaluation; the last is written out."""
+    evaluated = [row for row in rows if row.get("exact_match") is not None]
+    steps = [row["step"] for row in evaluated]
+    shares = [row["exact_match"] for row in evaluated]
+    if evaluated:
+        axes.plot(steps, shares, color=GREEN, linewidth=1.6, marker="o", markersize=3.5, clip_on=False)
+        last = percent(shares[-1]) + "%"
+        offset = (-4, -14) if shares[-1] > 0.5 else (-4, 8)
+        axes.annotate(last, (steps[-1], shares[-1]), offset, textcoords="offset points", ha="right", color=GREEN)
+    else:
+        axes.text(0.5, 0.5, "not evaluated yet", transform=axes.transAxes, ha="center", color=GREY)
+    axes.set_ylim(0.0, 1.03)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.set_title("exact match on validation problems", fontsize=10, loc="left")
+
+
+def plot_training_curve(directory: str | os.PathLike[str]) -> Path:
+    """Draw the curves of the run in `directory` into its `plots/training_curve.png`; returns that path."""
+    from ..training.metrics import FILE_NAME, read_metrics
+
+    rows = read_metrics(Path(directory) / FILE_NAME)
+    return save_figure(training_curve(rows), Path(directory) / "plots" / "training_curve.png")

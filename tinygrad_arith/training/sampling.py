@@ -1,0 +1,37 @@
+"""A model's answer to one problem that somebody typed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..backend import RandomKey
+from ..models import generate
+from ..tasks import Problems, Task
+from .final import Answer
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen: the most likely one at temperature 0, else drawn, among the `top_k` most likely if given.
+
+    The draws depend on `seed` and on the number of the line that is answered, not on the lines before it.
+    """
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    seed: int = 0
+
+
+def sample_answer(model: Any, task: Task, problem: Problems, sampling: Sampling, line: int = 0) -> Answer:
+    """What a model writes behind the prompt of one problem, up to the full stop or the longest answer's length."""
+    vocabulary = task.vocabulary
+    text = task.text(problem)[0]
+    tokens = generate(
+        model,
+        vocabulary.encode(text.prompt)[None, :],  # (1, Tp)
+        task.answer_length,
+        stop_token=vocabulary.ids["."],
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        key=RandomKey(sampling.seed, "sample", site=line) if sampling.temperature > 0 else None,
+    )
+    return Answer(task.statements(problem)[0], text.prompt, text.answer, vocabulary.decode(tokens[0]))
