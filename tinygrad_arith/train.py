@@ -4,11 +4,15 @@ import argparse
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinygrad_arith.training.console import EXIT_INTERRUPTED, console, run_door
 from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_flags, given_flags, make_parser
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+
+if TYPE_CHECKING:
+    from tinygrad_arith.training.session import Session
 
 NEWEST = ""  # what `--resume` without a directory stands for
 DESCRIPTION = """Train a transformer, whose every gradient was written by hand, to do arithmetic.
@@ -104,7 +108,7 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
         return train(session)
 
 
-def train(session) -> int:
+def train(session: "Session") -> int:
     """Train, test, draw the curve, and say how it went; returns the exit code."""
     from tinygrad_arith.plots.training_curve import plot_training_curve
     from tinygrad_arith.training.final import final_test, write_result

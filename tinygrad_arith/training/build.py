@@ -46,7 +46,8 @@ def make_model(config: Config, task: Any) -> GPT:
 
 def initialize(model: GPT, config: Config) -> GPT:
     """Make the model's parameters: a pure function of the seed."""
-    return model.initialize(seed=config.training.seed, policy=DtypePolicy.uniform(config.training.dtype))
+    model.initialize(seed=config.training.seed, policy=DtypePolicy.uniform(config.training.dtype))
+    return model
 
 
 def make_optimizer(config: Config, model: GPT) -> AdamW:

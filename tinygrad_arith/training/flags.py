@@ -10,13 +10,13 @@ from .config import TYPE_WORDS, Config, all_fields, complaint_about, flag_name, 
 from .console import EXIT_MISUSE
 from .errors import did_you_mean
 
-SECTION_TITLES = {"task": "task", "model": "model", "optimizer": "optimizer", "training": "training"}
+METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that answers misuse with one line: what is wrong, and the flag that was probably meant."""
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse, or exit with code 2 after naming the nearest flag for one that is not known."""
         parsed, unknown = self.parse_known_args(args, namespace)
         for word in unknown:
@@ -66,7 +66,7 @@ def add_config_flags(
     groups: dict[str, Any] = {}
     for section, option in all_fields(sections):
         if section not in groups:
-            groups[section] = parser.add_argument_group(SECTION_TITLES[section])
+            groups[section] = parser.add_argument_group(section)
         add_flag(groups[section], section, option, getattr(getattr(defaults, section), option.name))
 
 
@@ -81,7 +81,7 @@ def add_flag(group: Any, section: str, option: dataclasses.Field, default: Any) 
         )
         return
     choices = option.metadata.get("choices") or ()
-    metavar = "{" + ",".join(str(choice) for choice in choices) + "}" if choices else option.type.__name__.upper()
+    metavar = "{" + ",".join(str(choice) for choice in choices) + "}" if choices else METAVARS[option.type]
     group.add_argument(
         flag_name(option),
         type=converter(option),

@@ -65,7 +65,7 @@ class BarReporter(Reporter):
 
     def stepped(self, row: dict[str, Any]) -> None:
         """Move the bar."""
-        fields = {"loss": f"{row['loss']:.4f}", "pace": f"{row['examples_per_second']:,.0f}"}
+        fields: dict[str, Any] = {"loss": f"{row['loss']:.4f}", "pace": f"{row['examples_per_second']:,.0f}"}
         if "exact_match" in row:
             fields["exact_match"] = f"{row['exact_match']:.4f}"
         self.bar.update(self.line, completed=row["step"], **fields)

@@ -14,7 +14,7 @@ from .vacuous import refuse_kinks
 
 __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
-FIRST_LOOK = 16  # failing elements that are examined closely before all the others are
+FIRST_LOOK = 6  # failing elements that are examined closely before all the others are
 DIRECTIONS = 8
 SAMPLES = 64
 BLAMED = 8

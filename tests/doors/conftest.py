@@ -1,0 +1,16 @@
+"""A small run that the doors can open: 3-bit sums, trained for about a second."""
+
+import pytest
+
+from tinygrad_arith.train import main
+
+FLAGS = ["--bits", "3", "--validation-size", "8", "--test-size", "16", "--eval-size", "8"]
+FLAGS += ["--d-model", "32", "--layers", "1", "--heads", "2", "--batch", "40", "--warmup", "5", "--steps", "120"]
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """The directory of the run. Tests read it, and may add pictures."""
+    directory = tmp_path_factory.mktemp("small") / "run"
+    assert main([*FLAGS, "--out", str(directory)]) == 0
+    return directory

@@ -1,0 +1,88 @@
+"""The peek door shows the very batch that training would use."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.peek import main
+from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.training.console import run_door
+
+
+@pytest.fixture
+def peek(capsys):
+    """A function from flags to (exit code, stdout, stderr)."""
+
+    def run(*flags):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_door(lambda: main(list(flags)))
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+def cells(out):
+    """The cells of all table rows that begin with a position, as lists of text."""
+    rows = ([cell.strip() for cell in line.strip("|│┃ ").replace("│", "|").split("|")] for line in out.splitlines())
+    return [row for row in rows if row[0].isdecimal() and len(row) > 1]
+
+
+def test_the_columns_are_those_of_the_batch(peek):
+    code, out, err = peek("--rows", "2", "--step", "7", "--seed", "3", "--padding", "none", "--loss", "all")
+    assert (code, err) == (0, "")
+    task = build_task(TaskConfig(padding="none", loss="all"))
+    batch = task.train_batch(7, 128, seed=3)
+    rows = cells(out)
+    assert len(rows) == 2 * task.context
+    tokens, targets = batch.tokens[:2].reshape(-1), batch.targets[:2].reshape(-1)
+    mask = batch.key_mask[:2].reshape(-1)
+    for place, (position, token, identity, target, loss, attended) in enumerate(rows):
+        assert int(position) == place % task.context
+        assert token == task.vocabulary.tokens[tokens[place]]
+        assert int(identity) == tokens[place]
+        assert target == (task.vocabulary.tokens[targets[place]] if targets[place] >= 0 else "")
+        assert loss == ("yes" if targets[place] >= 0 else "")
+        assert attended == ("yes" if mask[place] else "no")
+    for text, statement in zip(
+        task.text(task.train_problems(7, 128, seed=3)[:2]),
+        task.statements(task.train_problems(7, 128, seed=3)[:2]),
+        strict=True,
+    ):
+        assert f"{text.prompt}{text.answer}   {statement}\n" in out
+
+
+def test_the_preset_decides_what_is_not_given(peek):
+    reversed_out, plain_out = peek()[1], peek("--preset", "binary-plain")[1]
+    assert "least significant bit first, zero-padded, loss on the answer" in reversed_out
+    assert "most significant bit first, zero-padded, loss on the answer" in plain_out
+    assert len(cells(reversed_out)) == 28
+    assert np.all([len(row) == 5 for row in cells(reversed_out)])  # no padding: no column for it
+
+
+def test_the_first_row_can_be_drawn(peek, tmp_path):
+    path = tmp_path / "mask.png"
+    code, out, _ = peek("--picture", str(path))
+    assert code == 0
+    assert str(path) in out
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "sentence"),
+    [
+        (["--bits", "0"], 2, "--bits: must be between 1 and 64, not 0"),
+        (["--bitz", "3"], 2, "unknown flag --bitz; did you mean --bits?"),
+        (["--preset", "binary-reverse"], 2, "--preset binary-reverse: no such preset; did you mean binary-reversed?"),
+        (["--rows", "0"], 2, "--rows 0: must be 1 to 128"),
+        (["--rows", "129"], 2, "--rows 129: must be 1 to 128"),
+        (["--step", "-1"], 2, "--step: must be a whole number from 0 to 2**32 - 1, not -1"),
+        (["--bits", "4"], 1, "--bits 4: has only 256 operand pairs"),
+        (["--picture", "mask.xyz"], 1, "--picture mask.xyz: Format 'xyz' is not supported"),
+    ],
+)
+def test_bad_flags_are_one_sentence(peek, flags, code, sentence):
+    found, _, err = peek(*flags)
+    assert found == code
+    assert err.startswith(f"error: {sentence}")
+    assert err.count("\n") == 1

@@ -1,0 +1,75 @@
+"""Numerical derivatives: accuracy, step choice, kinks, jumps."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.verify import GradientMismatch, check_gradients
+from tinygrad_arith.verify.differences import Probe
+
+
+def probe(function, values, eps=1e-5):
+    array = np.array(values, dtype=np.float64)
+    return Probe("x", array, lambda: np.atleast_1d(np.asarray(function(array), dtype=np.float64)), np.array([1.3]), eps)
+
+
+def test_central_difference_and_the_array_is_put_back():
+    p = probe(lambda x: np.exp(x).sum(), [[0.1, -2.0, 3.0]])
+    before = p.array.copy()
+    np.testing.assert_allclose(p.gradient, 1.3 * np.exp(before), rtol=1e-8)
+    assert np.array_equal(p.array, before)
+
+
+def test_the_array_is_put_back_when_the_forward_raises():
+    p = probe(lambda x: 1 / 0, [1.0, 2.0])
+    with pytest.raises(ZeroDivisionError):
+        p.element((1,))
+    assert p.array.tolist() == [1.0, 2.0]
+
+
+def test_richardson_extrapolation_is_far_more_accurate_than_one_step():
+    p = probe(lambda x: np.sin(40 * x).sum(), [0.3, 0.7])
+    exact = 1.3 * 40 * np.cos(40 * 0.3)
+    assert abs(p.refined((0,)).value - exact) < 0.02 * abs(p.element((0,)) - exact)
+
+
+def test_step_choice_saves_functions_on_another_scale():
+    """At eps = 1e-5 the plain difference of this function is wrong in the second digit."""
+    x = np.array([[1e-4, 3e-5, 2e-4], [7e-5, 5e-5, 4e-5]])
+    report = check_gradients(lambda x: (np.log(x), x), lambda dy, x: dy / x, (x,))
+    assert report["x"].step < 1e-5
+    with pytest.raises(GradientMismatch):
+        check_gradients(lambda x: (np.log(x), x), lambda dy, x: 1.0005 * dy / x, (x,))
+
+
+def test_large_values_get_larger_steps():
+    x = np.array([[3e5, 2e4, -7e5], [1e6, 5.0, 0.1]])
+    assert check_gradients(lambda x: (x * x, x), lambda dy, x: 2 * x * dy, (x,)).passed
+
+
+def test_kinks_are_reported_and_not_counted():
+    x = np.array([[0.0, 1.5, -2.0], [0.3, 0.0, 0.8]])
+    for slope in (0.0, 1.0, 0.25):
+        report = check_gradients(
+            lambda x: (np.maximum(x, 0), x), lambda dy, x, s=slope: dy * np.where(x == 0, s, x > 0), (x,)
+        )
+        assert {kink.index for kink in report["x"].kinks} == {(0, 0), (1, 1)}
+        assert "2 kinks, not counted: x[0, 0] (slopes 0 left" in str(report) or "right" in str(report)
+
+
+def test_a_slope_outside_the_kink_is_wrong():
+    x = np.array([[0.0, 1.5, -2.0], [0.3, 0.1, 0.8]])
+    with pytest.raises(GradientMismatch) as caught:
+        check_gradients(lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * np.where(x == 0, -2.0, x > 0), (x,))
+    assert caught.value.report["x"].where == (0, 0)
+
+
+def test_a_kink_near_the_point_but_not_at_it_is_resolved_by_a_smaller_step():
+    x = np.array([[2e-6, 1.5, -3e-6], [0.3, 0.1, 0.8]])
+    report = check_gradients(lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,))
+    assert report["x"].kinks == ()
+
+
+def test_a_jump_is_no_kink():
+    x = np.array([[0.0, 1.5, -2.0], [0.3, 0.1, 0.8]])
+    with pytest.raises(GradientMismatch):
+        check_gradients(lambda x: (x + (x > 0), x), lambda dy, x: dy, (x,))

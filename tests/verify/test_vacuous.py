@@ -1,0 +1,96 @@
+"""Checks that prove nothing are refused, each with its reason and its exception."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.verify import ALLOWANCES, GradientMismatch, VacuousCheck, check_gradients
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(2, 5, 3))
+
+
+def scale_forward(x, weight):
+    return x * weight, (x, weight)
+
+
+def scale_backward(dy, cache):
+    x, weight = cache
+    return dy * weight, (dy * x).sum(axis=tuple(range(x.ndim - 1)))
+
+
+def refused(said, inputs, allowance=None, forward=scale_forward, backward=scale_backward, **settings):
+    """The check is refused, and passes once the caller names the exception."""
+    with pytest.raises(VacuousCheck, match=said) as caught:
+        check_gradients(forward, backward, inputs, **settings)
+    if allowance:
+        assert f'allow=("{allowance}",)' in str(caught.value)
+        assert check_gradients(forward, backward, inputs, allow=(allowance,), **settings).passed
+
+
+def test_constant_inputs():
+    refused("every entry of weight is 1", (X, np.ones(3)), "constant_input")
+    refused("every entry of weight is 0", (X, np.zeros(3)))
+    refused("every entry of x is 2", (np.full((2, 3), 2.0), RNG.normal(size=3)), "constant_input")
+
+
+def test_equal_axes_and_single_elements():
+    refused("two axes of the same size", (RNG.normal(size=(3, 5, 3)), RNG.normal(size=3)), "equal_axes")
+    refused(r"x \(1, 1\) has one element", (RNG.normal(size=(1, 1)), RNG.normal(size=1)), "single_element")
+
+
+def test_cotangents():
+    refused("every entry of the cotangent is 1", (X, RNG.normal(size=3)), "equal_cotangent", cotangent=np.ones_like(X))
+    with pytest.raises(ValueError, match=r"cotangent has shapes \[\(2, 5\)\], the outputs \[\(2, 5, 3\)\]"):
+        check_gradients(scale_forward, scale_backward, (X, RNG.normal(size=3)), cotangent=X[..., 0])
+
+    def total(x):
+        return (x * x).sum(), x
+
+    refused("the cotangent is 1", (X,), "equal_cotangent", total, lambda dy, x: 2 * x * dy, cotangent=np.array(1.0))
+    with pytest.raises(GradientMismatch):
+        check_gradients(total, lambda dy, x: 2 * x, (X,))
+    assert check_gradients(scale_forward, scale_backward, (X, RNG.normal(size=3)), cotangent=RNG.normal(size=X.shape))
+
+
+def test_zero_gradients():
+    def centred(x):
+        return (x - x.mean(axis=-1, keepdims=True)).sum(axis=-1), x
+
+    said = r'zero everywhere.*zero=\("x",\)'
+    for wrong in (np.zeros_like, np.ones_like):
+        with pytest.raises(VacuousCheck, match=said):
+            check_gradients(centred, lambda dy, x, wrong=wrong: wrong(x), (X,))
+    assert check_gradients(centred, lambda dy, x: np.zeros_like(x), (X,), zero=("x",)).passed
+    with pytest.raises(GradientMismatch):
+        check_gradients(centred, lambda dy, x: np.ones_like(x), (X,), zero="x")
+    with pytest.raises(ValueError, match="zero names y; the differentiable inputs are x"):
+        check_gradients(centred, lambda dy, x: x, (X,), zero=("y",))
+
+
+def test_a_name_in_zero_does_not_excuse_a_gradient_that_is_not_zero():
+    weight = RNG.normal(size=3)
+    with pytest.raises(GradientMismatch):
+        check_gradients(
+            scale_forward, lambda dy, c: (np.zeros_like(X), scale_backward(dy, c)[1]), (X, weight), zero=("x",)
+        )
+
+
+def test_empty_not_finite_and_nothing_to_check():
+    refused("x .* has no elements", (X[:0], RNG.normal(size=3)))
+    assert check_gradients(
+        scale_forward, scale_backward, (X[:0], RNG.normal(size=3)), allow=("empty",), zero=("weight",)
+    ).passed
+    refused("x holds NaN or infinity", (np.where(X > 1, np.inf, X), RNG.normal(size=3)))
+    refused("no gradient to check", (np.arange(3),), forward=lambda i: (i / 2.0, i), backward=lambda dy, i: ())
+
+
+def test_mostly_kinks():
+    x = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
+    relu = (lambda x: (np.maximum(x, 0), x)), (lambda dy, x: dy * (x > 0))
+    refused("4 of 6 elements of x lie at kinks", (x,), "kinks", *relu)
+
+
+def test_unknown_allowances_are_named():
+    with pytest.raises(ValueError, match="equal_axis"):
+        check_gradients(scale_forward, scale_backward, (X, RNG.normal(size=3)), allow=("equal_axis",))
+    assert check_gradients(scale_forward, scale_backward, (X, RNG.normal(size=3)), allow=tuple(ALLOWANCES)).passed
