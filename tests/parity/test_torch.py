@@ -188,7 +188,7 @@ def test_a_whole_gpt_agrees_on_loss_and_every_gradient_and_after_training_steps(
     decayed = [p for n, p in theirs.p.items() if p.ndim == 2]
     others = [p for n, p in theirs.p.items() if p.ndim == 1]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    # The keys' bias has a true gradient of zero (softmax does not see a shift); a usual eps would blow up its rounding.
+    # The keys' bias has a true gradient of zero: softmax does not see a shift. A usual eps would blow up its rounding.
     eps = 1e-3
     torch_optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95), eps=eps)
     optimizer = AdamW(model.flat, betas=(0.9, 0.95), eps=eps, weight_decay=0.1)
@@ -206,8 +206,10 @@ def test_a_whole_gpt_agrees_on_loss_and_every_gradient_and_after_training_steps(
         for name, parameter in model.named_parameters().items():
             assert_close(parameter.grad, theirs.p[name].grad.numpy(), TORCH, f"step {step}: d{name}")
         norm = clip_gradient_norm(model.flat, 1.0)
-        expected_norm = torch.nn.utils.clip_grad_norm_(theirs.p.values(), 1.0)
-        assert norm == pytest.approx(expected_norm.item(), rel=1e-9)
+        expected_norm = torch.nn.utils.get_total_norm([p.grad for p in theirs.p.values()])
+        assert norm == pytest.approx(expected_norm.item(), rel=TORCH.largest)
+        for parameter in theirs.p.values():  # by hand: PyTorch's clipping adds 1e-6 to the norm
+            parameter.grad *= min(1.0, 1.0 / expected_norm)
         optimizer.step(1e-2)
         torch_optimizer.step()
 

@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import GradientCheck, GradientMismatch, check_gradients
-from tinygrad_arith.verify.diagnosis import name_factor
+from tinygrad_arith.verify.factors import name_factor
 from tinygrad_arith.verify.mutants import MUTANTS
 from tinygrad_arith.verify.mutants.attention import slipped
 

@@ -111,17 +111,19 @@ def _judge(judged: _Judgement) -> np.ndarray:
 def _entry(judged: _Judgement, excess: np.ndarray, dtype: str, method: str) -> InputReport:
     probe, error = judged.probe, np.abs(judged.analytic - judged.numeric)
     error[list(judged.kinks)] = 0.0
-    counts = {"elements": int(np.prod(probe.shape)), "checked": len(judged.indices), "wrong": int((excess > 1).sum())}
+    size, checked, wrong = int(np.prod(probe.shape)), len(judged.indices), int((excess > 1).sum())
     if not judged.indices:
-        return InputReport(probe.name, probe.shape, dtype, method, **counts)
-    worst = int(np.argmax(excess)) if counts["wrong"] else int(np.argmax(error))
+        return InputReport(probe.name, probe.shape, dtype, method, size)
+    worst = int(np.argmax(excess)) if wrong else int(np.argmax(error))
     largest = float(error.max())
     return InputReport(
         probe.name,
         probe.shape,
         dtype,
         method,
-        **counts,
+        size,
+        checked,
+        wrong,
         largest_absolute_error=largest,
         largest_relative_error=largest / judged.scale if judged.scale else largest,
         where=judged.indices[worst],

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
-from math import prod, sqrt
+from math import prod
 
 import numpy as np
 
-__all__ = ["Evidence", "Finding", "diagnose", "name_factor"]
+from .factors import name_factor
+
+__all__ = ["Evidence", "Finding", "diagnose"]
 
 FINDINGS_SHOWN = 3
 
@@ -95,47 +97,6 @@ def _factor(e: Evidence) -> Finding | None:
     if abs(factor + 1) < 10 * e.closeness:
         return Finding("sign", "has the wrong sign: it is minus the true gradient")
     return Finding("factor", f"is the true gradient times {name_factor(factor, e.sizes, 10 * e.closeness)}")
-
-
-def name_factor(factor: float, sizes: Mapping[str, int], closeness: float = 1e-5) -> str:
-    """A factor with its likely origin: "0.5773503 = 1/sqrt(HS), HS = 3"; the bare number where none is known."""
-    sign, size = ("-" if factor < 0 else ""), abs(factor)
-    matches = [f"{sign}{text}" for value, text in _known_factors(sizes) if abs(value / size - 1) <= closeness]
-    return f"{factor:.7g}" + (f" = {' or '.join(matches[:3])}" if matches else "")
-
-
-def _known_factors(sizes: Mapping[str, int]) -> Iterator[tuple[float, str]]:
-    """Factors that slips produce: small numbers, and sizes with their roots, inverses and products."""
-    for number in (2, 3, 4):
-        yield from ((number, str(number)), (1 / number, f"1/{number}"))
-    named = [_Size(name, size) for name, size in sizes.items() if size > 1]
-    for size in named:
-        n, said = size.count, size.said
-        for text, value in ((size.short, n), (f"sqrt({size.short})", sqrt(n)), (f"{size.short}^2", n * n)):
-            yield from ((value, f"{text}{said}"), (1 / value, f"1/{text}{said}"))
-        text = f"({size.short} - 1)/{size.short}"
-        yield from (((n - 1) / n, f"{text}{said}"), (n / (n - 1), f"1/({text}){said}"))
-    for first, second in combinations(named, 2):
-        n, m, said = first.count, second.count, first.said + second.said
-        product, quotient = f"{first.short}*{second.short}", f"{first.short}/{second.short}"
-        yield from ((n * m, f"{product}{said}"), (1 / (n * m), f"1/({product}){said}"))
-        yield from ((n / m, f"{quotient}{said}"), (m / n, f"1/({quotient}){said}"))
-
-
-@dataclass(frozen=True)
-class _Size:
-    """A size under a name: "HS", or words like "the size of axis 3 of q" where nobody gave it a name."""
-
-    name: str
-    count: int
-
-    @property
-    def short(self) -> str:
-        return self.name if self.name.isidentifier() else str(self.count)
-
-    @property
-    def said(self) -> str:
-        return f", {self.name} = {self.count}" if self.name.isidentifier() else f", {self.count} is {self.name}"
 
 
 def _named_mutant(e: Evidence) -> Finding | None:

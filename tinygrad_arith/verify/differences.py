@@ -74,9 +74,11 @@ def refine(
     over them removes the h^2, h^4, ... terms; the entry of the tableau that differs least from its neighbours wins
     (C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Advances in Engineering Software 4, 1982).
     """
-    step, previous, best = 1000 * _step(array, index, eps), [], Refined(np.nan, np.inf, eps)
+    step, best = 1000 * _step(array, index, eps), Refined(np.nan, np.inf, eps)
+    previous: list[float] = []  # the tableau's row for the step before
     for _ in range(12):
-        row = [float(cotangent @ central_difference(outputs, array, index, step))]
+        with np.errstate(all="ignore"):  # the large steps may leave the forward's domain; NaN never wins
+            row = [float(cotangent @ central_difference(outputs, array, index, step))]
         for level, coarser in enumerate(previous, start=1):
             row.append(row[-1] + (row[-1] - coarser) / (16.0**level - 1.0))  # 16 = (ratio of steps)^2
         for level in range(len(previous)):
@@ -112,16 +114,15 @@ def projected_slope(
     outputs: Callable[[], np.ndarray], array: Any, direction: np.ndarray, cotangent: np.ndarray, eps: float
 ) -> float:
     """d/dt <c, F(x + t u)> at t = 0 along a direction u of the array's shape, with one step of Richardson's rule."""
-    original, slopes = array.copy(), []
-    # A NumPy direction becomes an array of the probe's own library by arithmetic with it.
-    on_device = direction if isinstance(array, np.ndarray) else type(array)(direction.shape, dtype=array.dtype)
-    if on_device is not direction:
-        on_device.set(direction)
+    original, slopes, move = array.copy(), [], direction
+    if not isinstance(array, np.ndarray):  # CuPy: the direction goes to the device
+        move = array.copy()
+        move.set(direction)
     try:
         for h in (10 * eps, 5 * eps):
-            array[...] = original + h * on_device
+            array[...] = original + h * move
             plus = outputs()
-            array[...] = original - h * on_device
+            array[...] = original - h * move
             slopes.append(float(cotangent @ (plus - outputs())) / (2 * h))
     finally:
         array[...] = original
@@ -174,7 +175,12 @@ class Probe:
     def noise(self) -> float:
         """The size below which a central difference cannot be told from rounding."""
         terms = np.abs(self.cotangent * self.outputs())  # (m,)
-        return 50 * np.finfo(np.float64).eps * float(np.sqrt(terms.size) * terms.max(initial=0.0)) / self.eps
+        outside = np.sqrt(terms.size) * terms.max(initial=0.0)
+        # outputs that cancel to almost nothing still carry the rounding of what went in
+        inside = np.abs(self.cotangent).max(initial=0.0) * (
+            min(1.0, float(abs(self.array).max())) if self.array.size else 0.0
+        )
+        return 50 * np.finfo(np.float64).eps * float(max(outside, inside)) / self.eps
 
     def element(self, index: tuple[int, ...]) -> float:
         """The gradient at one element by a central difference at the probe's step."""

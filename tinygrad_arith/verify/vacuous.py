@@ -39,7 +39,7 @@ def check_allowances(allow: Collection[str]) -> None:
         raise ValueError(f"allow is a collection of the names below, got {', '.join(unknown)}. {known}")
 
 
-def refuse_inputs(arguments: Arguments, checked: Iterable[str], allow: Collection[str]) -> None:
+def refuse_inputs(arguments: Arguments, checked: Iterable[int], allow: Collection[str]) -> None:
     """VacuousCheck if the differentiable inputs could hide a wrong gradient: constant, too small, or too alike axes."""
     for position in arguments.differentiable:
         refuse_array(arguments.names[position], to_host(arguments.values[position]), allow)
@@ -95,7 +95,8 @@ def refuse_cotangent(cotangent: np.ndarray, allow: Collection[str], what: str = 
 def refuse_zero_gradient(name: str, function: str) -> None:
     """Always raises: the true gradient of this input is identically zero, and the caller has not said that it is."""
     raise VacuousCheck(
-        f"the true gradient of {name} by {function} is zero everywhere, so a backward that forgot it would pass; "
+        f"the true gradient of {name} by {function} is zero everywhere (or lost in rounding), "
+        "so a backward that forgot it would pass; "
         f'choose inputs for which it is not, or say that this is meant: zero=("{name}",)'
     )
 
