@@ -134,7 +134,11 @@ def test_packed_attention_is_attention_on_views(rng):
 
 
 CALLS = {
-    "embedding": lambda r, b: (embedding_forward, embedding_backward, (r.integers(0, 5, (b, 4)), r.normal(size=(5, 3)))),
+    "embedding": lambda r, b: (
+        embedding_forward,
+        embedding_backward,
+        (r.integers(0, 5, (b, 4)), r.normal(size=(5, 3))),
+    ),
     "linear": lambda r, b: (
         linear_forward,
         linear_backward,

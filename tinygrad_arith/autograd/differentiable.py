@@ -146,7 +146,7 @@ def _apply_to_specs(operation: Operation, arguments: dict[str, Any], values: dic
     shapes = replace(shapes, out=spec_of(shapes.out))
     tensors = [value for name in operation.inputs if isinstance(value := arguments.get(name), Tensor)]
     needs_gradient = any(tensor.requires_grad for tensor in tensors)
-    if is_tracing():
+    if _trace.rows is not None:
         module = ".".join(part for part in _trace.path if part)
         _trace.rows.append(TraceRow(module, operation.name, shapes, needs_gradient))
     out = Tensor(shapes.out)

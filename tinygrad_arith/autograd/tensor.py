@@ -27,7 +27,7 @@ class Tensor:
     def __init__(self, array: Any, requires_grad: bool = False):
         if isinstance(array, Tensor):
             array = array.array
-        self.array = _as_array(array)
+        self.array: Any = _as_array(array)
         if requires_grad and self.array.dtype.kind != "f":
             raise TypeError(f"requires_grad needs a floating dtype; this tensor is {self.array.dtype}")
         self._requires_grad = requires_grad

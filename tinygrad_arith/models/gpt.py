@@ -86,8 +86,8 @@ class GPT(Module):
         """
         x = self.embed(ids, positions, start=caches[0].length if caches else 0)  # (B, T, C)
         x = self.embedding_dropout(x, dropout_key)
-        for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
-            x = block(x, key_mask, dropout_key, cache)  # (B, T, C)
+        for index, block in enumerate(self.blocks):
+            x = block(x, key_mask, dropout_key, caches[index] if caches else None)  # (B, T, C)
         if self.final_norm is not None:
             x = self.final_norm(x)
         if self.head is None:

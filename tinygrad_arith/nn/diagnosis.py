@@ -29,7 +29,7 @@ def first_nonfinite(model: Module, forward: Callable[[], Any] | None = None) -> 
             forward()
         if bad:
             return f"the output of {bad[0]}"
-    for name, parameter in model.named_parameters().items():
+    for name, parameter in reversed(model.named_parameters().items()):  # the backward runs from the last to the first
         if parameter.grad is not None and not _finite(parameter.grad):
             return f"the gradient of {name}"
     return None
