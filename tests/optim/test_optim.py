@@ -1,5 +1,7 @@
 """AdamW against its formula written out, decay where it belongs, clipping, schedules."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -94,7 +96,7 @@ def test_the_cosine_rises_falls_and_ends_where_it_should():
     rates = [learning_rate(s, peak=2.0, warmup=4, steps=20, final_fraction=0.25) for s in range(20)]
     assert rates[:4] == [0.5, 1.0, 1.5, 2.0]
     assert max(rates) == 2.0
-    assert all(a >= b for a, b in zip(rates[4:], rates[5:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[4:]))
     assert rates[-1] == pytest.approx(0.5)
 
 

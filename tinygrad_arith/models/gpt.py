@@ -21,6 +21,8 @@ class GPTConfig:
     norm:       "pre" (with a final norm) or "post"
     positions:  "learned" or "sinusoidal"
     tied_head:  the head's weight is the token table, transposed, without bias
+    init_std:   standard deviation of the initial weights and tables. Small ones learn: with 1 / sqrt(in) the same model
+                does not learn addition in many times the steps (docs/log.md, 2026-11-22)
     """
 
     vocabulary: int
@@ -35,6 +37,7 @@ class GPTConfig:
     positions: str = "learned"
     tied_head: bool = False
     dropout: float = 0.0
+    init_std: float = 0.02
 
 
 class GPT(Module):
@@ -43,12 +46,12 @@ class GPT(Module):
     def __init__(self, config: GPTConfig):
         self.config = config
         channels = config.d_model
-        # The residual stream is a sum of 2 * layers branches; their last weights start smaller so that its variance
-        # does not grow with depth (Radford et al. 2019, section 2.3).
-        gain = 1.0 / math.sqrt(2.0 * max(config.layers, 1))
-        self.token_embedding = Embedding(config.vocabulary, channels)
+        std = config.init_std
+        self.token_embedding = Embedding(config.vocabulary, channels, std=std)
         self.position_embedding: Module = (
-            Embedding(config.context, channels) if config.positions == "learned" else SinusoidalPositions(channels)
+            Embedding(config.context, channels, std=std)
+            if config.positions == "learned"
+            else SinusoidalPositions(channels)
         )
         self.embedding_dropout = Dropout(config.dropout)
         self.blocks = [
@@ -60,12 +63,15 @@ class GPT(Module):
                 activation=config.activation,
                 norm=config.norm,
                 dropout=config.dropout,
-                gain=gain,
+                std=std,
+                # The residual stream is a sum of 2 * layers branches; the weights that write into it start smaller, so
+                # that its variance does not grow with depth (Radford et al. 2019, section 2.3).
+                output_std=std / math.sqrt(2.0 * config.layers),
             )
             for _ in range(config.layers)
         ]
         self.final_norm = LayerNorm(channels) if config.norm == "pre" else None
-        self.head = None if config.tied_head else Linear(channels, config.vocabulary)
+        self.head = None if config.tied_head else Linear(channels, config.vocabulary, std=std)
         self.shape_report(batch=1, positions=config.context)
 
     def forward(

@@ -39,14 +39,23 @@ class CausalSelfAttention(Module):
     """Each position attends to itself and the positions before it.
 
     One packed projection makes queries, keys and values; `kv_heads` below `heads` shares key/value heads in groups.
+    std, output_std: of the initial weights of the packed and the output projection; default as in `Linear`
     """
 
-    def __init__(self, channels: int, heads: int, kv_heads: int | None = None, *, gain: float = 1.0):
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        kv_heads: int | None = None,
+        *,
+        std: float | None = None,
+        output_std: float | None = None,
+    ):
         kv_heads = kv_heads or heads
         self.channels, self.heads, self.kv_heads = channels, heads, kv_heads
         self.head_size = channels // max(heads, 1)
-        self.qkv = Linear(channels, (heads + 2 * kv_heads) * self.head_size)
-        self.output = Linear(channels, channels, gain=gain)
+        self.qkv = Linear(channels, (heads + 2 * kv_heads) * self.head_size, std=std)
+        self.output = Linear(channels, channels, std=output_std)
 
     def check_sizes(self) -> None:
         if self.heads <= 0 or self.channels % self.heads:

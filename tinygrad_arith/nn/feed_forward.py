@@ -7,11 +7,22 @@ from .module import Module
 
 
 class FeedForward(Module):
-    """C -> F -> C with an activation between: "relu", "gelu" (tanh form) or "gelu-exact". One fused operation."""
+    """C -> F -> C with an activation between: "relu", "gelu" (tanh form) or "gelu-exact". One fused operation.
 
-    def __init__(self, channels: int, hidden: int, activation: str = "gelu", *, gain: float = 1.0):
-        self.up = Linear(channels, hidden)
-        self.down = Linear(hidden, channels, gain=gain)
+    std, output_std: of the initial weights, up and down; default as in `Linear`
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        activation: str = "gelu",
+        *,
+        std: float | None = None,
+        output_std: float | None = None,
+    ):
+        self.up = Linear(channels, hidden, std=std)
+        self.down = Linear(hidden, channels, std=output_std)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:  # (..., C) -> (..., C)

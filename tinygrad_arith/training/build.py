@@ -38,6 +38,7 @@ def make_model(config: Config, task: Any) -> GPT:
                 positions=options.positions,
                 tied_head=options.tied_head,
                 dropout=options.dropout,
+                init_std=options.init_std,
             )
         )
     except ValueError as error:
