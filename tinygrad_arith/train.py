@@ -84,7 +84,8 @@ def start(args: argparse.Namespace, parser: Parser) -> int:
         preset = load_preset(args.preset or DEFAULT_PRESET)
     except UserError as error:
         parser.error(str(error))
-    record = RunRecord(config_from_flags(args, preset.config), preset.name, args.until)
+    config = config_from_flags(args, preset.config).validate().resolved()
+    record = RunRecord(config, preset.name, args.until)
     if args.dry_run:
         print_dry_run(record, *plan(record.config))
         return 0

@@ -77,7 +77,7 @@ def test_the_first_row_can_be_drawn(peek, tmp_path):
         (["--rows", "0"], 2, "--rows 0: must be 1 to 128"),
         (["--rows", "129"], 2, "--rows 129: must be 1 to 128"),
         (["--step", "-1"], 2, "--step: must be a whole number from 0 to 2**32 - 1, not -1"),
-        (["--bits", "4"], 1, "--bits 4: has only 256 operand pairs"),
+        (["--bits", "4", "--test-size", "300"], 1, "--bits 4: has only 256 operand pairs"),
         (["--picture", "mask.xyz"], 1, "--picture mask.xyz: Format 'xyz' is not supported"),
     ],
 )

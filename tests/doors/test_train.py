@@ -217,7 +217,7 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
         (["--until", "99.9"], 2, "--until: must be above 0 and at most 1, not 99.9"),
         (["--batch", "100000"], 1, "--batch 100000: larger than the 54,536 training pairs of this task"),
         (["--heads", "3"], 1, "--heads 3: must divide --d-model 64"),
-        (["--bits", "2"], 1, "--bits 2: has only 16 operand pairs"),
+        (["--bits", "2", "--test-size", "16"], 1, "--bits 2: has only 16 operand pairs"),
         (["--out", "taken"], 1, "taken: not empty"),
         (["--out", "taken/file"], 1, "there is a file of that name"),
         (["--resume"], 1, "there is no run in runs"),

@@ -15,9 +15,9 @@ from tinygrad_arith.tasks import TaskConfig, build_task
         ({"order": "backwards"}, "--order backwards: must be one of reversed, plain"),
         ({"task": "subtraction"}, "--task subtraction: must be one of binary-addition"),
         ({"split_seed": -1}, "--split-seed -1: must be 0 to 9223372036854775808"),
-        ({"test_size": 0}, "--test-size 0: must be 1 to 1000000"),
+        ({"test_size": -1}, "--test-size -1: must be 0 to 1000000"),
         (
-            {"bits": 4},
+            {"bits": 4, "validation_size": 1000, "test_size": 10000},
             "--bits 4: has only 256 operand pairs, of which --validation-size 1000 and --test-size 10000 "
             "leave none for training: together they must be below 256",
         ),

@@ -73,7 +73,7 @@ def test_bad_files_are_explained(values, sentence):
     ("sections", "sentence"),
     [
         ({"task": {"bits": 0}}, "--bits 0: must be between 1 and 64"),
-        ({"task": {"bits": 3}}, "--validation-size"),
+        ({"task": {"bits": 3, "validation_size": 60}}, "--validation-size"),
         ({"model": {"heads": 3}}, "--heads 3: must divide --d-model 64"),
         ({"model": {"kv_heads": 3}}, "--kv-heads 3: must divide --heads 4"),
         ({"model": {"dropout": 1.0}}, "--dropout 1.0: must be between 0.0 and 0.99"),

@@ -137,7 +137,7 @@ TEN = [  # ten wrong attention backwards, the input whose gradient is asked abou
     ("dq negated", gradients_with(lambda q, k, v: (-q, k, v)), "q", "wrong sign"),
     ("dq and dk swapped", gradients_with(lambda q, k, v: (k, q, v)), "q", "swapped"),
     ("mask forgotten", attention_with(masked=False), "k", "masks are not applied"),
-    ("p not transposed", attention_with(turn=lambda p: p), "v", ""),
+    ("p not transposed", attention_with(turn=lambda p: p), "v", "not transposed"),
     ("dy not used", lambda dy, c: ATTENTION.backward(np.ones_like(dy), c), "v", "does not use the cotangent"),
     ("softmax derivative without p", attention_with(factor_p=False), "q", "without the factor p"),
     ("axes of heads and positions swapped", gradients_with(

@@ -17,5 +17,4 @@ def build_task(config: TaskConfig) -> Task:
 
     Raises ValueError with one sentence naming the flag if a value is not allowed or nothing is left to train on.
     """
-    config.validate()
-    return BinaryAddition(config)
+    return BinaryAddition(config.validate().resolved())

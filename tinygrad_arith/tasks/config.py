@@ -1,6 +1,6 @@
 """The options of a task, as a frozen dataclass: flags, presets and `config.json` are all read against its fields."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 LARGEST_LISTED = 18  # up to this many bits in both operands together, all pairs are listed: 2**18 = 262,144
@@ -26,9 +26,22 @@ class TaskConfig:
     operands: str = task_option(
         "uniform", "draw values uniformly, or first a length in bits, then a value", choices=("uniform", "by-length")
     )
-    validation_size: int = task_option(1000, "problems kept for validation", range=(1, 1_000_000))
-    test_size: int = task_option(10000, "problems kept for the test", range=(1, 1_000_000))
+    validation_size: int = task_option(
+        0, "problems kept for validation; 0: 1,000, or a 16th of all pairs if that is less", range=(0, 1_000_000)
+    )
+    test_size: int = task_option(
+        0, "problems kept for the test; 0: 10,000, or a quarter of all pairs if that is less", range=(0, 1_000_000)
+    )
     split_seed: int = task_option(0, "decides which problems are kept", range=(0, 2**63))
+
+    def resolved(self) -> "TaskConfig":
+        """The same options with the sizes of the held-out splits as numbers, where they were left to the task (0)."""
+        pairs = 4**self.bits
+        return replace(
+            self,
+            validation_size=self.validation_size or max(min(1_000, pairs // 16), 1),
+            test_size=self.test_size or max(min(10_000, pairs // 4), 1),
+        )
 
     def validate(self) -> "TaskConfig":
         """Check each value and whether the splits leave something to train on; returns self.
@@ -38,9 +51,9 @@ class TaskConfig:
         for option in fields(self):
             check_value(option.name, getattr(self, option.name), option.type, option.metadata)
         if self.listed:
-            check_listed_sizes(self)
+            check_listed_sizes(self.resolved())
         else:
-            check_hashed_sizes(self)
+            check_hashed_sizes(self.resolved())
         return self
 
     @property

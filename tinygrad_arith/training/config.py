@@ -60,7 +60,7 @@ class TrainingConfig:
     batch: int = option(128, "examples per step", range=(1, None))
     seed: int = option(1, "of initial weights, batches and dropout: same seed, same bits", range=(0, 2**63))
     eval_every: int = option(50, "steps between evaluations on validation problems", range=(1, None))
-    eval_size: int = option(1000, "validation problems per evaluation", range=(1, None))
+    eval_size: int = option(0, "validation problems per evaluation; 0: all of them", range=(0, None))
     checkpoint_every: int = option(100, "steps between checkpoints; the last step always saves one", range=(1, None))
     keep_checkpoints: int = option(2, "newest checkpoints to keep", range=(1, None))
     dtype: str = option("float32", "of weights, activations and gradients", choices=("float32", "float64"))
@@ -92,6 +92,12 @@ class Config:
         if train_size is not None and batch > train_size:
             raise UserError(f"--batch {batch}: larger than the {train_size:,} training pairs of this task")
         return self
+
+    def resolved(self) -> "Config":
+        """The same configuration with every size that was left to be chosen (0) as a number."""
+        task = self.task.resolved()
+        eval_size = self.training.eval_size or task.validation_size
+        return dataclasses.replace(self, task=task, training=dataclasses.replace(self.training, eval_size=eval_size))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The sections as plain dictionaries, ready for JSON."""
@@ -181,10 +187,9 @@ def check_together(config: Config) -> None:
         raise UserError(f"--d-model {model.d_model}: must be even for --positions sinusoidal")
     if optimizer.warmup > training.steps:
         raise UserError(f"--warmup {optimizer.warmup}: longer than the {training.steps} steps of the whole training")
-    if training.eval_size > config.task.validation_size:
-        raise UserError(
-            f"--eval-size {training.eval_size}: larger than the --validation-size {config.task.validation_size}"
-        )
+    validation_size = config.task.resolved().validation_size
+    if training.eval_size > validation_size:
+        raise UserError(f"--eval-size {training.eval_size}: larger than the --validation-size {validation_size}")
 
 
 def check_keys(values: Any, known: tuple[str, ...], source: str, prefix: str) -> None:

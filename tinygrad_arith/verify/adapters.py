@@ -81,7 +81,7 @@ def check_module(
     parameters: Collection[str] | None = None,
     samples: int | None = None,
     seed: int = 0,
-    eps: float = 1e-4,
+    eps: float = 1e-5,
     tolerance: Tolerance | None = None,
     zero: Collection[str] = (),
     allow: Collection[str] = (),
@@ -96,7 +96,7 @@ def check_module(
         parameters: dotted names of the parameters to check; the default is all of them.
         samples: elements per parameter: the largest of its gradient and random others. None: every element.
         seed: of the scalar cotangent and of the samples.
-        eps: the step; larger than for single operations, since the loss is one sum over everything.
+        eps: the step of the differences, times the element where that is larger than 1.
         tolerance: default: the table's entry "module".
         zero, allow: as in `check_gradients`; a name in `zero` is a parameter's dotted name.
 

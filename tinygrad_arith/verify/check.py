@@ -84,8 +84,7 @@ def check_gradients(
         reference: a trusted (forward, backward) pair that the mutants are built on; the default is the pair itself.
         full_limit: inputs with more elements are compared by random projections and sampled elements.
 
-    Returns:
-        A `Report`; `str(report)` is a table.
+    Returns a `Report`; `str(report)` is a table.
 
     Raises:
         GradientMismatch: a gradient is wrong, missing, of the wrong shape or dtype or not finite, or something was

@@ -131,7 +131,7 @@ def _entry(judged: _Judgement, excess: np.ndarray, dtype: str, method: str) -> I
         numeric=float(judged.numeric[worst]),
         step=judged.steps.get(worst, probe.eps),
         region=_region([judged.indices[i] for i in np.flatnonzero(excess > 1)], judged.indices),
-        kinks=tuple(judged.kinks.values()),
+        kinks=tuple(judged.kinks[position] for position in sorted(judged.kinks)),
     )
 
 
