@@ -21,8 +21,10 @@ class GPTConfig:
     norm:       "pre" (with a final norm) or "post"
     positions:  "learned" or "sinusoidal"
     tied_head:  the head's weight is the token table, transposed, without bias
-    init_std:   standard deviation of the initial weights and tables. Small ones learn: with 1 / sqrt(in) the same model
-                does not learn addition in many times the steps (docs/log.md, 2026-11-22)
+
+    embedding_std: standard deviation of the initial tables
+    weight_gain:   initial weights have standard deviation weight_gain / sqrt(in), less in the residual branches. Which
+                   values learn addition and which do not: docs/log.md, 2026-11-22
     """
 
     vocabulary: int
@@ -37,7 +39,8 @@ class GPTConfig:
     positions: str = "learned"
     tied_head: bool = False
     dropout: float = 0.0
-    init_std: float = 0.02
+    embedding_std: float = 0.02
+    weight_gain: float = 0.3
 
 
 class GPT(Module):
@@ -46,7 +49,7 @@ class GPT(Module):
     def __init__(self, config: GPTConfig):
         self.config = config
         channels = config.d_model
-        std = config.init_std
+        std, gain = config.embedding_std, config.weight_gain
         self.token_embedding = Embedding(config.vocabulary, channels, std=std)
         self.position_embedding: Module = (
             Embedding(config.context, channels, std=std)
@@ -63,15 +66,15 @@ class GPT(Module):
                 activation=config.activation,
                 norm=config.norm,
                 dropout=config.dropout,
-                std=std,
+                gain=gain,
                 # The residual stream is a sum of 2 * layers branches; the weights that write into it start smaller, so
                 # that its variance does not grow with depth (Radford et al. 2019, section 2.3).
-                output_std=std / math.sqrt(2.0 * config.layers),
+                output_gain=gain / math.sqrt(2.0 * config.layers),
             )
             for _ in range(config.layers)
         ]
         self.final_norm = LayerNorm(channels) if config.norm == "pre" else None
-        self.head = None if config.tied_head else Linear(channels, config.vocabulary, std=std)
+        self.head = None if config.tied_head else Linear(channels, config.vocabulary, gain=gain)
         self.shape_report(batch=1, positions=config.context)
 
     def forward(

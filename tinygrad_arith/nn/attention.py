@@ -39,7 +39,7 @@ class CausalSelfAttention(Module):
     """Each position attends to itself and the positions before it.
 
     One packed projection makes queries, keys and values; `kv_heads` below `heads` shares key/value heads in groups.
-    std, output_std: of the initial weights of the packed and the output projection; default as in `Linear`
+    gain, output_gain: of the initial weights of the packed and of the output projection; see `Linear`
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class CausalSelfAttention(Module):
         heads: int,
         kv_heads: int | None = None,
         *,
-        std: float | None = None,
-        output_std: float | None = None,
+        gain: float = 1.0,
+        output_gain: float = 1.0,
     ):
         kv_heads = kv_heads or heads
         self.channels, self.heads, self.kv_heads = channels, heads, kv_heads
         self.head_size = channels // max(heads, 1)
-        self.qkv = Linear(channels, (heads + 2 * kv_heads) * self.head_size, std=std)
-        self.output = Linear(channels, channels, std=output_std)
+        self.qkv = Linear(channels, (heads + 2 * kv_heads) * self.head_size, gain=gain)
+        self.output = Linear(channels, channels, gain=output_gain)
 
     def check_sizes(self) -> None:
         if self.heads <= 0 or self.channels % self.heads:

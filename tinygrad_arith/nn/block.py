@@ -12,8 +12,8 @@ from .module import Module
 class Block(Module):
     """x -> x + f(norm(x)) ("pre", Xiong et al. 2020) or x -> norm(x + f(x)) ("post", Vaswani et al. 2017).
 
-    f is first the attention, then the feed-forward network. `std` is of the initial weights, `output_std` of those that
-    write into the residual stream; default as in `Linear`.
+    f is first the attention, then the feed-forward network. `gain` is that of the initial weights, `output_gain` that of
+    the weights that write into the residual stream; see `Linear`.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class Block(Module):
         activation: str = "gelu",
         norm: str = "pre",
         dropout: float = 0.0,
-        std: float | None = None,
-        output_std: float | None = None,
+        gain: float = 1.0,
+        output_gain: float = 1.0,
     ):
         self.attention_norm = LayerNorm(channels)
-        self.attention = CausalSelfAttention(channels, heads, kv_heads, std=std, output_std=output_std)
+        self.attention = CausalSelfAttention(channels, heads, kv_heads, gain=gain, output_gain=output_gain)
         self.attention_dropout = Dropout(dropout)
         self.ffn_norm = LayerNorm(channels)
-        self.ffn = FeedForward(channels, hidden, activation, std=std, output_std=output_std)
+        self.ffn = FeedForward(channels, hidden, activation, gain=gain, output_gain=output_gain)
         self.ffn_dropout = Dropout(dropout)
         self.norm = norm
 

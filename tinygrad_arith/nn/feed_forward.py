@@ -9,7 +9,7 @@ from .module import Module
 class FeedForward(Module):
     """C -> F -> C with an activation between: "relu", "gelu" (tanh form) or "gelu-exact". One fused operation.
 
-    std, output_std: of the initial weights, up and down; default as in `Linear`
+    gain, output_gain: of the initial weights, up and down; see `Linear`
     """
 
     def __init__(
@@ -18,11 +18,11 @@ class FeedForward(Module):
         hidden: int,
         activation: str = "gelu",
         *,
-        std: float | None = None,
-        output_std: float | None = None,
+        gain: float = 1.0,
+        output_gain: float = 1.0,
     ):
-        self.up = Linear(channels, hidden, std=std)
-        self.down = Linear(hidden, channels, std=output_std)
+        self.up = Linear(channels, hidden, gain=gain)
+        self.down = Linear(hidden, channels, gain=output_gain)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:  # (..., C) -> (..., C)

@@ -12,13 +12,12 @@ from .parameter import Parameter
 class Linear(Module):
     """y = x weight + bias over the last axis.
 
-    weight (in, out) starts normal with the given standard deviation, by default 1 / sqrt(in), which keeps the variance
-    of x (LeCun et al. 1998, section 4.6); bias (out,) starts at zero.
+    weight (in, out) starts normal with standard deviation gain / sqrt(in); gain 1 keeps the variance of x (LeCun et al.
+    1998, section 4.6). bias (out,) starts at zero.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, *, bias: bool = True, std: float | None = None):
-        std = 1.0 / math.sqrt(channels_in) if std is None else std
-        self.weight = Parameter((channels_in, channels_out), Normal(std), decay=True)
+    def __init__(self, channels_in: int, channels_out: int, *, bias: bool = True, gain: float = 1.0):
+        self.weight = Parameter((channels_in, channels_out), Normal(gain / math.sqrt(channels_in)), decay=True)
         self.bias = Parameter((channels_out,), ZEROS, decay=False) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)

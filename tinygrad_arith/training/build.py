@@ -38,7 +38,8 @@ def make_model(config: Config, task: Any) -> GPT:
                 positions=options.positions,
                 tied_head=options.tied_head,
                 dropout=options.dropout,
-                init_std=options.init_std,
+                embedding_std=options.embedding_std,
+                weight_gain=options.weight_gain,
             )
         )
     except ValueError as error:
