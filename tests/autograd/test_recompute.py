@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.autograd import no_grad
+from tinygrad_arith.autograd import Tensor, no_grad
+from tinygrad_arith.autograd.recompute import recompute
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
 
@@ -27,6 +28,37 @@ def test_recomputing_blocks_changes_no_bit(first_only):
     np.testing.assert_array_equal(logits, expected_logits)
     np.testing.assert_array_equal(recomputed, expected)
     assert np.abs(expected).max() > 0
+
+
+def test_a_whole_model_and_its_embeddings_can_be_recomputed():
+    rng = np.random.default_rng(5)
+    ids, dy = rng.integers(0, 7, size=(2, 9)), rng.normal(size=(2, 9, 7))
+    found = []
+    for recomputed in (False, True):
+        model = GPT(CONFIG).initialize(seed=2, policy=DtypePolicy.uniform("float64"))
+        model.recompute_activations = model.token_embedding.recompute_activations = recomputed
+        model(ids).backward(dy)
+        found.append(model.flat.gradients.copy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_on_ready_tells_of_parameters_inside_too():
+    model = GPT(CONFIG).initialize(seed=2)
+    model.blocks[0].recompute_activations = True
+    names = {id(p): name for name, p in model.named_parameters().items()}
+    ready = []
+    model(np.zeros((1, 3), dtype=np.int64)).sum().backward(on_ready=lambda p: ready.append(names[id(p)]))
+    assert sorted(ready) == sorted(names.values())
+    assert ready.index("head.weight") < ready.index("blocks.1.ffn.up.weight") < ready.index("blocks.0.ffn.up.weight")
+
+
+def test_tensors_given_by_name_get_their_gradients():
+    x = Tensor(np.array([1.0, -2.0]), requires_grad=True)
+    y = Tensor(np.array([3.0, 0.5]), requires_grad=True)
+    product = recompute(lambda a, b: a * b, x * 2.0, b=y.exp())
+    product.backward(np.array([1.0, -1.5]))
+    np.testing.assert_allclose(x.grad, [2 * np.exp(3.0), -3.0 * np.exp(0.5)])
+    np.testing.assert_allclose(y.grad, [2.0 * np.exp(3.0), 6.0 * np.exp(0.5)])
 
 
 def test_under_no_grad_nothing_is_recorded():

@@ -62,6 +62,16 @@ def test_gradients_arrive_in_the_flat_buffer():
     assert not model.flat.gradients.any()
 
 
+def test_zeroed_gradients_stay_views_of_the_flat_buffer():
+    model = TwoLayers().initialize(seed=4)
+    model.flat.gradients[:] = 1.0
+    model.first.weight.zero_grad()
+    assert not model.flat.gradients[model.flat.slices["first.weight"]].any()
+    model.zero_gradients()
+    assert not model.flat.gradients.any()
+    assert all(np.shares_memory(p.grad, model.flat.gradients) for p in model.named_parameters().values())
+
+
 def test_a_parameters_start_depends_on_seed_and_name_only():
     small, large = TwoLayers().initialize(seed=1), TwoLayers()
     large.extra = Linear(7, 7)

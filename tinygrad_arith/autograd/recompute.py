@@ -1,40 +1,61 @@
-"""Trading time for memory: an operation's inputs are kept, what it computed inside is computed again in the backward.
+"""Trading time for memory: a function's inputs are kept, what it computes inside is computed again in the backward.
 
 Chen et al.: "Training Deep Nets with Sublinear Memory Cost", 2016.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backend import array_module
+from .differentiable import is_tracing
 from .tape import Node, is_recording, no_grad, recording, walk
 from .tensor import Tensor
 
 
-def recompute(function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+def recompute(function: Callable[..., Tensor], *args: Any, parameters: Sequence[Tensor] = (), **kwargs: Any) -> Tensor:
     """`function(*args, **kwargs)` as one entry of the tape, which runs the function again in the backward.
 
     The function must be pure: the same arguments, the same result (dropout keeps this, its masks are a function of the
-    key). Gradients of parameters inside are added to them while the function is walked again.
+    key).
+
+    parameters: the leaves with gradients that the function uses beside its arguments
     """
+    if is_tracing():
+        return function(*args, **kwargs)
     with no_grad():
         out = function(*args, **kwargs)
-    if not is_recording() or not isinstance(out.array, type(args[0].array)):
-        return out  # evaluation, or a dry pass over shapes
+    arguments = {**{str(index): arg for index, arg in enumerate(args)}, **kwargs}
+    inputs = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
+    leaves = [*inputs.values(), *parameters]
+    if not is_recording() or not any(tensor.requires_grad for tensor in leaves):
+        return out
 
     def backward(dy, cache, *, needs, into=None, owned=False):
-        fresh = [Tensor(arg.array, requires_grad=need) for arg, need in zip(tensors, needs, strict=True)]
-        replaced = iter(fresh)
+        fresh = {n: Tensor(t.array, requires_grad=t.requires_grad) for n, t in inputs.items()}
+        again = {**arguments, **fresh}
         with recording():
-            again = function(*(next(replaced) if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
-        if again.node is not None:
-            walk(again.node, dy)
-        return tuple(tensor.grad for tensor in fresh)
+            repeated = function(*(again[str(index)] for index in range(len(args))), **{n: again[n] for n in kwargs})
+        return _gradients(repeated, dy, [*fresh.values(), *parameters])
 
-    tensors = [arg for arg in args if isinstance(arg, Tensor)]
     result = Tensor(out.array)
-    result.node = Node("recompute", backward, tuple(tensor.array for tensor in tensors), out.shape)
-    for index, tensor in enumerate(tensors):
+    result.node = Node("recompute", backward, tuple(tensor.array for tensor in inputs.values()), out.shape)
+    for name, tensor in [*inputs.items(), *((f"parameter {i}", p) for i, p in enumerate(parameters))]:
         source = (tensor.node or tensor) if tensor.requires_grad else None
-        result.node.add_input(f"argument {index}", source, tensor.shape)
-        result.node.watch(f"argument {index}", tensor.array, tensor.version)
+        result.node.add_input(name, source, tensor.shape)
+        result.node.watch(name, tensor.array, tensor.version)
     return result
+
+
+def _gradients(out: Tensor, dy: Any, leaves: list[Tensor]) -> tuple:
+    """The gradients that a walk from `out` brings to each leaf; what the leaves held before is put back."""
+    held = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
+    if out.node is not None:
+        walk(out.node, dy)
+    gradients = tuple(
+        array_module(leaf.array).zeros_like(leaf.array) if leaf.grad is None else leaf.grad for leaf in leaves
+    )
+    for leaf, before in zip(leaves, held, strict=True):
+        leaf.grad = before
+    return gradients

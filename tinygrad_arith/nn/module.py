@@ -60,8 +60,11 @@ class Module:
             if is_tracing():
                 self.check_sizes()
             with trace_module(self.attribute_name):
-                run = self.forward
-                out = recompute(run, *args, **kwargs) if self.recompute_activations else run(*args, **kwargs)
+                if self.recompute_activations:
+                    parameters = list(self.named_parameters().values())
+                    out = recompute(self.forward, *args, parameters=parameters, **kwargs)
+                else:
+                    out = self.forward(*args, **kwargs)
         except ShapeError as error:
             error.inside(self.attribute_name)
             raise
@@ -105,6 +108,10 @@ class Module:
         for name, module in self.named_modules().items():
             module.name_random_site(zlib.crc32(name.encode()))
         return self
+
+    def zero_gradients(self) -> None:
+        """Sets the gradients of all parameters to zero."""
+        self.flat.zero_gradients()
 
     def name_random_site(self, site: int) -> None:
         """Tells a module that draws random numbers which site is its own. Others need not know."""

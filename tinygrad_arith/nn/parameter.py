@@ -30,6 +30,11 @@ class Parameter(Tensor):
         self.initializer = initializer
         self.decay = decay
 
+    def zero_grad(self) -> None:
+        """Sets the gradient to zero; it stays a view of the flat buffer."""
+        if self.grad is not None:
+            self.grad[...] = 0
+
     @property
     def initialized(self) -> bool:
         """Whether the array exists."""

@@ -14,6 +14,8 @@ class AdamW:
         m = β₁ m + (1 - β₁) g                      v = β₂ v + (1 - β₂) g²
         p = p - rate (m / (1 - β₁ᵗ)) / (sqrt(v / (1 - β₂ᵗ)) + eps) - rate decay p
 
+    The paper multiplies the decay by the schedule alone; here, as in PyTorch, by the whole rate, peak included.
+
     Decay applies to the parameters that want it (matrices), not to biases and norm scales: they come second in the
     flat buffer.
     """

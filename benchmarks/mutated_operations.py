@@ -1,0 +1,146 @@
+"""An operation of the textbook with one slip in its backward, judged by the operation's own checks.
+
+The checks are those of `tests/ops/test_gradients.py`: the cases of `verify.cases` in float64 and, with another seed, in
+float32. The differences are computed once a case and kept for all mutants.
+
+The backward, and every helper it runs, is copied into namespaces of its own; the slip goes into the copy. The forward
+stays the original even where it shares a helper with the backward. Backwards that have checks of their own (the
+`linear_backward` inside `ffn_backward`) are not mutated a second time.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from mutations import Mutant, mutants_of
+
+from tinygrad_arith.backend import RandomKey
+from tinygrad_arith.ops import OPERATIONS
+from tinygrad_arith.verify import GradientCheck
+from tinygrad_arith.verify.cases import cases
+
+OPS_PACKAGE = "tinygrad_arith.ops."
+
+
+def operation_mutants(name: str) -> list[Mutant]:
+    """Every mutant of an operation's backward, and of its helpers' lines that the backward runs in some case."""
+    operation, executed = OPERATIONS[name], executed_lines(name)
+    return [
+        mutant
+        for function in backward_functions(name)
+        for mutant in mutants_of(function, None if function is operation.backward else executed[function])
+    ]
+
+
+def backward_functions(name: str) -> list[types.FunctionType]:
+    """The backward and the functions of `ops` that it calls, directly or not, without other operations' pairs."""
+    others = {f for o in OPERATIONS.values() for f in (o.forward, o.backward)}
+    found: list[Any] = [OPERATIONS[name].backward]
+    for function in found:  # grows while it is walked
+        for called in _called_names(function.__code__):
+            value = function.__globals__.get(called)
+            if isinstance(value, types.FunctionType) and value.__module__.startswith(OPS_PACKAGE):
+                if value not in others and value not in found:
+                    found.append(value)
+    return found
+
+
+def _called_names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _called_names(constant)
+
+
+def executed_lines(name: str) -> dict[types.FunctionType, set[int]]:
+    """The lines of each function that run when the true backward runs on the operation's cases."""
+    functions = {(f.__code__.co_filename, f.__name__): f for f in backward_functions(name)}
+    lines: dict[types.FunctionType, set[int]] = {function: set() for function in functions.values()}
+
+    def trace(frame, event, argument):
+        function = functions.get((frame.f_code.co_filename, frame.f_code.co_name))
+        if function is None:
+            return None
+        lines[function].add(frame.f_lineno)
+        return trace
+
+    runs = [(check, check.arguments.call(check.forward)[1]) for check in operation_checks(name, "float64")]
+    before = sys.gettrace()
+    try:
+        for check, saved in runs:
+            cotangent = check.cotangents[0]
+            sys.settrace(trace)
+            OPERATIONS[name].backward(cotangent, saved)
+            sys.settrace(before)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+@cache
+def operation_checks(name: str, dtype: str) -> tuple[GradientCheck, ...]:
+    """The operation's cases, ready to judge any number of backwards; nothing may write to their inputs."""
+    operation, seed = OPERATIONS[name], 0 if dtype == "float64" else 1
+    checks = []
+    for case in cases(name, seed, lambda number: RandomKey(number, "gradcheck")):
+        inputs = case if dtype == "float64" else case.astype(dtype)
+        for value in (*inputs.inputs, *inputs.options.values()):
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+        checks.append(GradientCheck(operation.forward, inputs.inputs, **inputs.settings()))
+    return tuple(checks)
+
+
+def mutated_backward(name: str, mutant: Mutant | None) -> Callable[..., Any]:
+    """The operation's backward with the mutant's source in the place of one function; None: an unchanged copy."""
+    functions = backward_functions(name)
+    namespaces = {f.__module__: dict(vars(sys.modules[f.__module__])) for f in functions}
+    copies: dict[Any, Any] = {}
+    for function in functions:
+        own = namespaces[function.__module__]
+        if mutant and (mutant.module, mutant.function) == (function.__module__, function.__name__):
+            exec(compile(mutant.source, f"<mutant of {mutant.function}>", "exec"), own)
+            copies[function] = own[mutant.function]
+        else:
+            copies[function] = types.FunctionType(function.__code__, own, function.__name__, function.__defaults__)
+            copies[function].__kwdefaults__ = function.__kwdefaults__
+    for own in namespaces.values():
+        for global_name, value in list(own.items()):
+            if isinstance(value, types.FunctionType) and value in copies:
+                own[global_name] = copies[value]
+    return copies[functions[0]]
+
+
+def verdict(name: str, backward: Callable[..., Any]) -> str | None:
+    """How the operation's checks reject this backward: "mismatch" or the exception's name; None if they accept it."""
+    for dtype in ("float64", "float32"):
+        for check in operation_checks(name, dtype):
+            try:
+                report = check.run(backward, diagnosis=False)
+            except Exception as error:
+                return type(error).__name__
+            if not report.passed:
+                return "mismatch"
+    return None
+
+
+def judge(name: str, mutants: Sequence[Mutant]) -> list[str | None]:
+    """The verdict on each mutant, between two proofs that the true backward is accepted."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        _require_accepted(name)
+        verdicts = [verdict(name, mutated_backward(name, mutant)) for mutant in mutants]
+        _require_accepted(name)
+    return verdicts
+
+
+def _require_accepted(name: str) -> None:
+    reason = verdict(name, mutated_backward(name, None))
+    if reason is not None:
+        raise RuntimeError(f"{name}: the checks reject the true backward ({reason}), so they cannot judge a mutant")
