@@ -6,8 +6,8 @@
 The rules below are by kind of node. Each yields replacements for one node; `mutants_of` puts every replacement in place
 in turn and writes the function out. Left alone: docstrings, signatures, annotations, and `xp = array_module(...)`,
 which chooses between NumPy and CuPy and is no arithmetic. A statement is only removed where the names it binds are
-bound before, an operand is only swapped where the order counts: a mutant that cannot be built, or that is the same by
-the rules of arithmetic, would make the score look better or worse than the checks are.
+bound before, operands are only swapped where their order counts, zeros are not negated: a mutant that cannot run, or
+that is the same by the rules of arithmetic, would make the score look better or worse than the checks are.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ OTHER_COMPARISONS: dict[type, tuple[type, ...]] = {
 ORDERED_OPERATORS = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.MatMult, ast.Pow)
 OTHER_FUNCTIONS = {"sum": ("mean", "max"), "mean": ("sum",), "zeros": ("ones",), "add": ("subtract",), "min": ("max",)}
 UNTOUCHED_CALLS = ("tuple", "int", "array_module")  # conversions: without them the same numbers in another container
+SYMMETRIC_CALLS = ("min", "max", "maximum", "swapaxes")
 
 Replacement = tuple[str, ast.AST]
 
@@ -70,7 +71,7 @@ def mutants_of(function: Callable, lines: Collection[int] | None = None) -> list
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)
-    offset, local_names = function.__code__.co_firstlineno - 1, _bindings(definition)
+    offset, scope = function.__code__.co_firstlineno - 1, _Scope(_bindings(definition), _attributes(definition))
     seen, found = {ast.unparse(tree)}, []
     for place in list(_places(definition)):
         statement = place.statement
@@ -78,7 +79,7 @@ def mutants_of(function: Callable, lines: Collection[int] | None = None) -> list
         if _is_library_choice(statement) or (lines is not None and not set(span) & set(lines)):
             continue
         before = _first_line(statement)
-        for kind, replacement in _replacements(place, local_names):
+        for kind, replacement in _replacements(place, scope):
             place.put(replacement)
             shown = replacement if place.child is statement else statement
             source, after = ast.unparse(ast.fix_missing_locations(tree)), _first_line(shown)
@@ -123,6 +124,14 @@ def _places_below(node: ast.AST, statement: ast.stmt) -> Iterator[_Place]:
                 yield from _places_below(child, inner)
 
 
+@dataclass(frozen=True)
+class _Scope:
+    """What else a function could have named by mistake."""
+
+    names: dict[str, int]  # its own names, in the order in which they are first bound, and on which line
+    attributes: dict[str, list[str]]  # what is read of each: {"cache": ["a_shape", "b_shape"]}
+
+
 def _is_library_choice(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Assign) and ast.unparse(statement.value).startswith("array_module(")
 
@@ -132,7 +141,6 @@ def _first_line(node: ast.AST) -> str:
 
 
 def _bindings(definition: ast.FunctionDef) -> dict[str, int]:
-    """The function's own names, in the order in which they are first bound, and on which line."""
     arguments = definition.args
     bound = {a.arg: 0 for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
     for node in ast.walk(definition):
@@ -144,26 +152,40 @@ def _bindings(definition: ast.FunctionDef) -> dict[str, int]:
     return bound
 
 
+def _attributes(definition: ast.FunctionDef) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(definition):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "cache":
+            found.setdefault("cache", []).append(node.attr)
+    return {name: list(dict.fromkeys(read)) for name, read in found.items()}
+
+
 # The rules
 
 
-def _replacements(place: _Place, local_names: dict[str, int]) -> Iterator[Replacement]:
+def _replacements(place: _Place, scope: _Scope) -> Iterator[Replacement]:
     """What may stand in this place instead."""
     rule = RULES.get(type(place.child))
     if rule is not None:
         yield from rule(place.child)
     if isinstance(place.child, ast.Name):
-        yield from _name(place, local_names)
+        yield from _name(place, scope.names)
+    if isinstance(place.child, ast.Attribute):
+        for other in scope.attributes.get(ast.unparse(place.child.value), ()):
+            yield "another field", _copy(place.child, attr=other)
     if isinstance(place.child, ast.stmt):
-        yield from _removed(place, local_names)
+        yield from _removed(place, scope.names)
     elif _is_result(place):
         yield "negated", ast.UnaryOp(ast.USub(), place.child)
-        yield "scaled", ast.BinOp(place.child, ast.Mult(), ast.Constant(SLIGHTLY))
+        if "arange(" not in ast.unparse(place.child):  # positions are compared, never multiplied
+            yield "scaled", ast.BinOp(place.child, ast.Mult(), ast.Constant(SLIGHTLY))
 
 
 def _is_result(place: _Place) -> bool:
     """Is this what a statement assigns to a name or returns, as an expression of its own?"""
     if not isinstance(place.child, ast.BinOp | ast.Call | ast.Attribute | ast.UnaryOp):
+        return False
+    if ast.unparse(place.child).startswith("xp.zeros("):
         return False
     statement = place.statement
     values = statement.value.elts if isinstance(getattr(statement, "value", None), ast.Tuple) else []
@@ -232,7 +254,7 @@ def _call(node: ast.Call) -> Iterator[Replacement]:
         yield "keyword dropped", _without(node, "keywords", index)
     for index in range(1, len(node.args)):
         yield "argument dropped", _without(node, "args", index)
-    for swapped in _swaps(node, "args"):
+    for swapped in _swaps(node, "args") if name not in SYMMETRIC_CALLS else ():
         yield "arguments swapped", swapped
     for argument in node.args:
         yield "call replaced by its argument", argument

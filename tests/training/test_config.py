@@ -78,7 +78,7 @@ def test_bad_files_are_explained(values, sentence):
         ({"model": {"kv_heads": 3}}, "--kv-heads 3: must divide --heads 4"),
         ({"model": {"dropout": 1.0}}, "--dropout 1.0: must be between 0.0 and 0.99"),
         ({"model": {"d_model": 15, "heads": 3, "positions": "sinusoidal"}}, "--d-model 15: must be even"),
-        ({"optimizer": {"warmup": 701}}, "--warmup 701: longer than the 700 steps"),
+        ({"optimizer": {"warmup": 601}}, "--warmup 601: longer than the 600 steps"),
         ({"training": {"eval_size": 1001}}, "--eval-size 1001: larger than the --validation-size 1000"),
         ({"training": {"steps": 0}}, "--steps 0: must be between 1 and"),
     ],

@@ -57,7 +57,7 @@ class OptimizerConfig:
 class TrainingConfig:
     """How long, on how much, where, and how often to look and to save."""
 
-    steps: int = option(700, "optimizer steps", range=(1, 99_999_999))
+    steps: int = option(600, "optimizer steps", range=(1, 99_999_999))
     batch: int = option(128, "examples per step", range=(1, None))
     seed: int = option(1, "of initial weights, batches and dropout: same seed, same bits", range=(0, 2**63))
     eval_every: int = option(50, "steps between evaluations on validation problems", range=(1, None))

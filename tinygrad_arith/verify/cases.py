@@ -119,6 +119,7 @@ def _attention(rng):
         Case("one key/value head", _qkv(rng, heads=4, kv_heads=1), {"causal": False}),
         Case("fewer queries, causal", _qkv(rng, **few, batch=1), sizes={"Tq": 2, "Tk": 5, "NH": 4, "HS": 3}),
         Case("fewer queries, full", _qkv(rng, **few, batch=1), {"causal": False}),
+        Case("fewer queries, lengths", _qkv(rng, **few, batch=1), {"lengths": np.array([4])}),
         Case("own scale, large scores", tuple(3 * a for a in _qkv(rng, keys=6)), {"scale": 0.7}),
         Case("one position", _qkv(rng, queries=1, keys=1), zero=("q", "k")),
         Case("strided views", views, sizes=sizes),
@@ -130,7 +131,7 @@ def _attention_blockwise(rng):
     """Those of attention, in blocks smaller than the keys, and blocks that do not divide them."""
     return tuple(
         Case(f"{case.name}, blocks of {block}", case.inputs, {**case.options, "block": block}, case.zero, case.allow)
-        for case, block in zip(_attention(rng), (2, 3, 2, 2, 4, 2, 1, 2, 3, 4, 1, 2, 2), strict=True)
+        for case, block in zip(_attention(rng), (2, 3, 2, 2, 4, 2, 1, 2, 3, 2, 4, 1, 2, 2), strict=True)
     )
 
 
@@ -220,6 +221,7 @@ def _two_arrays(rng):
         Case("b along the last axis", (draw(2, 5, 3), draw(3))),
         Case("a along the last axis", (draw(3), draw(2, 5, 3))),
         Case("axes of size 1 on both sides", (draw(2, 1, 3), draw(4, 1))),
+        Case("an axis of size 1 against 2", (draw(3, 1), draw(3, 2))),
         Case("b without axes", (draw(2, 5), draw())),
         Case("strided views", (draw(3, 5, 2).T, draw(10, 3)[::-2])),
         Case("empty batch", (draw(0, 5, 3), draw(3)), zero=("b",), allow=("empty",)),

@@ -1,0 +1,198 @@
+"""What the `gradcheck` door checks by default: every operation, every module with gradients, whole tiny models."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..autograd import Tensor, no_grad
+from ..autograd import functions as F
+from ..backend import DtypePolicy, RandomKey
+from ..models import GPT, GPTConfig
+from ..ops import OPERATIONS
+from ..verify import randomize_parameters
+from ..verify.cases import cases
+from ..verify.mutants import MUTANTS
+from .gradient_suite import Pair, Subject, Trial
+
+FLOAT64 = DtypePolicy.uniform("float64")
+
+
+def all_subjects(seed: int = 0) -> list[Subject]:
+    """Operations, modules and models, in this order; `seed` draws their inputs and parameters."""
+    operations = [Subject("operation", name, operation_trials(name, seed)) for name in OPERATIONS]
+    return [*operations, *module_subjects(seed), *model_subjects(seed)]
+
+
+def operation_trials(name: str, seed: int = 0, pair: Pair | None = None) -> tuple[Trial, ...]:
+    """The cases of one of our operations with its named mutants; `pair` is judged in place of the operation's own."""
+    own = OPERATIONS[name].forward, OPERATIONS[name].backward
+    chosen = cases(name, seed, lambda number: RandomKey(number, "gradcheck"))
+    return tuple(
+        Trial(case.name, pair or own, case.inputs, case.settings(), MUTANTS[name], reference=own) for case in chosen
+    )
+
+
+def common_mutants(names: Sequence[str], zero: Collection[str] = ()) -> dict[str, Callable]:
+    """Wrong backwards that need no knowledge of the function: one gradient bent, or the cotangent not looked at.
+
+    names: of the differentiable inputs, in the order of the gradients
+    zero:  those of them whose true gradient is zero: there is nothing to bend
+    """
+
+    def bent(position: int, change: Callable[[Any], Any]) -> Callable:
+        def mutant(backward, dy, cache):
+            result = backward(dy, cache)
+            gradients = list(result) if isinstance(result, (tuple, list)) else [result]
+            gradients[position] = change(gradients[position])
+            return tuple(gradients)
+
+        return mutant
+
+    mutants: dict[str, Callable] = {"dy not used": _ones_cotangent}
+    for position, name in enumerate(names):
+        if name not in zero:
+            mutants[f"gradient of {name} forgotten"] = bent(position, lambda gradient: gradient * 0)
+            mutants[f"one element of the gradient of {name} scaled by 1.001"] = bent(position, _one_element_wrong)
+    return mutants
+
+
+def _ones_cotangent(backward: Callable, dy: Any, cache: Any) -> Any:
+    ones = tuple(None if d is None else d * 0 + 1 for d in dy) if isinstance(dy, tuple) else dy * 0 + 1
+    return backward(ones, cache)
+
+
+def _one_element_wrong(gradient: Any) -> Any:
+    wrong = np.array(gradient)
+    if wrong.size:
+        wrong.flat[np.argmax(np.abs(wrong))] *= 1.001
+    return wrong
+
+
+# Modules and models
+
+
+def module_pair(module: nn.Module, call: Callable[..., Tensor]) -> Pair:
+    """A module as a pair: the forward takes `call`'s arrays and, after them, all parameters in the module's order.
+
+    call: `call(module, *tensors, **options) -> Tensor`
+    """
+    parameters = tuple(module.named_parameters().values())
+
+    def run(values: tuple[Any, ...], options: Mapping[str, Any]) -> tuple[list[Tensor], Tensor]:
+        count = len(values) - len(parameters)
+        leaves = [Tensor(value, requires_grad=True) for value in values[:count]]
+        for parameter, value in zip(parameters, values[count:], strict=True):
+            parameter.array, parameter.grad = value, None
+        return leaves, call(module, *leaves, **options)
+
+    def forward(*values, **options):
+        with no_grad():
+            return run(values, options)[1].array.copy(), (values, options)
+
+    def backward(dy, cache):
+        leaves, out = run(*cache)
+        out.backward(dy)
+        return tuple(leaf.grad for leaf in (*leaves, *parameters))
+
+    forward.__name__ = type(module).__name__
+    return forward, backward
+
+
+def module_trial(
+    name: str,
+    module: nn.Module,
+    seed: int,
+    x: tuple[np.ndarray, ...] = (),
+    call: Callable[..., Tensor] = lambda module, x, **options: module(x, **options),
+    allow: tuple[str, ...] = (),
+    **options: Any,
+) -> Trial:
+    """A trial over the module's inputs `x` and all its parameters, which are drawn at random: neither ones nor zeros.
+
+    The options go to the module by name.
+    """
+    module.initialize(seed, policy=FLOAT64)
+    randomize_parameters(module, seed)
+    parameters = module.named_parameters()
+    names = (*(("x",) if x else ()), *parameters)
+    inputs = (*x, *(parameter.array.copy() for parameter in parameters.values()))
+    settings = {"names": names, "allow": allow, "options": options}
+    return Trial(name, module_pair(module, call), inputs, settings, common_mutants(names), tolerance="module")
+
+
+def module_subjects(seed: int) -> list[Subject]:
+    """Every module of `nn` that has gradients, in each of its variants."""
+    rng = np.random.default_rng([seed, 1])
+    x = (rng.normal(size=(2, 4, 6)),)  # (B, T, C)
+    key = RandomKey(seed, "gradcheck")
+    ids = rng.integers(0, 7, size=(2, 5))  # (B, T)
+    mask = np.array([[True, True, False, True], [True, True, True, False]])  # (B, T)
+    square = ("equal_axes",)  # the output projection of attention is (C, C)
+
+    def attention(name, heads, kv_heads=None, **options):
+        return module_trial(name, nn.CausalSelfAttention(6, heads, kv_heads), seed, x, allow=square, **options)
+
+    def block(name, allow=square, recompute=False, options=None, **config):
+        module = nn.Block(6, 2, 9, **config)
+        module.recompute_activations = recompute
+        return module_trial(name, module, seed, x, allow=allow, **(options or {}))
+
+    trials = {
+        "Linear": (
+            module_trial("with a bias", nn.Linear(6, 5), seed, x),
+            module_trial("without a bias", nn.Linear(6, 5, bias=False), seed, x),
+        ),
+        "Embedding": (
+            module_trial("repeated ids", nn.Embedding(7, 3), seed, call=lambda module, ids: module(ids), ids=ids),
+        ),
+        "LayerNorm": (module_trial("(B, T, C)", nn.LayerNorm(6), seed, x),),
+        "FeedForward": tuple(
+            module_trial(activation, nn.FeedForward(6, 9, activation), seed, x)
+            for activation in ("relu", "gelu", "gelu-exact")
+        ),
+        "CausalSelfAttention": (
+            attention("two heads", 2),
+            attention("key mask", 2, key_mask=mask),
+            attention("grouped heads", 6, 2),
+        ),
+        "Dropout": (module_trial("rate 0.4", nn.Dropout(0.4), seed, x, key=key),),
+        "Block": (
+            block("pre-norm, gelu"),
+            block("post-norm, relu", norm="post", activation="relu"),
+            block("dropout, key mask", dropout=0.3, options={"dropout_key": key, "key_mask": mask}),
+            block("activations recomputed", recompute=True, dropout=0.3, options={"dropout_key": key}),
+        ),
+    }
+    return [Subject("module", name, variants) for name, variants in trials.items()]
+
+
+MODELS = {
+    "gpt-pre-norm": GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="gelu"),
+    "gpt-post-norm": GPTConfig(
+        5, 7, d_model=6, layers=2, heads=3, ffn=9, norm="post", positions="sinusoidal", activation="gelu-exact"
+    ),
+    "gpt-grouped-tied": GPTConfig(5, 7, d_model=8, layers=1, heads=4, kv_heads=2, ffn=9, tied_head=True, dropout=0.2),
+    "gpt-relu": GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="relu", dropout=0.2),
+}
+
+
+def model_subjects(seed: int) -> list[Subject]:
+    """Whole models: the loss over a padded batch with ignored targets, by every parameter."""
+    rng = np.random.default_rng([seed, 2])
+    batch: dict[str, Any] = {
+        "ids": rng.integers(0, 5, size=(3, 7)),  # (B, T)
+        "targets": np.where(rng.random((3, 7)) < 0.3, -1, rng.integers(0, 5, size=(3, 7))),  # (B, T)
+        "key_mask": np.arange(7) < np.array([7, 5, 2])[:, None],  # (B, T)
+        "dropout_key": RandomKey(seed, "gradcheck"),
+    }
+    trials = {
+        name: module_trial("loss", GPT(config), seed, call=_loss, allow=("equal_axes",), **batch)
+        for name, config in MODELS.items()
+    }
+    return [Subject("model", name, (trial,)) for name, trial in trials.items()]
+
+
+def _loss(model: GPT, ids: Any, targets: Any, key_mask: Any, dropout_key: RandomKey) -> Tensor:
+    return F.cross_entropy_sum(model(ids, key_mask=key_mask, dropout_key=dropout_key), targets)

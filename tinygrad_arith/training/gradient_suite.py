@@ -1,0 +1,182 @@
+"""How the `gradcheck` door judges: a backward at all its inputs, then wrong backwards on the same differences."""
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..verify import GradientCheck, GradientMismatch, Report, VacuousCheck, tolerance
+from .errors import UserError, did_you_mean
+
+Pair = tuple[Callable, Callable]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A pair at one set of inputs.
+
+    inputs:    a tuple of positional arguments, or a dict
+    settings:  keyword arguments of `verify.check_gradients`
+    mutants:   wrong backwards that the check must reject, built on `reference` (None: on the pair itself)
+    tolerance: the purpose whose entry of the table of tolerances is used
+    """
+
+    name: str
+    pair: Pair
+    inputs: Any
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    mutants: Mapping[str, Callable] = field(default_factory=dict)
+    reference: Pair | None = None
+    tolerance: str = "differences"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one row of the table is about: an operation, a module, a model or a user's own pair."""
+
+    kind: str
+    name: str
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row: how many numbers were compared, the largest error (over the largest entry of its gradient), how many of
+    the mutants were rejected, and what failed, in the words of the report.
+    """
+
+    kind: str
+    name: str
+    cases: int
+    elements: int
+    largest_error: float
+    mutants: int
+    rejected: int
+    seconds: float
+    failures: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if every gradient is right and every mutant was rejected."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self) | {"passed": self.passed}
+
+
+def choose_subjects(subjects: Sequence[Subject], wanted: Iterable[str]) -> list[Subject]:
+    """The subjects with the wanted names, all if none are given; UserError names the nearest to an unknown one."""
+    wanted, known = list(wanted), [subject.name for subject in subjects]
+    for name in wanted:
+        if name not in known:
+            raise UserError(
+                f"--op {name}: there is no such check{did_you_mean(name, known)}; known: {', '.join(known)}"
+            )
+    return [subject for subject in subjects if not wanted or subject.name in wanted]
+
+
+def require_device(device: str) -> None:
+    """UserError if the arrays cannot be put on this device ("cpu" or "cuda")."""
+    if device == "cpu":
+        return
+    try:
+        import cupy
+    except ImportError:
+        raise UserError(
+            "--device cuda: CuPy is not installed; install it with: pip install 'tinygrad_arith[gpu]' (CUDA 12) "
+            "or 'tinygrad_arith[gpu-cuda13]' (CUDA 13)"
+        ) from None
+    try:
+        cupy.zeros(1)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise UserError(f"--device cuda: CuPy finds no GPU that it can use ({error})") from None
+
+
+def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cpu", seed: int = 0) -> Outcome:
+    """Runs all trials of a subject. What fails, raises or is refused is told in the outcome; nothing is raised.
+
+    Mutants are tried in float64 on the CPU, where a factor of 1.001 on a single small entry shows. Elsewhere the
+    question is whether the gradients are right, not whether the check would notice.
+    """
+    began, reports, failures = time.perf_counter(), [], []
+    rejections: dict[str, int] = {}
+    for trial in subject.trials:
+        try:
+            check, report = judge(trial, dtype, device, seed)
+            reports.append(report)
+            if not report.passed:
+                raise GradientMismatch(report)
+            if (dtype, device) == ("float64", "cpu"):
+                try_mutants(check, trial, rejections)
+        except Exception as error:
+            failures.append(f"{subject.name}, {trial.name}: {in_words(error)}")
+    survivors = [] if failures else [description for description, count in rejections.items() if not count]
+    failures += [f"{subject.name}: the wrong backward {name!r} passes every check" for name in survivors]
+    return Outcome(
+        subject.kind,
+        subject.name,
+        cases=len(subject.trials),
+        elements=sum(report.checked for report in reports),
+        largest_error=max((report.largest_relative_error for report in reports), default=0.0),
+        mutants=len(rejections),
+        rejected=sum(count > 0 for count in rejections.values()),
+        seconds=time.perf_counter() - began,
+        failures=tuple(failures),
+    )
+
+
+def judge(trial: Trial, dtype: str, device: str, seed: int) -> tuple[GradientCheck, Report]:
+    """The differences of one trial, and the report on its backward."""
+    settings = {"seed": seed, "tolerance": tolerance(trial.tolerance, dtype), **trial.settings}
+    for name in ("options", "cotangent"):
+        if name in settings:
+            settings[name] = converted(settings[name], dtype, device)
+    forward, backward = trial.pair
+    check = GradientCheck(forward, converted(trial.inputs, dtype, device), **settings)
+    named = trial.mutants if device == "cpu" else {}  # their formulas are written for NumPy
+    return check, check.run(backward, mutants=named, reference=trial.reference)
+
+
+def try_mutants(check: GradientCheck, trial: Trial, rejections: dict[str, int]) -> None:
+    """Counts for each mutant in how many trials it was rejected.
+
+    It may be right in some (a slip in the mask where nothing is masked), but not in all.
+    """
+    backward = (trial.reference or trial.pair)[1]
+    if trial.reference is not None and trial.reference != trial.pair:
+        check = GradientCheck(trial.reference[0], trial.inputs, **trial.settings)
+    for description, mutant in trial.mutants.items():
+        report = check.run(lambda dy, cache, mutant=mutant: mutant(backward, dy, cache), diagnosis=False)
+        rejections[description] = rejections.get(description, 0) + (not report.passed)
+
+
+def converted(value: Any, dtype: str, device: str) -> Any:
+    """The value with its floating-point arrays in `dtype` and all arrays on `device`; containers are searched."""
+    if isinstance(value, Mapping):
+        return {name: converted(item, dtype, device) for name, item in value.items()}
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(converted(item, dtype, device) for item in value)
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind == "f" and value.dtype != dtype:
+        value = value.astype(dtype)
+    if device == "cpu":
+        return value
+    import cupy
+
+    return cupy.asarray(value)
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, for people: a report, a refusal, or an exception of the code under test with its line."""
+    if isinstance(error, GradientMismatch):
+        return str(error)
+    if isinstance(error, VacuousCheck):
+        return f"refused, because it would prove nothing: {error}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}:{frame.lineno}): {error}"

@@ -1,0 +1,144 @@
+"""A user's own operations for the `gradcheck` door: pairs found in a file by the names of its functions."""
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..ops import OPERATIONS
+from ..verify.arguments import bind_arguments
+from ..verify.mutants import MUTANTS
+from .errors import UserError, did_you_mean
+from .gradient_subjects import common_mutants, operation_trials
+from .gradient_suite import Pair, Subject, Trial
+
+DRAWS = 2  # how often X_inputs is called, each time with another random generator
+SETTINGS = ("options", "wrt", "names", "eps", "tolerance", "zero", "allow", "cotangent", "sizes", "full_limit")
+CONVENTION = "X_forward(...) -> (out, cache), X_backward(dy, cache) -> gradients, X_inputs(rng) -> tuple or dict"
+
+
+def user_subjects(path: str, seed: int = 0) -> list[Subject]:
+    """The pairs `X_forward`, `X_backward` of a file, with the inputs that its `X_inputs` draws.
+
+    A pair with the name of one of our operations may do without `X_inputs`: then our cases are used. Raises UserError,
+    in one sentence, for a file that cannot be run or where a part of a pair is missing.
+    """
+    module = load_file(path)
+    names = pair_names(module)
+    return [Subject("your pair", name, _trials(module, name, seed)) for name in names]
+
+
+def load_file(path: str) -> ModuleType:
+    """The file as a module; its folder can be imported from, as with `python my_ops.py`."""
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise UserError(f"--file {path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--file {path}: this is not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"{file.name}:{_line_in(file, error)}: {_one_line(error)}") from error
+    finally:
+        sys.path.remove(str(file.parent))
+    return module
+
+
+def pair_names(module: ModuleType) -> list[str]:
+    """The names X of the file's pairs, in the order of their forwards."""
+    functions = _functions(module)
+    for ending, other in (("_forward", "_backward"), ("_backward", "_forward"), ("_inputs", "_forward")):
+        for name in functions:
+            partner = name.removesuffix(ending) + other
+            if name.endswith(ending) and partner not in functions:
+                hint = did_you_mean(partner, [n for n in functions if n.endswith(other)])
+                raise UserError(f"{_file(module)}: there is {name}, but no {partner}{hint}")
+    names = [name.removesuffix("_forward") for name in functions if name.endswith("_forward")]
+    if not names:
+        raise UserError(f"{_file(module)}: no pair of functions found; the names to use are {CONVENTION}")
+    return names
+
+
+def _trials(module: ModuleType, name: str, seed: int) -> tuple[Trial, ...]:
+    """The trials of one pair: on our cases, or on what its `X_inputs` draws."""
+    functions, settings = _functions(module), _settings(module, name)
+    pair = functions[f"{name}_forward"], functions[f"{name}_backward"]
+    draw = functions.get(f"{name}_inputs")
+    if draw is not None:
+        return tuple(_drawn_trial(module, name, pair, draw, settings, seed, number) for number in range(DRAWS))
+    if name not in OPERATIONS:
+        near = did_you_mean(name, OPERATIONS)
+        raise UserError(
+            f"{_file(module)}: {name}_forward needs a {name}_inputs(rng) that returns a tuple or dict of inputs "
+            f"(only pairs with the name of one of our operations do without{near})"
+        )
+    if settings:
+        raise UserError(f"{_file(module)}: {name}_settings needs a {name}_inputs: without it our own cases are used")
+    return operation_trials(name, seed, pair)
+
+
+def _drawn_trial(
+    module: ModuleType, name: str, pair: Pair, draw: Callable, settings: Mapping[str, Any], seed: int, number: int
+) -> Trial:
+    """One trial on inputs that the user's function draws."""
+    try:
+        inputs = draw(np.random.default_rng([seed, number]))
+    except Exception as error:
+        line = _line_in(Path(str(module.__file__)), error)
+        raise UserError(f"{_file(module)}:{line}: {name}_inputs raised {_one_line(error)}") from error
+    if not isinstance(inputs, (tuple, dict, np.ndarray)):
+        kind = type(inputs).__name__
+        raise UserError(f"{_file(module)}: {name}_inputs must return a tuple or a dict of inputs, not {kind}")
+    arguments = bind_arguments(pair[0], inputs, settings.get("options"), settings.get("names"))
+    names = [arguments.names[position] for position in arguments.differentiable]
+    mutants, reference = common_mutants(names, settings.get("zero", ())), None
+    if name in OPERATIONS and _same_parameters(pair[0], OPERATIONS[name].forward):
+        mutants, reference = MUTANTS[name], (OPERATIONS[name].forward, OPERATIONS[name].backward)
+    return Trial(f"draw {number + 1} of {name}_inputs", pair, inputs, settings, mutants, reference)
+
+
+def _settings(module: ModuleType, name: str) -> dict[str, Any]:
+    """`X_settings` of the file: keyword arguments of `check_gradients`."""
+    settings = getattr(module, f"{name}_settings", {})
+    if not isinstance(settings, dict):
+        raise UserError(f"{_file(module)}: {name}_settings must be a dict, not {type(settings).__name__}")
+    for key in settings:
+        if key not in SETTINGS:
+            hint = did_you_mean(str(key), SETTINGS)
+            raise UserError(f"{_file(module)}: {name}_settings has {key!r}{hint}; known: {', '.join(SETTINGS)}")
+    return settings
+
+
+def _functions(module: ModuleType) -> dict[str, Callable]:
+    """The public functions of the file by name, in its order."""
+    return {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+
+
+def _same_parameters(mine: Callable, ours: Callable) -> bool:
+    return list(inspect.signature(mine).parameters) == list(inspect.signature(ours).parameters)
+
+
+def _file(module: ModuleType) -> str:
+    return Path(str(module.__file__)).name
+
+
+def _line_in(file: Path, error: Exception) -> int:
+    """The line of the file at which an exception arose, the innermost one."""
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return error.lineno or 1
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return (lines[-1] if lines else 1) or 1
+
+
+def _one_line(error: Exception) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {' '.join(text.split())}"
