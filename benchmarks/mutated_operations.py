@@ -45,10 +45,13 @@ def backward_functions(name: str) -> list[types.FunctionType]:
     for function in found:  # grows while it is walked
         for called in _called_names(function.__code__):
             value = function.__globals__.get(called)
-            if isinstance(value, types.FunctionType) and value.__module__.startswith(OPS_PACKAGE):
-                if value not in others and value not in found:
-                    found.append(value)
+            if _is_helper(value) and value not in others and value not in found:
+                found.append(value)
     return found
+
+
+def _is_helper(value: Any) -> bool:
+    return isinstance(value, types.FunctionType) and value.__module__.startswith(OPS_PACKAGE)
 
 
 def _called_names(code: types.CodeType) -> Iterator[str]:

@@ -154,7 +154,10 @@ def _shown(mutant: Mutant) -> dict[str, Any]:
 
 def table(summary: dict[str, Any]) -> str:
     """The rows as a Markdown table, with the totals below."""
-    lines = ["| operation | mutants | killed | of these by an exception | equivalent | survived |", "|---|--:|--:|--:|--:|--:|"]
+    lines = [
+        "| operation | mutants | killed | of these by an exception | equivalent | survived |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
     total = {"operation": "**all**", **summary["total"], "survived": len(summary["unexplained"])}
     for row in (*summary["operations"], total):
         numbers = (row[key] for key in ("mutants", "killed", "by_exception", "equivalent", "survived"))
@@ -170,8 +173,9 @@ def report(summary: dict[str, Any]) -> str:
         f"({summary['distinct_mutants']} distinct mutants; those of a shared helper count for each operation)."
     )
     for s in summary["unexplained"]:
-        lines.append(f"SURVIVED {s['operation']} {s['file']}:{s['line']} ({s['kind']})\n  - {s['before']}\n  + {s['after']}")
-    lines += [f"STALE ENTRY of {EQUIVALENT_FILE.name}, matches no survivor: {entry}" for entry in summary["stale_entries"]]
+        lines += [f"SURVIVED {s['operation']} {s['file']}:{s['line']} ({s['kind']})"]
+        lines += [f"  - {s['before']}", f"  + {s['after']}"]
+    lines += [f"{EQUIVALENT_FILE.name}: matches no survivor: {entry}" for entry in summary["stale_entries"]]
     return "\n".join(lines)
 
 
@@ -180,7 +184,8 @@ def write_results(summary: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(summary, indent=1) + "\n"
     (RESULTS / f"mutation_score_{summary['environment']['date']}.json").write_text(text, encoding="utf-8")
-    head = f"# Mutation score of the gradient checks\n\n`python benchmarks/mutation_score.py --write`\n\n{in_words(summary['environment'])}\n"
+    measured = in_words(summary["environment"])
+    head = f"# Mutation score of the gradient checks\n\n`python benchmarks/mutation_score.py --write`\n\n{measured}\n"
     reasons = "The equivalent ones, each with its reason: `benchmarks/equivalent_mutants.toml`."
     (RESULTS / "mutation_score.md").write_text(f"{head}\n{report(summary)}\n\n{reasons}\n", encoding="utf-8")
 

@@ -78,11 +78,11 @@ def mutants_of(function: Callable, lines: Collection[int] | None = None) -> list
         span = range(statement.lineno + offset, (statement.end_lineno or statement.lineno) + offset + 1)
         if _is_library_choice(statement) or (lines is not None and not set(span) & set(lines)):
             continue
-        before = _first_line(statement)
+        before = ast.unparse(statement).splitlines()[0]
         for kind, replacement in _replacements(place, scope):
             place.put(replacement)
             shown = replacement if place.child is statement else statement
-            source, after = ast.unparse(ast.fix_missing_locations(tree)), _first_line(shown)
+            source, after = ast.unparse(ast.fix_missing_locations(tree)), ast.unparse(shown).splitlines()[0]
             place.put(place.child)
             if source not in seen:
                 seen.add(source)
@@ -134,10 +134,6 @@ class _Scope:
 
 def _is_library_choice(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Assign) and ast.unparse(statement.value).startswith("array_module(")
-
-
-def _first_line(node: ast.AST) -> str:
-    return ast.unparse(node).splitlines()[0]
 
 
 def _bindings(definition: ast.FunctionDef) -> dict[str, int]:
@@ -219,8 +215,7 @@ def _binary(node: ast.BinOp) -> Iterator[Replacement]:
 
 
 def _compare(node: ast.Compare) -> Iterator[Replacement]:
-    for operator in OTHER_COMPARISONS[type(node.ops[0])]:
-        yield "comparison", _copy(node, ops=[operator()])
+    yield from (("comparison", _copy(node, ops=[operator()])) for operator in OTHER_COMPARISONS[type(node.ops[0])])
 
 
 def _bool(node: ast.BoolOp) -> Iterator[Replacement]:
@@ -313,16 +308,16 @@ def _for(node: ast.For) -> Iterator[Replacement]:
 
 
 def _name(place: _Place, local_names: dict[str, int]) -> Iterator[Replacement]:
-    """The neighbours among the names bound so far; a constant of the module, slightly changed."""
-    node, names = place.child, list(local_names)
+    """Every other name bound so far; a constant of the module, slightly changed."""
+    node = place.child
     if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
         return
     if node.id.isupper() and node.id not in local_names:
         yield "scaled", ast.BinOp(node, ast.Mult(), ast.Constant(SLIGHTLY))
     if node.id in local_names:
-        for neighbour in (names.index(node.id) - 1, names.index(node.id) + 1):
-            if 0 <= neighbour < len(names) and local_names[names[neighbour]] < place.statement.lineno:
-                yield "another name", ast.Name(names[neighbour], ast.Load())
+        for other in local_names:
+            if other != node.id and local_names[other] < place.statement.lineno:
+                yield "another name", ast.Name(other, ast.Load())
 
 
 def _removed(place: _Place, local_names: dict[str, int]) -> Iterator[Replacement]:

@@ -12,6 +12,7 @@ from tinygrad_arith.training.flags import Parser, make_parser
 if TYPE_CHECKING:
     from tinygrad_arith.training.gradient_suite import Outcome, Subject
 
+FAILURES_SHOWN = 2  # for each row of the table; the cases of one operation mostly fail alike
 DESCRIPTION = """Compare every hand-written gradient with central differences in float64: all operations, modules and
 whole models, each at several inputs; and try known wrong backwards, which the check must reject. With --file, the same
 for pairs of functions of your own: X_forward, X_backward and X_inputs (docs/checking_your_own.md)."""
@@ -107,8 +108,12 @@ def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds
     columns = ["", "name", "cases", "elements", "largest error", "mutants rejected", "time", ""]
     out = console()
     out.print(data_table("Gradients against central differences", columns, map(row, outcomes)))
-    for failure in (text for outcome in outcomes for text in outcome.failures):
-        out.print(f"{failure}\n", markup=False, soft_wrap=True)
+    for outcome in outcomes:
+        for failure in outcome.failures[:FAILURES_SHOWN]:
+            out.print(f"{failure}\n", markup=False, soft_wrap=True)
+        if len(outcome.failures) > FAILURES_SHOWN:
+            more = len(outcome.failures) - FAILURES_SHOWN
+            out.print(f"{outcome.name}: {more} more cases fail (--op {outcome.name} --json lists them all)\n")
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all passed"
     elements = sum(outcome.elements for outcome in outcomes)

@@ -39,7 +39,7 @@ class GPTConfig:
     positions: str = "learned"
     tied_head: bool = False
     dropout: float = 0.0
-    embedding_std: float = 0.02
+    embedding_std: float = 0.05
     weight_gain: float = 0.3
 
 

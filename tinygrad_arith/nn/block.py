@@ -12,8 +12,8 @@ from .module import Module
 class Block(Module):
     """x -> x + f(norm(x)) ("pre", Xiong et al. 2020) or x -> norm(x + f(x)) ("post", Vaswani et al. 2017).
 
-    f is first the attention, then the feed-forward network. `gain` is of the initial weights, `output_gain` of those that
-    write into the residual stream; see `Linear`.
+    f is first the attention, then the feed-forward network. `gain` is of the initial weights, `output_gain` of
+    those that write into the residual stream; see `Linear`.
     """
 
     def __init__(

@@ -76,18 +76,24 @@ def textbook_backward(operation: Operation) -> Callable[..., tuple]:
 
 def choose(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., tuple] | None]:
     """The forward to run and its backward in the tape's form; None stands for the textbook's backward."""
-    array = next((arguments[name] for name in operation.inputs if arguments.get(name) is not None), None)
-    if array is None or os.environ.get(REFERENCE_VARIABLE, "0") not in ("", "0"):
+    arrays = [arguments[name] for name in operation.inputs if arguments.get(name) is not None]
+    dtypes = {array.dtype.name for array in arrays}
+    if len(dtypes) != 1 or os.environ.get(REFERENCE_VARIABLE, "0") not in ("", "0"):
         return operation.forward, None
-    device = "cpu" if array_module(array) is np else "cuda"
+    device, (dtype,) = "cpu" if array_module(*arrays) is np else "cuda", dtypes
     _load(device)
     for candidate in _registered.get(operation.name, ()):
-        fits = candidate.device == device and array.dtype.name in candidate.dtypes
+        fits = candidate.device == device and dtype in candidate.dtypes
         if fits and candidate.accepts(**arguments):
-            _chosen[operation.name, device, array.dtype.name] = candidate.name
+            _chosen[operation.name, device, dtype] = candidate.name
             return candidate.forward, candidate.backward
-    _chosen[operation.name, device, array.dtype.name] = "textbook"
+    _chosen[operation.name, device, dtype] = "textbook"
     return operation.forward, None
+
+
+def not_differentiable(*arguments: Any, **options: Any) -> Any:
+    """Stands for the backward of what has none, such as an optimizer's update."""
+    raise TypeError("this operation has no backward")
 
 
 def chosen_table() -> list[tuple[str, str, str, str]]:

@@ -1,11 +1,37 @@
 """AdamW over one flat buffer."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import array_module, to_numpy
 from ..nn import FlatParameters
+from ..ops.registry import Operation, choose, not_differentiable
+
+
+class Rates(NamedTuple):
+    """The numbers of one update."""
+
+    beta1: float
+    beta2: float
+    mean_scale: float  # rate / (1 - β₁ᵗ)
+    spread_scale: float  # 1 / sqrt(1 - β₂ᵗ)
+    eps: float
+    kept: float  # 1 - rate decay
+
+
+def adamw_update(values, gradients, first, second, decayed, rates):  # arrays (N,); the first `decayed` elements decay
+    """One update of all parameters and moments, in place: the formula of `AdamW`."""
+    xp = array_module(values)
+    first *= rates.beta1
+    first += (1.0 - rates.beta1) * gradients
+    second *= rates.beta2
+    second += (1.0 - rates.beta2) * (gradients * gradients)
+    values[:decayed] *= rates.kept
+    values -= rates.mean_scale * first / (xp.sqrt(second) * rates.spread_scale + rates.eps)
+
+
+ADAMW = Operation("adamw", adamw_update, not_differentiable, ("values",))  # faster implementations register under this name
 
 
 class AdamW:
@@ -37,19 +63,28 @@ class AdamW:
 
     def step(self, learning_rate: float) -> None:
         """One update of all parameters from their gradients, in place."""
-        xp = array_module(self.flat.values)
+        learning_rate = float(learning_rate)  # a NumPy scalar would widen float32
         beta1, beta2 = self.betas
-        values, gradients = self.flat.values, self.flat.gradients  # (N,)
         self.steps += 1
-        self.first_moment *= beta1
-        self.first_moment += (1.0 - beta1) * gradients
-        self.second_moment *= beta2
-        self.second_moment += (1.0 - beta2) * (gradients * gradients)
-        # Both moments start at zero; dividing by 1 - βᵗ takes the start out of the average.
-        mean_scale = learning_rate / (1.0 - beta1**self.steps)
-        spread_scale = 1.0 / (1.0 - beta2**self.steps) ** 0.5
-        values[: self.flat.decayed] *= 1.0 - learning_rate * self.weight_decay
-        values -= mean_scale * self.first_moment / (xp.sqrt(self.second_moment) * spread_scale + self.eps)
+        rates = Rates(
+            beta1=beta1,
+            beta2=beta2,
+            # Both moments start at zero; dividing by 1 - βᵗ takes the start out of the average.
+            mean_scale=learning_rate / (1.0 - beta1**self.steps),
+            spread_scale=1.0 / (1.0 - beta2**self.steps) ** 0.5,
+            eps=self.eps,
+            kept=1.0 - learning_rate * self.weight_decay,
+        )
+        arguments = {
+            "values": self.flat.values,
+            "gradients": self.flat.gradients,
+            "first": self.first_moment,
+            "second": self.second_moment,
+            "decayed": self.flat.decayed,
+            "rates": rates,
+        }
+        update, _ = choose(ADAMW, arguments)
+        update(**arguments)
         self.flat.mark_written()
 
     def state_dict(self) -> dict[str, np.ndarray]:

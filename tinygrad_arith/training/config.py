@@ -34,7 +34,7 @@ class ModelOptions:
     positions: str = option("learned", "how positions are told to the model", choices=("learned", "sinusoidal"))
     tied_head: bool = option(False, "use the token embedding as the output layer too")
     dropout: float = option(0.0, "share of activations dropped while training", range=(0.0, 0.99))
-    embedding_std: float = option(0.02, "standard deviation of the initial embeddings", range=(0.0, None))
+    embedding_std: float = option(0.05, "standard deviation of the initial embeddings", range=(0.0, None))
     weight_gain: float = option(0.3, "initial weights have this standard deviation / sqrt(inputs)", range=(0.0, None))
 
 

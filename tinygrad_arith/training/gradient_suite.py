@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import verify
 from ..verify import GradientCheck, GradientMismatch, Report, VacuousCheck, tolerance
 from .errors import UserError, did_you_mean
 
 Pair = tuple[Callable, Callable]
+NUMPY, VERIFY = Path(np.__file__).parent, Path(verify.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,8 @@ def choose_subjects(subjects: Sequence[Subject], wanted: Iterable[str]) -> list[
     wanted, known = list(wanted), [subject.name for subject in subjects]
     for name in wanted:
         if name not in known:
-            raise UserError(
-                f"--op {name}: there is no such check{did_you_mean(name, known)}; known: {', '.join(known)}"
-            )
+            hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise UserError(f"--op {name}: there is no such check{hint}")
     return [subject for subject in subjects if not wanted or subject.name in wanted]
 
 
@@ -115,14 +116,17 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
                 try_mutants(check, trial, rejections)
         except Exception as error:
             failures.append(f"{subject.name}, {trial.name}: {in_words(error)}")
-    survivors = [] if failures else [description for description, count in rejections.items() if not count]
-    failures += [f"{subject.name}: the wrong backward {name!r} passes every check" for name in survivors]
+    if failures:
+        rejections = {}  # against a wrong backward they say nothing
+    failures += [
+        f"{subject.name}: the wrong backward {name!r} passes every check" for name, n in rejections.items() if not n
+    ]
     return Outcome(
         subject.kind,
         subject.name,
         cases=len(subject.trials),
         elements=sum(report.checked for report in reports),
-        largest_error=max((report.largest_relative_error for report in reports), default=0.0),
+        largest_error=max((report.largest_relative_error for report in reports), default=float("nan")),
         mutants=len(rejections),
         rejected=sum(count > 0 for count in rejections.values()),
         seconds=time.perf_counter() - began,
@@ -178,5 +182,10 @@ def in_words(error: Exception) -> str:
         return str(error)
     if isinstance(error, VacuousCheck):
         return f"refused, because it would prove nothing: {error}"
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}:{frame.lineno}): {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if NUMPY not in Path(frame.filename).parents]
+    where = inside[-1]
+    if VERIFY in Path(where.filename).parents:  # a complaint of the check about what it was given
+        return str(error)
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return f"{type(error).__name__} in {where.name} ({place}): {' '.join(str(error).split())}"

@@ -39,10 +39,11 @@ def load_file(path: str) -> ModuleType:
     file = Path(path).resolve()
     if not file.is_file():
         raise UserError(f"--file {path}: there is no such file")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    spec = importlib.util.spec_from_file_location(f"gradcheck_file_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"--file {path}: this is not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for their module
     sys.path.insert(0, str(file.parent))
     try:
         spec.loader.exec_module(module)
@@ -54,15 +55,16 @@ def load_file(path: str) -> ModuleType:
 
 
 def pair_names(module: ModuleType) -> list[str]:
-    """The names X of the file's pairs, in the order of their forwards."""
+    """The names X of the file's pairs, in the order of their forwards; imported pairs count too."""
     functions = _functions(module)
-    for ending, other in (("_forward", "_backward"), ("_backward", "_forward"), ("_inputs", "_forward")):
-        for name in functions:
-            partner = name.removesuffix(ending) + other
-            if name.endswith(ending) and partner not in functions:
-                hint = did_you_mean(partner, [n for n in functions if n.endswith(other)])
+    for ending, other in (("_forward", "_backward"), ("_backward", "_forward")):
+        for name, function in functions.items():
+            partner, own = name.removesuffix(ending) + other, function.__module__ == module.__name__
+            if name.endswith(ending) and own and partner not in functions:
+                hint = did_you_mean(partner, [known for known in functions if known.endswith(other)])
                 raise UserError(f"{_file(module)}: there is {name}, but no {partner}{hint}")
-    names = [name.removesuffix("_forward") for name in functions if name.endswith("_forward")]
+    pairs = [name.removesuffix("_forward") for name in functions if name.endswith("_forward")]
+    names = [name for name in pairs if f"{name}_backward" in functions]
     if not names:
         raise UserError(f"{_file(module)}: no pair of functions found; the names to use are {CONVENTION}")
     return names
@@ -76,10 +78,10 @@ def _trials(module: ModuleType, name: str, seed: int) -> tuple[Trial, ...]:
     if draw is not None:
         return tuple(_drawn_trial(module, name, pair, draw, settings, seed, number) for number in range(DRAWS))
     if name not in OPERATIONS:
-        near = did_you_mean(name, OPERATIONS)
+        hint = did_you_mean(f"{name}_inputs", [known for known in functions if known.endswith("_inputs")])
         raise UserError(
-            f"{_file(module)}: {name}_forward needs a {name}_inputs(rng) that returns a tuple or dict of inputs "
-            f"(only pairs with the name of one of our operations do without{near})"
+            f"{_file(module)}: {name}_forward needs a function {name}_inputs(rng) that returns a tuple or dict of "
+            f"inputs{hint or ' (only the names of our own operations do without it)'}"
         )
     if settings:
         raise UserError(f"{_file(module)}: {name}_settings needs a {name}_inputs: without it our own cases are used")
@@ -98,7 +100,10 @@ def _drawn_trial(
     if not isinstance(inputs, (tuple, dict, np.ndarray)):
         kind = type(inputs).__name__
         raise UserError(f"{_file(module)}: {name}_inputs must return a tuple or a dict of inputs, not {kind}")
-    arguments = bind_arguments(pair[0], inputs, settings.get("options"), settings.get("names"))
+    try:
+        arguments = bind_arguments(pair[0], inputs, settings.get("options"), settings.get("names"))
+    except ValueError as error:
+        raise UserError(f"{_file(module)}: {name}_settings: {error}") from error
     names = [arguments.names[position] for position in arguments.differentiable]
     mutants, reference = common_mutants(names, settings.get("zero", ())), None
     if name in OPERATIONS and _same_parameters(pair[0], OPERATIONS[name].forward):

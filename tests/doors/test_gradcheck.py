@@ -1,0 +1,306 @@
+"""The gradcheck door: everything passes, a wrong backward is named with its fault, misuse is one sentence."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.gradcheck import main
+from tinygrad_arith.ops import OPERATIONS
+from tinygrad_arith.training import gradient_suite, gradient_subjects
+from tinygrad_arith.training.console import run_door
+
+
+@pytest.fixture
+def gradcheck(capsys):
+    """A function from flags to (exit code, stdout, stderr)."""
+
+    def run(*flags):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_door(lambda: main(list(flags)))
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def my_ops(tmp_path):
+    """A function that writes a file of operations; returns its path."""
+
+    def write(source, name="my_ops.py"):
+        path = tmp_path / name
+        path.write_text(source, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+SOFTMAX = """
+import numpy as np
+
+
+def softmax_forward(x):
+    weights = np.exp(x - x.max(axis=-1, keepdims=True))
+    p = weights / weights.sum(axis=-1, keepdims=True)
+    return p, p
+
+
+def softmax_backward(dy, p):
+    return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
+
+
+def softmax_inputs(rng):
+    return (rng.normal(size=(3, 5)),)
+"""
+
+LINEAR_TRANSPOSED = """
+def linear_forward(x, weight, bias):
+    y = x @ weight
+    return (y if bias is None else y + bias), (x, weight, bias)
+
+
+def linear_backward(dy, cache):
+    x, weight, bias = cache
+    rows, dys = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    dweight = (dys.T @ rows).reshape(weight.shape)
+    return (dy @ weight.T, dweight) if bias is None else (dy @ weight.T, dweight, dys.sum(axis=0))
+"""
+
+
+# What is checked without --file
+
+
+def test_every_operation_module_and_model_is_among_the_subjects():
+    subjects = gradient_subjects.all_subjects()
+    assert {s.name for s in subjects if s.kind == "operation"} == set(OPERATIONS)
+    modules = {s.name for s in subjects if s.kind == "module"}
+    from tinygrad_arith import nn
+
+    without_gradients = {"Module", "SinusoidalPositions"}
+    defined = {name for name in nn.__all__ if isinstance(getattr(nn, name), type)}
+    assert modules == {name for name in defined if issubclass(getattr(nn, name), nn.Module)} - without_gradients
+    assert {s.name for s in subjects if s.kind == "model"} == set(gradient_subjects.MODELS)
+    assert all(subject.trials for subject in subjects)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_operations_and_small_modules_pass_with_every_mutant_rejected(gradcheck, dtype):
+    wanted = [name for name in OPERATIONS if "attention" not in name] + ["Linear", "Embedding", "LayerNorm"]
+    flags = [flag for name in wanted for flag in ("--op", name)]
+    code, out, err = gradcheck(*flags, "--dtype", dtype, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["passed"]
+    assert (result["dtype"], result["seed"], result["device"]) == (dtype, 0, "cpu")
+    assert [check["name"] for check in result["checks"]] == wanted
+    for check in result["checks"]:
+        assert check["elements"] > 0
+        assert check["largest_error"] < (1e-7 if dtype == "float64" else 1e-4)
+        assert check["rejected"] == check["mutants"]
+        assert (check["mutants"] > 0) == (dtype == "float64")
+
+
+def test_a_whole_model_passes(gradcheck):
+    code, out, _ = gradcheck("--op", "gpt-grouped-tied")
+    assert code == 0
+    assert "gpt-grouped-tied" in out
+    assert "17/17" in out
+    assert "all passed; 521 elements compared in float64 (seed 0), 17 of 17 wrong backwards rejected" in out
+
+
+def test_another_seed_draws_other_inputs(gradcheck):
+    errors = [json.loads(gradcheck("--op", "tanh", "--json", *flags)[1])["checks"][0]["largest_error"] for flags in
+              ([], ["--seed", "0"], ["--seed", "3"])]  # fmt: skip
+    assert errors[0] == errors[1] != errors[2]
+
+
+def test_a_wrong_backward_of_ours_fails_with_its_diagnosis(gradcheck, monkeypatch):
+    broken = gradient_subjects.Subject(
+        "operation",
+        "tanh",
+        gradient_subjects.operation_trials("tanh", 0, (OPERATIONS["tanh"].forward, lambda dy, cache: -dy)),
+    )
+    monkeypatch.setattr(gradient_subjects, "all_subjects", lambda seed: [broken])
+    code, out, _ = gradcheck()
+    assert code == 1
+    assert "FAILED: tanh" in out
+    assert "elements are wrong" in out
+
+
+def test_a_wrong_gradient_inside_a_model_is_found():
+    model = gradient_subjects.model_subjects(0)[0]
+    trial = model.trials[0]
+    forward, backward = trial.pair
+
+    def without_last(dy, cache):
+        *most, last = backward(dy, cache)
+        return (*most, last * 1.001)
+
+    wrong = gradient_suite.Trial(**{**vars(trial), "pair": (forward, without_last), "mutants": {}})
+    outcome = gradient_suite.check_subject(gradient_suite.Subject("model", "gpt", (wrong,)))
+    assert not outcome.passed
+    assert "head.bias: 5 of 5 elements are wrong" in outcome.failures[0]
+    assert "is the true gradient times 1.001" in outcome.failures[0]
+
+
+def test_a_mutant_that_always_passes_fails_the_row():
+    trial = gradient_subjects.operation_trials("tanh")[0]
+    blind = gradient_suite.Trial(**{**vars(trial), "mutants": {"harmless": lambda backward, dy, c: backward(dy, c)}})
+    outcome = gradient_suite.check_subject(gradient_suite.Subject("operation", "tanh", (blind,)))
+    assert (outcome.mutants, outcome.rejected) == (1, 0)
+    assert outcome.failures == ("tanh: the wrong backward 'harmless' passes every check",)
+
+
+# A user's own file
+
+
+def test_a_right_pair_of_a_user_passes(gradcheck, my_ops):
+    code, out, err = gradcheck("--file", my_ops(SOFTMAX))
+    assert (code, err) == (0, "")
+    assert "your pair" in out
+    assert "30 elements compared in float64 (seed 0), 2 of 2 wrong backwards rejected" in out
+
+
+def test_inputs_may_be_a_dict_and_settings_are_heeded(gradcheck, my_ops):
+    source = """
+def scale_forward(x, factor, times):
+    return x * factor * times, (x, factor, times)
+
+
+def scale_backward(dy, cache):
+    x, factor, times = cache
+    return dy * factor * times, (dy * x * times).sum(axis=0)
+
+
+def scale_inputs(rng):
+    return {"factor": rng.normal(size=5), "x": rng.normal(size=(5, 5))}
+
+
+scale_settings = {"options": {"times": 3.0}, "allow": ("equal_axes",)}
+"""
+    reversed_gradients = source.replace("dy * factor * times, (dy * x * times).sum(axis=0)", "0, 0")
+    right = source.replace("return dy * factor * times, (dy * x * times).sum(axis=0)",
+                           "return (dy * x * times).sum(axis=0), dy * factor * times")  # fmt: skip
+    assert gradcheck("--file", my_ops(right, "right.py"))[0] == 0
+    assert gradcheck("--file", my_ops(reversed_gradients, "wrong.py"))[0] == 1
+    code, out, _ = gradcheck("--file", my_ops(right.replace('"equal_axes",', ""), "square.py"))
+    assert code == 1
+    assert "refused, because it would prove nothing: x (5, 5) has two axes of the same size" in out
+
+
+def test_a_wrong_pair_is_named_with_its_fault(gradcheck, my_ops):
+    wrong = SOFTMAX.replace(
+        "return p * (dy - (dy * p).sum(axis=-1, keepdims=True))", "return -p * (dy - (dy * p).sum(-1, keepdims=True))"
+    )
+    code, out, _ = gradcheck("--file", my_ops(wrong))
+    assert code == 1
+    assert "x: 15 of 15 elements are wrong" in out
+    assert "has the wrong sign: it is minus the true gradient" in out
+    assert "FAILED: softmax" in out
+
+
+def test_the_name_of_our_operation_brings_our_cases_and_the_words_of_our_mutants(gradcheck, my_ops):
+    code, out, _ = gradcheck("--file", my_ops(LINEAR_TRANSPOSED), "--json")
+    assert code == 1
+    (check,) = json.loads(out)["checks"]
+    assert check["cases"] == len(gradient_subjects.operation_trials("linear"))
+    assert any("weight" in failure and "known slip" in failure for failure in check["failures"])
+    right = LINEAR_TRANSPOSED.replace("(dys.T @ rows).reshape(weight.shape)", "rows.T @ dys")
+    assert gradcheck("--file", my_ops(right, "right.py"))[0] == 0
+
+
+def test_only_the_chosen_pairs_of_a_file_are_checked(gradcheck, my_ops):
+    path = my_ops(SOFTMAX + LINEAR_TRANSPOSED)
+    assert gradcheck("--file", path, "--op", "softmax")[0] == 0
+    assert gradcheck("--file", path, "--op", "linear")[0] == 1
+    assert gradcheck("--file", path, "--op", "softmx")[2] == (
+        "error: --op softmx: there is no such check; did you mean softmax?\n"
+    )
+
+
+def test_an_exception_of_the_users_code_names_its_line(gradcheck, my_ops):
+    wrong = SOFTMAX.replace("return p * (dy", "return p[:, 7] * (dy")
+    code, out, _ = gradcheck("--file", my_ops(wrong))
+    assert code == 1
+    assert "softmax, draw 1 of softmax_inputs: IndexError in softmax_backward (my_ops.py:12): index 7 is out of" in out
+    wrong = SOFTMAX.replace("return p, p", "return p")
+    code, out, _ = gradcheck("--file", my_ops(wrong, "no_cache.py"))
+    assert "softmax, draw 1 of softmax_inputs: softmax_forward must return (out, cache)" in out
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("import numpy as np\nx = (\n", "my_ops.py:2: SyntaxError: '(' was never closed"),
+        ("a = 1\nb = a + nothing\n", "my_ops.py:2: NameError: name 'nothing' is not defined"),
+        ("def f(x):\n    return x\n", "my_ops.py: no pair of functions found; the names to use are X_forward(...)"),
+        (
+            SOFTMAX.replace("softmax_backward", "sofmax_backward"),
+            "my_ops.py: there is softmax_forward, but no softmax_backward; did you mean sofmax_backward?",
+        ),
+        (
+            SOFTMAX.replace("softmax_forward", "other"),
+            "my_ops.py: there is softmax_backward, but no softmax_forward",
+        ),
+        (
+            SOFTMAX.replace("softmax_inputs", "sofmax_inputs"),
+            "my_ops.py: softmax_forward needs a function softmax_inputs(rng) that returns a tuple or dict of inputs; "
+            "did you mean sofmax_inputs?",
+        ),
+        (
+            SOFTMAX.replace("(rng.normal(size=(3, 5)),)", "rng.norm()"),
+            "my_ops.py:16: softmax_inputs raised AttributeError: 'numpy.random._generator.Generator' object has no",
+        ),
+        (
+            SOFTMAX.replace("(rng.normal(size=(3, 5)),)", "3"),
+            "my_ops.py: softmax_inputs must return a tuple or a dict of inputs, not int",
+        ),
+        (SOFTMAX + "softmax_settings = {'alow': ()}\n", "my_ops.py: softmax_settings has 'alow'; did you mean allow?"),
+        (SOFTMAX + "softmax_settings = []\n", "my_ops.py: softmax_settings must be a dict, not list"),
+        (SOFTMAX + "softmax_settings = {'names': ('x', 'y')}\n", "my_ops.py: softmax_settings: names has 2 entries"),
+        (LINEAR_TRANSPOSED + "linear_settings = {'seed': 3}\n", "my_ops.py: linear_settings has 'seed'"),
+        (LINEAR_TRANSPOSED + "linear_settings = {'eps': 1e-4}\n", "my_ops.py: linear_settings needs a linear_inputs"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_sentence(gradcheck, my_ops, source, sentence):
+    code, out, err = gradcheck("--file", my_ops(source))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {sentence}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "sentence"),
+    [
+        (["--op", "layernrm"], 1, "--op layernrm: there is no such check; did you mean layernorm?"),
+        (["--op", "zzz"], 1, "--op zzz: there is no such check; known: embedding, linear, layernorm,"),
+        (["--file", "nowhere.py"], 1, "--file nowhere.py: there is no such file"),
+        (["--dtype", "float16"], 2, "--dtype: invalid choice: 'float16'"),
+        (["--seed", "-1"], 2, "--seed: must be a whole number from 0 to 2**32 - 1, not -1"),
+        (["--opp", "linear"], 2, "unknown flag --opp; did you mean --op?"),
+    ],
+)
+def test_bad_flags_are_one_sentence(gradcheck, flags, code, sentence):
+    found, _, err = gradcheck(*flags)
+    assert found == code
+    assert err.startswith(f"error: {sentence}")
+    assert err.count("\n") == 1
+
+
+def test_cuda_without_cupy_says_what_to_install(gradcheck, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    code, _, err = gradcheck("--device", "cuda")
+    assert code == 1
+    assert err.startswith("error: --device cuda: CuPy is not installed; install it with: pip install 'tinygrad_arith[")
+
+
+def test_conversion_leaves_arrays_that_fit_as_they_are():
+    view = np.arange(6.0)[::-1]
+    kept, narrow = gradient_suite.converted((view, [1]), "float64", "cpu")[0], gradient_suite.converted(
+        {"x": (view, np.arange(3), None)}, "float32", "cpu"
+    )["x"]  # fmt: skip
+    assert kept is view
+    assert [getattr(value, "dtype", None) for value in narrow] == [np.float32, np.arange(3).dtype, None]

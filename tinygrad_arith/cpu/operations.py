@@ -1,0 +1,263 @@
+"""The operations of a training step on the CPU in float32: BLAS for the products, one pass each for the rest.
+
+They differ from the textbook in three ways: passes are in place where nobody else holds the array, nothing is copied
+that can be read or written where it lies, and an activation's derivative is saved instead of what it is computed from.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..ops.registry import Implementation, not_differentiable, register
+from . import passes_numpy
+
+DTYPES = ("float32",)
+
+
+class Passes(NamedTuple):
+    """Which of the twins runs: its name, and the module."""
+
+    name: str
+    module: Any
+
+
+def choose_passes() -> Passes:
+    """Numba's if it is installed, else NumPy's."""
+    try:
+        from . import passes_numba
+    except ImportError:
+        return Passes("numpy", passes_numpy)
+    return Passes("numba", passes_numba)
+
+
+chosen = choose_passes()
+passes = chosen.module
+
+
+def rows_of(x):  # (..., C) -> (N, C), contiguous
+    """Every position as a row; copied only if it does not lie so already."""
+    return np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
+
+
+def product_backward(drows, rows, weight, needs_input):  # drows (N, Cout), rows (N, Cin), weight (Cin, Cout)
+    """The gradients of rows @ weight and of a bias added to it: drows_in (N, Cin) or None, dweight, dbias."""
+    dbias = np.empty(drows.shape[1], dtype=drows.dtype)
+    passes.column_sum(drows, dbias)
+    dinput = np.matmul(drows, weight.T) if needs_input else None  # (N, Cin)
+    return dinput, np.matmul(rows.T, drows), dbias
+
+
+class LinearCache(NamedTuple):
+    """As the textbook's: both inputs by reference."""
+
+    x: Any  # (..., Cin)
+    weight: Any  # (Cin, Cout)
+
+
+def linear_forward(x, weight, bias=None):
+    """See `ops.linear`."""
+    y = np.matmul(rows_of(x), weight)  # (N, Cout)
+    if bias is not None:
+        passes.add_bias(y, bias)
+    return y.reshape(*x.shape[:-1], weight.shape[1]), LinearCache(x, weight)
+
+
+def linear_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.linear`."""
+    x, weight = cache
+    dx, dweight, dbias = product_backward(rows_of(dy), rows_of(x), weight, needs[0])
+    dx = None if dx is None else dx.reshape(x.shape)
+    return (dx, dweight, dbias) if len(needs) == 3 else (dx, dweight)
+
+
+class LayerNormCache(NamedTuple):
+    """Saved: two numbers a row; the input by reference, normalised again in the backward."""
+
+    x: Any  # (N, C)
+    mean: Any  # (N,)
+    rstd: Any  # (N,)
+    weight: Any  # (C,)
+
+
+def layernorm_forward(x, weight, bias, eps=1e-5):
+    """See `ops.layernorm`."""
+    rows = rows_of(x)  # (N, C)
+    y = np.empty_like(rows)  # (N, C)
+    mean, rstd = np.empty((2, len(rows)), dtype=x.dtype)  # (N,), (N,)
+    passes.layernorm_forward(rows, weight, bias, eps, y, mean, rstd)
+    return y.reshape(x.shape), LayerNormCache(rows, mean, rstd, weight)
+
+
+def layernorm_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.layernorm`."""
+    x, mean, rstd, weight = cache
+    dx = np.empty_like(x)  # (N, C)
+    dweight, dbias = np.empty_like(weight), np.empty_like(weight)  # (C,), (C,)
+    passes.layernorm_backward(rows_of(dy), x, mean, rstd, weight, dx, dweight, dbias)
+    return dx.reshape(dy.shape), dweight, dbias
+
+
+class FfnCache(NamedTuple):
+    """Saved: the hidden layer once (relu) or twice (gelu: activation and slope); x and the weights by reference."""
+
+    x: Any  # (..., C)
+    w1: Any  # (C, F)
+    w2: Any  # (F, C)
+    activated: Any  # (N, F)
+    slope: Any  # (N, F) or None
+
+
+def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
+    """See `ops.ffn`."""
+    hidden = np.matmul(rows_of(x), w1)  # (N, F)
+    slope = np.empty_like(hidden) if activation == "gelu" else None  # (N, F)
+    if slope is None:
+        passes.bias_relu(hidden, b1)
+    else:
+        passes.bias_gelu(hidden, b1, slope)
+    y = np.matmul(hidden, w2)  # (N, C)
+    passes.add_bias(y, b2)
+    return y.reshape(x.shape), FfnCache(x, w1, w2, hidden, slope)
+
+
+def ffn_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.ffn`."""
+    x, w1, w2, activated, slope = cache
+    dhidden, dw2, db2 = product_backward(rows_of(dy), activated, w2, True)  # (N, F)
+    if slope is None:
+        passes.relu_backward(dhidden, activated)
+    else:
+        dhidden *= slope
+    dx, dw1, db1 = product_backward(dhidden, rows_of(x), w1, needs[0])
+    return None if dx is None else dx.reshape(x.shape), dw1, db1, dw2, db2
+
+
+class PackedAttentionCache(NamedTuple):
+    """Saved: the probabilities; the packed projection by reference."""
+
+    qkv: Any  # (B, T, 3 NH HS)
+    probabilities: Any  # (B, NH, T, T)
+    scale: float
+
+
+def heads_of(qkv, heads):  # (B, T, 3 NH HS) -> three views (B, NH, T, HS)
+    """Queries, keys and values where they lie."""
+    batch, positions, channels = qkv.shape
+    parts = qkv.reshape(batch, positions, 3, heads, channels // (3 * heads))
+    return parts.transpose(2, 0, 3, 1, 4)
+
+
+def packed_attention_forward(qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengths=None, scale=None):
+    """See `ops.packed_attention`."""
+    q, k, v = heads_of(qkv, heads)  # (B, NH, T, HS) each
+    batch, _, positions, head_size = q.shape
+    scale = 1.0 / math.sqrt(head_size) if scale is None else scale
+    probabilities = np.matmul(q, k.swapaxes(-1, -2))  # (B, NH, T, T)
+    passes.causal_softmax(probabilities.reshape(-1, positions, positions), scale)
+    out = np.empty((batch, positions, heads, head_size), dtype=qkv.dtype)  # (B, T, NH, HS)
+    np.matmul(probabilities, v, out=out.transpose(0, 2, 1, 3))
+    return out.reshape(batch, positions, heads * head_size), PackedAttentionCache(qkv, probabilities, scale)
+
+
+def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):
+    """See `ops.packed_attention`."""
+    qkv, probabilities, scale = cache
+    batch, heads, positions, _ = probabilities.shape
+    q, k, v = heads_of(qkv, heads)  # (B, NH, T, HS) each
+    dqkv = np.empty_like(qkv)  # (B, T, 3 NH HS)
+    dq, dk, dv = heads_of(dqkv, heads)
+    dout = dout.reshape(batch, positions, heads, -1).transpose(0, 2, 1, 3)  # (B, NH, T, HS)
+    dscores = np.matmul(dout, v.swapaxes(-1, -2))  # (B, NH, T, T), dprobabilities first
+    np.matmul(probabilities.swapaxes(-1, -2), dout, out=dv)
+    shape = (-1, positions, positions)
+    passes.softmax_backward(dscores.reshape(shape), probabilities.reshape(shape), scale)
+    np.matmul(dscores, k, out=dq)
+    np.matmul(dscores.swapaxes(-1, -2), q, out=dk)
+    return (dqkv,)
+
+
+def plain_causal(qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengths=None, scale=None) -> bool:
+    """Causal, nothing padded, as many key/value heads as heads, not empty, a whole projection in one piece."""
+    whole = qkv.size > 0 and qkv.flags.c_contiguous
+    return causal and whole and key_mask is None and lengths is None and kv_heads in (None, heads)
+
+
+class EmbeddingCache(NamedTuple):
+    """Saved by reference: the ids."""
+
+    ids: Any  # (...)
+    table_shape: tuple[int, int]
+
+
+def embedding_forward(ids, table):
+    """See `ops.embedding`."""
+    return table[ids], EmbeddingCache(ids, table.shape)
+
+
+def embedding_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.embedding`."""
+    dtable = np.zeros(cache.table_shape, dtype=dy.dtype)  # (V, C)
+    passes.embedding_backward(rows_of(dy), np.ascontiguousarray(cache.ids).reshape(-1), dtable)
+    return (dtable,)
+
+
+class CrossEntropySumCache(NamedTuple):
+    """Saved: the probabilities, which become the gradient in place."""
+
+    probabilities: Any  # (N, V)
+    targets: Any  # (N,)
+    weights: Any  # (N,)
+    shape: tuple[int, ...]  # of the logits
+
+
+def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):
+    """See `ops.cross_entropy`."""
+    counted = targets.reshape(-1) != ignore_index  # (N,)
+    targets = np.where(counted, targets.reshape(-1), 0)  # (N,)
+    row_weights = counted.astype(logits.dtype)  # (N,)
+    if weights is not None:
+        row_weights *= weights.reshape(-1)
+    rows = logits.reshape(-1, logits.shape[-1])  # (N, V)
+    shifted = rows - rows.max(axis=-1, keepdims=True)  # (N, V)
+    target_logits = shifted[np.arange(len(rows)), targets]  # (N,)
+    np.exp(shifted, out=shifted)
+    total = shifted.sum(axis=-1)  # (N,)
+    shifted *= (1.0 / total)[:, None]
+    loss = (row_weights * (np.log(total) - target_logits)).sum()  # ()
+    return loss, CrossEntropySumCache(shifted, targets, row_weights, logits.shape)
+
+
+def cross_entropy_sum_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.cross_entropy`. The cache is the walk's alone by now: its probabilities become the gradient."""
+    dlogits, targets, weights, shape = cache
+    dlogits[np.arange(len(dlogits)), targets] -= 1.0
+    dlogits *= (dy * weights)[:, None]
+    return (dlogits.reshape(shape),)
+
+
+def adamw_update(values, gradients, first, second, decayed, rates):
+    """See `optim.adamw`."""
+    passes.adamw(values, gradients, first, second, decayed, rates)
+
+
+def known_activation(x, w1, b1, w2, b2, activation="gelu") -> bool:
+    """Those that have a pass."""
+    return activation in ("relu", "gelu")
+
+
+def always(**arguments) -> bool:
+    """No condition."""
+    return True
+
+
+for _operation, _forward, _backward, _accepts in (
+    ("linear", linear_forward, linear_backward, always),
+    ("layernorm", layernorm_forward, layernorm_backward, always),
+    ("ffn", ffn_forward, ffn_backward, known_activation),
+    ("packed_attention", packed_attention_forward, packed_attention_backward, plain_causal),
+    ("embedding", embedding_forward, embedding_backward, always),
+    ("cross_entropy_sum", cross_entropy_sum_forward, cross_entropy_sum_backward, always),
+    ("adamw", adamw_update, not_differentiable, always),
+):
+    register(Implementation(_operation, chosen.name, "cpu", DTYPES, _forward, _backward, _accepts))
