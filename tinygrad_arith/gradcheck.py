@@ -113,7 +113,7 @@ def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds
             out.print(f"{failure}\n", markup=False, soft_wrap=True)
         if len(outcome.failures) > FAILURES_SHOWN:
             more = len(outcome.failures) - FAILURES_SHOWN
-            out.print(f"{outcome.name}: {more} more cases fail (--op {outcome.name} --json lists them all)\n")
+            out.print(f"{outcome.name}: more of this kind: {more} (--op {outcome.name} --json lists them all)\n")
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all passed"
     elements = sum(outcome.elements for outcome in outcomes)
@@ -137,7 +137,7 @@ def row(outcome: "Outcome") -> list[str]:
         outcome.name,
         str(outcome.cases),
         f"{outcome.elements:,}",
-        f"{outcome.largest_error:.1e}",
+        "-" if outcome.largest_error is None else f"{outcome.largest_error:.1e}",
         f"{outcome.rejected}/{outcome.mutants}" if outcome.mutants else "-",
         as_duration(outcome.seconds),
         "ok" if outcome.passed else "FAILED",

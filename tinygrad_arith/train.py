@@ -115,7 +115,9 @@ def train(session: "Session") -> int:
     from tinygrad_arith.training.final import final_test, write_result
     from tinygrad_arith.training.progress import make_reporter
     from tinygrad_arith.training.summary import print_plan, print_result
+    from tinygrad_arith.training.threads import settle_process
 
+    settle_process(session.record.config.training.blas_threads)
     print_plan(session)
     trainer = session.trainer(make_reporter())
     outcome = trainer.run()

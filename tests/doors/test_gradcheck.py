@@ -8,7 +8,7 @@ import pytest
 
 from tinygrad_arith.gradcheck import main
 from tinygrad_arith.ops import OPERATIONS
-from tinygrad_arith.training import gradient_suite, gradient_subjects
+from tinygrad_arith.training import gradient_subjects, gradient_suite
 from tinygrad_arith.training.console import run_door
 
 

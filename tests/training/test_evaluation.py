@@ -12,6 +12,7 @@ from tinygrad_arith.training.config import Config, OptimizerConfig
 from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
 from tinygrad_arith.training.evaluation_report import evaluation_tables, evaluation_values
 from tinygrad_arith.training.trainer import training_step
+from tinygrad_arith.training.workers import Workers
 
 
 def task_of(**changes):
@@ -82,7 +83,7 @@ def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
     optimizer = make_optimizer(config, model)
     problems, shares = task.train_problems(1000, 40, seed=9), []
     for step in range(60):
-        training_step(model, optimizer, task.train_batch(step, 16, seed=1), config, step)
+        training_step(Workers(model, 1), optimizer, task.train_batch(step, 16, seed=1), config, step)
         if step % 10 == 0:
             right = evaluate_exact_match(model, task, problems).right
             greedy = [greedy_answer(model, task, text.prompt) == text.answer for text in task.text(problems)]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..autograd import no_grad
 from ..backend import array_module
 from .module import Module, observe_outputs
@@ -25,7 +27,7 @@ def first_nonfinite(model: Module, forward: Callable[[], Any] | None = None) -> 
             if not bad and not _finite(out.array):
                 bad.append(names[id(module)] or "the model")
 
-        with no_grad(), observe_outputs(look):
+        with no_grad(), observe_outputs(look), np.errstate(all="ignore"):
             forward()
         if bad:
             return f"the output of {bad[0]}"

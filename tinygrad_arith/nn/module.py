@@ -1,5 +1,6 @@
 """A module: parameters and other modules under dotted names, and a forward."""
 
+import copy
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -113,6 +114,13 @@ class Module:
         """Sets the gradients of all parameters to zero."""
         self.flat.zero_gradients()
 
+    def replica(self) -> "Module":
+        """A second model over the same values with gradients of its own, for a thread that works beside this one."""
+        twins: dict[int, Parameter] = {}
+        twin = _copy_tree(self, twins)
+        twin.flat = self.flat.replica(twin.named_parameters())
+        return twin
+
     def name_random_site(self, site: int) -> None:
         """Tells a module that draws random numbers which site is its own. Others need not know."""
 
@@ -137,6 +145,22 @@ class Module:
         from .summary import module_table  # beside, so that this file stays about modules
 
         return module_table(self)
+
+
+def _copy_tree(value: Any, twins: dict[int, Parameter]) -> Any:
+    """Modules and lists of them copied, parameters replaced by twins that share the array; all else shared."""
+    if isinstance(value, Parameter):
+        if id(value) not in twins:
+            twins[id(value)] = copy.copy(value)
+        return twins[id(value)]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copy_tree(item, twins) for item in value)
+    if not isinstance(value, Module):
+        return value
+    twin = copy.copy(value)
+    for name, item in vars(value).items():
+        twin.__dict__[name] = _copy_tree(item, twins)
+    return twin
 
 
 def _modules_in(name: str, value: Any) -> list[tuple[str, Module]]:

@@ -1,5 +1,6 @@
 """A trainable array, and the one flat array that holds them all."""
 
+import copy
 import zlib
 from collections.abc import Callable
 from types import ModuleType
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.tape import Version
-from ..backend import DtypePolicy, RandomKey
+from ..backend import DtypePolicy, RandomKey, array_module
 from ..ops import ArraySpec
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
@@ -67,6 +68,15 @@ class FlatParameters:
             parameter.array = self.values[self.slices[name]].reshape(shape)
             parameter.grad = self.gradients[self.slices[name]].reshape(shape)
             parameter.version = self.version
+
+    def replica(self, parameters: dict[str, Parameter]) -> "FlatParameters":
+        """The same values under other `Parameter`s of the same names, with gradients of their own."""
+        twin = copy.copy(self)
+        twin.gradients = array_module(self.gradients).zeros_like(self.gradients)
+        twin.parameters = {name: parameters[name] for name in self.parameters}
+        for name, parameter in twin.parameters.items():
+            parameter.grad = twin.gradients[self.slices[name]].reshape(parameter.shape)
+        return twin
 
     def initialize(self, seed: int) -> None:
         """Draws every parameter from a key of its own: the draw of one does not depend on which others there are."""

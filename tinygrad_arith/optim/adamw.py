@@ -31,7 +31,7 @@ def adamw_update(values, gradients, first, second, decayed, rates):  # arrays (N
     values -= rates.mean_scale * first / (xp.sqrt(second) * rates.spread_scale + rates.eps)
 
 
-ADAMW = Operation("adamw", adamw_update, not_differentiable, ("values",))  # faster implementations register under this name
+ADAMW = Operation("adamw", adamw_update, not_differentiable, ("values",))  # the name that faster ones register for
 
 
 class AdamW:

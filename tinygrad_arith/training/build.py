@@ -1,7 +1,6 @@
 """From a configuration to the things it describes: task, model, optimizer."""
 
 import importlib.util
-import os
 from typing import Any
 
 from ..backend import DtypePolicy
@@ -68,14 +67,3 @@ def choose_device(name: str) -> str:
     if importlib.util.find_spec("cupy") is None:
         raise UserError("--device cuda: CuPy is not installed; install it with: pip install 'tinygrad_arith[gpu]'")
     raise UserError("--device cuda: this version trains on the CPU only; use --device cpu")
-
-
-def thread_count() -> int:
-    """The number of threads that NumPy's matrix products may use: as the environment limits them, or all cores."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        value = os.environ.get(variable, "")
-        if value.isdigit() and int(value) > 0:
-            return int(value)
-    if hasattr(os, "sched_getaffinity"):  # the cores that this process may use; Linux only
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

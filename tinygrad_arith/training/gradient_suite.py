@@ -47,15 +47,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row: how many numbers were compared, the largest error (over the largest entry of its gradient), how many of
-    the mutants were rejected, and what failed, in the words of the report.
+    """One row: how many numbers were compared, the largest error (over the largest entry of its gradient; None if there
+    was nothing to compare), how many of the mutants were rejected, and what failed, in the words of the report.
     """
 
     kind: str
     name: str
     cases: int
     elements: int
-    largest_error: float
+    largest_error: float | None
     mutants: int
     rejected: int
     seconds: float
@@ -126,7 +126,7 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
         subject.name,
         cases=len(subject.trials),
         elements=sum(report.checked for report in reports),
-        largest_error=max((report.largest_relative_error for report in reports), default=float("nan")),
+        largest_error=max((report.largest_relative_error for report in reports), default=None),
         mutants=len(rejections),
         rejected=sum(count > 0 for count in rejections.values()),
         seconds=time.perf_counter() - began,

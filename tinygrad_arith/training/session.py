@@ -17,6 +17,7 @@ from .metrics import FILE_NAME as METRICS
 from .metrics import trim_metrics
 from .reporter import Reporter
 from .runs import RunRecord, check_unused, locked, make_directory, read_record, write_record
+from .threads import resolve_threads
 from .trainer import Trainer
 
 
@@ -66,6 +67,8 @@ def plan(config: Config) -> tuple[Any, Any]:
 def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
     """A new run in a directory of its own. Raises UserError if the configuration or the directory will not do."""
     task, model = plan(record.config)
+    training = resolve_threads(record.config.training, model, task.context)
+    record = dataclasses.replace(record, config=dataclasses.replace(record.config, training=training))
     directory = make_directory(out, record.preset, record.config.training.seed)
     with locked(directory):
         check_unused(directory)

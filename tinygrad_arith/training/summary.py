@@ -5,14 +5,15 @@ from typing import Any
 
 from ..backend import DtypePolicy, RandomKey
 from ..ops.registry import chosen_table
-from .build import initialize, thread_count
+from .build import initialize
 from .checkpoints import Progress
 from .console import as_bytes, as_duration, console, data_table, facts_table
 from .final import Answer, FinalTest
 from .presets import changed_options, load_preset, preset_names
 from .runs import RunRecord
 from .session import Session
-from .trainer import forward_backward
+from .threads import Threads
+from .workers import loss_and_gradient
 
 LARGEST_TRIAL = 2**30  # bytes up to which a dry run makes the model, to see which implementations run
 
@@ -43,7 +44,7 @@ def print_plan(session: Session) -> None:
         ("model", f"{session.model.parameter_count():,} parameters, {training.dtype}, on the CPU"),
         ("steps", steps),
         ("seed", str(training.seed)),
-        ("threads", str(thread_count())),
+        ("threads", str(Threads(training.workers, training.blas_threads))),
         ("run", str(session.directory)),
     ]
     console().print(facts_table(facts))
@@ -71,7 +72,7 @@ def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:
 def print_implementations(record: RunRecord, task: Any, model: Any) -> None:
     """Run one example through the model, there and back, and print which implementation ran for each operation."""
     batch = task.train_batch(0, 1, record.config.training.seed)
-    forward_backward(initialize(model, record.config), batch, RandomKey(record.config.training.seed, "dropout"))
+    loss_and_gradient(initialize(model, record.config), batch, RandomKey(0, "dropout"), normalizer=1)
     console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
 
 

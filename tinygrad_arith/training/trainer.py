@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..autograd import functions as F
 from ..backend import RandomKey
 from ..nn import first_nonfinite
 from ..optim import clip_gradient_norm, learning_rate
@@ -25,6 +22,7 @@ from .interrupts import StopSignals
 from .metrics import FILE_NAME as METRICS
 from .metrics import MetricsWriter
 from .reporter import Reporter
+from .workers import Workers, logits_of
 
 
 @dataclass(frozen=True)
@@ -46,25 +44,7 @@ class Outcome:
     signal: int | None = None
 
 
-def forward(model: Any, batch: Any, key: RandomKey) -> Any:
-    """The logits of a batch, (B, T, V); `key` names its dropout masks."""
-    return model(batch.tokens, positions=batch.positions, key_mask=batch.key_mask, dropout_key=key)
-
-
-def forward_backward(model: Any, batch: Any, key: RandomKey) -> tuple[float, int]:
-    """The loss of a batch; its gradient is in `model.flat.gradients` afterwards.
-
-    Returns (nats per counted token, counted tokens). The gradient is that of the mean over the counted tokens.
-    """
-    model.flat.zero_gradients()
-    logits = forward(model, batch, key)  # (B, T, V)
-    loss = F.cross_entropy_sum(logits, batch.targets, batch.weights)  # ()
-    count = int(np.count_nonzero(batch.targets != -1))
-    loss.backward(1.0 / count)
-    return float(loss.data) / count, count
-
-
-def training_step(model: Any, optimizer: Any, batch: Any, config: Config, step: int) -> StepResult:
+def training_step(workers: Workers, optimizer: Any, batch: Any, config: Config, step: int) -> StepResult:
     """One step of AdamW on one batch; `step` counts from 0.
 
     Raises UserError, naming the step and the first tensor that is not finite, if the loss or the gradient is not.
@@ -72,11 +52,10 @@ def training_step(model: Any, optimizer: Any, batch: Any, config: Config, step: 
     """
     options, training = config.optimizer, config.training
     key = RandomKey(training.seed, "dropout", step)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below, once, instead
-        loss, count = forward_backward(model, batch, key)
-        norm = float(clip_gradient_norm(model.flat, options.clip))
+    loss, count = workers.forward_backward(batch, key)
+    norm = float(clip_gradient_norm(workers.model.flat, options.clip))
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise UserError(explain_nonfinite(model, batch, key, loss, norm))
+        raise UserError(explain_nonfinite(workers, batch, key, loss, norm))
     rate = learning_rate(
         step,
         peak=options.learning_rate,
@@ -89,15 +68,14 @@ def training_step(model: Any, optimizer: Any, batch: Any, config: Config, step: 
     return StepResult(loss, norm, float(rate), len(batch.tokens), count)
 
 
-def explain_nonfinite(model: Any, batch: Any, key: RandomKey, loss: float, norm: float) -> str:
+def explain_nonfinite(workers: Workers, batch: Any, key: RandomKey, loss: float, norm: float) -> str:
     """A sentence that names the step and the first tensor that is not finite, by its dotted name.
 
     The step is a pure function of its arguments, so it is run again, unclipped, to look at every tensor.
     """
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
-    with np.errstate(all="ignore"):
-        forward_backward(model, batch, key)
-        name = first_nonfinite(model, lambda: forward(model, batch, key))
+    workers.forward_backward(batch, key)
+    name = first_nonfinite(workers.model, lambda: logits_of(workers.model, batch, key))
     where = f"{name} is the first tensor that is not finite" if name else "though every tensor is finite"
     return f"step {key.step + 1}: {what}; {where} (a lower --learning-rate or a longer --warmup may help)"
 
@@ -121,6 +99,7 @@ class Trainer:
         self.until = until
         self.reporter = reporter or Reporter()
         self.progress = Progress()
+        self.workers = Workers(model, max(config.training.workers, 1))
         self.validation = task.problems("validation", config.training.eval_size)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -148,6 +127,7 @@ class Trainer:
                     if signals.received:
                         return Outcome("signal", signals.received)
         finally:
+            self.workers.close()
             metrics.close()
             self.reporter.ended()
         return Outcome("steps" if self.progress.step >= self.config.training.steps else "until")
@@ -169,7 +149,7 @@ class Trainer:
         began = time.perf_counter()
         training, progress = self.config.training, self.progress
         batch = self.task.train_batch(progress.step, training.batch, training.seed)
-        result = training_step(self.model, self.optimizer, batch, self.config, progress.step)
+        result = training_step(self.workers, self.optimizer, batch, self.config, progress.step)
         trained = time.perf_counter() - began
         progress.step += 1
         progress.examples += result.examples

@@ -1,0 +1,181 @@
+"""Question 4 on the CPU: does the fast one agree with the textbook? Both sets of passes, edge shapes, all outputs."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.autograd import functions as F
+from tinygrad_arith.backend import DtypePolicy
+from tinygrad_arith.cpu import operations as fast
+from tinygrad_arith.cpu import passes_numpy
+from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.nn import Linear
+from tinygrad_arith.ops import OPERATIONS, chosen_table
+from tinygrad_arith.ops.registry import REFERENCE_VARIABLE, choose
+from tinygrad_arith.optim import AdamW
+from tinygrad_arith.verify import assert_close, randomize_parameters, tolerance
+
+SAME = tolerance("reference", "float32")
+PASSES = {"numpy": passes_numpy}
+try:
+    from tinygrad_arith.cpu import passes_numba
+
+    PASSES["numba"] = passes_numba
+except ImportError:
+    passes_numba = None
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def passes(request, monkeypatch):
+    """Runs the test with each set of passes."""
+    if request.param not in PASSES:
+        pytest.skip("Numba is not installed: pip install '.[fast]'")
+    monkeypatch.setattr(fast, "passes", PASSES[request.param])
+    return PASSES[request.param]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(29)
+
+
+def single(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def compare(name, inputs, rng, same=SAME):
+    """Output and gradients of the fast pair against the textbook's on the same float32 numbers."""
+    operation = OPERATIONS[name]
+    forward, backward = getattr(fast, f"{name}_forward"), getattr(fast, f"{name}_backward")
+    before = [value.copy() if isinstance(value, np.ndarray) else value for value in inputs]
+    expected, cache = operation.forward(*inputs)
+    dy = single(rng, *np.shape(expected)) if np.shape(expected) else np.float32(1.37)
+    gradients = operation.backward(dy, cache)
+    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    out, fast_cache = forward(*inputs)
+    assert_close(np.asarray(out), np.asarray(expected), same, "out")
+    for index, (mine, other) in enumerate(
+        zip(backward(dy, fast_cache, needs=(True,) * len(gradients)), gradients, strict=True)
+    ):
+        assert_close(mine, other, same, f"{name}: gradient {index}")
+    for value, original in zip(inputs, before, strict=True):
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, original, err_msg=f"{name} wrote to an input")
+
+
+@pytest.mark.parametrize("positions", [1, 2, 31, 32, 33, 65, 127, 128, 129])
+@pytest.mark.parametrize(("heads", "head_size"), [(1, 5), (3, 16), (2, 7)])
+def test_packed_attention(passes, positions, heads, head_size, rng):
+    compare("packed_attention", (single(rng, 2, positions, 3 * heads * head_size), heads), rng)
+
+
+def test_packed_attention_with_large_scores(passes, rng):
+    compare("packed_attention", (30 * single(rng, 2, 9, 24), 2), rng)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 64), (7, 33), (3, 4, 5, 6), (0, 5, 4)])
+def test_layernorm(passes, shape, rng):
+    compare("layernorm", (3 + 2 * single(rng, *shape), single(rng, shape[-1]), single(rng, shape[-1])), rng)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 64), (7, 33), (0, 5, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear(passes, shape, bias, rng):
+    weight = single(rng, shape[-1], 9)
+    compare("linear", (single(rng, *shape), weight, single(rng, 9)) if bias else (single(rng, *shape), weight), rng)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 64), (0, 5, 4)])
+def test_ffn(passes, activation, shape, rng):
+    channels, hidden = shape[-1], 11
+    weights = single(rng, channels, hidden), single(rng, hidden), single(rng, hidden, channels), single(rng, channels)
+    compare("ffn", (single(rng, *shape), *weights, activation), rng)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (4, 6, 5), (0, 5, 4)])
+def test_embedding(passes, shape, rng):
+    compare("embedding", (rng.integers(0, 5, shape[:-1]), single(rng, 5, shape[-1])), rng)
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_cross_entropy_sum(passes, scale, rng):
+    compare("cross_entropy_sum", (scale * single(rng, 4, 6, 7), rng.integers(-1, 7, (4, 6))), rng)
+    weighted = (single(rng, 4, 6, 7), rng.integers(-1, 7, (4, 6)), rng.random((4, 6)).astype(np.float32))
+    compare("cross_entropy_sum", weighted, rng)
+
+
+def test_strided_inputs_are_read_as_they_lie(passes, rng):
+    wide = single(rng, 4, 6, 20)
+    compare("layernorm", (wide[:, ::2, 3:10], single(rng, 7), single(rng, 7)), rng)
+    compare("linear", (wide[:, ::-1, :8], single(rng, 8, 5), single(rng, 5)), rng)
+
+
+def test_extremes_stay_what_they_are(passes):
+    """NaN and infinity are not assumed away."""
+    bias = np.zeros(3, dtype=np.float32)
+    h = np.array([[np.nan, np.inf, -np.inf]], dtype=np.float32)
+    passes.bias_relu(h, bias)
+    np.testing.assert_array_equal(h, [[np.nan, np.inf, 0.0]])
+    h, slope = np.array([[np.nan, 50.0, -50.0]], dtype=np.float32), np.empty((1, 3), dtype=np.float32)
+    passes.bias_gelu(h, bias, slope)
+    np.testing.assert_allclose(h, [[np.nan, 50.0, 0.0]])
+    np.testing.assert_allclose(slope, [[np.nan, 1.0, 0.0]])
+
+
+def test_adamw(passes, monkeypatch, rng):
+    found = []
+    for reference in ("1", "0"):
+        monkeypatch.setenv(REFERENCE_VARIABLE, reference)
+        layer = Linear(130, 140).initialize(seed=2)
+        optimizer, draws = AdamW(layer.flat, weight_decay=0.1), np.random.default_rng(1)
+        for step in range(3):
+            layer.flat.gradients[:] = draws.normal(size=layer.flat.gradients.shape)
+            optimizer.step(0.01 / (step + 1))
+        found.append((layer.flat.values, optimizer.first_moment, optimizer.second_moment))
+    for name, textbook, mine in zip(("values", "first moment", "second moment"), *found, strict=True):
+        assert_close(mine, textbook, SAME, name)
+
+
+def test_both_sets_of_passes_have_the_same_names():
+    if passes_numba is None:
+        pytest.skip("Numba is not installed: pip install '.[fast]'")
+    names = {
+        name for name, value in vars(passes_numpy).items() if getattr(value, "__module__", "") == passes_numpy.__name__
+    }
+    assert names <= set(vars(passes_numba))
+
+
+CONFIG = GPTConfig(vocabulary=7, context=9, d_model=12, layers=2, heads=3, activation="gelu")
+
+
+def loss_and_gradients(monkeypatch, reference, dtype):
+    monkeypatch.setenv(REFERENCE_VARIABLE, reference)
+    model = GPT(CONFIG).initialize(seed=1, policy=DtypePolicy.uniform(dtype))
+    randomize_parameters(model, seed=4)
+    rng = np.random.default_rng(3)
+    loss = F.cross_entropy_sum(model(rng.integers(0, 7, (4, 9))), rng.integers(-1, 7, (4, 9)))
+    loss.backward()
+    return loss.item(), {name: p.grad.copy() for name, p in model.named_parameters().items()}
+
+
+def test_every_gradient_of_a_whole_gpt_through_the_fast_path(passes, monkeypatch):
+    """The float64 textbook is proved by differences (tests/models); the float32 fast path must agree with it."""
+    expected_loss, expected = loss_and_gradients(monkeypatch, "1", "float64")
+    loss, gradients = loss_and_gradients(monkeypatch, "0", "float32")
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    for name, gradient in gradients.items():
+        assert_close(gradient, expected[name], tolerance("module", "float32"), name, dtype=False)
+
+
+def test_what_runs_is_chosen_by_dtype_and_forced_by_the_variable(monkeypatch, rng):
+    operation = OPERATIONS["linear"]
+    arguments = {"x": single(rng, 2, 3), "weight": single(rng, 3, 4)}
+    monkeypatch.setenv(REFERENCE_VARIABLE, "0")
+    assert choose(operation, arguments)[0] is fast.linear_forward
+    assert ("linear", "cpu", "float32", fast.chosen.name) in chosen_table()
+    mixed = arguments | {"weight": arguments["weight"].astype(np.float64)}
+    double = {name: value.astype(np.float64) for name, value in arguments.items()}
+    for other in (mixed, double):
+        assert choose(operation, other)[0] is operation.forward
+    monkeypatch.setenv(REFERENCE_VARIABLE, "1")
+    assert choose(operation, arguments)[0] is operation.forward

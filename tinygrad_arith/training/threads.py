@@ -1,0 +1,63 @@
+"""How many threads do what: chosen by the size of a step, printed at the start, overridable by flags.
+
+A matrix product spread over two threads reaches little more than one thread's speed at the shapes of small models; two
+threads that each run a product of their own reach twice. So a step of some size is shared by workers (see
+`workers.py`) and BLAS is held to one thread in each. A tiny step is not worth sharing: there BLAS gets the threads.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..cpu import keep_freed_memory
+from .config import TrainingConfig
+
+LEAST_EXAMPLES = 8  # a worker with fewer examples is not worth waking
+LEAST_FLOP = 1.5e9  # of a step that is shared: below it, handing the work over costs more than it saves
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Workers that share a batch, and the threads of each one's matrix products."""
+
+    workers: int
+    blas: int
+
+    def __str__(self) -> str:
+        workers = f"{self.workers} worker" + "s" * (self.workers > 1)
+        return f"{workers} sharing each batch, {self.blas} for each matrix product"
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose_threads(batch_size: int, flop: int, cores: int | None = None) -> Threads:
+    """The threads for a step over `batch_size` examples that takes `flop` operations."""
+    cores = available_cores() if cores is None else cores
+    workers = min(cores, batch_size // LEAST_EXAMPLES) if flop >= LEAST_FLOP else 1
+    workers = max(workers, 1)
+    return Threads(workers, max(cores // workers, 1))
+
+
+def resolve_threads(training: TrainingConfig, model: Any, positions: int) -> TrainingConfig:
+    """The same options with `workers` and `blas_threads` as numbers, where they were left to be chosen (0)."""
+    flop = model.shape_report(training.batch, positions).flop
+    chosen = choose_threads(training.batch, flop)
+    workers = training.workers or chosen.workers
+    alone = max(available_cores() // workers, 1)
+    return replace(training, workers=workers, blas_threads=training.blas_threads or alone)
+
+
+def settle_process(blas_threads: int) -> None:
+    """Holds the matrix products of this process to so many threads, and keeps freed memory for the next step.
+
+    For a process that does nothing but train: both settings hold until it ends.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=blas_threads, user_api="blas")
+    keep_freed_memory()

@@ -1,0 +1,74 @@
+"""One batch, several cores: each worker takes a part of the batch through the whole model and back.
+
+Each worker has a replica of the model: the same weights, gradients of its own, added up at the end. A loss is a sum
+over targets and its normaliser comes from outside, so the parts add up to the loss and the gradient of the whole batch.
+
+The parts are the same ones in every run and are added in a fixed order: the same seed gives the same bits.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..autograd import functions as F
+from ..backend import RandomKey
+from ..tasks import Batch
+
+
+def part_of(batch: Batch, rows: slice) -> Batch:
+    """Some rows of a batch."""
+    return Batch._make(None if field is None else field[rows] for field in batch)
+
+
+def logits_of(model: Any, batch: Batch, key: RandomKey | None = None) -> Any:
+    """The logits of a batch, (B, T, V); `key` names its dropout masks."""
+    return model(batch.tokens, positions=batch.positions, key_mask=batch.key_mask, dropout_key=key)
+
+
+def loss_and_gradient(model: Any, batch: Batch, key: RandomKey, normalizer: int) -> float:
+    """The summed loss of a batch; the gradient of that sum / normalizer is in `model.flat.gradients` afterwards."""
+    model.zero_gradients()
+    with np.errstate(all="ignore"):  # the trainer looks at loss and gradient once; NumPy's settings are a thread's own
+        loss = F.cross_entropy_sum(logits_of(model, batch, key), batch.targets, batch.weights)  # ()
+        loss.backward(1.0 / normalizer)
+    return loss.item()
+
+
+class Workers:
+    """Threads that share each batch's forward and backward; with a count of 1 there are none."""
+
+    def __init__(self, model: Any, count: int):
+        self.model = model
+        self.replicas = [model, *(model.replica() for _ in range(count - 1))]
+        self.pool = ThreadPoolExecutor(count - 1, "worker") if count > 1 else None
+
+    def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
+        """The loss of a batch; its gradient is in the model's flat buffer afterwards.
+
+        Returns (nats per counted token, counted tokens). The gradient is that of the mean over the counted tokens.
+        """
+        count = int(np.count_nonzero(batch.targets != -1))
+        normalizer = max(count, 1)
+        parts = np.array_split(np.arange(len(batch.tokens)), len(self.replicas))
+        jobs = [
+            (
+                replica,
+                part_of(batch, slice(rows[0], rows[-1] + 1)),
+                key.at(purpose=f"{key.purpose} {index}"),
+                normalizer,
+            )
+            for index, (replica, rows) in enumerate(zip(self.replicas, parts, strict=True))
+            if len(rows)
+        ]
+        others = [self.pool.submit(loss_and_gradient, *job) for job in jobs[1:]] if self.pool else []
+        total = loss_and_gradient(*jobs[0])  # this thread is a worker too
+        for other, (replica, *_) in zip(others, jobs[1:], strict=True):
+            total += other.result()
+            self.replicas[0].flat.gradients += replica.flat.gradients
+        return total / normalizer, count
+
+    def close(self) -> None:
+        """Ends the threads."""
+        if self.pool is not None:
+            self.pool.shutdown()
