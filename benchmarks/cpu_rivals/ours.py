@@ -14,6 +14,8 @@ from tinygrad_arith.optim import AdamW
 from tinygrad_arith.tasks.batch import Batch
 from tinygrad_arith.training import trainer
 from tinygrad_arith.training.config import Config, OptimizerConfig
+from tinygrad_arith.training.threads import choose_threads, settle_process
+from tinygrad_arith.training.workers import Workers
 
 from . import settings
 from .configurations import Configuration
@@ -52,30 +54,35 @@ class Ours:
     """The project's own step, behind the interface of all contestants (`protocol.Contestant`)."""
 
     def __init__(self, threads: int):
+        self.threads = threads
         self.config = Config(optimizer=OPTIMIZER)
         self.steps = 0
         self.versions = {"numpy": importlib.metadata.version("numpy")}
 
     def prepare(self, configuration: Configuration, weights: Mapping[str, np.ndarray]) -> None:
-        """Builds model and optimizer, with these weights."""
+        """Builds model and optimizer, with these weights; threads and memory are settled as the train command does."""
         self.model = build_model(configuration)
+        flop = self.model.shape_report(configuration.batch, configuration.positions).flop
+        chosen = choose_threads(configuration.batch, flop, self.threads)
+        settle_process(chosen.blas)
         parameters = self.model.named_parameters()
         self.model.flat = FlatParameters(parameters, DtypePolicy.uniform("float32"))
         for name, parameter in parameters.items():
             parameter.array[...] = weights[name]
         self.model.flat.mark_written()
+        self.workers = Workers(self.model, chosen.workers)
         self.optimizer = AdamW(
             self.model.flat, betas=settings.BETAS, eps=settings.EPS, weight_decay=settings.WEIGHT_DECAY
         )
 
     def loss_and_gradients(self, tokens: np.ndarray, targets: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """The loss of a batch and all gradients, without an update."""
-        loss, _ = trainer.forward_backward(self.model, Batch(tokens, targets), RandomKey(settings.SEED, "dropout"))
+        loss, _ = self.workers.forward_backward(Batch(tokens, targets), RandomKey(settings.SEED, "dropout"))
         return loss, {name: p.grad for name, p in self.model.named_parameters().items()}
 
     def step(self, tokens: np.ndarray, targets: np.ndarray) -> float:
         """One training step, the very function that the trainer calls. Returns the loss before the update."""
-        result = trainer.training_step(self.model, self.optimizer, Batch(tokens, targets), self.config, self.steps)
+        result = trainer.training_step(self.workers, self.optimizer, Batch(tokens, targets), self.config, self.steps)
         self.steps += 1
         return result.loss
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -20,6 +20,7 @@ from tinygrad_arith.ops.registry import textbook_backward
 from tinygrad_arith.training import trainer
 
 tape_entry = importlib.import_module("tinygrad_arith.autograd.differentiable")  # the package's name is the function
+FORWARD_BACKWARD = "forward and backward"
 
 
 class Clock:
@@ -54,21 +55,30 @@ def clocks_on(clock: Clock, contestant: Any) -> Iterator[None]:
         backward = backward or textbook_backward(operation)
         return clock.timed(forward, operation.name), clock.timed(backward, operation.name, "backward")
 
-    flat, optimizer = contestant.model.flat, contestant.optimizer
-    with (
-        patch.object(tape_entry, "choose", choose),
-        patch.object(trainer, "clip_gradient_norm", clock.timed(trainer.clip_gradient_norm, "clip")),
-        patch.object(flat, "zero_gradients", clock.timed(flat.zero_gradients, "zero gradients")),
-        patch.object(optimizer, "step", clock.timed(optimizer.step, "optimizer")),
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(tape_entry, "choose", choose))
+        for owner, name, part in parts_of_step(contestant):
+            stack.enter_context(patch.object(owner, name, clock.timed(getattr(owner, name), part)))
         yield
 
 
-def profile_steps(contestant: Any, batches: list[tuple[np.ndarray, np.ndarray]], steps: int) -> dict:
-    """Milliseconds a step, in the mean, by part: {"step_ms", "rows": [{"part", "forward_ms", "backward_ms"}]}.
+def parts_of_step(contestant: Any) -> list[tuple[Any, str, str]]:
+    """What a step does beside operations: who does it, the name of the function, and what we call it."""
+    replicas = contestant.workers.replicas
+    return [
+        (contestant.workers, "forward_backward", FORWARD_BACKWARD),
+        (trainer, "clip_gradient_norm", "clip"),
+        (contestant.optimizer, "step", "optimizer"),
+        *((replica.flat, "zero_gradients", "zero gradients") for replica in replicas),
+    ]
 
-    Slowest part first; then "rest", what no clock saw (the tape, additions of gradients, allocation). Where several
-    threads work at once, their times add up and "rest" may be negative.
+
+def profile_steps(contestant: Any, batches: list[tuple[np.ndarray, np.ndarray]], steps: int) -> dict:
+    """Milliseconds a step, in the mean, by part, slowest first.
+
+    {"step_ms", "workers", "thread_ms", "rows": [{"part", "forward_ms", "backward_ms"}]}: threads that work at once are
+    added up, so the rows add up to `thread_ms`: the wall time of the forward and backward times the workers, and of the
+    rest of the step once. The last row, "rest", is what no clock saw: the tape, adding gradients, waiting for others.
     """
     clock = Clock()
     fetch = clock.timed(lambda index: batches[index % len(batches)], "data")
@@ -77,11 +87,19 @@ def profile_steps(contestant: Any, batches: list[tuple[np.ndarray, np.ndarray]],
         for index in range(steps):
             contestant.step(*fetch(index))
         total = time.perf_counter() - began
+    workers = len(contestant.workers.replicas)
+    shared = clock.seconds.pop((FORWARD_BACKWARD, "forward"))
+    thread_seconds = total + (workers - 1) * shared
+    rest = thread_seconds - sum(clock.seconds.values())
     parts = sorted({part for part, _ in clock.seconds})
     rows = [_row(part, clock.seconds[part, "forward"], clock.seconds[part, "backward"], steps) for part in parts]
     rows.sort(key=lambda row: -(row["forward_ms"] + row["backward_ms"]))
-    rest = total - sum(clock.seconds.values())
-    return {"step_ms": 1e3 * total / steps, "rows": [*rows, _row("rest", rest, 0.0, steps)]}
+    return {
+        "step_ms": 1e3 * total / steps,
+        "workers": workers,
+        "thread_ms": 1e3 * thread_seconds / steps,
+        "rows": [*rows, _row("rest", rest, 0.0, steps)],
+    }
 
 
 def _row(part: str, forward: float, backward: float, steps: int) -> dict:

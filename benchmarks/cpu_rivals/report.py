@@ -68,12 +68,13 @@ def configuration_lines(result: dict[str, Any]) -> list[str]:
 
 def split_lines(split: dict[str, Any]) -> list[str]:
     """Our time by operation."""
-    total = split["step_ms"]
-    lines = [f"  {'our step, with clocks on':24} {'forward':>9} {'backward':>9} {'share':>6}"]
+    total = split["thread_ms"]
+    lines = [f"  {'our step, clocks on, ms':24} {'forward':>9} {'backward':>9} {'share':>6}"]
     for row in split["rows"]:
         forward, backward = row["forward_ms"], row["backward_ms"]
         lines.append(f"  {row['part']:24} {forward:9.2f} {backward:9.2f} {(forward + backward) / total:6.1%}")
-    return [*lines, f"  {'sum':24} {total:19.2f} ms"]
+    step, workers = split["step_ms"], split["workers"]
+    return [*lines, f"  {'sum':24} {total:19.2f} of {workers} worker(s); the step took {step:.2f}"]
 
 
 def markdown(report: dict[str, Any], heading: str) -> str:
@@ -99,7 +100,7 @@ def markdown(report: dict[str, Any], heading: str) -> str:
         lines += [f"- {result['configuration']['name']}: {n} skipped, {why}" for n, why in result["skipped"].items()]
         lines += [
             "",
-            f"## {result['configuration']['name']}: our step by operation, ms",
+            f"## {result['configuration']['name']}: our step by operation",
             *markdown_split(result["split"]),
         ]
     return "\n".join(lines) + "\n"
@@ -120,4 +121,7 @@ def markdown_row(result: dict[str, Any], names: list[str]) -> str:
 def markdown_split(split: dict[str, Any]) -> list[str]:
     """Our time by operation, as a table."""
     rows = [f"| {r['part']} | {r['forward_ms']:.2f} | {r['backward_ms']:.2f} |" for r in split["rows"]]
-    return ["", "| part | forward | backward |", "|---|---|---|", *rows]
+    head = (
+        f"Milliseconds of {split['workers']} worker(s) added up; the step took {split['step_ms']:.2f}, with clocks on."
+    )
+    return ["", head, "", "| part | forward | backward |", "|---|---|---|", *rows]
