@@ -13,7 +13,6 @@ import numpy as np
 
 from . import settings
 from .configurations import Configuration
-from .ours import build_model
 
 WEIGHTS, BATCHES = "weights.npz", "batches.npz"
 
@@ -30,6 +29,8 @@ def make_batches(configuration: Configuration) -> tuple[np.ndarray, np.ndarray]:
 
 def write_inputs(configuration: Configuration, directory: Path) -> None:
     """Writes our initialised model's weights, (in, out), and the batches."""
+    from .ours import build_model  # here: rivals read from this file, and are not to load our package
+
     model = build_model(configuration).initialize(seed=settings.SEED)
     np.savez(directory / WEIGHTS, **{name: p.array for name, p in model.named_parameters().items()})
     tokens, targets = make_batches(configuration)

@@ -90,12 +90,15 @@ def measure(
             agree(variant.name, answers, reference, configuration.name)
             runners.append(runner)
         others = ", ".join(runner.variant.name for runner in runners[1:])
-        say(f"  loss and all {len(reference['gradients'])} gradients agree: {others or 'nobody to compare with'}")
+        gradients = reference.pop("gradients")
+        say(f"  loss and all {len(gradients)} gradients agree: {others or 'nobody to compare with'}")
+        parameters = sum(gradient.size for gradient in gradients.values())
+        del gradients, answers, reference  # as large as the model
         take_turns(runners, rounds, seconds)
         result = {runner.variant.name: runner.summary() for runner in runners}
         return {
             "configuration": configuration.to_dict(),
-            "parameters": sum(gradient.size for gradient in reference["gradients"].values()),
+            "parameters": parameters,
             "variants": result,
             "skipped": skipped,
             "versions": {name: version for runner in runners for name, version in runner.versions.items()},

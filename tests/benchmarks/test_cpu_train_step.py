@@ -1,6 +1,7 @@
 """The CPU benchmark's machinery on a tiny shape, with our own step only: no rivals, no timing assertions."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cpu_rivals.configurations import CONFIGURATIONS, find_configuration
 from cpu_rivals.inputs import make_batches, write_inputs
 from cpu_rivals.report import geometric_mean, markdown, ratios
 from cpu_rivals.rounds import Disagreement, agree
-from cpu_rivals.worker import Worker, WorkerError
+from cpu_rivals.worker import Worker, WorkerError, worker_environment
 
 TINY = "12/1/3/7/5"
 
@@ -71,20 +72,28 @@ def test_the_protocol_with_ours(tmp_path):
         assert worker.ask("memory").keys() == {"bytes"}
 
 
+def test_rivals_do_not_load_our_package():
+    command = "import sys, cpu_rivals.protocol, cpu_rivals.variants; print('tinygrad_arith' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=worker_environment(1), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
 def test_a_worker_that_cannot_start_says_why():
     with Worker("no-such-variant", threads=1) as worker, pytest.raises(WorkerError, match="no such variant"):
         worker.ask("hello")
 
 
-def test_the_door_with_two_contestants(tmp_path, capsys, monkeypatch):
+def test_the_door_with_ours_and_its_slower_forms(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cpu_train_step, "RESULTS", tmp_path)
-    flags = ["--only", TINY, "--variants", "ours", "ours-textbook", "--rounds", "2", "--seconds", "0.01"]
+    flags = ["--only", TINY, "--variants", "ours-textbook", "ours-numpy", "ours", "--rounds", "2", "--seconds", "0.01"]
     assert cpu_train_step.main([*flags, "--threads", "1", "--json", "--write"]) == 0
     printed = capsys.readouterr()
-    assert "gradients agree: ours-textbook" in printed.err
+    assert "gradients agree: ours-textbook, ours-numpy" in printed.err
     report = json.loads(printed.out)
     result = report["configurations"][0]
-    assert set(result["variants"]) == {"ours", "ours-textbook"}
+    assert list(result["variants"]) == ["ours", "ours-textbook", "ours-numpy"]
     assert all(len(figures["round_ms"]) == 2 for figures in result["variants"].values())
     assert result["ratio_to_torch"] is None
     assert report["geometric_mean"] is None

@@ -25,6 +25,8 @@ from tinygrad_arith.ops import (
     layernorm_forward,
     linear_backward,
     linear_forward,
+    max_backward,
+    max_forward,
     packed_attention_backward,
     packed_attention_forward,
 )
@@ -251,3 +253,10 @@ def test_inputs_are_never_written_to(rng):
         dy = rng.normal(size=out.shape)
         dy.flags.writeable = False
         backward(dy, cache), name
+
+
+def test_ties_of_max_share_the_gradient_equally():
+    x = np.array([[1.0, 2.0, 2.0], [3.0, 0.0, 1.0]])
+    y, cache = max_forward(x, axis=1)
+    np.testing.assert_array_equal(y, [2.0, 3.0])
+    np.testing.assert_allclose(max_backward(np.array([1.4, -0.6]), cache), [[0.0, 0.7, 0.7], [-0.6, 0.0, 0.0]])
