@@ -25,6 +25,8 @@ from cpu_rivals.variants import DEFAULT_VARIANTS, VARIANTS, Variant, find_varian
 from cpu_rivals.worker import WorkerError
 from environment import RESULTS, environment, in_words
 
+BUSY = 0.5  # processes that want a core, in the mean over the last minute, before we start
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Parses, runs, prints, writes. Returns the exit status."""
@@ -35,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     report = describe(options)
     say(f"{in_words(report)}; {options.threads} threads each; load {report['load_before']}")
+    if report["load_before"] and report["load_before"][0] > BUSY:
+        say("the machine is busy: threads that wait for each other lose most (PyTorch's), so do not trust the ratios")
     try:
         for configuration in options.only:
             say(f"\n{configuration.name} ({configuration.activation}, vocabulary {configuration.vocabulary:,})")

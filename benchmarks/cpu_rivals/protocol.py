@@ -22,7 +22,7 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 
 from .configurations import Configuration
-from .inputs import WEIGHTS, read_batches
+from .inputs import WEIGHTS, read_batches, read_checked
 
 
 class Contestant(Protocol):
@@ -58,7 +58,7 @@ class Session:
         return {}
 
     def check(self) -> dict:
-        loss, gradients = self.contestant.loss_and_gradients(*self.batches[0])
+        loss, gradients = self.contestant.loss_and_gradients(*read_checked(self.directory))
         path = self.directory / f"gradients-{self.name}.npz"
         np.savez(path, **gradients)
         return {"loss": loss, "gradients": str(path)}

@@ -1,5 +1,6 @@
 """The CPU benchmark's machinery on a tiny shape, with our own step only: no rivals, no timing assertions."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))  # s
 
 import cpu_train_step
 from cpu_rivals.configurations import CONFIGURATIONS, find_configuration
-from cpu_rivals.inputs import make_batches, write_inputs
+from cpu_rivals.inputs import make_batches, near_kink, read_checked, write_inputs
+from cpu_rivals.ours import build_model
 from cpu_rivals.report import geometric_mean, markdown, ratios
 from cpu_rivals.rounds import Disagreement, agree
 from cpu_rivals.worker import Worker, WorkerError, worker_environment
@@ -132,3 +134,16 @@ def test_ratios_are_against_the_fastest_of_each_round():
     other = {"ratio_to_torch": {"per_round": [0.2, 0.4]}}
     assert geometric_mean([{"ratio_to_torch": found}, other])["per_round"] == pytest.approx([0.4, 0.6])
     assert "| configuration |" in markdown({"variants": {}, "configurations": [], "geometric_mean": None}, "here")
+
+
+def test_examples_near_the_kink_of_relu_bear_no_loss_in_the_check(tmp_path):
+    configuration = dataclasses.replace(find_configuration(TINY), activation="relu")
+    model = build_model(configuration).initialize(seed=1)
+    tokens, targets = make_batches(configuration)
+    assert not near_kink(model, tokens[0]).any()
+    model.blocks[0].ffn.up.weight.array[...] = 0.0
+    model.blocks[0].ffn.up.weight.array[0, :] = 1.0
+    model.blocks[0].ffn.up.weight.array[:, 1] = 0.0  # unit 1 sits on its kink, in every example
+    assert near_kink(model, tokens[0]).all()
+    write_inputs(configuration, tmp_path)
+    np.testing.assert_array_equal(read_checked(tmp_path)[1], targets[0])
