@@ -67,7 +67,7 @@ def parts_of_step(contestant: Any) -> list[tuple[Any, str, str]]:
     replicas = contestant.workers.replicas
     return [
         (contestant.workers, "forward_backward", FORWARD_BACKWARD),
-        (trainer, "clip_gradient_norm", "clip"),
+        (trainer, "gradient_norm", "norm"),
         (contestant.optimizer, "step", "optimizer"),
         *((replica.flat, "zero_gradients", "zero gradients") for replica in replicas),
     ]

@@ -70,7 +70,7 @@ def test_the_protocol_with_ours(tmp_path):
         timed = worker.ask("time", steps=4)
         assert len(timed["seconds"]) == len(timed["losses"]) == 4
         assert timed["losses"][0] == checked["loss"]  # the check updated nothing
-        assert {"ffn", "optimizer", "clip", "rest"} <= {r["part"] for r in worker.ask("profile", steps=2)["rows"]}
+        assert {"ffn", "optimizer", "norm", "rest"} <= {r["part"] for r in worker.ask("profile", steps=2)["rows"]}
         assert worker.ask("memory").keys() == {"bytes"}
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
@@ -21,3 +23,9 @@ def test_the_first_snippet_is_short():
     text = README.read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
+
+
+def test_the_tables_say_what_the_committed_results_say():
+    script = README.parent / "benchmarks" / "readme.py"
+    result = subprocess.run([sys.executable, str(script), "--check"], check=False)
+    assert result.returncode == 0, "run: python benchmarks/readme.py"

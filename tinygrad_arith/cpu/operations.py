@@ -11,8 +11,9 @@ import numpy as np
 
 from ..ops.registry import Implementation, not_differentiable, register
 from . import passes_numpy
+from .parts import in_parts
 
-DTYPES = ("float32",)
+DTYPES = (np.dtype(np.float32),)
 
 
 class Passes(NamedTuple):
@@ -45,7 +46,10 @@ def product_backward(drows, rows, weight, needs_input):  # drows (N, Cout), rows
     dbias = np.empty(drows.shape[1], dtype=drows.dtype)
     passes.column_sum(drows, dbias)
     dinput = np.matmul(drows, weight.T) if needs_input else None  # (N, Cin)
-    return dinput, np.matmul(rows.T, drows), dbias
+    if weight.flags.c_contiguous:
+        return dinput, np.matmul(rows.T, drows), dbias
+    # a tied table, transposed: its gradient is laid out like the table, so that adding it up reads both in order
+    return dinput, np.matmul(drows.T, rows).T, dbias
 
 
 class LinearCache(NamedTuple):
@@ -219,13 +223,15 @@ def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):
     if weights is not None:
         row_weights *= weights.reshape(-1)
     rows = logits.reshape(-1, logits.shape[-1])  # (N, V)
-    shifted = rows - rows.max(axis=-1, keepdims=True)  # (N, V)
-    target_logits = shifted[np.arange(len(rows)), targets]  # (N,)
-    np.exp(shifted, out=shifted)
-    total = shifted.sum(axis=-1)  # (N,)
-    shifted *= (1.0 / total)[:, None]
-    loss = (row_weights * (np.log(total) - target_logits)).sum()  # ()
-    return loss, CrossEntropySumCache(shifted, targets, row_weights, logits.shape)
+    probabilities, losses = np.empty_like(rows), np.empty_like(row_weights)  # (N, V), (N,)
+
+    def rows_between(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        passes.softmax_loss(rows[part], targets[part], probabilities[part], losses[part])
+
+    in_parts(rows_between, len(rows), rows.size)
+    loss = (row_weights * losses).sum()  # ()
+    return loss, CrossEntropySumCache(probabilities, targets, row_weights, logits.shape)
 
 
 def cross_entropy_sum_backward(dy, cache, *, needs, into=None, owned=False):
@@ -238,7 +244,12 @@ def cross_entropy_sum_backward(dy, cache, *, needs, into=None, owned=False):
 
 def adamw_update(values, gradients, first, second, decayed, rates):
     """See `optim.adamw`."""
-    passes.adamw(values, gradients, first, second, decayed, rates)
+
+    def between(start: int, stop: int) -> None:
+        arrays = (array[start:stop] for array in (values, gradients, first, second))
+        passes.adamw(*arrays, max(decayed - start, 0), rates)
+
+    in_parts(between, len(values), len(values))
 
 
 def known_activation(x, w1, b1, w2, b2, activation="gelu") -> bool:

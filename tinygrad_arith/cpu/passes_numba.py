@@ -179,6 +179,36 @@ def softmax_backward(dp, p, scale):
 
 
 @compiled
+def _row_shift(logits, targets, probabilities, losses):
+    """Logits minus the row's largest; losses = minus the target's."""
+    for n in range(logits.shape[0]):
+        largest = logits[n, 0]
+        for v in range(1, logits.shape[1]):
+            largest = max(largest, logits[n, v])
+        for v in range(logits.shape[1]):
+            probabilities[n, v] = logits[n, v] - largest
+        losses[n] = largest - logits[n, targets[n]]
+
+
+@compiled
+def _row_normalize(probabilities, losses):
+    for n in range(probabilities.shape[0]):
+        total = probabilities.dtype.type(0.0)
+        for v in range(probabilities.shape[1]):
+            total += probabilities[n, v]
+        losses[n] += np.log(total)
+        inverse = probabilities.dtype.type(1.0) / total
+        for v in range(probabilities.shape[1]):
+            probabilities[n, v] *= inverse
+
+
+def softmax_loss(logits, targets, probabilities, losses):
+    _row_shift(logits, targets, probabilities, losses)
+    np.exp(probabilities, out=probabilities)
+    _row_normalize(probabilities, losses)
+
+
+@compiled
 def embedding_backward(dy, ids, dtable):
     for n in range(dy.shape[0]):
         row = ids[n]
@@ -187,10 +217,11 @@ def embedding_backward(dy, ids, dtable):
 
 
 @compiled
-def _adamw(values, gradients, first, second, decay_until, beta1, beta2, mean_scale, spread_scale, eps, kept):
+def _adamw(values, gradients, first, second, decay_until, rates):
+    beta1, beta2, mean_scale, spread_scale, eps, kept, gradient_scale = rates
     one = values.dtype.type(1.0)
     for n in range(values.shape[0]):
-        g = gradients[n]
+        g = gradients[n] * gradient_scale
         m = beta1 * first[n] + (one - beta1) * g
         v = beta2 * second[n] + (one - beta2) * g * g
         first[n], second[n] = m, v
@@ -199,4 +230,4 @@ def _adamw(values, gradients, first, second, decay_until, beta1, beta2, mean_sca
 
 
 def adamw(values, gradients, first, second, decay_until, rates):
-    _adamw(values, gradients, first, second, decay_until, *(values.dtype.type(rate) for rate in rates))
+    _adamw(values, gradients, first, second, decay_until, tuple(values.dtype.type(rate) for rate in rates))

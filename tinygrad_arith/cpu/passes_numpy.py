@@ -98,6 +98,17 @@ def softmax_backward(dp, p, scale):  # dp, p (M, Tq, Tk)
     dp *= scale
 
 
+def softmax_loss(logits, targets, probabilities, losses):  # logits, probabilities (N, V); targets, losses (N,)
+    """Fills probabilities = softmax(logits) and losses = -log probabilities[target]."""
+    np.subtract(logits, logits.max(axis=-1, keepdims=True), out=probabilities)
+    target_logits = probabilities[np.arange(len(logits)), targets]  # (N,)
+    np.exp(probabilities, out=probabilities)
+    total = probabilities.sum(axis=-1)  # (N,)
+    np.log(total, out=losses)
+    losses -= target_logits
+    probabilities *= (1.0 / total)[:, None]
+
+
 def embedding_backward(dy, ids, dtable):  # dy (N, C); ids (N,); dtable (V, C), zero
     """dtable[ids] += dy."""
     np.add.at(dtable, ids, dy)
@@ -105,17 +116,17 @@ def embedding_backward(dy, ids, dtable):  # dy (N, C); ids (N,); dtable (V, C), 
 
 def adamw(values, gradients, first, second, decay_until, rates):  # all arrays (N,)
     """One AdamW update in place, block by block; `rates` as `optim.adamw` makes them."""
-    beta1, beta2, mean_scale, spread_scale, eps, kept = rates
+    beta1, beta2, mean_scale, spread_scale, eps, kept, gradient_scale = rates
     scratch = np.empty(min(ADAMW_BLOCK, len(values)), dtype=values.dtype)
     for start in range(0, len(values), ADAMW_BLOCK):
         block = slice(start, min(start + ADAMW_BLOCK, len(values)))
         p, g, m, v = values[block], gradients[block], first[block], second[block]
         work = scratch[: len(p)]
         m *= beta1
-        m += np.multiply(g, 1.0 - beta1, out=work)
+        m += np.multiply(g, gradient_scale * (1.0 - beta1), out=work)
         v *= beta2
         np.multiply(g, g, out=work)
-        work *= 1.0 - beta2
+        work *= gradient_scale * gradient_scale * (1.0 - beta2)
         v += work
         np.sqrt(v, out=work)
         work *= spread_scale

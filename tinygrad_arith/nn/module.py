@@ -59,19 +59,23 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         try:
             if is_tracing():
-                self.check_sizes()
-            with trace_module(self.attribute_name):
-                if self.recompute_activations:
-                    parameters = list(self.named_parameters().values())
-                    out = recompute(self.forward, *args, parameters=parameters, **kwargs)
-                else:
-                    out = self.forward(*args, **kwargs)
+                out = self._trace(*args, **kwargs)
+            elif self.recompute_activations:
+                out = recompute(self.forward, *args, parameters=list(self.named_parameters().values()), **kwargs)
+            else:
+                out = self.forward(*args, **kwargs)
         except ShapeError as error:
             error.inside(self.attribute_name)
             raise
         if _observer.callback is not None:
             _observer.callback(self, out)
         return out
+
+    def _trace(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The forward of a dry pass over shapes."""
+        self.check_sizes()
+        with trace_module(self.attribute_name):
+            return self.forward(*args, **kwargs)
 
     def check_sizes(self) -> None:
         """Raises ShapeError where the module's own sizes do not fit together. Called in dry passes over shapes."""

@@ -46,7 +46,7 @@ class Implementation:
     operation: str
     name: str
     device: str  # "cpu" or "cuda"
-    dtypes: tuple[str, ...]
+    dtypes: tuple[np.dtype, ...]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     accepts: Callable[..., bool] = field(default=lambda **arguments: True)
@@ -55,7 +55,7 @@ class Implementation:
 
 
 _registered: dict[str, list[Implementation]] = {}
-_chosen: dict[tuple[str, str, str], str] = {}
+_chosen: dict[tuple[str, str, np.dtype], str] = {}
 _loaded_devices: set[str] = set()
 
 
@@ -77,7 +77,7 @@ def textbook_backward(operation: Operation) -> Callable[..., tuple]:
 def choose(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., tuple] | None]:
     """The forward to run and its backward in the tape's form; None stands for the textbook's backward."""
     arrays = [arguments[name] for name in operation.inputs if arguments.get(name) is not None]
-    dtypes = {array.dtype.name for array in arrays}
+    dtypes = {array.dtype for array in arrays}
     if len(dtypes) != 1 or os.environ.get(REFERENCE_VARIABLE, "0") not in ("", "0"):
         return operation.forward, None
     device, (dtype,) = "cpu" if array_module(*arrays) is np else "cuda", dtypes
@@ -98,7 +98,7 @@ def not_differentiable(*arguments: Any, **options: Any) -> Any:
 
 def chosen_table() -> list[tuple[str, str, str, str]]:
     """What has run so far: rows of (operation, device, dtype, implementation), sorted."""
-    return sorted((*key, name) for key, name in _chosen.items())
+    return sorted((operation, device, dtype.name, name) for (operation, device, dtype), name in _chosen.items())
 
 
 def _load(device: str) -> None:

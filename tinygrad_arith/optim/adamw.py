@@ -18,11 +18,13 @@ class Rates(NamedTuple):
     spread_scale: float  # 1 / sqrt(1 - β₂ᵗ)
     eps: float
     kept: float  # 1 - rate decay
+    gradient_scale: float  # multiplies the gradients first: clipping without a pass of its own
 
 
 def adamw_update(values, gradients, first, second, decayed, rates):  # arrays (N,); the first `decayed` elements decay
     """One update of all parameters and moments, in place: the formula of `AdamW`."""
     xp = array_module(values)
+    gradients = rates.gradient_scale * gradients  # (N,)
     first *= rates.beta1
     first += (1.0 - rates.beta1) * gradients
     second *= rates.beta2
@@ -61,8 +63,8 @@ class AdamW:
         self.second_moment = xp.zeros_like(flat.values)  # (N,)
         self.steps = 0
 
-    def step(self, learning_rate: float) -> None:
-        """One update of all parameters from their gradients, in place."""
+    def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
+        """One update of all parameters from their gradients times `gradient_scale`, in place."""
         learning_rate = float(learning_rate)  # a NumPy scalar would widen float32
         beta1, beta2 = self.betas
         self.steps += 1
@@ -74,6 +76,7 @@ class AdamW:
             spread_scale=1.0 / (1.0 - beta2**self.steps) ** 0.5,
             eps=self.eps,
             kept=1.0 - learning_rate * self.weight_decay,
+            gradient_scale=float(gradient_scale),
         )
         arguments = {
             "values": self.flat.values,

@@ -8,14 +8,26 @@ from ..backend import array_module
 from ..nn import FlatParameters
 
 
-def clip_gradient_norm(flat: FlatParameters, max_norm: float) -> Any:
-    """Scales all gradients, in place, so that their Euclidean norm is at most `max_norm` (0: no clipping).
-
-    Returns the norm before clipping, () in the gradients' dtype, on their device.
-    """
+def gradient_norm(flat: FlatParameters) -> Any:
+    """The Euclidean norm of all gradients, () in their dtype, on their device; not finite if they are not."""
     xp = array_module(flat.gradients)
-    with np.errstate(over="ignore", invalid="ignore"):  # a norm that is not finite is for the caller to notice
-        norm = xp.sqrt(xp.dot(flat.gradients, flat.gradients))  # ()
-        if max_norm > 0.0:
-            flat.gradients *= xp.minimum(max_norm / xp.maximum(norm, 1e-12), 1.0).astype(flat.gradients.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # for the caller to notice
+        return xp.sqrt(xp.dot(flat.gradients, flat.gradients))  # ()
+
+
+def clip_scale(norm: Any, max_norm: float) -> Any:
+    """What gradients of this norm are to be multiplied with so that it is at most `max_norm` (0: no clipping)."""
+    if max_norm <= 0.0:
+        return 1.0
+    xp = array_module(norm)
+    return xp.minimum(max_norm / xp.maximum(norm, 1e-12), 1.0)
+
+
+def clip_gradient_norm(flat: FlatParameters, max_norm: float) -> Any:
+    """Scales all gradients, in place, so that their norm is at most `max_norm` (0: no clipping).
+
+    Returns the norm before clipping. (The trainer leaves the scaling to the optimizer: `AdamW.step`'s gradient_scale.)
+    """
+    norm = gradient_norm(flat)
+    flat.gradients *= array_module(norm).asarray(clip_scale(norm, max_norm), dtype=flat.gradients.dtype)
     return norm

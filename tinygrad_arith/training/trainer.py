@@ -12,7 +12,7 @@ from typing import Any
 
 from ..backend import RandomKey
 from ..nn import first_nonfinite
-from ..optim import clip_gradient_norm, learning_rate
+from ..optim import clip_scale, gradient_norm, learning_rate
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, Progress, save_checkpoint
 from .config import Config
@@ -53,7 +53,7 @@ def training_step(workers: Workers, optimizer: Any, batch: Any, config: Config, 
     options, training = config.optimizer, config.training
     key = RandomKey(training.seed, "dropout", step)
     loss, count = workers.forward_backward(batch, key)
-    norm = float(clip_gradient_norm(workers.model.flat, options.clip))
+    norm = float(gradient_norm(workers.model.flat))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise UserError(explain_nonfinite(workers, batch, key, loss, norm))
     rate = learning_rate(
@@ -64,7 +64,7 @@ def training_step(workers: Workers, optimizer: Any, batch: Any, config: Config, 
         steps=training.steps,
         final_fraction=options.final_fraction,
     )
-    optimizer.step(rate)
+    optimizer.step(rate, clip_scale(norm, options.clip))
     return StepResult(loss, norm, float(rate), len(batch.tokens), count)
 
 

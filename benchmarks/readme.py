@@ -1,0 +1,103 @@
+"""Writes the README's tables from the newest results, so that every number in them was measured.
+
+    python benchmarks/readme.py [--check]
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written; the exit code is 1 if
+the README does not say what the results say.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+
+TRAINED = (  # name of the result, what it is
+    ("binary-reversed", "8 bits, reversed (the default)"),
+    ("binary-reversed-numba", "the same, with Numba"),
+    ("binary-reversed-12bit", "12 bits, reversed, with Numba"),
+    ("binary-plain", "8 bits, most significant bit first, with Numba"),
+)
+
+
+def newest(name: str) -> dict:
+    """The newest result of that name."""
+    dated = sorted(RESULTS.glob(f"{name}_????-??-??.json"))
+    return json.loads(dated[-1].read_text(encoding="utf-8"))
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table; all columns but the first are aligned to the right."""
+    lines = [header, tuple("---" if index == 0 else "--:" for index in range(len(header))), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def train_seeds() -> str:
+    """Exact match and time of each preset over its seeds."""
+    rows = []
+    for name, title in TRAINED:
+        result = newest(f"train_seeds_{name}")
+        runs = result["runs"]
+        shares = sorted(run["test_correct"] / run["test_count"] for run in runs)
+        seconds = [run["seconds"] for run in runs]
+        found = f"{shares[0]:.2%}" if shares[0] == shares[-1] else f"{shares[0]:.2%} to {shares[-1]:.2%}"
+        time = f"{statistics.median(seconds):.0f} s ({min(seconds):.0f} to {max(seconds):.0f})"
+        rows.append((title, f"{runs[0]['step']:,}", f"{len(runs)}", f"{runs[0]['test_count']:,}", found, time))
+    where = f"\n\n{result['cpu']}, {result['cores']} cores, {result['date']}; `benchmarks/train_seeds.py`."
+    return table(("task", "steps", "seeds", "unseen pairs", "exact match", "time, median"), rows) + where
+
+
+def mutation_score() -> str:
+    """The score over all operations."""
+    result = newest("mutation_score")
+    total = result["total"]
+    row = tuple(f"{total[key]:,}" for key in ("mutants", "killed", "equivalent", "survived"))
+    header = ("mutants of all backwards", "killed", "equivalent, each with its reason", "survived")
+    return table(header, [row])
+
+
+def rivals() -> str:
+    """How many of the wrong backwards each checker rejects, and what a check costs."""
+    rows = [
+        (
+            entry["checker"],
+            f"{entry['rejected']} of {entry['faults']}",
+            f"{entry['milliseconds_right']:.1f} / {entry['milliseconds_wrong']:.1f}",
+        )
+        for entry in newest("rivals_gradcheck")["total"]
+    ]
+    return table(("checker", "rejected", "ms a check, right / wrong backward"), rows)
+
+
+def filled(text: str) -> str:
+    """The README with every table made anew."""
+
+    def fill(match: re.Match) -> str:
+        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+TABLES = {"train_seeds": train_seeds, "mutation_score": mutation_score, "rivals": rivals}
+
+
+def main() -> int:
+    """Writes or checks; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where the README differs")
+    args = parser.parse_args()
+    before = README.read_text(encoding="utf-8")
+    after = filled(before)
+    if args.check:
+        return int(before != after)
+    README.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
