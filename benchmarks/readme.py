@@ -56,7 +56,8 @@ def mutation_score() -> str:
     """The score over all operations."""
     result = newest("mutation_score")
     total = result["total"]
-    row = tuple(f"{total[key]:,}" for key in ("mutants", "killed", "equivalent", "survived"))
+    counts = [total["mutants"], total["killed"], total["equivalent"]]
+    row = tuple(f"{count:,}" for count in (*counts, counts[0] - counts[1] - counts[2]))
     header = ("mutants of all backwards", "killed", "equivalent, each with its reason", "survived")
     return table(header, [row])
 
