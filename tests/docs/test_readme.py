@@ -1,4 +1,4 @@
-"""The README's snippet prints what stands beneath it."""
+"""The README's snippets print what stands beneath them, and its tables say what the results say."""
 
 import contextlib
 import io
@@ -10,13 +10,15 @@ from pathlib import Path
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_the_first_snippet_prints_the_numbers_beneath_it():
+def test_the_snippets_print_what_stands_beneath_them():
     text = README.read_text(encoding="utf-8")
-    code, printed = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL).groups()
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        exec(compile(code, str(README), "exec"), {})
-    assert output.getvalue() == printed
+    snippets = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
+    assert len(snippets) == 2
+    for code, printed in snippets:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(compile(code, str(README), "exec"), {})
+        assert output.getvalue() == printed
 
 
 def test_the_first_snippet_is_short():

@@ -153,3 +153,23 @@ def test_ten_wrong_attentions(backward, name, said):
     )
     assert not report[name].passed
     assert said in " ".join(finding.text for finding in report[name].findings)
+
+
+def softmax_forward(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    y = e / e.sum(axis=-1, keepdims=True)
+    return y, y
+
+
+@pytest.mark.parametrize(
+    ("backward", "said"),
+    [
+        (lambda dy, y: y * dy, "off by one number a row, times the output"),
+        (lambda dy, y: y * (dy - (y * dy).mean(axis=-1, keepdims=True)), "off by one number a row, times the output"),
+        (lambda dy, y: y * (dy - (y * dy).sum(axis=-1, keepdims=True)) + dy.mean(axis=-1, keepdims=True), "a row: is"),
+    ],
+)
+def test_a_missing_row_term_is_seen_without_any_mutant(backward, said):
+    x = np.random.default_rng(4).normal(size=(3, 5))
+    report = GradientCheck(softmax_forward, (x,)).run(backward)
+    assert said in " ".join(finding.text for finding in report["x"].findings)

@@ -316,6 +316,7 @@ class GradientCheck:
             mutants=slips,
             inputs=values,
             sizes=self.sizes,
+            outputs=tuple(to_host(output) for output in self.outputs if is_float(output)),
             closeness=1e-6 if comparison.entry.dtype == "float64" else 1e-3,
         )
         return diagnose(evidence)

@@ -38,7 +38,7 @@ class Evidence:
     `analytic` comes from the backward and may have a wrong shape; `numeric` is the true one; `wrong` marks its wrong
     elements. `jacobian` (m, n) and `cotangent` (m,) belong to the outputs, flattened in order, of `output_shapes`.
     `others` are the true gradients of the other inputs, `mutants` this input's gradient under each named mutant,
-    `inputs` the inputs' values, `sizes` names for sizes that may turn up in a factor. `closeness` is the relative
+    `inputs` and `outputs` the values, `sizes` names for sizes that may turn up in a factor. `closeness` is the relative
     error at which two gradients count as equal.
     """
 
@@ -53,6 +53,7 @@ class Evidence:
     mutants: Mapping[str, np.ndarray] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    outputs: tuple[np.ndarray, ...] = ()
     closeness: float = 1e-6
 
     def close(self, a: np.ndarray, b: np.ndarray) -> bool:
@@ -118,6 +119,22 @@ def _swapped(e: Evidence) -> Finding | None:
     for other, gradient in e.others.items():
         if e.is_close(gradient):
             return Finding("swapped", f"is the gradient of {other}: are two gradients returned in the wrong order?")
+    return None
+
+
+def _row_term(e: Evidence) -> Finding | None:
+    """The error is one number a row, perhaps times the output: what softmax and norms subtract is missing or wrong."""
+    if e.numeric.ndim == 0 or e.numeric.shape[-1] < 3:  # in two columns too many patterns fit
+        return None
+    error = e.analytic - e.numeric
+    outputs = [output for output in e.outputs if output.shape == error.shape]
+    patterns = [("", np.ones_like(error)), *((", times the output", output) for output in outputs)]
+    for what, pattern in patterns:
+        squares = (pattern * pattern).sum(axis=-1, keepdims=True)
+        number = (error * pattern).sum(axis=-1, keepdims=True) / np.where(squares == 0, 1, squares)
+        if e.close(number * pattern, error):
+            text = f"is off by one number a row{what}: is a sum over the last axis missing or wrong?"
+            return Finding("row term", text)
     return None
 
 
@@ -305,6 +322,7 @@ _WHOLE: tuple[_Suspicion, ...] = (
     _swapped,
     _transposed_within,
     _part_of_a_sum,
+    _row_term,
 )
 _PART: tuple[_Suspicion, ...] = (
     _lost_duplicates,
