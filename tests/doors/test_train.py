@@ -20,7 +20,7 @@ from tinygrad_arith.training.runs import load_run, locked, read_record
 ROOT = Path(tinygrad_arith.__file__).parents[1]
 MODEL = ["--bits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
 MODEL += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5"]
-TINY = [*MODEL, "--steps", "60", "--checkpoint-every", "7", "--eval-every", "10", "--dropout", "0.1"]
+TINY = [*MODEL, "--steps", "60", "--checkpoint-every", "7", "--eval-every", "10", "--dropout", "0.1", "--workers", "2"]
 LONG = [*MODEL, "--steps", "90000"]
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")

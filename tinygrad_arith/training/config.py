@@ -47,7 +47,7 @@ class OptimizerConfig:
     beta2: float = option(0.95, "decay of AdamW's second moment per step", range=(0.0, 0.999999))
     eps: float = option(1e-8, "added to the root of AdamW's second moment", range=(1e-30, None))
     weight_decay: float = option(0.01, "decoupled decay of the weights; none on biases and norms", range=(0.0, None))
-    clip: float = option(1.0, "largest norm of the whole gradient", range=(1e-30, None))
+    clip: float = option(1.0, "gradients are scaled down to this global norm; 0: never", range=(0.0, None))
     schedule: str = option("cosine", "learning rate after the warm-up", choices=("cosine", "constant"))
     warmup: int = option(50, "steps over which the learning rate rises from 0 to its peak", range=(0, None))
     final_fraction: float = option(0.0, "where cosine ends, as a fraction of the peak", range=(0.0, 1.0))
