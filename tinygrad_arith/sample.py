@@ -11,9 +11,8 @@ from tinygrad_arith.training.console import EXIT_FAILURE, fail, run_door
 from tinygrad_arith.training.flags import Parser, make_parser
 
 if TYPE_CHECKING:
-    from tinygrad_arith.training.final import Answer
     from tinygrad_arith.training.runs import LoadedRun
-    from tinygrad_arith.training.sampling import Sampling
+    from tinygrad_arith.training.sampling import Answer, Sampling
 
 DESCRIPTION = """Let a trained model answer problems such as 1011+110=, digits in the order that it was trained on.
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 NEWEST = ""  # what `--resume` without a directory stands for
 DESCRIPTION = """Train a transformer, whose every gradient was written by hand, to do arithmetic.
 
-Without flags it learns 8-bit binary addition in about half a minute on two cores. Every option of the chosen preset is a
-flag. Ctrl-C finishes the step, saves and exits with code 130; --resume goes on to the very same bits."""
+Without flags it learns 8-bit binary addition in about half a minute on two cores. Every option of the chosen preset
+is a flag. Ctrl-C finishes the step, saves and exits with code 130; --resume goes on to the very same bits."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ CUBIC_32 = np.float32(CUBIC)
 
 @compiled
 def layernorm_forward(x, weight, bias, eps, y, mean, rstd):
+    """Fills y, mean and rstd."""
     rows, channels = x.shape
     one = x.dtype.type(1.0)
     inverse = one / x.dtype.type(channels)
@@ -40,6 +41,7 @@ def layernorm_forward(x, weight, bias, eps, y, mean, rstd):
 
 @compiled
 def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):
+    """Fills dx, dweight and dbias."""
     rows, channels = x.shape
     inverse = x.dtype.type(1.0) / x.dtype.type(channels)
     dweight[:] = 0
@@ -63,6 +65,7 @@ def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):
 
 @compiled
 def add_bias(y, bias):
+    """y += bias."""
     for n in range(y.shape[0]):
         for c in range(y.shape[1]):
             y[n, c] += bias[c]
@@ -70,6 +73,7 @@ def add_bias(y, bias):
 
 @compiled
 def column_sum(dy, out):
+    """Sums over the rows."""
     out[:] = 0
     for n in range(dy.shape[0]):
         for c in range(dy.shape[1]):
@@ -78,6 +82,7 @@ def column_sum(dy, out):
 
 @compiled
 def bias_relu(h, bias):
+    """h = max(h + bias, 0)."""
     zero = h.dtype.type(0.0)
     for n in range(h.shape[0]):
         for c in range(h.shape[1]):
@@ -87,6 +92,7 @@ def bias_relu(h, bias):
 
 @compiled
 def relu_backward(da, a):
+    """da = 0 where the activation is 0."""
     zero = da.dtype.type(0.0)
     for n in range(da.shape[0]):
         for c in range(da.shape[1]):
@@ -117,6 +123,7 @@ def _tanh32(x):
 
 @compiled
 def bias_gelu(h, bias, slope):
+    """h = gelu(h + bias), slope = its derivative."""
     half, one, three = np.float32(0.5), np.float32(1.0), np.float32(3.0)
     for n in range(h.shape[0]):
         for c in range(h.shape[1]):
@@ -158,6 +165,7 @@ def _normalize(weights):
 
 
 def causal_softmax(scores, scale):
+    """scores = softmax(scores * scale) over the visible keys."""
     _shift_visible(scores, scores.dtype.type(scale))
     np.exp(scores, out=scores)  # NumPy's is vectorised already
     _normalize(scores)
@@ -175,6 +183,7 @@ def _softmax_backward(dp, p, scale):
 
 
 def softmax_backward(dp, p, scale):
+    """dp = p (dp - sum(p dp)) scale."""
     _softmax_backward(dp, p, p.dtype.type(scale))
 
 
@@ -203,6 +212,7 @@ def _row_normalize(probabilities, losses):
 
 
 def softmax_loss(logits, targets, probabilities, losses):
+    """Fills probabilities and losses."""
     _row_shift(logits, targets, probabilities, losses)
     np.exp(probabilities, out=probabilities)
     _row_normalize(probabilities, losses)
@@ -210,6 +220,7 @@ def softmax_loss(logits, targets, probabilities, losses):
 
 @compiled
 def embedding_backward(dy, ids, dtable):
+    """dtable[ids] += dy."""
     for n in range(dy.shape[0]):
         row = ids[n]
         for c in range(dy.shape[1]):
@@ -230,4 +241,5 @@ def _adamw(values, gradients, first, second, decay_until, rates):
 
 
 def adamw(values, gradients, first, second, decay_until, rates):
+    """One AdamW update in place."""
     _adamw(values, gradients, first, second, decay_until, tuple(values.dtype.type(rate) for rate in rates))

@@ -6,27 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..models import generate
 from .evaluation import evaluate_exact_match
 from .files import write_json
 from .runs import RESULT_FILE
+from .sampling import Answer, sample_answer
 
 SHOWN = 5  # sums, and mistakes, that are shown
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A problem with the model's greedy answer to it."""
-
-    statement: str  # in decimal, with the true result: `13 + 3 = 16`
-    prompt: str
-    right_answer: str
-    answer: str
-
-    @property
-    def right(self) -> bool:
-        """Whether the answer is right in full."""
-        return self.answer == self.right_answer
 
 
 @dataclass(frozen=True)
@@ -54,19 +39,9 @@ def final_test(model: Any, task: Any, test_size: int) -> FinalTest:
         correct=result.correct,
         count=result.count,
         interval=result.interval,
-        examples=[greedy_answer(model, task, problems[i : i + 1]) for i in range(min(SHOWN, test_size))],
-        mistakes=[greedy_answer(model, task, problems[i : i + 1]) for i in wrong],
+        examples=[sample_answer(model, task, problems[i : i + 1]) for i in range(min(SHOWN, test_size))],
+        mistakes=[sample_answer(model, task, problems[i : i + 1]) for i in wrong],
     )
-
-
-def greedy_answer(model: Any, task: Any, problem: Any) -> Answer:
-    """The answer that a model writes, most likely token after most likely token, to one problem."""
-    vocabulary = task.vocabulary
-    text = task.text(problem)[0]
-    prompt = vocabulary.encode(text.prompt)[None, :]  # (1, Tp)
-    tokens = generate(model, prompt, task.answer_length, stop_token=vocabulary.ids["."])[0]
-    answer = vocabulary.decode(tokens).rstrip(vocabulary.tokens[vocabulary.padding])
-    return Answer(task.statements(problem)[0], text.prompt, text.answer, answer)
 
 
 def write_result(directory: Path, step: int, seconds: float, test: FinalTest) -> None:

@@ -1,4 +1,4 @@
-"""A model's answer to one problem that somebody typed."""
+"""A model's answer to one problem."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,21 @@ from typing import Any
 from ..backend import RandomKey
 from ..models import generate
 from ..tasks import Problems, Task
-from .final import Answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A problem with the model's answer to it."""
+
+    statement: str  # in decimal, with the true result: `13 + 3 = 16`
+    prompt: str
+    right_answer: str
+    answer: str
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is right in full."""
+        return self.answer == self.right_answer
 
 
 @dataclass(frozen=True)
@@ -21,7 +35,10 @@ class Sampling:
     seed: int = 0
 
 
-def sample_answer(model: Any, task: Task, problem: Problems, sampling: Sampling, line: int = 0) -> Answer:
+GREEDY = Sampling()
+
+
+def sample_answer(model: Any, task: Task, problem: Problems, sampling: Sampling = GREEDY, line: int = 0) -> Answer:
     """What a model writes behind the prompt of one problem, up to the full stop or the longest answer's length."""
     vocabulary = task.vocabulary
     text = task.text(problem)[0]

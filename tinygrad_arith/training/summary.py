@@ -8,9 +8,10 @@ from ..ops.registry import chosen_table
 from .build import initialize
 from .checkpoints import Progress
 from .console import as_bytes, as_duration, console, data_table, facts_table
-from .final import Answer, FinalTest
+from .final import FinalTest
 from .presets import changed_options, load_preset, preset_names
 from .runs import RunRecord
+from .sampling import Answer
 from .session import Session
 from .threads import Threads
 from .workers import loss_and_gradient
