@@ -5,21 +5,13 @@ import json
 import pytest
 
 from tinygrad_arith.evaluate import main
-from tinygrad_arith.training.console import run_door
 
 
 @pytest.fixture
-def evaluate(small_run, capsys):
+def evaluate(small_run, through_the_door):
     """A function from flags to (exit code, stdout, stderr)."""
 
-    def run(*flags, path=small_run):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_door(lambda: main([str(path), *flags]))
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return run
+    return lambda *flags, path=small_run: through_the_door(main, str(path), *flags)
 
 
 def test_json_agrees_with_the_result_that_training_measured(evaluate, small_run):

@@ -9,21 +9,13 @@ import pytest
 from tinygrad_arith.gradcheck import main
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.training import gradient_subjects, gradient_suite
-from tinygrad_arith.training.console import run_door
 
 
 @pytest.fixture
-def gradcheck(capsys):
+def gradcheck(through_the_door):
     """A function from flags to (exit code, stdout, stderr)."""
 
-    def run(*flags):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_door(lambda: main(list(flags)))
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return run
+    return lambda *flags: through_the_door(main, *flags)
 
 
 @pytest.fixture

@@ -4,21 +4,13 @@ import pytest
 
 from tinygrad_arith.peek import main
 from tinygrad_arith.tasks import TaskConfig, build_task
-from tinygrad_arith.training.console import run_door
 
 
 @pytest.fixture
-def peek(capsys):
+def peek(through_the_door):
     """A function from flags to (exit code, stdout, stderr)."""
 
-    def run(*flags):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_door(lambda: main(list(flags)))
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return run
+    return lambda *flags: through_the_door(main, *flags)
 
 
 def cells(out):

@@ -6,22 +6,17 @@ import json
 import pytest
 
 from tinygrad_arith.sample import main
-from tinygrad_arith.training.console import run_door
 
 
 @pytest.fixture
-def ask(small_run, monkeypatch, capsys):
+def ask(small_run, monkeypatch, through_the_door):
     """A function from flags and the text on stdin to (exit code, stdout, stderr)."""
 
     def run(*flags, stdin="", terminal=False, path=small_run):
         source = io.StringIO(stdin)
         source.isatty = lambda: terminal
         monkeypatch.setattr("sys.stdin", source)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_door(lambda: main([str(path), *flags]))
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
+        return through_the_door(main, str(path), *flags)
 
     return run
 

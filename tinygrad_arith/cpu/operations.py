@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ops.embedding import embedding_forward
 from ..ops.registry import Implementation, not_differentiable, register
 from . import passes_numpy
 from .parts import in_parts
@@ -185,18 +186,6 @@ def plain_causal(qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengt
     """Causal, nothing padded, as many key/value heads as heads, not empty, a whole projection in one piece."""
     whole = qkv.size > 0 and qkv.flags.c_contiguous
     return causal and whole and key_mask is None and lengths is None and kv_heads in (None, heads)
-
-
-class EmbeddingCache(NamedTuple):
-    """Saved by reference: the ids."""
-
-    ids: Any  # (...)
-    table_shape: tuple[int, int]
-
-
-def embedding_forward(ids, table):
-    """See `ops.embedding`."""
-    return table[ids], EmbeddingCache(ids, table.shape)
 
 
 def embedding_backward(dy, cache, *, needs, into=None, owned=False):

@@ -1,12 +1,13 @@
 """A large pass in parts, one a core. For many megabytes only: a smaller pass is done before a thread wakes."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+from ..backend import available_cores
+
 LEAST_ELEMENTS = 1 << 21  # in float32 8 MiB: more than a core's own cache
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = available_cores()
 
 
 @cache

@@ -5,10 +5,10 @@ threads that each run a product of their own reach twice. So a step of some size
 `workers.py`) and BLAS is held to one thread in each. A tiny step is not worth sharing: there BLAS gets the threads.
 """
 
-import os
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..backend import available_cores
 from ..cpu import keep_freed_memory
 from .config import TrainingConfig
 
@@ -26,13 +26,6 @@ class Threads:
     def __str__(self) -> str:
         workers = f"{self.workers} worker" + "s" * (self.workers > 1)
         return f"{workers} sharing each batch, {self.blas} for each matrix product"
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux only
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choose_threads(batch_size: int, flop: int, cores: int | None = None) -> Threads:

@@ -121,6 +121,7 @@ def chosen_positions(arguments: Arguments, wrt: Collection[str | int] | None) ->
 
 
 def require_known_names(argument: str, names: Collection[str], arguments: Arguments) -> None:
+    """Raises ValueError, naming the caller's argument, for names that are no differentiable inputs."""
     known = [arguments.names[p] for p in arguments.differentiable]
     unknown = sorted(set(names) - set(known))
     if unknown:

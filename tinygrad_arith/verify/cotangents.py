@@ -26,6 +26,7 @@ def array_like(numbers: np.ndarray, example: Any) -> Any:
 
 
 def given_cotangents(cotangent: Any, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The caller's cotangent as one array an output; ValueError where the shapes are not the outputs'."""
     given = cotangent if isinstance(cotangent, tuple) else (cotangent,)
     shapes = [tuple(getattr(c, "shape", ())) for c in given]
     if shapes != [tuple(getattr(o, "shape", ())) for o in outputs]:
