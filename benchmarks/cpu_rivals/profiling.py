@@ -1,6 +1,6 @@
 """Our training step split by operation, in a pass of its own: the clocks cost time, so timed rounds run without them.
 
-The tape gets every operation's forward and backward from one place, `choose`; here each is handed out with a clock.
+The tape gets every operation's forward and backward from one place, `plan`; here each is handed out with a clock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from unittest.mock import patch
 
 import numpy as np
 
-from tinygrad_arith.ops.registry import textbook_backward
 from tinygrad_arith.training import trainer
 
 tape_entry = importlib.import_module("tinygrad_arith.autograd.differentiable")  # the package's name is the function
@@ -48,15 +47,17 @@ class Clock:
 @contextmanager
 def clocks_on(clock: Clock, contestant: Any) -> Iterator[None]:
     """Inside, operations, clipping, the zeroing of gradients and the optimizer count their time."""
-    original = tape_entry.choose
+    original = tape_entry.plan
 
-    def choose(operation: Any, *args: Any, **kwargs: Any) -> tuple:
-        forward, backward = original(operation, *args, **kwargs)
-        backward = backward or textbook_backward(operation)
-        return clock.timed(forward, operation.name), clock.timed(backward, operation.name, "backward")
+    def plan(operation: Any, arguments: Any) -> Any:
+        found = original(operation, arguments)
+        return found._replace(
+            forward=clock.timed(found.forward, operation.name),
+            backward=clock.timed(found.backward, operation.name, "backward"),
+        )
 
     with ExitStack() as stack:
-        stack.enter_context(patch.object(tape_entry, "choose", choose))
+        stack.enter_context(patch.object(tape_entry, "plan", plan))
         for owner, name, part in parts_of_step(contestant):
             stack.enter_context(patch.object(owner, name, clock.timed(getattr(owner, name), part)))
         yield

@@ -10,7 +10,7 @@ from tinygrad_arith.cpu import passes_numpy
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops import OPERATIONS, chosen_table
-from tinygrad_arith.ops.registry import REFERENCE_VARIABLE, choose
+from tinygrad_arith.ops.registry import Destination, choose, textbook_only
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.verify import assert_close, randomize_parameters, tolerance
 
@@ -122,15 +122,15 @@ def test_extremes_stay_what_they_are(passes):
     np.testing.assert_allclose(slope, [[np.nan, 1.0, 0.0]])
 
 
-def test_adamw(passes, monkeypatch, rng):
+def test_adamw(passes):
     found = []
-    for reference in ("1", "0"):
-        monkeypatch.setenv(REFERENCE_VARIABLE, reference)
+    for reference in (True, False):
         layer = Linear(130, 140).initialize(seed=2)
         optimizer, draws = AdamW(layer.flat, weight_decay=0.1), np.random.default_rng(1)
-        for step in range(3):
-            layer.flat.gradients[:] = draws.normal(size=layer.flat.gradients.shape)
-            optimizer.step(0.01 / (step + 1))
+        with textbook_only(reference):
+            for step in range(3):
+                layer.flat.gradients[:] = draws.normal(size=layer.flat.gradients.shape)
+                optimizer.step(0.01 / (step + 1))
         found.append((layer.flat.values, optimizer.first_moment, optimizer.second_moment))
     for name, textbook, mine in zip(("values", "first moment", "second moment"), *found, strict=True):
         assert_close(mine, textbook, SAME, name)
@@ -148,8 +148,7 @@ def test_both_sets_of_passes_have_the_same_names():
 CONFIG = GPTConfig(vocabulary=7, context=9, d_model=12, layers=2, heads=3, activation="gelu")
 
 
-def loss_and_gradients(monkeypatch, reference, dtype):
-    monkeypatch.setenv(REFERENCE_VARIABLE, reference)
+def loss_and_gradients(dtype):
     model = GPT(CONFIG).initialize(seed=1, policy=DtypePolicy.uniform(dtype))
     randomize_parameters(model, seed=4)
     rng = np.random.default_rng(3)
@@ -158,24 +157,25 @@ def loss_and_gradients(monkeypatch, reference, dtype):
     return loss.item(), {name: p.grad.copy() for name, p in model.named_parameters().items()}
 
 
-def test_every_gradient_of_a_whole_gpt_through_the_fast_path(passes, monkeypatch):
+def test_every_gradient_of_a_whole_gpt_through_the_fast_path(passes):
     """The float64 textbook is proved by differences (tests/models); the float32 fast path must agree with it."""
-    expected_loss, expected = loss_and_gradients(monkeypatch, "1", "float64")
-    loss, gradients = loss_and_gradients(monkeypatch, "0", "float32")
+    with textbook_only():
+        expected_loss, expected = loss_and_gradients("float64")
+    loss, gradients = loss_and_gradients("float32")
     assert loss == pytest.approx(expected_loss, rel=1e-5)
     for name, gradient in gradients.items():
         assert_close(gradient, expected[name], tolerance("module", "float32"), name, dtype=False)
 
 
-def test_what_runs_is_chosen_by_dtype_and_forced_by_the_variable(monkeypatch, rng):
+def test_what_runs_is_chosen_by_dtype_and_the_textbook_can_be_forced(rng):
     operation = OPERATIONS["linear"]
     arguments = {"x": single(rng, 2, 3), "weight": single(rng, 3, 4)}
-    monkeypatch.setenv(REFERENCE_VARIABLE, "0")
-    assert choose(operation, arguments)[0] is fast.linear_forward
-    assert ("linear", "cpu", "float32", fast.chosen.name) in chosen_table()
-    mixed = arguments | {"weight": arguments["weight"].astype(np.float64)}
-    double = {name: value.astype(np.float64) for name, value in arguments.items()}
-    for other in (mixed, double):
-        assert choose(operation, other)[0] is operation.forward
-    monkeypatch.setenv(REFERENCE_VARIABLE, "1")
-    assert choose(operation, arguments)[0] is operation.forward
+    with textbook_only(False):
+        assert choose(operation, arguments)[0] is fast.linear_forward
+        assert ("linear", "cpu", "float32", fast.chosen.name) in chosen_table()
+        mixed = arguments | {"weight": arguments["weight"].astype(np.float64)}
+        double = {name: value.astype(np.float64) for name, value in arguments.items()}
+        for other in (mixed, double):
+            assert choose(operation, other)[0] is operation.forward
+    with textbook_only():
+        assert choose(operation, arguments)[0] is operation.forward

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..ops.registry import Operation, choose, textbook_backward
+from ..ops.registry import Operation, plan
 from ..ops.shapes import ArraySpec, OpShapes, ShapeError, describe, spec_of
-from .tape import Node, is_recording
+from .tape import is_recording, record
 from .tensor import Tensor
 
 
@@ -38,13 +38,11 @@ def differentiable(
         name = name or forward.__name__.removesuffix("_forward")
         operation = Operation(name, forward, backward, inputs or _differentiable_arguments(forward), shape_rule)
     parameter_names = tuple(inspect.signature(operation.forward).parameters)
-    reference_backward = textbook_backward(operation)
 
     def function(*args, **kwargs) -> Tensor:
         if len(args) > len(parameter_names):
             raise TypeError(f"{operation.name} takes {len(parameter_names)} arguments; {len(args)} were given")
-        arguments = dict(zip(parameter_names, args, strict=False), **kwargs)
-        return _apply(operation, reference_backward, arguments)
+        return _apply(operation, dict(zip(parameter_names, args, strict=False), **kwargs))
 
     function.__name__ = function.__qualname__ = operation.name
     function.__doc__ = operation.forward.__doc__
@@ -57,16 +55,14 @@ def _differentiable_arguments(forward: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(p.name for p in positional if p.default is p.empty or p.default is None)
 
 
-def _apply(operation: Operation, reference_backward: Callable[..., tuple], arguments: dict[str, Any]) -> Tensor:
+def _apply(operation: Operation, arguments: dict[str, Any]) -> Tensor:
     """Checks shapes, runs the chosen forward, and records a node if a gradient is wanted."""
     values = {name: value.array if isinstance(value, Tensor) else value for name, value in arguments.items()}
     if any(isinstance(value, ArraySpec) for value in values.values()):
         return _apply_to_specs(operation, arguments, values)
-    if operation.shape_rule is not None:
-        operation.shape_rule(**values)
-    forward, backward = choose(operation, values)
+    chosen = plan(operation, values)
     try:
-        out, cache = forward(**values)
+        out, cache = chosen.forward(**values)
     except ValueError as error:
         if operation.shape_rule is not None:
             raise
@@ -74,25 +70,9 @@ def _apply(operation: Operation, reference_backward: Callable[..., tuple], argum
         raise ShapeError(f"{operation.name}: {error}; got {describe(**arrays)}") from error
     tensor = Tensor(out)
     if is_recording():
-        _record(operation, backward or reference_backward, cache, arguments, tensor)
+        inputs = [arguments[name] for name in chosen.given]
+        record(operation.name, chosen.backward, cache, tensor, chosen.given, inputs)
     return tensor
-
-
-def _record(
-    operation: Operation, backward: Callable[..., tuple], cache: Any, arguments: dict[str, Any], out: Tensor
-) -> None:
-    """Leaves a node on the tape if any input wants a gradient."""
-    given = [(name, arguments[name]) for name in operation.inputs if arguments.get(name) is not None]
-    if not any(isinstance(value, Tensor) and value.requires_grad for _, value in given):
-        return
-    node = Node(operation.name, backward, cache, out.shape)
-    for name, value in given:
-        wanted = isinstance(value, Tensor) and value.requires_grad
-        node.add_input(name, (value.node or value) if wanted else None, tuple(value.shape))
-        if isinstance(value, Tensor):
-            node.watch(name, value.array, value.version)
-    node.watch("its output", out.array, out.version)
-    out.node = node
 
 
 @dataclass(frozen=True)

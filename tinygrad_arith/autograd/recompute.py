@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend import array_module
 from .differentiable import is_tracing
-from .tape import Node, is_recording, no_grad, recording, walk
+from .tape import is_recording, no_grad, record, recording, walk
 from .tensor import Tensor
 
 
@@ -38,11 +38,8 @@ def recompute(function: Callable[..., Tensor], *args: Any, parameters: Sequence[
         return _gradients(repeated, dy, [*fresh.values(), *parameters])
 
     result = Tensor(out.array)
-    result.node = Node("recompute", backward, tuple(tensor.array for tensor in inputs.values()), out.shape)
-    for name, tensor in [*inputs.items(), *((f"parameter {i}", p) for i, p in enumerate(parameters))]:
-        source = (tensor.node or tensor) if tensor.requires_grad else None
-        result.node.add_input(name, source, tensor.shape)
-        result.node.watch(name, tensor.array, tensor.version)
+    names = [*inputs, *(f"parameter {index}" for index in range(len(parameters)))]
+    record("recompute", backward, tuple(tensor.array for tensor in inputs.values()), result, names, leaves)
     return result
 
 

@@ -8,11 +8,10 @@ so going from the highest number down visits every node after all that used its 
 import heapq
 import itertools
 import threading
-import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class BackwardError(RuntimeError):
@@ -65,96 +64,128 @@ class Version:
         self.count = 0
 
 
+class Watched(NamedTuple):
+    """An array that must stay as it is while a backward needs it, and how often it had been written to."""
+
+    name: str
+    shape: tuple[int, ...]
+    owners: tuple[int, int]  # the identity of the array and of the one it is a view of
+    version: Version
+    count: int
+
+
 class Node:
     """One recorded operation.
 
-    inputs: for each gradient that the backward returns, where it goes: the node that made that input, a leaf tensor,
-            or None where no gradient is wanted
+    names, sources, shapes: for each gradient that the backward returns, of which input it is, where it goes (the node
+                            that made that input, a leaf tensor, or None where none is wanted), and its shape
     """
 
     __slots__ = (
         "__weakref__",
         "backward",
         "cache",
-        "input_names",
-        "input_shapes",
-        "inputs",
+        "names",
         "number",
         "operation",
         "retained",
         "shape",
+        "shapes",
+        "sources",
         "watched",
     )
 
-    def __init__(self, operation: str, backward: Callable[..., tuple], cache: Any, shape: tuple[int, ...]):
+    def __init__(
+        self,
+        operation: str,
+        backward: Callable[..., tuple],
+        cache: Any,
+        shape: tuple[int, ...],
+        names: Sequence[str],
+        sources: list[Any],
+        shapes: list[tuple[int, ...]],
+        watched: list[Watched],
+    ):
         self.number = next(_node_numbers)
         self.operation = operation
         self.backward: Callable[..., tuple] | None = backward
         self.cache = cache
         self.shape = shape
-        self.inputs: list[Any] = []
-        self.input_names: list[str] = []
-        self.input_shapes: list[tuple[int, ...]] = []
-        self.watched: list[tuple[Any, Version, int, str]] = []
+        self.names, self.sources, self.shapes = names, sources, shapes
+        self.watched = watched
         self.retained: Any = None  # a tensor that asked to keep its gradient
 
-    def add_input(self, name: str, source: Any, shape: tuple[int, ...]) -> None:
-        """Names where the next gradient goes."""
-        self.inputs.append(source)
-        self.input_names.append(name)
-        self.input_shapes.append(shape)
+    def run(self, dy: Any, owned: bool) -> Iterator[tuple[Any, Any]]:
+        """For each input, where its gradient goes and the gradient, checked; the cache is let go.
 
-    def watch(self, name: str, array: Any, version: Version) -> None:
-        """Remembers how often `array` had been written to, to notice a write between forward and backward."""
-        self.watched.append((weakref.ref(array), version, version.count, name))
-
-    def run(self, dy: Any, owned: bool) -> tuple:
-        """The gradients of the inputs, checked; the cache is let go."""
+        A gradient that the backward put where it goes already comes as None.
+        """
         if self.backward is None:
             raise BackwardError(
                 f"{self.operation}: its backward has already run and its cache is freed; run the forward again"
             )
         self._check_not_written()
-        needs = tuple(source is not None for source in self.inputs)
-        gradients = self.backward(dy, self.cache, needs=needs, owned=owned)
+        sources = self.sources
+        needs = tuple([source is not None for source in sources])
+        into = [None if isinstance(s, Node) or s is None or sources.count(s) > 1 else s.destination() for s in sources]
+        gradients = self.backward(dy, self.cache, needs=needs, into=into, owned=owned)
         self.backward = self.cache = None
         self._check_gradients(gradients)
-        return gradients
+        arrived = [d is not None and d.array is gradient for d, gradient in zip(into, gradients, strict=True)]
+        return zip(sources, [None if here else g for here, g in zip(arrived, gradients, strict=True)], strict=True)
 
     def _check_not_written(self) -> None:
-        for reference, version, count, name in self.watched:
-            array = reference()
-            if version.count != count and array is not None and _holds(self.cache, array):
+        for name, shape, owners, version, count in self.watched:
+            if version.count != count and _holds(self.cache, owners):
                 raise InPlaceError(
-                    f"{self.operation} saved {name} {tuple(array.shape)} for its backward, and it was written to since"
+                    f"{self.operation} saved {name} {shape} for its backward, and it was written to since"
                 )
 
     def _check_gradients(self, gradients: tuple) -> None:
-        if len(gradients) != len(self.inputs):
-            names = ", ".join(self.input_names)
+        if len(gradients) != len(self.sources):
+            names = ", ".join(self.names)
             raise BackwardError(
-                f"{self.operation}: the backward returned {len(gradients)} gradients for {len(self.inputs)} inputs "
+                f"{self.operation}: the backward returned {len(gradients)} gradients for {len(self.sources)} inputs "
                 f"({names})"
             )
-        for name, source, shape, gradient in zip(
-            self.input_names, self.inputs, self.input_shapes, gradients, strict=True
-        ):
+        for name, source, shape, gradient in zip(self.names, self.sources, self.shapes, gradients, strict=True):
             if source is None:
                 continue
             if gradient is None:
                 raise BackwardError(f"{self.operation}: the backward returned None for d{name}, which is wanted")
-            if tuple(gradient.shape) != shape:
+            if gradient.shape != shape:
                 raise BackwardError(
                     f"{self.operation}: the backward returned d{name} {tuple(gradient.shape)} for {name} {shape}"
                 )
 
 
-def _holds(cache: Any, array: Any) -> bool:
-    """Whether the cache, a nest of tuples, holds memory of `array`."""
+def record(
+    operation: str, backward: Callable[..., tuple], cache: Any, out: Any, names: Sequence[str], inputs: list[Any]
+) -> None:
+    """Leaves a node on the tape, as the one that made tensor `out`, if any input is a tensor that wants a gradient."""
+    sources = [(x.node or x) if hasattr(x, "requires_grad") and x.requires_grad else None for x in inputs]
+    if all(source is None for source in sources):
+        return
+    shapes = [x.shape for x in inputs]
+    watched = [watch(name, x) for name, x in zip(names, inputs, strict=True) if hasattr(x, "version")]
+    watched.append(watch("its output", out))
+    out.node = Node(operation, backward, cache, out.shape, names, sources, shapes, watched)
+
+
+def watch(name: str, tensor: Any) -> Watched:
+    """Remembers how often a tensor's array had been written to, to notice a write between forward and backward."""
+    array, version = tensor.array, tensor.version
+    return Watched(name, array.shape, (id(array), id(array.base)), version, version.count)
+
+
+def _holds(cache: Any, owners: tuple[int, int]) -> bool:
+    """Whether the cache, a nest of tuples, holds memory of the array with these owners.
+
+    What is cached has been there since the forward, so nothing else can have come to bear its identity.
+    """
     if isinstance(cache, tuple):
-        return any(_holds(item, array) for item in cache)
-    base, other = getattr(cache, "base", None), getattr(array, "base", None)
-    owners = {id(item) for item in (array, other) if item is not None}
+        return any(_holds(item, owners) for item in cache)
+    base = getattr(cache, "base", None)
     return id(cache) in owners or (base is not None and id(base) in owners)
 
 
@@ -171,14 +202,15 @@ def walk(root: Node, dy: Any, on_ready: Callable[[Any], None] | None = None) -> 
         dy, owned = gradients.pop(node)
         if node.retained is not None:
             node.retained.accumulate_gradient(dy)
-        for source, gradient in zip(node.inputs, node.run(dy, owned), strict=True):
+        for source, gradient in node.run(dy, owned):
             if source is None:
                 continue
             if not isinstance(source, Node):
-                source.accumulate_gradient(gradient)
-                uses[source] -= 1
-                if on_ready and uses[source] == 0:
-                    on_ready(source)
+                source.receive(gradient)
+                if on_ready:
+                    uses[source] -= 1
+                    if uses[source] == 0:
+                        on_ready(source)
             elif source in gradients:
                 # A tensor used twice gets the sum. A new array: the old one may be somebody else's too.
                 gradients[source] = (gradients[source][0] + gradient, True)
@@ -192,7 +224,7 @@ def _count_leaf_uses(root: Node) -> Counter:
     uses: Counter = Counter()
     seen, stack = {root}, [root]
     while stack:
-        for source in stack.pop().inputs:
+        for source in stack.pop().sources:
             if isinstance(source, Node):
                 if source not in seen:
                     seen.add(source)

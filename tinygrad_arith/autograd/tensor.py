@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_numpy
+from ..ops.registry import Destination
 from ..ops.shapes import ArraySpec
 from .tape import BackwardError, Node, Version, walk
 
@@ -122,6 +123,18 @@ class Tensor:
             self.grad = gradient.astype(self.dtype, copy=True)
         else:
             self.grad += gradient
+
+    def destination(self) -> Destination | None:
+        """Where a backward may put this leaf's gradient itself; None: it is to be handed to `accumulate_gradient`."""
+        grad = self.grad
+        if grad is None or grad.dtype != self.array.dtype or not grad.flags.c_contiguous:
+            return None
+        return Destination(grad, add=True)
+
+    def receive(self, gradient: Any) -> None:
+        """Takes a gradient from the tape; None: the backward has put it into the `destination` already."""
+        if gradient is not None:
+            self.accumulate_gradient(gradient)
 
     def zero_grad(self) -> None:
         """Forgets the gradient."""

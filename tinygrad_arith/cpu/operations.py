@@ -13,8 +13,11 @@ from ..ops.embedding import embedding_forward
 from ..ops.registry import Implementation, not_differentiable, register
 from . import passes_numpy
 from .parts import in_parts
+from .products import multiply
 
 DTYPES = (np.dtype(np.float32),)
+BLOCK_ELEMENTS = 1 << 18  # in float32 1 MiB: half of a core's own cache today
+LEAST_ROWS = 256  # of a matrix product: with fewer, reading the weights costs more than the cache saves
 
 
 class Passes(NamedTuple):
@@ -42,15 +45,19 @@ def rows_of(x):  # (..., C) -> (N, C), contiguous
     return np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
 
 
-def product_backward(drows, rows, weight, needs_input):  # drows (N, Cout), rows (N, Cin), weight (Cin, Cout)
-    """The gradients of rows @ weight and of a bias added to it: drows_in (N, Cin) or None, dweight, dbias."""
-    dbias = np.empty(drows.shape[1], dtype=drows.dtype)
-    passes.column_sum(drows, dbias)
-    dinput = np.matmul(drows, weight.T) if needs_input else None  # (N, Cin)
-    if weight.flags.c_contiguous:
-        return dinput, np.matmul(rows.T, drows), dbias
-    # a tied table, transposed: its gradient is laid out like the table, so that adding it up reads both in order
-    return dinput, np.matmul(drows.T, rows).T, dbias
+def blocks(rows: int, row_elements: int, least: int = LEAST_ROWS) -> list[slice]:
+    """Parts of range(rows), each as many rows as stay in a core's own cache between one pass and the next."""
+    step = max(BLOCK_ELEMENTS // max(row_elements, 1), least)
+    return [slice(start, min(start + step, rows)) for start in range(0, max(rows, 1), step)]
+
+
+def destinations(into, arrays):
+    """For each array whose gradient is to be made: where it goes, and whether it is added to what is there."""
+    into = into or (None,) * len(arrays)
+    return [
+        (np.empty_like(array, order="K"), False) if destination is None else destination
+        for destination, array in zip(into, arrays, strict=True)
+    ]
 
 
 class LinearCache(NamedTuple):
@@ -62,18 +69,30 @@ class LinearCache(NamedTuple):
 
 def linear_forward(x, weight, bias=None):
     """See `ops.linear`."""
-    y = np.matmul(rows_of(x), weight)  # (N, Cout)
-    if bias is not None:
-        passes.add_bias(y, bias)
+    rows = rows_of(x)  # (N, Cin)
+    y = np.empty((len(rows), weight.shape[1]), dtype=x.dtype)  # (N, Cout)
+    for part in blocks(*y.shape):
+        multiply(rows[part], weight, y[part])
+        if bias is not None:
+            passes.add_bias(y[part], bias)
     return y.reshape(*x.shape[:-1], weight.shape[1]), LinearCache(x, weight)
 
 
 def linear_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.linear`."""
     x, weight = cache
-    dx, dweight, dbias = product_backward(rows_of(dy), rows_of(x), weight, needs[0])
+    rows, dy = rows_of(x), rows_of(dy)  # (N, Cin), (N, Cout)
+    dx = np.empty_like(rows) if needs[0] else None  # (N, Cin)
+    (dweight, add), *bias = destinations(into and into[1:], (weight, weight[0])[: len(needs) - 1])
+    for part in blocks(*dy.shape):
+        again = part.start > 0
+        if bias:
+            passes.column_sum(dy[part], bias[0][0], bias[0][1] or again)
+        if dx is not None:
+            multiply(dy[part], weight.T, dx[part])
+        multiply(rows[part].T, dy[part], dweight, add or again)
     dx = None if dx is None else dx.reshape(x.shape)
-    return (dx, dweight, dbias) if len(needs) == 3 else (dx, dweight)
+    return (dx, dweight, *(dbias for dbias, _ in bias))
 
 
 class LayerNormCache(NamedTuple):
@@ -98,7 +117,11 @@ def layernorm_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.layernorm`."""
     x, mean, rstd, weight = cache
     dx = np.empty_like(x)  # (N, C)
-    dweight, dbias = np.empty_like(weight), np.empty_like(weight)  # (C,), (C,)
+    (dweight, add_weight), (dbias, add_bias) = destinations(into and into[1:], (weight, weight))
+    if not add_weight:
+        dweight[:] = 0.0
+    if not add_bias:
+        dbias[:] = 0.0
     passes.layernorm_backward(rows_of(dy), x, mean, rstd, weight, dx, dweight, dbias)
     return dx.reshape(dy.shape), dweight, dbias
 
@@ -115,26 +138,43 @@ class FfnCache(NamedTuple):
 
 def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
     """See `ops.ffn`."""
-    hidden = np.matmul(rows_of(x), w1)  # (N, F)
-    slope = np.empty_like(hidden) if activation == "gelu" else None  # (N, F)
-    if slope is None:
-        passes.bias_relu(hidden, b1)
-    else:
-        passes.bias_gelu(hidden, b1, slope)
-    y = np.matmul(hidden, w2)  # (N, C)
-    passes.add_bias(y, b2)
-    return y.reshape(x.shape), FfnCache(x, w1, w2, hidden, slope)
+    rows = rows_of(x)  # (N, C)
+    activated = np.empty((len(rows), w1.shape[1]), dtype=x.dtype)  # (N, F)
+    slope = np.empty_like(activated) if activation == "gelu" else None  # (N, F)
+    y = np.empty_like(rows)  # (N, C)
+    for part in blocks(*activated.shape):
+        hidden = multiply(rows[part], w1, activated[part])
+        if slope is None:
+            passes.bias_relu(hidden, b1)
+        else:
+            passes.bias_gelu(hidden, b1, slope[part])
+        multiply(hidden, w2, y[part])
+        passes.add_bias(y[part], b2)
+    return y.reshape(x.shape), FfnCache(x, w1, w2, activated, slope)
 
 
 def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.ffn`."""
     x, w1, w2, activated, slope = cache
-    dhidden, dw2, db2 = product_backward(rows_of(dy), activated, w2, True)  # (N, F)
-    if slope is None:
-        passes.relu_backward(dhidden, activated)
-    else:
-        dhidden *= slope
-    dx, dw1, db1 = product_backward(dhidden, rows_of(x), w1, needs[0])
+    rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
+    dx = np.empty_like(rows) if needs[0] else None  # (N, C)
+    gradients = destinations(into and into[1:], (w1, w1[0], w2, w2[0]))
+    (dw1, add_w1), (db1, add_b1), (dw2, add_w2), (db2, add_b2) = gradients
+    parts = blocks(*activated.shape)
+    workspace = np.empty((parts[0].stop, w1.shape[1]), dtype=x.dtype)
+    for part in parts:
+        again = part.start > 0
+        passes.column_sum(dy[part], db2, add_b2 or again)
+        multiply(activated[part].T, dy[part], dw2, add_w2 or again)
+        dhidden = multiply(dy[part], w2.T, workspace[: part.stop - part.start])
+        if slope is None:
+            passes.relu_backward(dhidden, activated[part])
+        else:
+            dhidden *= slope[part]
+        passes.column_sum(dhidden, db1, add_b1 or again)
+        if dx is not None:
+            multiply(dhidden, w1.T, dx[part])
+        multiply(rows[part].T, dhidden, dw1, add_w1 or again)
     return None if dx is None else dx.reshape(x.shape), dw1, db1, dw2, db2
 
 
@@ -155,13 +195,16 @@ def heads_of(qkv, heads):  # (B, T, 3 NH HS) -> three views (B, NH, T, HS)
 
 def packed_attention_forward(qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengths=None, scale=None):
     """See `ops.packed_attention`."""
+    qkv = np.ascontiguousarray(qkv)
     q, k, v = heads_of(qkv, heads)  # (B, NH, T, HS) each
     batch, _, positions, head_size = q.shape
     scale = 1.0 / math.sqrt(head_size) if scale is None else scale
-    probabilities = np.matmul(q, k.swapaxes(-1, -2))  # (B, NH, T, T)
-    passes.causal_softmax(probabilities.reshape(-1, positions, positions), scale)
+    probabilities = np.empty((batch, heads, positions, positions), dtype=qkv.dtype)  # (B, NH, T, T)
     out = np.empty((batch, positions, heads, head_size), dtype=qkv.dtype)  # (B, T, NH, HS)
-    np.matmul(probabilities, v, out=out.transpose(0, 2, 1, 3))
+    for part in blocks(batch, heads * positions * positions, least=1):
+        p = np.matmul(q[part], k[part].swapaxes(-1, -2), out=probabilities[part])
+        passes.causal_softmax(p.reshape(-1, positions, positions), scale)
+        np.matmul(p, v[part], out=out[part].transpose(0, 2, 1, 3))
     return out.reshape(batch, positions, heads * head_size), PackedAttentionCache(qkv, probabilities, scale)
 
 
@@ -173,24 +216,28 @@ def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):
     dqkv = np.empty_like(qkv)  # (B, T, 3 NH HS)
     dq, dk, dv = heads_of(dqkv, heads)
     dout = dout.reshape(batch, positions, heads, -1).transpose(0, 2, 1, 3)  # (B, NH, T, HS)
-    dscores = np.matmul(dout, v.swapaxes(-1, -2))  # (B, NH, T, T), dprobabilities first
-    np.matmul(probabilities.swapaxes(-1, -2), dout, out=dv)
-    shape = (-1, positions, positions)
-    passes.softmax_backward(dscores.reshape(shape), probabilities.reshape(shape), scale)
-    np.matmul(dscores, k, out=dq)
-    np.matmul(dscores.swapaxes(-1, -2), q, out=dk)
+    square = (-1, positions, positions)
+    for part in blocks(batch, 2 * heads * positions * positions, least=1):
+        p = probabilities[part]  # (b, NH, T, T)
+        dscores = np.matmul(dout[part], v[part].swapaxes(-1, -2))  # (b, NH, T, T), dprobabilities first
+        np.matmul(p.swapaxes(-1, -2), dout[part], out=dv[part])
+        passes.softmax_backward(dscores.reshape(square), p.reshape(square), scale)
+        np.matmul(dscores, k[part], out=dq[part])
+        np.matmul(dscores.swapaxes(-1, -2), q[part], out=dk[part])
     return (dqkv,)
 
 
 def plain_causal(qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengths=None, scale=None) -> bool:
-    """Causal, nothing padded, as many key/value heads as heads, not empty, a whole projection in one piece."""
-    whole = qkv.size > 0 and qkv.flags.c_contiguous
-    return causal and whole and key_mask is None and lengths is None and kv_heads in (None, heads)
+    """Causal, nothing padded, as many key/value heads as heads, not empty."""
+    return causal and qkv.size > 0 and key_mask is None and lengths is None and kv_heads in (None, heads)
 
 
 def embedding_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.embedding`."""
-    dtable = np.zeros(cache.table_shape, dtype=dy.dtype)  # (V, C)
+    destination = into[0] if into else None
+    dtable, add = destination or (np.empty(cache.table_shape, dtype=dy.dtype), False)  # (V, C)
+    if not add:
+        dtable.fill(0.0)
     passes.embedding_backward(rows_of(dy), np.ascontiguousarray(cache.ids).reshape(-1), dtable)
     return (dtable,)
 

@@ -41,11 +41,9 @@ def layernorm_forward(x, weight, bias, eps, y, mean, rstd):
 
 @compiled
 def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):
-    """Fills dx, dweight and dbias."""
+    """Fills dx; adds to dweight and dbias."""
     rows, channels = x.shape
     inverse = x.dtype.type(1.0) / x.dtype.type(channels)
-    dweight[:] = 0
-    dbias[:] = 0
     for n in range(rows):
         middle, scale = mean[n], rstd[n]
         total = x.dtype.type(0.0)
@@ -72,9 +70,10 @@ def add_bias(y, bias):
 
 
 @compiled
-def column_sum(dy, out):
-    """Sums over the rows."""
-    out[:] = 0
+def column_sum(dy, out, add):
+    """out = the sums over the rows, or out += them."""
+    if not add:
+        out[:] = 0
     for n in range(dy.shape[0]):
         for c in range(dy.shape[1]):
             out[c] += dy[n, c]

@@ -2,7 +2,8 @@
 
 import copy
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..autograd import Tensor
 from ..autograd.tape import Version
 from ..backend import DtypePolicy, RandomKey, array_module
 from ..ops import ArraySpec
+from ..ops.registry import Destination
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
 
@@ -24,12 +26,31 @@ class Parameter(Tensor):
     decay:       whether weight decay applies: yes for matrices, no for biases and norm scales
     """
 
-    __slots__ = ("decay", "initializer")
+    __slots__ = ("decay", "initializer", "stale")
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
         super().__init__(ArraySpec(shape, np.dtype(np.float32)), requires_grad=True)
         self.initializer = initializer
         self.decay = decay
+        self.stale = False  # whether the gradient is an old one, to be replaced by the next (`fresh_gradients`)
+
+    def accumulate_gradient(self, gradient: Any) -> None:
+        """Adds to the gradient, or replaces a stale one."""
+        if self.stale and self.grad is not None:
+            self.grad[...] = gradient
+            self.stale = False
+        else:
+            super().accumulate_gradient(gradient)
+
+    def destination(self) -> Destination | None:
+        """As a tensor's; a stale gradient is replaced."""
+        found = super().destination()
+        return found._replace(add=False) if found is not None and self.stale else found
+
+    def receive(self, gradient: Any) -> None:
+        """As a tensor's."""
+        super().receive(gradient)
+        self.stale = False
 
     def zero_grad(self) -> None:
         """Sets the gradient to zero; it stays a view of the flat buffer."""
@@ -89,6 +110,22 @@ class FlatParameters:
     def zero_gradients(self) -> None:
         """Sets all gradients to zero."""
         self.gradients.fill(0)
+
+    @contextmanager
+    def fresh_gradients(self) -> Iterator[None]:
+        """Inside, a backward replaces the gradients instead of adding to them: two passes over memory less.
+
+        At the end the gradients are those of the backward inside; zero where it brought none.
+        """
+        for parameter in self.parameters.values():
+            parameter.stale = True
+        try:
+            yield
+        finally:
+            for parameter in self.parameters.values():
+                if parameter.stale:
+                    parameter.zero_grad()
+                parameter.stale = False
 
     def mark_written(self) -> None:
         """To be called after writing to `values`: a backward that saved the old ones will refuse to run."""

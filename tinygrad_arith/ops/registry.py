@@ -1,24 +1,27 @@
 """One name, several implementations: which one runs is decided here and nowhere else.
 
 `ops` holds the name and the textbook. A faster implementation registers itself for an operation, a device and dtypes;
-`choose` picks by where the arrays are and what they are. Set TINYGRAD_ARITH_REFERENCE=1 to force the textbook.
+`choose` picks by where the arrays are and what they are. TINYGRAD_ARITH_REFERENCE=1, set before the start, forces the
+textbook; so does `textbook_only` inside a program.
 """
 
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import array_module
 
 REFERENCE_VARIABLE = "TINYGRAD_ARITH_REFERENCE"
+MOST_PLANS = 1024  # options that change with every step (a dropout key) must not fill the memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """A name, its textbook pair, and what is known without running it.
 
@@ -33,14 +36,23 @@ class Operation:
     shape_rule: Callable[..., Any] | None = None
 
 
+class Destination(NamedTuple):
+    """Where a gradient may be put at once, so that nobody has to copy it: into `array`, or added to what it holds."""
+
+    array: Any
+    add: bool
+
+
 @dataclass(frozen=True)
 class Implementation:
     """A forward and its backward, with the conditions under which they may run.
 
     forward:  called like the textbook's, by keyword
     backward: backward(dy, cache, *, needs, into=None, owned=False) -> tuple of gradients, None where not needed
-              (needs: a bool for each input; into: a buffer for each input to add to, or None; owned: dy may be written)
-    accepts:  looks at the arguments' shapes and options, never at their values
+              needs: a bool for each input
+              into:  None, or for each input a `Destination` or None; who uses one returns its very array
+              owned: dy may be written to
+    accepts:  looks at the arguments' shapes, dtypes and options, never at their values
     """
 
     operation: str
@@ -57,11 +69,27 @@ class Implementation:
 _registered: dict[str, list[Implementation]] = {}
 _chosen: dict[tuple[str, str, np.dtype], str] = {}
 _loaded_devices: set[str] = set()
+_plans: dict[tuple, Any] = {}
+_textbook_only = os.environ.get(REFERENCE_VARIABLE, "0") not in ("", "0")
+
+
+@contextmanager
+def textbook_only(only: bool = True) -> Iterator[None]:
+    """Inside, every operation runs as the textbook has it (or, with False, as fast as may be). For all threads."""
+    global _textbook_only
+    before, _textbook_only = _textbook_only, only
+    _plans.clear()
+    try:
+        yield
+    finally:
+        _textbook_only = before
+        _plans.clear()
 
 
 def register(implementation: Implementation) -> None:
     """Adds an implementation; the one registered last is asked first."""
     _registered.setdefault(implementation.operation, []).insert(0, implementation)
+    _plans.clear()
 
 
 def textbook_backward(operation: Operation) -> Callable[..., tuple]:
@@ -78,7 +106,7 @@ def choose(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..
     """The forward to run and its backward in the tape's form; None stands for the textbook's backward."""
     arrays = [arguments[name] for name in operation.inputs if arguments.get(name) is not None]
     dtypes = {array.dtype for array in arrays}
-    if len(dtypes) != 1 or os.environ.get(REFERENCE_VARIABLE, "0") not in ("", "0"):
+    if len(dtypes) != 1 or _textbook_only:
         return operation.forward, None
     device, (dtype,) = "cpu" if array_module(*arrays) is np else "cuda", dtypes
     _load(device)
@@ -89,6 +117,44 @@ def choose(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..
             return candidate.forward, candidate.backward
     _chosen[operation.name, device, dtype] = "textbook"
     return operation.forward, None
+
+
+class Plan(NamedTuple):
+    """What is known of a call from its arguments' shapes, dtypes and options alone."""
+
+    forward: Callable[..., Any]
+    backward: Callable[..., tuple]
+    given: tuple[str, ...]  # the inputs that are not None
+
+
+def plan(operation: Operation, arguments: dict[str, Any]) -> Plan:
+    """Checks the shapes and chooses; arguments of the same shapes, dtypes and options get the plan of the last time.
+
+    Raises ShapeError.
+    """
+    key: Any = (operation, *arguments, *map(_look_of, arguments.values()))
+    try:
+        known = _plans.get(key)
+    except TypeError:  # an option that cannot be hashed, such as a list of indices
+        return _make_plan(operation, arguments)
+    if known is None:
+        known = _make_plan(operation, arguments)
+        if len(_plans) >= MOST_PLANS:
+            _plans.clear()
+        _plans[key] = known
+    return known
+
+
+def _look_of(value: Any) -> Any:
+    return (value.shape, value.dtype, value.__class__) if hasattr(value, "shape") else value
+
+
+def _make_plan(operation: Operation, arguments: dict[str, Any]) -> Plan:
+    if operation.shape_rule is not None:
+        operation.shape_rule(**arguments)
+    forward, backward = choose(operation, arguments)
+    given = tuple(name for name in operation.inputs if arguments.get(name) is not None)
+    return Plan(forward, backward or textbook_backward(operation), given)
 
 
 def not_differentiable(*arguments: Any, **options: Any) -> Any:

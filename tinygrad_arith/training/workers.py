@@ -28,8 +28,8 @@ def logits_of(model: Any, batch: Batch, key: RandomKey | None = None) -> Any:
 
 def loss_and_gradient(model: Any, batch: Batch, key: RandomKey, normalizer: int) -> float:
     """The summed loss of a batch; the gradient of that sum / normalizer is in `model.flat.gradients` afterwards."""
-    model.zero_gradients()
-    with np.errstate(all="ignore"):  # the trainer looks at loss and gradient once; NumPy's settings are a thread's own
+    # NumPy's warnings, which are set for each thread, are off: the trainer looks at the loss and the gradient once.
+    with np.errstate(all="ignore"), model.flat.fresh_gradients():
         loss = F.cross_entropy_sum(logits_of(model, batch, key), batch.targets, batch.weights)  # ()
         loss.backward(1.0 / normalizer)
     return loss.item()

@@ -1,0 +1,19 @@
+"""Matrix products into arrays that are there already: by MKL where it is installed, else by NumPy."""
+
+import numpy as np
+
+from . import mkl
+
+_gemm = mkl.load_gemm()
+_by_mkl = mkl.multiplier(_gemm) if _gemm is not None else None
+LIBRARY = "numpy" if _by_mkl is None else "mkl"
+
+
+def multiply(a, b, out, add=False):  # a (M, K), b (K, N), out (M, N)
+    """out = a @ b, or out += a @ b. Returns out."""
+    if _by_mkl is not None and _by_mkl(a, b, out, add):
+        return out
+    if add:
+        out += np.matmul(a, b)
+        return out
+    return np.matmul(a, b, out=out)
