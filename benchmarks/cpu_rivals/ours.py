@@ -15,7 +15,7 @@ from tinygrad_arith.tasks.batch import Batch
 from tinygrad_arith.training import trainer
 from tinygrad_arith.training.config import Config, OptimizerConfig
 from tinygrad_arith.training.threads import choose_threads, settle_process
-from tinygrad_arith.training.workers import Workers
+from tinygrad_arith.training.worker_processes import start_workers
 
 from . import settings
 from .configurations import Configuration
@@ -57,6 +57,7 @@ class Ours:
         self.threads = threads
         self.config = Config(optimizer=OPTIMIZER)
         self.steps = 0
+        self.processes = 1
         self.versions = {"numpy": importlib.metadata.version("numpy")}
 
     def prepare(self, configuration: Configuration, weights: Mapping[str, np.ndarray]) -> None:
@@ -70,7 +71,8 @@ class Ours:
         for name, parameter in parameters.items():
             parameter.array[...] = weights[name]
         self.model.flat.mark_written()
-        self.workers = Workers(self.model, chosen.workers)
+        self.processes = chosen.workers
+        self.workers = start_workers(self.model, chosen.workers, chosen.kind)
         self.optimizer = AdamW(
             self.model.flat, betas=settings.BETAS, eps=settings.EPS, weight_decay=settings.WEIGHT_DECAY
         )
@@ -85,6 +87,10 @@ class Ours:
         result = trainer.training_step(self.workers, self.optimizer, Batch(tokens, targets), self.config, self.steps)
         self.steps += 1
         return result.loss
+
+    def helpers(self) -> list[int]:
+        """The processes beside this one that take part in a step, by their numbers: their memory counts."""
+        return [other.process.pid for other in getattr(self.workers, "others", ())]
 
     def profile(self, batches: list[tuple[np.ndarray, np.ndarray]], steps: int) -> dict:
         """Our time split by operation; see `profile_steps`."""

@@ -19,7 +19,6 @@ import numpy as np
 from tinygrad_arith.training import trainer
 
 tape_entry = importlib.import_module("tinygrad_arith.autograd.differentiable")  # the package's name is the function
-FORWARD_BACKWARD = "forward and backward"
 
 
 class Clock:
@@ -65,21 +64,18 @@ def clocks_on(clock: Clock, contestant: Any) -> Iterator[None]:
 
 def parts_of_step(contestant: Any) -> list[tuple[Any, str, str]]:
     """What a step does beside operations: who does it, the name of the function, and what we call it."""
-    replicas = contestant.workers.replicas
     return [
-        (contestant.workers, "forward_backward", FORWARD_BACKWARD),
         (trainer, "gradient_norm", "norm"),
         (contestant.optimizer, "step", "optimizer"),
-        *((replica.flat, "zero_gradients", "zero gradients") for replica in replicas),
     ]
 
 
 def profile_steps(contestant: Any, batches: list[tuple[np.ndarray, np.ndarray]], steps: int) -> dict:
     """Milliseconds a step, in the mean, by part, slowest first.
 
-    {"step_ms", "workers", "thread_ms", "rows": [{"part", "forward_ms", "backward_ms"}]}: threads that work at once are
-    added up, so the rows add up to `thread_ms`: the wall time of the forward and backward times the workers, and of the
-    rest of the step once. The last row, "rest", is what no clock saw: the tape, adding gradients, waiting for others.
+    {"step_ms", "processes", "rows": [{"part", "forward_ms", "backward_ms"}]}: the clocks are those of this process, the
+    first of those that share a batch. The rows add up to the step: the last one, "rest", is what no clock saw: the
+    tape, waiting for the other processes, adding their gradients.
     """
     clock = Clock()
     fetch = clock.timed(lambda index: batches[index % len(batches)], "data")
@@ -88,17 +84,13 @@ def profile_steps(contestant: Any, batches: list[tuple[np.ndarray, np.ndarray]],
         for index in range(steps):
             contestant.step(*fetch(index))
         total = time.perf_counter() - began
-    workers = len(contestant.workers.replicas)
-    shared = clock.seconds.pop((FORWARD_BACKWARD, "forward"))
-    thread_seconds = total + (workers - 1) * shared
-    rest = thread_seconds - sum(clock.seconds.values())
+    rest = total - sum(clock.seconds.values())
     parts = sorted({part for part, _ in clock.seconds})
     rows = [_row(part, clock.seconds[part, "forward"], clock.seconds[part, "backward"], steps) for part in parts]
     rows.sort(key=lambda row: -(row["forward_ms"] + row["backward_ms"]))
     return {
         "step_ms": 1e3 * total / steps,
-        "workers": workers,
-        "thread_ms": 1e3 * thread_seconds / steps,
+        "processes": contestant.processes,
         "rows": [*rows, _row("rest", rest, 0.0, steps)],
     }
 

@@ -76,7 +76,9 @@ class Session:
         return self.contestant.profile(self.batches, steps)
 
     def memory(self) -> dict:
-        return {"bytes": peak_memory()}
+        helpers = self.contestant.helpers() if hasattr(self.contestant, "helpers") else []
+        peaks = [peak_memory(), *map(peak_memory, helpers)]
+        return {"bytes": None if None in peaks else sum(peaks)}
 
 
 def serve(session: Session, requests: TextIO, answers: TextIO) -> None:
@@ -91,16 +93,18 @@ def serve(session: Session, requests: TextIO, answers: TextIO) -> None:
         answers.flush()
 
 
-def peak_memory() -> int | None:
-    """The largest resident size of this process so far in bytes, None where the system does not tell."""
+def peak_memory(process: int | str = "self") -> int | None:
+    """The largest resident size of a process so far in bytes, None where the system does not tell."""
     try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         pass
     try:
         import resource
     except ImportError:  # Windows
+        return None
+    if process != "self":
         return None
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024

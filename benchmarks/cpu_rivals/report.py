@@ -68,13 +68,12 @@ def configuration_lines(result: dict[str, Any]) -> list[str]:
 
 def split_lines(split: dict[str, Any]) -> list[str]:
     """Our time by operation."""
-    total = split["thread_ms"]
+    total = split["step_ms"]
     lines = [f"  {'our step, clocks on, ms':24} {'forward':>9} {'backward':>9} {'share':>6}"]
     for row in split["rows"]:
         forward, backward = row["forward_ms"], row["backward_ms"]
         lines.append(f"  {row['part']:24} {forward:9.2f} {backward:9.2f} {(forward + backward) / total:6.1%}")
-    step, workers = split["step_ms"], split["workers"]
-    return [*lines, f"  {'sum':24} {total:19.2f} of {workers} worker(s); the step took {step:.2f}"]
+    return [*lines, f"  {'sum':24} {total:19.2f}, in the first of {split['processes']} process(es)"]
 
 
 def markdown(report: dict[str, Any], heading: str) -> str:
@@ -86,7 +85,7 @@ def markdown(report: dict[str, Any], heading: str) -> str:
         "",
         heading,
         "",
-        "Milliseconds a step, the median of the rounds' medians, and peak memory of the process; ratios as median",
+        "Milliseconds a step, the median of the rounds' medians, and peak memory of its processes; ratios as median",
         "(smallest to largest) over the rounds, each against the fastest PyTorch variant of that round. Shapes are",
         "d_model/layers/heads/T/batch.",
         "",
@@ -121,7 +120,6 @@ def markdown_row(result: dict[str, Any], names: list[str]) -> str:
 def markdown_split(split: dict[str, Any]) -> list[str]:
     """Our time by operation, as a table."""
     rows = [f"| {r['part']} | {r['forward_ms']:.2f} | {r['backward_ms']:.2f} |" for r in split["rows"]]
-    head = (
-        f"Milliseconds of {split['workers']} worker(s) added up; the step took {split['step_ms']:.2f}, with clocks on."
-    )
+    where = f"in the first of {split['processes']} process(es)"
+    head = f"Milliseconds {where}; the step took {split['step_ms']:.2f}, with clocks on."
     return ["", head, "", "| part | forward | backward |", "|---|---|---|", *rows]

@@ -216,3 +216,61 @@ def test_only_inputs_that_want_a_gradient_get_one(rng):
 def test_integers_cannot_ask_for_a_gradient():
     with pytest.raises(TypeError, match="floating dtype"):
         Tensor([1, 2], requires_grad=True)
+
+
+def product_into(calls):
+    """x * w, whose backward puts dw where the tape offers a place."""
+
+    def forward(x, w):
+        return x * w, (x, w)
+
+    def backward(dy, cache, *, needs, into=None, owned=False):
+        x, w = cache
+        calls.append(into)
+        if into is None or into[1] is None:
+            return dy * w, dy * x
+        array, add = into[1]
+        array[...] = dy * x + (array if add else 0.0)
+        return dy * w, array
+
+    return forward, backward
+
+
+def run_with_destination(monkeypatch, x, w):
+    from tinygrad_arith.ops import registry
+
+    calls = []
+    forward, backward = product_into(calls)
+    product = differentiable(forward, lambda dy, cache: (dy * cache[1], dy * cache[0]), name="into_product")
+    fast = registry.Implementation("into_product", "test", "cpu", (np.dtype(np.float64),), forward, backward)
+    monkeypatch.setitem(registry._registered, "into_product", [fast])
+    registry._plans.clear()
+    product(x, w).backward(np.full(x.shape, 2.0))
+    registry._plans.clear()
+    return calls
+
+
+def test_a_backward_may_put_a_leafs_gradient_where_it_goes(monkeypatch, rng):
+    x, w = (Tensor(rng.normal(size=(2, 3)), requires_grad=True) for _ in range(2))
+    assert run_with_destination(monkeypatch, x, w) == [[None, None]]  # no gradient is there yet to add to
+    held = w.grad
+    calls = run_with_destination(monkeypatch, x, w)
+    assert calls[0][1].array is held
+    assert calls[0][1].add
+    np.testing.assert_allclose(w.grad, 4.0 * x.array)
+    np.testing.assert_allclose(x.grad, 4.0 * w.array)
+
+
+def test_a_leaf_used_twice_in_one_operation_gets_no_destination(monkeypatch, rng):
+    x = Tensor(rng.normal(size=(2, 3)), requires_grad=True)
+    x.grad = np.ones((2, 3))
+    assert run_with_destination(monkeypatch, x, x) == [[None, None]]
+    np.testing.assert_allclose(x.grad, 1.0 + 4.0 * x.array)
+
+
+def test_shapes_are_checked_again_after_a_call_that_fitted(rng):
+    x, w = Tensor(rng.normal(size=(2, 3))), rng.normal(size=(3, 4))
+    for _ in range(2):
+        assert F.linear(x, w).shape == (2, 4)
+        with pytest.raises(ShapeError, match="linear"):
+            F.linear(x, w.T)

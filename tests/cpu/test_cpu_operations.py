@@ -104,6 +104,40 @@ def test_cross_entropy_sum(passes, scale, rng):
     compare("cross_entropy_sum", weighted, rng)
 
 
+@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize("rows", [1, 700])  # one block, several
+@pytest.mark.parametrize("name", ["linear", "layernorm", "ffn", "embedding"])
+def test_gradients_go_to_their_destinations(passes, name, rows, add, rng, monkeypatch):
+    """Into what is offered, added or not; beside those where nothing is offered."""
+    monkeypatch.setattr(fast, "BLOCK_ELEMENTS", 300)
+    x, bias, hidden = single(rng, rows, 6), single(rng, 6), single(rng, 5)
+    inputs = {
+        "linear": (x, single(rng, 6, 6), bias),
+        "layernorm": (x, single(rng, 6), bias),
+        "ffn": (x, single(rng, 6, 5), hidden, single(rng, 5, 6), bias),
+        "embedding": (rng.integers(0, 7, rows), single(rng, 7, 6)),
+    }[name]
+    operation = OPERATIONS[name]
+    expected, cache = operation.forward(*inputs)
+    dy = single(rng, *expected.shape)
+    wanted = operation.backward(dy, cache)
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    _, cache = getattr(fast, f"{name}_forward")(*inputs)
+    first = 0 if name == "embedding" else 1
+    for offered in ([True] * len(wanted), [index % 2 == 0 for index in range(len(wanted))]):
+        held = [single(rng, *gradient.shape) for gradient in wanted]
+        into = [
+            Destination(array.copy(), add) if use and index >= first else None
+            for index, (array, use) in enumerate(zip(held, offered, strict=True))
+        ]
+        found = getattr(fast, f"{name}_backward")(dy, cache, needs=(True,) * len(wanted), into=into)
+        for index, (mine, other) in enumerate(zip(found, wanted, strict=True)):
+            if into[index] is not None:
+                assert mine is into[index].array
+                other = other + held[index] if add else other
+            assert_close(mine, other, SAME, f"{name}: gradient {index}")
+
+
 def test_strided_inputs_are_read_as_they_lie(passes, rng):
     wide = single(rng, 4, 6, 20)
     compare("layernorm", (wide[:, ::2, 3:10], single(rng, 7), single(rng, 7)), rng)

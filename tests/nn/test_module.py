@@ -1,5 +1,7 @@
 """Modules: dotted names, tied parameters, flat buffers, state, the dry pass's errors, the table."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,57 @@ def test_a_block_keeps_its_input_shape(norm):
     block = Block(12, heads=3, hidden=20, norm=norm).initialize(seed=3)
     x = Tensor(np.random.default_rng(1).normal(size=(2, 5, 12)).astype(np.float32))
     assert block(x).shape == (2, 5, 12)
+
+
+def gradients_of(model, x, dy, fresh):
+    """The flat gradients of one backward, on top of what was there or instead of it."""
+    out = model(Tensor(x))
+    with model.flat.fresh_gradients() if fresh else contextlib.nullcontext():
+        out.backward(dy)
+    return model.flat.gradients.copy()
+
+
+class OneLayerTwice(Module):
+    def __init__(self):
+        self.layer = Linear(3, 3)
+
+    def forward(self, x):
+        return self.layer(self.layer(x).tanh())
+
+
+@pytest.mark.parametrize("build", [TwoLayers, OneLayerTwice])
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fresh_gradients_replace_the_old_ones(build, recompute, dtype):
+    model = build().initialize(seed=4, policy=DtypePolicy.uniform(dtype))
+    for module in list(model.named_modules().values())[1:]:
+        module.recompute_activations = recompute
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 3)).astype(dtype)
+    dy = rng.normal(size=model(Tensor(x)).shape).astype(dtype)
+    model.zero_gradients()
+    expected = gradients_of(model, x, dy, fresh=False)
+    np.testing.assert_array_equal(gradients_of(model, x, dy, fresh=True), expected)
+    twice = gradients_of(model, x, dy, fresh=False)
+    np.testing.assert_allclose(twice, 2 * expected, rtol=1e-6)
+
+
+def test_fresh_gradients_are_zero_where_the_backward_brought_none():
+    model = TwoLayers().initialize(seed=4)
+    model.flat.gradients[:] = 7.0
+    x = np.ones((4, 5), dtype=np.float32)
+    with model.flat.fresh_gradients():
+        model.rest[0](Tensor(x)).backward(np.ones((4, 5)))
+    assert not model.first.weight.grad.any()
+    np.testing.assert_array_equal(model.rest[0].weight.grad, 4.0)
+
+
+def test_flat_arrays_can_move():
+    model = TwoLayers().initialize(seed=4)
+    before = model.state_dict()
+    values, gradients = np.full((2, len(model.flat.values)), np.nan, dtype=np.float32)
+    model.flat.move_to(values, gradients)
+    assert all(np.shares_memory(p.array, values) for p in model.named_parameters().values())
+    assert all(np.shares_memory(p.grad, gradients) for p in model.named_parameters().values())
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])

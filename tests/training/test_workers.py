@@ -6,7 +6,10 @@ import pytest
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.tasks import Batch
+from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.shared_arrays import SharedArrays, map_arrays
 from tinygrad_arith.training.threads import Threads, choose_threads
+from tinygrad_arith.training.worker_processes import WorkerProcesses, start_workers
 from tinygrad_arith.training.workers import Workers
 from tinygrad_arith.verify import assert_close, tolerance
 
@@ -83,12 +86,80 @@ def test_an_error_in_a_worker_reaches_the_caller():
     workers.close()
 
 
+@pytest.fixture
+def three_processes():
+    """Workers over a model with dropout, closed again."""
+    workers = WorkerProcesses(model_of("float32", dropout=0.3, tied_head=True), 3)
+    yield workers
+    workers.close()
+
+
+def test_processes_compute_the_bits_of_threads(three_processes):
+    model, threads = three_processes.model, Workers(model_of("float32", dropout=0.3, tied_head=True), 3)
+    for examples in (16, 2, 5):  # fewer examples than workers, too
+        batch = batch_of(examples)
+        found, expected = (workers.forward_backward(batch, KEY) for workers in (three_processes, threads))
+        assert found == expected
+        np.testing.assert_array_equal(model.flat.gradients, threads.model.flat.gradients)
+        for flat in (model.flat, threads.model.flat):  # a step: the others must see it
+            flat.values -= 0.1 * flat.gradients
+            flat.mark_written()
+    threads.close()
+
+
+def test_an_error_in_a_process_reaches_the_caller_and_the_next_batch_works(three_processes):
+    expected = three_processes.forward_backward(batch_of(), KEY)
+    for row in (0, 2, 4):  # of the first, the second and the third part
+        wrong = batch_of()
+        wrong.tokens[row, 0] = 99
+        with pytest.raises(IndexError, match="ids must be 0 to 6"):
+            three_processes.forward_backward(wrong, KEY)
+        assert three_processes.forward_backward(batch_of(), KEY) == expected
+
+
+def test_a_process_that_is_gone_is_told_in_one_sentence(three_processes):
+    three_processes.others[1].process.kill()
+    with pytest.raises(UserError, match=r"a worker process ended with status -?[0-9]+; --worker-kind threads"):
+        three_processes.forward_backward(batch_of(), KEY)
+
+
+def test_closed_workers_leave_a_model_that_works():
+    model = model_of("float32")
+    before = model.flat.values.copy()
+    workers = start_workers(model, 2)
+    loss, _ = workers.forward_backward(batch_of(), KEY)
+    workers.close()
+    assert all(other.process.returncode == 0 for other in workers.others)
+    np.testing.assert_array_equal(model.flat.values, before)
+    assert all(np.shares_memory(p.array, model.flat.values) for p in model.named_parameters().values())
+    assert gradient(model, 1, batch_of())[0] == pytest.approx(loss, rel=1e-6)
+
+
+def test_what_is_asked_for_is_started():
+    model = model_of()
+    assert isinstance(start_workers(model, 1), Workers)
+    threads = start_workers(model, 2, "threads")
+    assert isinstance(threads, Workers)
+    threads.close()
+
+
+def test_shared_arrays_are_seen_through_their_location(monkeypatch, tmp_path):
+    for elsewhere in (False, True):
+        if elsewhere:  # as on a system without such a folder
+            monkeypatch.setattr("tinygrad_arith.training.shared_arrays.IN_MEMORY", tmp_path / "none")
+        shared = SharedArrays(2, 3, np.float32)
+        map_arrays(shared.location)[1] = [1, 2, 3]
+        np.testing.assert_array_equal(shared.rows, [[0, 0, 0], [1, 2, 3]])
+        shared.close()
+
+
 @pytest.mark.parametrize(
     ("batch_size", "flop", "cores", "expected"),
     [
         (128, 2e9, 2, Threads(2, 1)),
         (128, 2e9, 1, Threads(1, 1)),
-        (64, 7e8, 2, Threads(1, 2)),  # too little work to share
+        (64, 7e8, 2, Threads(2, 1)),
+        (64, 2e8, 2, Threads(1, 2)),  # too little work to share
         (8, 1e12, 4, Threads(1, 4)),  # too few examples
         (64, 1e12, 16, Threads(8, 2)),
     ],

@@ -45,14 +45,14 @@ def recompute(function: Callable[..., Tensor], *args: Any, parameters: Sequence[
 
 def _gradients(out: Tensor, dy: Any, leaves: list[Tensor]) -> tuple:
     """The gradients that a walk from `out` brings to each leaf; what the leaves held before is put back."""
-    held = [leaf.grad for leaf in leaves]
+    held = [(leaf.grad, leaf.stale) for leaf in leaves]
     for leaf in leaves:
-        leaf.grad = None
+        leaf.grad, leaf.stale = None, False
     if out.node is not None:
         walk(out.node, dy)
     gradients = tuple(
         array_module(leaf.array).zeros_like(leaf.array) if leaf.grad is None else leaf.grad for leaf in leaves
     )
     for leaf, before in zip(leaves, held, strict=True):
-        leaf.grad = before
+        leaf.grad, leaf.stale = before
     return gradients

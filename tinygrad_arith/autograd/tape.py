@@ -71,7 +71,7 @@ class Watched(NamedTuple):
     shape: tuple[int, ...]
     owners: tuple[int, int]  # the identity of the array and of the one it is a view of
     version: Version
-    count: int
+    writes: int
 
 
 class Node:
@@ -135,8 +135,8 @@ class Node:
         return zip(sources, [None if here else g for here, g in zip(arrived, gradients, strict=True)], strict=True)
 
     def _check_not_written(self) -> None:
-        for name, shape, owners, version, count in self.watched:
-            if version.count != count and _holds(self.cache, owners):
+        for name, shape, owners, version, writes in self.watched:
+            if version.count != writes and _holds(self.cache, owners):
                 raise InPlaceError(
                     f"{self.operation} saved {name} {shape} for its backward, and it was written to since"
                 )

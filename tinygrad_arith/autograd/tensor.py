@@ -21,7 +21,7 @@ class Tensor:
     read-only, and `tensor[index] = value` is noticed by the operations that saved the array.
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "array", "grad", "node", "spec_requires_grad", "version")
+    __slots__ = ("__weakref__", "_requires_grad", "array", "grad", "node", "spec_requires_grad", "stale", "version")
     __array_priority__ = 1000  # ndarray + Tensor becomes Tensor.__radd__, not an array of tensors
     __array_ufunc__ = None
 
@@ -34,6 +34,7 @@ class Tensor:
         self._requires_grad = requires_grad
         self.spec_requires_grad = False
         self.grad: Any = None
+        self.stale = False  # whether the gradient is an old one, which the next one replaces
         self.node: Node | None = None
         self.version = Version()
 
@@ -118,22 +119,30 @@ class Tensor:
         return dy
 
     def accumulate_gradient(self, gradient: Any) -> None:
-        """Adds to `.grad`. The first one is copied: a backward may hand the same array to several inputs."""
+        """Adds to `.grad`, or replaces a stale one.
+
+        The first gradient is copied: a backward may hand the same array to several inputs.
+        """
         if self.grad is None:
             self.grad = gradient.astype(self.dtype, copy=True)
+        elif self.stale:
+            self.grad[...] = gradient
         else:
             self.grad += gradient
+        self.stale = False
 
     def destination(self) -> Destination | None:
         """Where a backward may put this leaf's gradient itself; None: it is to be handed to `accumulate_gradient`."""
         grad = self.grad
         if grad is None or grad.dtype != self.array.dtype or not grad.flags.c_contiguous:
             return None
-        return Destination(grad, add=True)
+        return Destination(grad, add=not self.stale)
 
     def receive(self, gradient: Any) -> None:
         """Takes a gradient from the tape; None: the backward has put it into the `destination` already."""
-        if gradient is not None:
+        if gradient is None:
+            self.stale = False
+        else:
             self.accumulate_gradient(gradient)
 
     def zero_grad(self) -> None:

@@ -13,7 +13,6 @@ from ..autograd import Tensor
 from ..autograd.tape import Version
 from ..backend import DtypePolicy, RandomKey, array_module
 from ..ops import ArraySpec
-from ..ops.registry import Destination
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
 
@@ -26,31 +25,12 @@ class Parameter(Tensor):
     decay:       whether weight decay applies: yes for matrices, no for biases and norm scales
     """
 
-    __slots__ = ("decay", "initializer", "stale")
+    __slots__ = ("decay", "initializer")
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
         super().__init__(ArraySpec(shape, np.dtype(np.float32)), requires_grad=True)
         self.initializer = initializer
         self.decay = decay
-        self.stale = False  # whether the gradient is an old one, to be replaced by the next (`fresh_gradients`)
-
-    def accumulate_gradient(self, gradient: Any) -> None:
-        """Adds to the gradient, or replaces a stale one."""
-        if self.stale and self.grad is not None:
-            self.grad[...] = gradient
-            self.stale = False
-        else:
-            super().accumulate_gradient(gradient)
-
-    def destination(self) -> Destination | None:
-        """As a tensor's; a stale gradient is replaced."""
-        found = super().destination()
-        return found._replace(add=False) if found is not None and self.stale else found
-
-    def receive(self, gradient: Any) -> None:
-        """As a tensor's."""
-        super().receive(gradient)
-        self.stale = False
 
     def zero_grad(self) -> None:
         """Sets the gradient to zero; it stays a view of the flat buffer."""
@@ -84,11 +64,21 @@ class FlatParameters:
         self.values = xp.zeros(end, dtype=policy.parameters)  # (N,)
         self.gradients = xp.zeros(end, dtype=policy.gradients)  # (N,)
         self.version = Version()
+        self.bind(self.values, self.gradients)
+
+    def bind(self, values: Any, gradients: Any) -> None:
+        """Makes these arrays, (N,) each, the flat ones, and the parameters views into them."""
+        self.values, self.gradients = values, gradients
         for name, parameter in self.parameters.items():
             shape = parameter.shape
-            parameter.array = self.values[self.slices[name]].reshape(shape)
-            parameter.grad = self.gradients[self.slices[name]].reshape(shape)
+            parameter.array = values[self.slices[name]].reshape(shape)
+            parameter.grad = gradients[self.slices[name]].reshape(shape)
             parameter.version = self.version
+
+    def move_to(self, values: Any, gradients: Any) -> None:
+        """As `bind`, after copying into them what there is."""
+        values[...], gradients[...] = self.values, self.gradients
+        self.bind(values, gradients)
 
     def replica(self, parameters: dict[str, Parameter]) -> "FlatParameters":
         """The same values under other `Parameter`s of the same names, with gradients of their own."""

@@ -64,7 +64,10 @@ class TrainingConfig:
     eval_size: int = option(0, "validation problems per evaluation; 0: all of them", range=(0, None))
     checkpoint_every: int = option(100, "steps between checkpoints; the last step always saves one", range=(1, None))
     keep_checkpoints: int = option(2, "newest checkpoints to keep", range=(1, None))
-    workers: int = option(0, "threads that share each batch; 0: chosen by the size of a step", range=(0, 1024))
+    workers: int = option(0, "that share each batch, one a core; 0: chosen by the size of a step", range=(0, 1024))
+    worker_kind: str = option(
+        "processes", "what a worker is: processes do not wait for each other", choices=("processes", "threads")
+    )
     blas_threads: int = option(0, "threads of each matrix product; 0: what the workers leave", range=(0, 1024))
     dtype: str = option("float32", "of weights, activations and gradients", choices=("float32", "float64"))
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda"))

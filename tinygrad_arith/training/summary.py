@@ -45,7 +45,7 @@ def print_plan(session: Session) -> None:
         ("model", f"{session.model.parameter_count():,} parameters, {training.dtype}, on the CPU"),
         ("steps", steps),
         ("seed", str(training.seed)),
-        ("threads", str(Threads(training.workers, training.blas_threads))),
+        ("threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))),
         ("run", str(session.directory)),
     ]
     console().print(facts_table(facts))

@@ -1,8 +1,8 @@
-"""How many threads do what: chosen by the size of a step, printed at the start, overridable by flags.
+"""How many cores do what: chosen by the size of a step, printed at the start, overridable by flags.
 
-A matrix product spread over two threads reaches little more than one thread's speed at the shapes of small models; two
-threads that each run a product of their own reach twice. So a step of some size is shared by workers (see
-`workers.py`) and BLAS is held to one thread in each. A tiny step is not worth sharing: there BLAS gets the threads.
+A matrix product spread over two threads gains little at the shapes of small models, and everything between the products
+gains nothing; two workers that each take half of the batch gain in both. So a step of some size is shared by workers
+(see `worker_processes.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads.
 """
 
 from dataclasses import dataclass, replace
@@ -13,19 +13,20 @@ from ..cpu import keep_freed_memory
 from .config import TrainingConfig
 
 LEAST_EXAMPLES = 8  # a worker with fewer examples is not worth waking
-LEAST_FLOP = 1.5e9  # of a step that is shared: below it, handing the work over costs more than it saves
+LEAST_FLOP = 4e8  # of a step that is shared: below it, handing the work over costs more than it saves
 
 
 @dataclass(frozen=True)
 class Threads:
-    """Workers that share a batch, and the threads of each one's matrix products."""
+    """Workers that share a batch, what they are, and the threads of each one's matrix products."""
 
     workers: int
     blas: int
+    kind: str = "processes"
 
     def __str__(self) -> str:
-        workers = f"{self.workers} worker" + "s" * (self.workers > 1)
-        return f"{workers} sharing each batch, {self.blas} for each matrix product"
+        alone = f"{self.blas} for each matrix product"
+        return alone if self.workers == 1 else f"{self.workers} {self.kind} share each batch, {alone}"
 
 
 def choose_threads(batch_size: int, flop: int, cores: int | None = None) -> Threads:

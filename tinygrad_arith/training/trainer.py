@@ -22,7 +22,8 @@ from .interrupts import StopSignals
 from .metrics import FILE_NAME as METRICS
 from .metrics import MetricsWriter
 from .reporter import Reporter
-from .workers import Workers, logits_of
+from .worker_processes import start_workers
+from .workers import logits_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Outcome:
     signal: int | None = None
 
 
-def training_step(workers: Workers, optimizer: Any, batch: Any, config: Config, step: int) -> StepResult:
+def training_step(workers: Any, optimizer: Any, batch: Any, config: Config, step: int) -> StepResult:
     """One step of AdamW on one batch; `step` counts from 0.
 
     Raises UserError, naming the step and the first tensor that is not finite, if the loss or the gradient is not.
@@ -68,7 +69,7 @@ def training_step(workers: Workers, optimizer: Any, batch: Any, config: Config, 
     return StepResult(loss, norm, float(rate), len(batch.tokens), count)
 
 
-def explain_nonfinite(workers: Workers, batch: Any, key: RandomKey, loss: float, norm: float) -> str:
+def explain_nonfinite(workers: Any, batch: Any, key: RandomKey, loss: float, norm: float) -> str:
     """A sentence that names the step and the first tensor that is not finite, by its dotted name.
 
     The step is a pure function of its arguments, so it is run again, unclipped, to look at every tensor.
@@ -99,7 +100,7 @@ class Trainer:
         self.until = until
         self.reporter = reporter or Reporter()
         self.progress = Progress()
-        self.workers = Workers(model, max(config.training.workers, 1))
+        self.workers: Any = None  # while `run` runs
         self.validation = task.problems("validation", config.training.eval_size)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -114,7 +115,9 @@ class Trainer:
     def run(self) -> Outcome:
         """Train until the last step, the goal of `until`, or a signal; a checkpoint is saved in each case."""
         metrics = MetricsWriter(self.directory / METRICS)
-        self.reporter.started(self.progress.step, self.config.training.steps)
+        training = self.config.training
+        self.reporter.started(self.progress.step, training.steps)
+        self.workers = start_workers(self.model, max(training.workers, 1), training.worker_kind)
         try:
             with StopSignals() as signals:
                 while not self.finished():
@@ -130,7 +133,7 @@ class Trainer:
             self.workers.close()
             metrics.close()
             self.reporter.ended()
-        return Outcome("steps" if self.progress.step >= self.config.training.steps else "until")
+        return Outcome("steps" if self.progress.step >= training.steps else "until")
 
     def finished(self) -> bool:
         """Whether all steps are done or the newest evaluation reached `until`."""

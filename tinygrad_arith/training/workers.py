@@ -35,32 +35,36 @@ def loss_and_gradient(model: Any, batch: Batch, key: RandomKey, normalizer: int)
     return loss.item()
 
 
+def split(batch: Batch, key: RandomKey, parts: int) -> tuple[list[tuple[Batch, RandomKey]], int, int]:
+    """The parts of a batch, each with the key of its dropout masks; at most `parts`, none of them empty.
+
+    Returns (parts, normaliser of the loss, counted tokens).
+    """
+    count = int(np.count_nonzero(batch.targets != -1))
+    bounds = np.array_split(np.arange(len(batch.tokens)), parts)
+    jobs = [
+        (part_of(batch, slice(rows[0], rows[-1] + 1)), key.at(purpose=f"{key.purpose} {index}"))
+        for index, rows in enumerate(bounds)
+        if len(rows)
+    ]
+    return jobs, max(count, 1), count
+
+
 class Workers:
     """Threads that share each batch's forward and backward; with a count of 1 there are none."""
 
     def __init__(self, model: Any, count: int):
         self.model = model
         self.replicas = [model, *(model.replica() for _ in range(count - 1))]
-        self.pool = ThreadPoolExecutor(count - 1, "worker") if count > 1 else None
+        self.pool = ThreadPoolExecutor(count - 1, "worker", hold_products_to_one_thread) if count > 1 else None
 
     def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
         """The loss of a batch; its gradient is in the model's flat buffer afterwards.
 
         Returns (nats per counted token, counted tokens). The gradient is that of the mean over the counted tokens.
         """
-        count = int(np.count_nonzero(batch.targets != -1))
-        normalizer = max(count, 1)
-        parts = np.array_split(np.arange(len(batch.tokens)), len(self.replicas))
-        jobs = [
-            (
-                replica,
-                part_of(batch, slice(rows[0], rows[-1] + 1)),
-                key.at(purpose=f"{key.purpose} {index}"),
-                normalizer,
-            )
-            for index, (replica, rows) in enumerate(zip(self.replicas, parts, strict=True))
-            if len(rows)
-        ]
+        parts, normalizer, count = split(batch, key, len(self.replicas))
+        jobs = [(replica, *part, normalizer) for replica, part in zip(self.replicas, parts, strict=False)]
         others = [self.pool.submit(loss_and_gradient, *job) for job in jobs[1:]] if self.pool else []
         total = loss_and_gradient(*jobs[0])  # this thread is a worker too
         for other, (replica, *_) in zip(others, jobs[1:], strict=True):
@@ -72,3 +76,10 @@ class Workers:
         """Ends the threads."""
         if self.pool is not None:
             self.pool.shutdown()
+
+
+def hold_products_to_one_thread() -> None:
+    """For a thread beside others: MKL, unlike OpenBLAS, keeps a number of threads for each thread that calls it."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1, user_api="blas")
