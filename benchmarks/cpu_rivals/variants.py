@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,11 +30,6 @@ def _ours(threads: int) -> Any:
     return Ours(threads)
 
 
-def _ours_without_numba(threads: int) -> Any:
-    sys.modules["numba"] = None  # type: ignore[assignment]  # importing it then fails, as where it is not installed
-    return _ours(threads)
-
-
 def _torch(**options: Any) -> Callable[[int], Any]:
     def make(threads: int) -> Any:
         from .torch_gpt import TorchRival
@@ -59,7 +53,13 @@ VARIANTS = {
         Variant("torch-default", "torch", "PyTorch eager, AdamW as it comes", _torch()),
         Variant("torch-compile", "torch", "torch.compile, AdamW(fused=True)", _torch(fused=True, compiled=True)),
         Variant("jax", "jax", "JAX, the whole step under jit, buffers donated", _jax),
-        Variant("ours-numpy", "ours", "this project, as `train` runs it without Numba", _ours_without_numba),
+        Variant(
+            "ours-numpy",
+            "ours",
+            "this project, as `train` runs it with NumPy alone",
+            _ours,
+            {"TINYGRAD_ARITH_CPU": "numpy"},
+        ),
         Variant(
             "ours-textbook",
             "ours",

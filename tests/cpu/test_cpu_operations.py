@@ -176,7 +176,8 @@ def test_both_sets_of_passes_have_the_same_names():
     names = {
         name for name, value in vars(passes_numpy).items() if getattr(value, "__module__", "") == passes_numpy.__name__
     }
-    assert names <= set(vars(passes_numba))
+    helpers = {"blocks", "_bias_gelu"}
+    assert names - helpers <= set(vars(passes_numba))
 
 
 CONFIG = GPTConfig(vocabulary=7, context=9, d_model=12, layers=2, heads=3, activation="gelu")

@@ -13,7 +13,7 @@ from ..ops.embedding import embedding_forward
 from ..ops.registry import Implementation, not_differentiable, register
 from . import passes_numpy
 from .parts import in_parts
-from .products import multiply
+from .products import NUMPY_ALONE, multiply
 
 DTYPES = (np.dtype(np.float32),)
 BLOCK_ELEMENTS = 1 << 18  # in float32 1 MiB: half of a core's own cache today
@@ -29,6 +29,8 @@ class Passes(NamedTuple):
 
 def choose_passes() -> Passes:
     """Numba's if it is installed, else NumPy's."""
+    if NUMPY_ALONE:
+        return Passes("numpy", passes_numpy)
     try:
         from . import passes_numba
     except ImportError:

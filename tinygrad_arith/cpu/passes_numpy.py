@@ -1,43 +1,61 @@
 """The element-wise passes of a step, in place where nobody else needs the array: NumPy alone.
 
-Each function has a twin of the same name in `passes_numba`, which does it in one compiled loop. All arrays are
-C-contiguous and of one floating dtype; N rows, C channels, T positions.
+Each function has a twin of the same name in `passes_numba`, which does it in one compiled loop. NumPy reads and writes
+its arrays once for every operator; so the longer ones go block by block, each of which stays in a core's own cache from
+the first operator to the last. All arrays are C-contiguous and of one floating dtype; N rows, C channels, T positions.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..ops.gelu import CUBIC, SQRT_2_OVER_PI
+from .products import multiply
 
-ADAMW_BLOCK = 16_384  # elements: five arrays of this size stay in the second-level cache
+BLOCK = 32_768  # elements: few calls, and half a dozen arrays of this size stay in the second-level cache
+ADAMW_BLOCK = 262_144  # more: threads that share the update meet at every call
+
+
+def blocks(rows: int, row_elements: int, elements: int = BLOCK) -> Iterator[slice]:
+    """Parts of range(rows) of about so many elements."""
+    step = max(elements // max(row_elements, 1), 1)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def layernorm_forward(x, weight, bias, eps, y, mean, rstd):  # x, y (N, C); weight, bias (C,); mean, rstd (N,)
     """Fills y, mean and rstd."""
-    np.mean(x, axis=1, out=mean)
-    np.subtract(x, mean[:, None], out=y)
-    np.einsum("nc,nc->n", y, y, out=rstd)
-    rstd *= 1.0 / x.shape[1]
-    rstd += eps
-    np.sqrt(rstd, out=rstd)
-    np.reciprocal(rstd, out=rstd)
-    y *= rstd[:, None]
-    y *= weight
-    y += bias
+    average = np.full(x.shape[1], 1.0 / x.shape[1], dtype=x.dtype)  # (C,)
+    for part in blocks(*x.shape):
+        out = y[part]  # (n, C)
+        np.matmul(x[part], average, out=mean[part])
+        np.subtract(x[part], mean[part, None], out=out)
+        spread = np.matmul(out * out, average, out=rstd[part])  # (n,)
+        spread += eps
+        np.sqrt(spread, out=spread)
+        np.reciprocal(spread, out=spread)
+        out *= spread[:, None]
+        out *= weight
+        out += bias
 
 
 def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):  # dy, x, dx (N, C); mean, rstd (N,); others (C,)
     """Fills dx; adds to dweight and dbias."""
-    normalized = x - mean[:, None]  # (N, C)
-    normalized *= rstd[:, None]
-    column_sum(dy, dbias, True)
-    dweight += np.einsum("nc,nc->c", dy, normalized)
-    np.multiply(dy, weight, out=dx)  # dnormalized
-    through_variance = np.einsum("nc,nc->n", dx, normalized) / x.shape[1]  # (N,)
-    through_mean = dx.mean(axis=1)  # (N,)
-    normalized *= through_variance[:, None]
-    dx -= normalized
-    dx -= through_mean[:, None]
-    dx *= rstd[:, None]
+    average = np.full(x.shape[1], 1.0 / x.shape[1], dtype=x.dtype)  # (C,)
+    for part in blocks(*x.shape):
+        gradient, out = dy[part], dx[part]  # (n, C)
+        normalized = x[part] - mean[part, None]  # (n, C)
+        normalized *= rstd[part, None]
+        column_sum(gradient, dbias, True)
+        np.multiply(gradient, normalized, out=out)
+        column_sum(out, dweight, True)
+        out *= weight
+        through_variance = np.matmul(out, average)  # (n,)
+        np.multiply(gradient, weight, out=out)  # dnormalized
+        through_mean = np.matmul(out, average)  # (n,)
+        normalized *= through_variance[:, None]
+        out -= normalized
+        out -= through_mean[:, None]
+        out *= rstd[part, None]
 
 
 def add_bias(y, bias):  # y (N, C); bias (C,)
@@ -47,11 +65,7 @@ def add_bias(y, bias):  # y (N, C); bias (C,)
 
 def column_sum(dy, out, add):  # dy (N, C); out (C,)
     """out = the sums over the rows, or out += them: a product with ones; `sum(axis=0)` is several times slower."""
-    ones = np.ones(len(dy), dtype=dy.dtype)
-    if add:
-        out += np.matmul(ones, dy)
-    else:
-        np.matmul(ones, dy, out=out)
+    multiply(np.ones((1, len(dy)), dtype=dy.dtype), dy, out[None], add)
 
 
 def bias_relu(h, bias):  # h (N, C); bias (C,)
@@ -67,8 +81,13 @@ def relu_backward(da, a):  # da, a (N, C)
 
 def bias_gelu(h, bias, slope):  # h, slope (N, C); bias (C,)
     """h = gelu(h + bias), tanh form; slope = its derivative, which is all the backward needs."""
+    for part in blocks(*h.shape):
+        _bias_gelu(h[part], bias, slope[part])
+
+
+def _bias_gelu(h, bias, slope):
     h += bias
-    square = h * h  # (N, C)
+    square = h * h  # (n, C)
     np.multiply(square, SQRT_2_OVER_PI * CUBIC, out=slope)
     slope += SQRT_2_OVER_PI
     slope *= h  # u
@@ -85,32 +104,38 @@ def bias_gelu(h, bias, slope):  # h, slope (N, C); bias (C,)
 
 def causal_softmax(scores, scale):  # scores (M, Tq, Tk)
     """scores = softmax(scores * scale) over the keys that a query may see: those not behind it."""
-    _, queries, keys = scores.shape
+    count, queries, keys = scores.shape
     hidden = np.triu(np.full((queries, keys), -np.inf, dtype=scores.dtype), k=keys - queries + 1)  # (Tq, Tk)
-    scores *= scale
-    scores += hidden
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=-1, keepdims=True)
+    for part in blocks(count, queries * keys):
+        weights = scores[part]  # (m, Tq, Tk)
+        weights *= scale
+        weights += hidden
+        weights -= weights.max(axis=-1, keepdims=True)
+        np.exp(weights, out=weights)
+        weights *= np.reciprocal(weights.sum(axis=-1, keepdims=True))
 
 
 def softmax_backward(dp, p, scale):  # dp, p (M, Tq, Tk)
     """dp = p (dp - sum(p dp)) scale: the gradient of the unscaled scores."""
-    row_sum = np.einsum("mqk,mqk->mq", dp, p)  # (M, Tq)
-    dp -= row_sum[..., None]
-    dp *= p
-    dp *= scale
+    count, queries, keys = p.shape
+    for part in blocks(count, queries * keys):
+        gradient, weights = dp[part], p[part]  # (m, Tq, Tk)
+        row_sum = np.einsum("mqk,mqk->mq", gradient, weights)  # (m, Tq)
+        gradient -= row_sum[..., None]
+        gradient *= weights
+        gradient *= scale
 
 
 def softmax_loss(logits, targets, probabilities, losses):  # logits, probabilities (N, V); targets, losses (N,)
     """Fills probabilities = softmax(logits) and losses = -log probabilities[target]."""
-    np.subtract(logits, logits.max(axis=-1, keepdims=True), out=probabilities)
-    target_logits = probabilities[np.arange(len(logits)), targets]  # (N,)
-    np.exp(probabilities, out=probabilities)
-    total = probabilities.sum(axis=-1)  # (N,)
-    np.log(total, out=losses)
-    losses -= target_logits
-    probabilities *= (1.0 / total)[:, None]
+    for part in blocks(*logits.shape):
+        weights = np.subtract(logits[part], logits[part].max(axis=-1, keepdims=True), out=probabilities[part])  # (n, V)
+        target_logits = weights[np.arange(len(weights)), targets[part]]  # (n,)
+        np.exp(weights, out=weights)
+        total = weights.sum(axis=-1)  # (n,)
+        np.log(total, out=losses[part])
+        losses[part] -= target_logits
+        weights *= (1.0 / total)[:, None]
 
 
 def embedding_backward(dy, ids, dtable):  # dy (N, C); ids (N,); dtable (V, C), zero
@@ -122,8 +147,7 @@ def adamw(values, gradients, first, second, decay_until, rates):  # all arrays (
     """One AdamW update in place, block by block; `rates` as `optim.adamw` makes them."""
     beta1, beta2, mean_scale, spread_scale, eps, kept, gradient_scale = rates
     scratch = np.empty(min(ADAMW_BLOCK, len(values)), dtype=values.dtype)
-    for start in range(0, len(values), ADAMW_BLOCK):
-        block = slice(start, min(start + ADAMW_BLOCK, len(values)))
+    for block in blocks(len(values), 1, ADAMW_BLOCK):
         p, g, m, v = values[block], gradients[block], first[block], second[block]
         work = scratch[: len(p)]
         m *= beta1
@@ -137,5 +161,5 @@ def adamw(values, gradients, first, second, decay_until, rates):  # all arrays (
         work += eps
         np.divide(m, work, out=work)
         work *= mean_scale
-        p[: max(decay_until - start, 0)] *= kept
+        p[: max(decay_until - block.start, 0)] *= kept
         p -= work

@@ -1,10 +1,17 @@
-"""Matrix products into arrays that are there already: by MKL where it is installed, else by NumPy."""
+"""Matrix products into arrays that are there already: by MKL where it is installed, else by NumPy.
+
+TINYGRAD_ARITH_CPU=numpy, set before the start, does without MKL and Numba though they are installed.
+"""
+
+import os
 
 import numpy as np
 
 from . import mkl
 
-_gemm = mkl.load_gemm()
+NUMPY_ALONE = os.environ.get("TINYGRAD_ARITH_CPU", "") == "numpy"
+
+_gemm = None if NUMPY_ALONE else mkl.load_gemm()
 _by_mkl = mkl.multiplier(_gemm) if _gemm is not None else None
 LIBRARY = "numpy" if _by_mkl is None else "mkl"
 
