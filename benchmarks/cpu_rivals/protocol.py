@@ -77,7 +77,7 @@ class Session:
 
     def memory(self) -> dict:
         helpers = self.contestant.helpers() if hasattr(self.contestant, "helpers") else []
-        peaks = [peak_memory(), *map(peak_memory, helpers)]
+        peaks = [peak_memory(), *map(own_peak_memory, helpers)]
         return {"bytes": None if None in peaks else sum(peaks)}
 
 
@@ -91,6 +91,17 @@ def serve(session: Session, requests: TextIO, answers: TextIO) -> None:
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def own_peak_memory(process: int) -> int | None:
+    """The same without what is shared with other processes: libraries and arrays that the first one counts already."""
+    peak = peak_memory(process)
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    shared = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Shared_"))
+    return None if peak is None else peak - shared
 
 
 def peak_memory(process: int | str = "self") -> int | None:
