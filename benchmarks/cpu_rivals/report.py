@@ -86,7 +86,7 @@ def markdown(report: dict[str, Any], heading: str) -> str:
         heading,
         "",
         "Milliseconds a step, the median of the rounds' medians, and peak memory (what processes share counts once);",
-        "ratios as median (smallest to largest) over the rounds, each against the fastest PyTorch variant of that round.",
+        "ratios as median (smallest to largest) over the rounds, each against the fastest PyTorch variant of it.",
         "Shapes are d_model/layers/heads/T/batch.",
         "",
         "| " + " | ".join(columns) + " |",
