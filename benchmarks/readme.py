@@ -1,9 +1,9 @@
-"""Writes the README's tables from the newest results, so that every number in them was measured.
+"""Writes the tables of the README and of docs/ from the newest results, so that every number in them was measured.
 
     python benchmarks/readme.py [--check]
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written; the exit code is 1 if
-the README does not say what the results say.
+a page does not say what the results say.
 """
 
 import argparse
@@ -13,8 +13,10 @@ import statistics
 import sys
 from pathlib import Path
 
+from gpu_rivals.report import ladder_table
+
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "cuda.md")
 RESULTS = ROOT / "benchmarks" / "results"
 
 TRAINED = (  # name of the result, what it is
@@ -75,8 +77,17 @@ def rivals() -> str:
     return table(("checker", "rejected", "ms a check, right / wrong backward"), rows)
 
 
+def gpu_attention() -> str:
+    """Times of every rung of attention and of PyTorch's backends."""
+    if not list(RESULTS.glob("gpu_attention_????-??-??.json")):
+        return "Not measured yet."
+    result = newest("gpu_attention")
+    where = f"\n\nForward / backward; {result['gpu']}, {result['date']}; `benchmarks/gpu_attention.py`."
+    return ladder_table(result) + where
+
+
 def filled(text: str) -> str:
-    """The README with every table made anew."""
+    """A page with every table made anew."""
 
     def fill(match: re.Match) -> str:
         return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
@@ -84,19 +95,25 @@ def filled(text: str) -> str:
     return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
-TABLES = {"train_seeds": train_seeds, "mutation_score": mutation_score, "rivals": rivals}
+TABLES = {
+    "train_seeds": train_seeds,
+    "mutation_score": mutation_score,
+    "rivals": rivals,
+    "gpu_attention": gpu_attention,
+}
 
 
 def main() -> int:
     """Writes or checks; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, fail where the README differs")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where a page differs")
     args = parser.parse_args()
-    before = README.read_text(encoding="utf-8")
-    after = filled(before)
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    changed = {page: filled(text) for page, text in texts.items() if filled(text) != text}
     if args.check:
-        return int(before != after)
-    README.write_text(after, encoding="utf-8")
+        return int(bool(changed))
+    for page, text in changed.items():
+        page.write_text(text, encoding="utf-8")
     return 0
 
 

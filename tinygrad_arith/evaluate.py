@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_arith.training.console import console, facts_table, run_door
 from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, make_parser
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser
 
 if TYPE_CHECKING:
     from tinygrad_arith.tasks import Problems
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
     from tinygrad_arith.training.runs import load_run
 
-    run = load_run(args.run)
+    run = load_run(args.run, args.device)
     evaluation = evaluate_exact_match(run.model, run.task, choose_problems(run, args.split, args.count))
     breakdown = break_down(evaluation, run.task)
     picture = draw(run, args.split, breakdown)
@@ -51,6 +51,7 @@ def make_evaluate_parser() -> Parser:
         "--count", type=positive, metavar="INT", help="how many problems of the split (default: all of them)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    add_device_flag(parser)
     return parser
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tinygrad_arith.training.console import EXIT_FAILURE, fail, run_door
-from tinygrad_arith.training.flags import Parser, make_parser
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser
 
 if TYPE_CHECKING:
     from tinygrad_arith.training.runs import LoadedRun
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tinygrad_arith.training.runs import load_run
     from tinygrad_arith.training.sampling import Sampling
 
-    run = load_run(args.run)
+    run = load_run(args.run, args.device)
     sampling = Sampling(args.temperature, args.top_k, args.seed)
     if args.file is None and sys.stdin.isatty():
         return converse(run, sampling, args.json)
@@ -59,6 +59,7 @@ def make_sample_parser() -> Parser:
     )
     parser.add_argument("--seed", type=seed, default=0, metavar="INT", help="of the draws (default: 0)")
     parser.add_argument("--json", action="store_true", help="answer with one JSON object a line")
+    add_device_flag(parser)
     return parser
 
 

@@ -1,8 +1,9 @@
 """Which array library, which dtypes, which random numbers: everything that knows about the machine."""
 
-from .arrays import array_module, to_numpy
+from .arrays import array_module, on_device_of, to_numpy
 from .cores import available_cores
-from .policy import DtypePolicy
+from .devices import library_of, obstacle_to_cuda
+from .policy import DtypePolicy, bfloat16
 from .random import RandomKey, integers, normal, random_bits, uniform
 
 __all__ = [
@@ -10,8 +11,12 @@ __all__ = [
     "RandomKey",
     "array_module",
     "available_cores",
+    "bfloat16",
     "integers",
+    "library_of",
     "normal",
+    "obstacle_to_cuda",
+    "on_device_of",
     "random_bits",
     "to_numpy",
     "uniform",

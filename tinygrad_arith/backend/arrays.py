@@ -23,6 +23,11 @@ def to_numpy(array: Any) -> np.ndarray:
     return array.get() if array_module(array) is not np else np.asarray(array)
 
 
+def on_device_of(array: Any, values: Any) -> Any:
+    """`values` where `array` lives: as they are, or copied to the GPU. None stays None."""
+    return values if values is None or array_module(array) is np else array_module(array).asarray(values)
+
+
 def erf(x):
     """The error function, element by element, on the device of `x`."""
     if array_module(x) is np:

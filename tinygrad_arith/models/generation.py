@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..autograd import no_grad
-from ..backend import RandomKey, to_numpy, uniform
+from ..backend import RandomKey, array_module, to_numpy, uniform
 from .gpt import GPT
 
 
@@ -34,13 +34,16 @@ def generate(
         raise ValueError(f"generate: a prompt of {length} tokens leaves room for {room}, not {max_new_tokens}")
     if temperature > 0.0 and key is None:
         raise ValueError("generate: a temperature above 0 needs a key for its draws")
+    if temperature <= 0.0 and array_module(model.flat.values) is not np and max_new_tokens > 0:
+        return _greedy_on_gpu(model, prompts, max_new_tokens, stop_token)
     caches = model.new_caches(batch)
     tokens = np.zeros((batch, 0), dtype=np.int64)  # (B, 0)
     done = np.zeros(batch, dtype=bool)  # (B,)
     ids = prompts
     with no_grad():
         for step in range(max_new_tokens):
-            logits = to_numpy(model(ids, caches=caches).array)[:, -1]  # (B, V)
+            logits = model(ids, caches=caches).array[:, -1]  # (B, V)
+            logits = to_numpy(logits.astype(model.flat.values.dtype, copy=False))  # (B, V), bfloat16 widened
             draw = key.at(step=step) if key else None
             following = choose_tokens(logits, temperature, top_k, draw)  # (B,)
             if stop_token is not None:
@@ -51,6 +54,19 @@ def generate(
                 break
             ids = following[:, None]  # (B, 1)
     return tokens
+
+
+def _greedy_on_gpu(model: GPT, prompts: np.ndarray, new: int, stop_token: int | None) -> np.ndarray:
+    """Greedy decoding without a wait for each token; what stands behind a stop token is replaced afterwards."""
+    from ..cuda.decoding import greedy_decoder  # loads what only a GPU needs
+
+    batch, length = prompts.shape
+    tokens = greedy_decoder(model, batch, length, new)(prompts)  # (B, new)
+    if stop_token is None:
+        return tokens
+    done = np.logical_or.accumulate(tokens == stop_token, axis=1)  # (B, new), from the stop token on
+    needed = new if not done[:, -1].all() else int((~done).any(axis=0).sum()) + 1  # until every row has stopped
+    return np.where(done, stop_token, tokens)[:, :needed]
 
 
 def choose_tokens(

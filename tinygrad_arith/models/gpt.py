@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd import functions as F
-from ..backend import DtypePolicy, RandomKey, array_module
+from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
 from ..nn import Block, Dropout, Embedding, KeyValueCache, LayerNorm, Linear, Module, SinusoidalPositions
 from ..ops import ArraySpec, ShapeError
 from .shape_report import ShapeReport, report_shapes
@@ -85,7 +85,7 @@ class GPT(Module):
         dropout_key: RandomKey | None = None,
         caches: list[KeyValueCache] | None = None,
     ) -> Tensor:
-        """Logits for the token after each position.
+        """Logits for the token after each position. NumPy arrays are copied to where the parameters are.
 
         ids:         (B, T) int
         positions:   (B, T) or (T,) int, which position each token stands at; default 0, 1, 2, ...
@@ -93,6 +93,8 @@ class GPT(Module):
         dropout_key: names this step's dropout masks; without it there is no dropout
         caches:      from `new_caches`: ids continue what the caches hold (under no_grad)
         """
+        here = self.token_embedding.weight.array
+        ids, positions, key_mask = (on_device_of(here, array) for array in (ids, positions, key_mask))
         x = self.embed(ids, positions, start=caches[0].length if caches else 0)  # (B, T, C)
         x = self.embedding_dropout(x, dropout_key)
         for index, block in enumerate(self.blocks):
@@ -120,8 +122,8 @@ class GPT(Module):
         """Empty key/value caches, one a layer, with room for `longest` positions (default: the context)."""
         attention = [block.attention for block in self.blocks]
         longest = longest or self.config.context
-        dtype = self.flat.values.dtype
-        return [KeyValueCache.empty(batch, longest, a.kv_heads, a.head_size, dtype) for a in attention]
+        dtype, xp = self.flat.working.dtype, array_module(self.flat.working)
+        return [KeyValueCache.empty(batch, longest, a.kv_heads, a.head_size, dtype, xp) for a in attention]
 
     def shape_report(self, batch: int, positions: int, policy: DtypePolicy | None = None) -> ShapeReport:
         """A dry pass over shapes: every operation, its memory and FLOP. Raises ShapeError with a dotted name."""

@@ -1,6 +1,7 @@
 """Causal self-attention with its projections, and the cache of keys and values for generation."""
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ class KeyValueCache:
     length: int = 0
 
     @classmethod
-    def empty(cls, batch: int, longest: int, kv_heads: int, head_size: int, dtype: Any) -> "KeyValueCache":
-        """Room for `longest` positions of a batch."""
+    def empty(
+        cls, batch: int, longest: int, kv_heads: int, head_size: int, dtype: Any, xp: ModuleType = np
+    ) -> "KeyValueCache":
+        """Room for `longest` positions of a batch, in arrays of this library."""
         shape = (batch, longest, kv_heads, head_size)
-        return cls(np.zeros(shape, dtype), np.zeros(shape, dtype))
+        return cls(xp.zeros(shape, dtype), xp.zeros(shape, dtype))
 
     def append(self, k: Any, v: Any) -> tuple[Any, Any]:  # k, v (B, T, NHkv, HS)
         """Adds positions; returns all keys and values so far, as views."""

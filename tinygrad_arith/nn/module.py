@@ -11,7 +11,7 @@ import numpy as np
 
 from ..autograd import Tensor, is_tracing, trace_module
 from ..autograd.recompute import recompute
-from ..backend import DtypePolicy, to_numpy
+from ..backend import DtypePolicy, library_of, on_device_of, to_numpy
 from ..ops import ShapeError
 from .parameter import FlatParameters, Parameter
 
@@ -106,9 +106,13 @@ class Module:
         """The number of trainable numbers, tied ones counted once."""
         return sum(parameter.size for parameter in self.named_parameters().values())
 
-    def initialize(self, seed: int = 0, policy: DtypePolicy | None = None) -> "Module":
-        """Makes the flat arrays and draws the parameters. Returns the module itself."""
-        self.flat = FlatParameters(self.named_parameters(), policy or DtypePolicy.uniform("float32"))
+    def initialize(self, seed: int = 0, policy: DtypePolicy | None = None, device: str = "cpu") -> "Module":
+        """Makes the flat arrays, on "cpu" or "cuda", and draws the parameters. Returns the module itself.
+
+        The draws are the same on every device.
+        """
+        policy = policy or DtypePolicy.uniform("float32")
+        self.flat = FlatParameters(self.named_parameters(), policy, library_of(device))
         self.flat.initialize(seed)
         for name, module in self.named_modules().items():
             module.name_random_site(zlib.crc32(name.encode()))
@@ -130,7 +134,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters as NumPy arrays, by dotted name."""
-        return {name: to_numpy(p.array).copy() for name, p in self.named_parameters().items()}
+        return {name: to_numpy(p.stored).copy() for name, p in self.named_parameters().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Writes the parameters. Raises ValueError naming what is missing, unexpected or of another shape."""
@@ -142,7 +146,7 @@ class Module:
             if tuple(state[name].shape) != parameter.shape:
                 raise ValueError(f"{name}: stored with shape {tuple(state[name].shape)}, here {parameter.shape}")
         for name, parameter in parameters.items():
-            parameter.array[...] = state[name]
+            parameter.stored[...] = on_device_of(parameter.stored, state[name])
         self.flat.mark_written()
 
     def __str__(self) -> str:

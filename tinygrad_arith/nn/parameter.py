@@ -11,8 +11,9 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.tape import Version
-from ..backend import DtypePolicy, RandomKey, array_module
+from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
 from ..ops import ArraySpec
+from ..ops.registry import Destination
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
 
@@ -25,17 +26,30 @@ class Parameter(Tensor):
     decay:       whether weight decay applies: yes for matrices, no for biases and norm scales
     """
 
-    __slots__ = ("decay", "initializer")
+    __slots__ = ("decay", "initializer", "master")
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
         super().__init__(ArraySpec(shape, np.dtype(np.float32)), requires_grad=True)
         self.initializer = initializer
         self.decay = decay
+        self.master: Any = None  # the values that the optimizer updates, if `array` is a copy of them in fewer bits
 
     def zero_grad(self) -> None:
         """Sets the gradient to zero; it stays a view of the flat buffer."""
         if self.grad is not None:
             self.grad[...] = 0
+
+    @property
+    def stored(self) -> Any:
+        """The values as the optimizer and checkpoints have them. Whoever writes to them tells `mark_written`."""
+        return self.array if self.master is None else self.master
+
+    def destination(self) -> Destination | None:
+        """As a tensor's; the gradient has the dtype of what is stored, which may be wider than the parameter's."""
+        grad = self.grad
+        if grad is None or grad.dtype != self.stored.dtype or not grad.flags.c_contiguous:
+            return None
+        return Destination(grad, add=not self.stale)
 
     @property
     def initialized(self) -> bool:
@@ -50,6 +64,7 @@ class FlatParameters:
     come first, in the order of their names' first appearance; each is padded to ALIGNMENT elements with zeros.
 
     values, gradients: (N,)
+    working:           (N,), what the model computes with: `values` themselves, or their copy in fewer bits
     decayed:           how many leading elements have weight decay
     """
 
@@ -63,16 +78,19 @@ class FlatParameters:
             self.decayed = end if parameter.decay else self.decayed
         self.values = xp.zeros(end, dtype=policy.parameters)  # (N,)
         self.gradients = xp.zeros(end, dtype=policy.gradients)  # (N,)
-        self.version = Version()
+        self.policy, self.version = policy, Version()
         self.bind(self.values, self.gradients)
 
     def bind(self, values: Any, gradients: Any) -> None:
         """Makes these arrays, (N,) each, the flat ones, and the parameters views into them."""
         self.values, self.gradients = values, gradients
+        copied = self.policy.compute != values.dtype
+        self.working = values.astype(self.policy.compute) if copied else values  # (N,)
         for name, parameter in self.parameters.items():
-            shape = parameter.shape
-            parameter.array = values[self.slices[name]].reshape(shape)
-            parameter.grad = gradients[self.slices[name]].reshape(shape)
+            shape, here = parameter.shape, self.slices[name]
+            parameter.array = self.working[here].reshape(shape)
+            parameter.master = values[here].reshape(shape) if copied else None
+            parameter.grad = gradients[here].reshape(shape)
             parameter.version = self.version
 
     def move_to(self, values: Any, gradients: Any) -> None:
@@ -94,7 +112,7 @@ class FlatParameters:
         for name, parameter in self.parameters.items():
             key = RandomKey(seed, "init", site=zlib.crc32(name.encode()))
             values = parameter.initializer(key, parameter.shape)
-            parameter.array[...] = _on_device_of(parameter.array, values)
+            parameter.stored[...] = on_device_of(parameter.stored, values)
         self.mark_written()
 
     def zero_gradients(self) -> None:
@@ -117,10 +135,11 @@ class FlatParameters:
                     parameter.zero_grad()
                 parameter.stale = False
 
-    def mark_written(self) -> None:
-        """To be called after writing to `values`: a backward that saved the old ones will refuse to run."""
+    def mark_written(self, working: bool = False) -> None:
+        """To be called after writing to `values`: a backward that saved the old ones will refuse to run.
+
+        working: whether their working copy was written to as well; otherwise it is made anew
+        """
+        if self.working is not self.values and not working:
+            self.working[...] = self.values
         self.version.count += 1
-
-
-def _on_device_of(array: Any, values: np.ndarray) -> Any:
-    return values if isinstance(array, np.ndarray) else type(array)(values)

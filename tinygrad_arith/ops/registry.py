@@ -92,6 +92,11 @@ def register(implementation: Implementation) -> None:
     _plans.clear()
 
 
+def forget_plans() -> None:
+    """To be called when something other than the arguments changes what runs, such as a setting of a room."""
+    _plans.clear()
+
+
 def textbook_backward(operation: Operation) -> Callable[..., tuple]:
     """The textbook's backward behind the signature that the tape calls: always a tuple, everything computed."""
 

@@ -4,25 +4,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import array_module, to_numpy
+from ..backend import array_module, on_device_of, to_numpy
 from ..nn import FlatParameters
 from ..ops.registry import Operation, choose, not_differentiable
 
 
 class Rates(NamedTuple):
-    """The numbers of one update."""
+    """The numbers of one update: Python's, or on a GPU arrays () that lie there."""
 
-    beta1: float
-    beta2: float
-    mean_scale: float  # rate / (1 - β₁ᵗ)
-    spread_scale: float  # 1 / sqrt(1 - β₂ᵗ)
-    eps: float
-    kept: float  # 1 - rate decay
-    gradient_scale: float  # multiplies the gradients first: clipping without a pass of its own
+    beta1: Any
+    beta2: Any
+    mean_scale: Any  # rate / (1 - β₁ᵗ)
+    spread_scale: Any  # 1 / sqrt(1 - β₂ᵗ)
+    eps: Any
+    kept: Any  # 1 - rate decay
+    gradient_scale: Any  # multiplies the gradients first: clipping without a pass of its own
 
 
-def adamw_update(values, gradients, first, second, decayed, rates):  # arrays (N,); the first `decayed` elements decay
-    """One update of all parameters and moments, in place: the formula of `AdamW`."""
+def adamw_update(
+    values, gradients, first, second, decayed, rates, working=None
+):  # arrays (N,); the first `decayed` elements decay
+    """One update of all parameters and moments, in place: the formula of `AdamW`. `working` becomes a copy of them."""
     xp = array_module(values)
     gradients = rates.gradient_scale * gradients  # (N,)
     first *= rates.beta1
@@ -31,6 +33,8 @@ def adamw_update(values, gradients, first, second, decayed, rates):  # arrays (N
     second += (1.0 - rates.beta2) * (gradients * gradients)
     values[:decayed] *= rates.kept
     values -= rates.mean_scale * first / (xp.sqrt(second) * rates.spread_scale + rates.eps)
+    if working is not None:
+        working[...] = values
 
 
 ADAMW = Operation("adamw", adamw_update, not_differentiable, ("values",))  # the name that faster ones register for
@@ -65,10 +69,14 @@ class AdamW:
 
     def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
         """One update of all parameters from their gradients times `gradient_scale`, in place."""
+        self.update(self.next_rates(learning_rate)._replace(gradient_scale=float(gradient_scale)))
+
+    def next_rates(self, learning_rate: float) -> Rates:
+        """The numbers of the next update, which counts as done."""
         learning_rate = float(learning_rate)  # a NumPy scalar would widen float32
         beta1, beta2 = self.betas
         self.steps += 1
-        rates = Rates(
+        return Rates(
             beta1=beta1,
             beta2=beta2,
             # Both moments start at zero; dividing by 1 - βᵗ takes the start out of the average.
@@ -76,19 +84,25 @@ class AdamW:
             spread_scale=1.0 / (1.0 - beta2**self.steps) ** 0.5,
             eps=self.eps,
             kept=1.0 - learning_rate * self.weight_decay,
-            gradient_scale=float(gradient_scale),
+            gradient_scale=1.0,
         )
+
+    def update(self, rates: Rates) -> None:
+        """One update with these numbers, of the parameters and of the copy that the model computes with."""
+        flat = self.flat
         arguments = {
-            "values": self.flat.values,
-            "gradients": self.flat.gradients,
+            "values": flat.values,
+            "gradients": flat.gradients,
             "first": self.first_moment,
             "second": self.second_moment,
-            "decayed": self.flat.decayed,
+            "decayed": flat.decayed,
             "rates": rates,
         }
+        if flat.working is not flat.values:
+            arguments["working"] = flat.working
         update, _ = choose(ADAMW, arguments)
         update(**arguments)
-        self.flat.mark_written()
+        flat.mark_written(working=True)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of the moments, (N,) each, and the number of steps taken, ()."""
@@ -103,5 +117,5 @@ class AdamW:
         for name in ("first_moment", "second_moment"):
             if tuple(state[name].shape) != tuple(self.first_moment.shape):
                 raise ValueError(f"{name}: stored for {state[name].shape} parameters, here {self.first_moment.shape}")
-            getattr(self, name)[...] = state[name]
+            getattr(self, name)[...] = on_device_of(self.first_moment, state[name])
         self.steps = int(state["steps"])

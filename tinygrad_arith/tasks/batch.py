@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from ..backend import on_device_of
 
 
 class Batch(NamedTuple):
@@ -22,6 +24,10 @@ class Batch(NamedTuple):
     weights: np.ndarray | None = None
     positions: np.ndarray | None = None
     key_mask: np.ndarray | None = None
+
+    def on_device_of(self, array: Any) -> "Batch":
+        """The same batch where `array` lives."""
+        return Batch._make(on_device_of(array, field) for field in self)
 
 
 class Problem(NamedTuple):

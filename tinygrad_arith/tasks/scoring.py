@@ -29,6 +29,8 @@ def answer_predictions(logits: Any, tokens: np.ndarray, equals: int, length: int
     logits (n, T, V); tokens int64 (n, T), each row with one `equals` token, behind which the answer begins; `length`
     is that of the longest answer. Returns int64 (n, length); places beyond T hold -1.
     """
+    if logits.dtype.itemsize < 4:
+        logits = logits.astype(np.float32)  # (n, T, V): CuPy finds no largest bfloat16
     best = to_numpy(logits.argmax(axis=-1))  # (n, T): what is predicted at t is token t + 1
     start = (tokens == equals).argmax(axis=1)  # (n,)
     place = start[:, None] + np.arange(length)  # (n, length)

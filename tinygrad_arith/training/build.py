@@ -1,13 +1,12 @@
-"""From a configuration to the things it describes: task, model, optimizer."""
+"""From a configuration to the things it describes: task, model, optimizer, device."""
 
-import importlib.util
 from typing import Any
 
-from ..backend import DtypePolicy
+from ..backend import DtypePolicy, obstacle_to_cuda
 from ..models import GPT, GPTConfig
 from ..optim import AdamW
 from ..tasks import build_task
-from .config import Config, TaskConfig
+from .config import Config, TaskConfig, TrainingConfig
 from .errors import UserError
 
 
@@ -45,10 +44,25 @@ def make_model(config: Config, task: Any) -> GPT:
         raise UserError(str(error)) from error
 
 
-def initialize(model: GPT, config: Config) -> GPT:
-    """Make the model's parameters: a pure function of the seed."""
-    model.initialize(seed=config.training.seed, policy=DtypePolicy.uniform(config.training.dtype))
+def initialize(model: GPT, config: Config, device: str = "cpu") -> GPT:
+    """Make the model's parameters on a device, "cpu" or "cuda": a pure function of the seed."""
+    training = config.training
+    if device == "cuda":
+        choose_products(training)
+    model.initialize(seed=training.seed, policy=policy_on(device, training.dtype), device=device)
     return model
+
+
+def policy_on(device: str, dtype: str) -> DtypePolicy:
+    """The policy of a `--dtype` on a device. On the CPU a run in bfloat16 is continued in its master's float32."""
+    return DtypePolicy.named("float32" if device == "cpu" and dtype == "bfloat16" else dtype)
+
+
+def choose_products(training: TrainingConfig) -> None:
+    """Settles for this process how exactly float32 is multiplied on the GPU."""
+    from ..cuda.precision import set_float32_products
+
+    set_float32_products("tf32" if training.tf32 else "float32")
 
 
 def make_optimizer(config: Config, model: GPT) -> AdamW:
@@ -57,13 +71,23 @@ def make_optimizer(config: Config, model: GPT) -> AdamW:
     return AdamW(model.flat, betas=(options.beta1, options.beta2), eps=options.eps, weight_decay=options.weight_decay)
 
 
-def choose_device(name: str) -> str:
-    """The device to compute on: `auto` takes the CPU, which is what this version trains on.
+def choose_device(name: str, dtype: str = "float32") -> str:
+    """The device to compute on, "cpu" or "cuda".
 
-    Raises UserError for `cuda`, saying what is missing.
+    `auto` takes the GPU if there is one that CuPy can use, except for float64, which is for proving gradients.
+    Raises UserError for `cuda` where there is none, saying what is missing.
     """
-    if name != "cuda":
+    if name == "cpu" or (name == "auto" and dtype == "float64"):
         return "cpu"
-    if importlib.util.find_spec("cupy") is None:
-        raise UserError("--device cuda: CuPy is not installed; install it with: pip install 'tinygrad_arith[gpu]'")
-    raise UserError("--device cuda: this version trains on the CPU only; use --device cpu")
+    obstacle = obstacle_to_cuda()
+    if name == "cuda" and obstacle is not None:
+        raise UserError(f"--device cuda: {obstacle}")
+    return "cpu" if obstacle is not None else "cuda"
+
+
+def choose_training_device(training: TrainingConfig) -> str:
+    """The device to train on. Raises UserError where there is none that does what is asked for."""
+    device = choose_device(training.device, training.dtype)
+    if device == "cpu" and training.dtype == "bfloat16":
+        raise UserError(f"--dtype bfloat16: trains on a GPU only, and {obstacle_to_cuda() or '--device is cpu'}")
+    return device

@@ -91,6 +91,16 @@ def add_flag(group: Any, section: str, option: dataclasses.Field, default: Any) 
     )
 
 
+def add_device_flag(parser: argparse.ArgumentParser) -> None:
+    """The `--device` of a door that opens a run; the run's own device is where it was trained."""
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where to compute; auto: on a GPU if there is one (default: auto)",
+    )
+
+
 def limits(option: dataclasses.Field) -> str:
     """The allowed range of a numeric field, for its help; nothing where every value is allowed."""
     low, high = option.metadata.get("range") or (None, None)

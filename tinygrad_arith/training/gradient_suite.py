@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import verify
 from ..verify import GradientCheck, GradientMismatch, Report, VacuousCheck, tolerance
+from .build import choose_device
 from .errors import UserError, did_you_mean
 
 Pair = tuple[Callable, Callable]
@@ -83,19 +84,7 @@ def choose_subjects(subjects: Sequence[Subject], wanted: Iterable[str]) -> list[
 
 def require_device(device: str) -> None:
     """UserError if the arrays cannot be put on this device ("cpu" or "cuda")."""
-    if device == "cpu":
-        return
-    try:
-        import cupy
-    except ImportError:
-        raise UserError(
-            "--device cuda: CuPy is not installed; install it with: pip install 'tinygrad_arith[gpu]' (CUDA 12) "
-            "or 'tinygrad_arith[gpu-cuda13]' (CUDA 13)"
-        ) from None
-    try:
-        cupy.zeros(1)
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise UserError(f"--device cuda: CuPy finds no GPU that it can use ({error})") from None
+    choose_device(device)
 
 
 def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cpu", seed: int = 0) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from .build import initialize, make_model, make_task
+from .build import choose_device, initialize, make_model, make_task
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import load_newest
 from .config import Config
@@ -47,10 +47,10 @@ class LoadedRun:
     path: Path
 
 
-def load_run(path: str | os.PathLike[str]) -> LoadedRun:
-    """The model of a run, with the weights of its newest whole checkpoint.
+def load_run(path: str | os.PathLike[str], device: str = "cpu") -> LoadedRun:
+    """The model of a run, with the weights of its newest whole checkpoint, on a device: "cpu", "cuda" or "auto".
 
-    Raises UserError if `path` is no directory, holds no run, or has no whole checkpoint.
+    Raises UserError if `path` is no directory, holds no run, or has no whole checkpoint, or if there is no such device.
     """
     directory = Path(path)
     config = read_record(directory).config
@@ -58,7 +58,7 @@ def load_run(path: str | os.PathLike[str]) -> LoadedRun:
     if checkpoint is None:
         raise UserError(f"{directory}: this run has no complete checkpoint yet")
     task = make_task(config.task)
-    model = initialize(make_model(config, task), config)
+    model = initialize(make_model(config, task), config, choose_device(device, config.training.dtype))
     try:
         model.load_state_dict(checkpoint.model)
     except ValueError as error:

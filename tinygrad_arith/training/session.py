@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .build import choose_device, initialize, make_model, make_optimizer, make_task
+from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, clean_folder, load_newest
 from .config import Config
@@ -31,6 +31,7 @@ class Session:
     model: Any
     optimizer: Any
     checkpoint: Checkpoint | None  # where to go on from; None: from the start
+    device: str = "cpu"
 
     def trainer(self, reporter: Reporter) -> Trainer:
         """The trainer, restored from the checkpoint if there is one. UserError if that belongs to another model."""
@@ -59,7 +60,7 @@ def plan(config: Config) -> tuple[Any, Any]:
     config.validate()
     task = make_task(config.task)
     config.validate(task.train_size)
-    choose_device(config.training.device)
+    choose_training_device(config.training)
     return task, make_model(config, task)
 
 
@@ -117,6 +118,7 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
 
 
 def ready(record: RunRecord, directory: Path, task: Any, model: Any, checkpoint: Checkpoint | None) -> Session:
-    """The session, with the parameters and the optimizer made."""
-    initialize(model, record.config)
-    return Session(record, directory, task, model, make_optimizer(record.config, model), checkpoint)
+    """The session, with the parameters and the optimizer made where they are to live."""
+    device = choose_training_device(record.config.training)
+    initialize(model, record.config, device)
+    return Session(record, directory, task, model, make_optimizer(record.config, model), checkpoint, device)

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from ..backend import DtypePolicy, RandomKey
+from ..backend import RandomKey, library_of
 from ..ops.registry import chosen_table
-from .build import initialize
+from .build import choose_training_device, initialize, policy_on
 from .checkpoints import Progress
+from .config import TrainingConfig
 from .console import as_bytes, as_duration, console, data_table, facts_table
 from .final import FinalTest
 from .presets import changed_options, load_preset, preset_names
@@ -42,19 +43,29 @@ def print_plan(session: Session) -> None:
         steps += f", or until validation exact match reaches {record.until}"
     facts = [
         ("task", session.task.describe()),
-        ("model", f"{session.model.parameter_count():,} parameters, {training.dtype}, on the CPU"),
+        ("model", f"{session.model.parameter_count():,} parameters, {training.dtype}"),
         ("steps", steps),
         ("seed", str(training.seed)),
-        ("threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))),
+        device_fact(session.device, training),
         ("run", str(session.directory)),
     ]
     console().print(facts_table(facts))
 
 
+def device_fact(device: str, training: TrainingConfig) -> tuple[str, str]:
+    """What computes: the threads of the CPU, or the name of the GPU and how exactly it multiplies."""
+    if device == "cpu":
+        return "threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))
+    cupy = library_of(device)
+    name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
+    return "GPU", f"{name}{', products in TF32' if training.tf32 and training.dtype == 'float32' else ''}"
+
+
 def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:
     """Print the model's table, the memory that training will take, and the implementations that will run."""
     out, training = console(), record.config.training
-    report = model.shape_report(training.batch, task.context, DtypePolicy.uniform(training.dtype))
+    device = choose_training_device(training)
+    report = model.shape_report(training.batch, task.context, policy_on(device, training.dtype))
     out.print(str(model), markup=False)
     facts = [
         ("task", task.describe()),
@@ -66,14 +77,15 @@ def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:
     ]
     out.print(facts_table(facts))
     if report.training_bytes <= LARGEST_TRIAL:
-        print_implementations(record, task, model)
+        print_implementations(record, task, model, device)
     out.print("All shapes fit. Nothing was trained (--dry-run).")
 
 
-def print_implementations(record: RunRecord, task: Any, model: Any) -> None:
+def print_implementations(record: RunRecord, task: Any, model: Any, device: str) -> None:
     """Run one example through the model, there and back, and print which implementation ran for each operation."""
-    batch = task.train_batch(0, 1, record.config.training.seed)
-    loss_and_gradient(initialize(model, record.config), batch, RandomKey(0, "dropout"), normalizer=1)
+    initialize(model, record.config, device)
+    batch = task.train_batch(0, 1, record.config.training.seed).on_device_of(model.flat.values)
+    loss_and_gradient(model, batch, RandomKey(0, "dropout"), normalizer=1)
     console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
 
 

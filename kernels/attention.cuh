@@ -1,0 +1,34 @@
+// What all attention kernels share: views, who sees whom, and the queries that see nothing.
+//
+// Arrays come as views, (B, T, heads, HS): a base and the strides in elements by batch, position and head, as four
+// parameters x, x_batch, x_position, x_head of a kernel. The last axis is contiguous. So q, k and v may be parts of one
+// packed projection, and dq, dk and dv parts of its gradient.
+
+#pragma once
+
+#include "common.cuh"
+
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)  // NVRTC has no <math.h>
+#endif
+
+// The row of HS numbers of view x at batch b, position t, head h. 64 bits: a batch may have more than 2^31 numbers.
+#define ROW(x, b, t, h) (x + (long long)(b) * x##_batch + (long long)(t) * x##_position + (long long)(h) * x##_head)
+
+// The number of keys that are not too late for query i: the last query stands at the last key.
+__device__ __forceinline__ int keys_seen(int i, int queries, int keys, int causal) {
+    return causal ? i + (keys - queries) + 1 : keys;
+}
+
+// The first query for which key j is not too late.
+__device__ __forceinline__ int first_query(int j, int queries, int keys, int causal) {
+    return causal ? max(j - (keys - queries), 0) : 0;
+}
+
+// key_mask (B, Tk): false hides a key; null hides none.
+__device__ __forceinline__ bool is_hidden(const bool* key_mask, int b, int j, int keys) {
+    return key_mask != nullptr && !key_mask[(long long)b * keys + j];
+}
+
+// For the backward's p = exp(s - lse): a query that sees nothing has lse = -inf and gets +inf, so that p = 0.
+__device__ __forceinline__ float lse_or_infinity(float lse) { return lse == -INFINITY ? INFINITY : lse; }

@@ -1,0 +1,153 @@
+// Attention backward on tensor cores for float32: the gradients of keys and values, in a fixed order.
+//
+// Idea: as attention_mma_backward_keys.cu. A block owns KEYS = WARPS KEY_ROWS keys of one head and walks over the queries that see
+// them, on transposed tables, keys down and queries across: the accumulators of (q kᵀ)ᵀ, made into shares, are in the lanes where
+// dv = pᵀ do wants its left operand, and likewise dsᵀ for dk = dsᵀ q. Neither p nor ds goes through memory, and
+// dk and dv stay in the registers of the warp that owns their rows from the first query to the last.
+// dq_i = sum_j ds_ij k_j runs over blocks; attention_tf32_backward_queries.cu walks the other way for it.
+//
+// Memory: shared (2 KEYS + 4 QUERIES) rows.
+// Loses: when the keys give fewer blocks than the GPU has multiprocessors (grouped heads with few keys).
+//
+// Defined from outside: HEAD_SIZE, PRODUCTS, KEY_ROWS (of a warp: 16 or 32), QUERIES (of a step), CHUNK (queries whose shares are in
+// registers at once), WARPS, BLOCKS (resident per multiprocessor).
+#include "attention_tf32.cuh"
+
+constexpr int THREADS = 32 * WARPS;
+constexpr int KEYS = WARPS * KEY_ROWS;
+constexpr int M_TILES = KEY_ROWS / 16;
+constexpr int N_TILES = CHUNK / 8;
+constexpr int ALWAYS = -(1 << 30), NEVER = 1 << 30;
+constexpr u32 KEY_BYTES = KEYS * ROW_BYTES;
+constexpr u32 QUERY_BYTES = QUERIES * ROW_BYTES;
+constexpr u32 STAGE_BYTES = 2 * QUERY_BYTES + QUERIES * 8;  // queries, dout, two numbers a row
+
+// s = -inf where the query is before the first one that sees the key. first_seer[m][half] is ALWAYS or NEVER for keys that all
+// or no queries see.
+__device__ __forceinline__ void hide_keys(Accumulator<M_TILES, N_TILES> &scores, const int (&first_seer)[M_TILES][2],
+                                          int first_query) {
+#pragma unroll
+    for (int n = 0; n < N_TILES; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const int query = first_query + 8 * n + threadIdx.x % 4 * 2 + i % 2;
+#pragma unroll
+            for (int m = 0; m < M_TILES; ++m)
+                if (query < first_seer[m][i / 2]) scores.at[m][n][i] = -INFINITY;
+        }
+}
+
+// p_ij = e^(s_ij - L_i);   ds_ij = p_ij (dp_ij - r_i). In place: scores become shares, dshares become dscores.
+__device__ __forceinline__ void softmax_backward(Accumulator<M_TILES, N_TILES> &scores,
+                                                 Accumulator<M_TILES, N_TILES> &dshares, u32 rows, float scale) {
+#pragma unroll
+    for (int n = 0; n < N_TILES; ++n) {
+        const uint4 pair = load_shared(rows + (8 * n + threadIdx.x % 4 * 2) * 8);  // L, r of two neighbouring queries
+        const float logsumexp[2] = {__uint_as_float(pair.x), __uint_as_float(pair.z)};
+        const float row_sum[2] = {__uint_as_float(pair.y), __uint_as_float(pair.w)};
+#pragma unroll
+        for (int m = 0; m < M_TILES; ++m)
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                const float share = exponential(scores.at[m][n][i], scale, logsumexp[i % 2]);
+                scores.at[m][n][i] = share;
+                dshares.at[m][n][i] = share * (dshares.at[m][n][i] - row_sum[i % 2]);
+            }
+    }
+}
+
+// q, dout (B, Tq, NH, HS); k, v, dk, dv (B, Tk, NHkv, HS): strides in elements of batch, position, head.
+// rows (B, NH, padded, 2) from attention_tf32_backward_rows, padded a multiple of QUERIES. key_mask (B, Tk) or null.
+// Grid: ceil(Tk / KEYS) * B * NHkv.
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    attention_tf32_backward_keys(const float* q, long long q_batch, int q_position, int q_head, const float* k,
+                                 long long k_batch, int k_position, int k_head, const float* v, long long v_batch,
+                                 int v_position, int v_head, const float* dout, long long dout_batch,
+                                 int dout_position, int dout_head, const float2* rows, float* dk, long long dk_batch,
+                                 int dk_position, int dk_head, float* dv, long long dv_batch, int dv_position,
+                                 int dv_head, const bool* key_mask, int batch, int queries, int padded, int keys,
+                                 int heads, int kv_heads, int causal, float scale, int together) {
+    extern __shared__ __align__(128) unsigned char shared[];
+    const u32 k_tile = shared_address(shared), v_tile = k_tile + KEY_BYTES, stages = v_tile + KEY_BYTES;
+
+    const int key_tiles = ceil_div(keys, KEYS), query_tiles = ceil_div(queries, QUERIES);
+    const Work work = work_of_block(blockIdx.x, key_tiles, batch * kv_heads, together);
+    const int sample = work.head / kv_heads, kv_head = work.head % kv_heads, group = heads / kv_heads;
+    const int first_key = work.rank * KEYS, offset = keys - queries;  // causal: most queries see the first keys
+    k += sample * k_batch + static_cast<long long>(first_key) * k_position + kv_head * k_head;
+    v += sample * v_batch + static_cast<long long>(first_key) * v_position + kv_head * v_head;
+    dk += sample * dk_batch + static_cast<long long>(first_key) * dk_position + kv_head * dk_head;
+    dv += sample * dv_batch + static_cast<long long>(first_key) * dv_position + kv_head * dv_head;
+
+    // The steps: for each query head of the group, the tiles of queries that see the block's first key.
+    const int first_tile = causal ? max(0, first_key - offset) / QUERIES : 0;
+    const int steps_a_head = query_tiles - first_tile, steps = group * steps_a_head;
+
+    const int warp_key = threadIdx.x / 32 * KEY_ROWS;
+    int first_seer[M_TILES][2];
+#pragma unroll
+    for (int m = 0; m < M_TILES; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int key = first_key + warp_key + 16 * m + 8 * half + static_cast<int>(threadIdx.x) % 32 / 4;
+            const bool shown = key < keys && (key_mask == nullptr || key_mask[static_cast<long long>(sample) * keys + key]);
+            first_seer[m][half] = !shown ? NEVER : causal ? key - offset : ALWAYS;
+        }
+    const bool some_hidden = key_mask != nullptr || first_key + KEYS > keys;
+    const int warp_first_seer = first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
+
+    auto load_queries = [&](int step) {
+        const int head = kv_head * group + step / steps_a_head, tile = first_tile + step % steps_a_head;
+        const u32 stage = stages + step % 2 * STAGE_BYTES;
+        const long long first = static_cast<long long>(tile) * QUERIES;
+        const int left = queries - tile * QUERIES;
+        load_rows<QUERIES, THREADS>(stage, q + sample * q_batch + first * q_position + head * q_head, q_position, left);
+        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES, dout + sample * dout_batch + first * dout_position + head * dout_head,
+                                    dout_position, left);
+        if (threadIdx.x < QUERIES / 2) {
+            const long long row = (static_cast<long long>(sample) * heads + head) * padded + first;
+            copy_async(stage + 2 * QUERY_BYTES + threadIdx.x * 16, rows + row + threadIdx.x * 2, true);
+        }
+    };
+
+    Accumulator<M_TILES, C_TILES> dk_sum, dv_sum;
+    dk_sum.clear();
+    dv_sum.clear();
+    load_rows<KEYS, THREADS>(k_tile, k, k_position, keys - first_key);
+    load_rows<KEYS, THREADS>(v_tile, v, v_position, keys - first_key);
+    load_queries(0);
+    copies_commit();
+
+    for (int step = 0; step < steps; ++step) {
+        copies_wait<0>();
+        __syncthreads();  // this step's queries are here for all, and all are done with the step before
+        if (step + 1 < steps) load_queries(step + 1);
+        copies_commit();
+
+        const u32 q_tile = stages + step % 2 * STAGE_BYTES, do_tile = q_tile + QUERY_BYTES;
+        const int tile_query = (first_tile + step % steps_a_head) * QUERIES;
+#pragma unroll 1
+        for (int chunk = 0; chunk < QUERIES; chunk += CHUNK) {
+            const int first_query = tile_query + chunk;
+            if (first_query + CHUNK <= warp_first_seer) continue;  // no query of the chunk sees a key of the warp
+            // s_ji = q_i . k_j and dp_ji = do_i . v_j
+            Accumulator<M_TILES, N_TILES> scores, dshares;
+            scores.clear();
+            dshares.clear();
+            multiply_rows(scores, k_tile, warp_key, q_tile, chunk);
+            multiply_rows(dshares, v_tile, warp_key, do_tile, chunk);
+            if (some_hidden || first_query < warp_first_seer + KEY_ROWS - 1) hide_keys(scores, first_seer, first_query);
+            softmax_backward(scores, dshares, do_tile + QUERY_BYTES + chunk * 8, scale);
+            multiply_columns(dv_sum, scores, do_tile, chunk);  // dv_j += sum_i p_ij do_i
+            multiply_columns(dk_sum, dshares, q_tile, chunk);  // dk_j += sum_i ds_ij q_i
+        }
+    }
+    copies_wait<0>();
+
+    float factor[M_TILES][2], one[M_TILES][2];
+#pragma unroll
+    for (int m = 0; m < M_TILES; ++m) factor[m][0] = factor[m][1] = scale, one[m][0] = one[m][1] = 1.0f;
+    const int rows_left = keys - first_key - warp_key;
+    store_rows(dk_sum, factor, dk + static_cast<long long>(warp_key) * dk_position, dk_position, rows_left);
+    store_rows(dv_sum, one, dv + static_cast<long long>(warp_key) * dv_position, dv_position, rows_left);
+}

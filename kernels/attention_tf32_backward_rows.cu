@@ -1,0 +1,36 @@
+// Before the float32 backward's products: for each query its log-sum-exp and its row sum, side by side.
+//
+// docs/attention.md, section 10: r_i = sum_j p_ij dp_ij = do_i . o_i, one inner product of a row of out and of dout.
+//
+// Rows beyond the last query up to `padded` get L = inf: there and for queries that saw nothing p = e^-inf = 0, so no kernel
+// behind this one asks whether a query exists.
+//
+// Memory: reads out and dout once, writes 8 bytes a query. Bound by that.
+#include "attention_tf32.cuh"
+
+constexpr int PACKS = HEAD_SIZE / 4;  // of 16 bytes
+constexpr int LANES = PACKS <= 4 ? 4 : PACKS <= 8 ? 8 : PACKS <= 16 ? 16 : 32;  // of a row, one for each pack
+
+// out, dout (B, Tq, NH, HS) with strides; lse (B, NH, Tq); rows (B, NH, padded, 2): L_i, r_i.
+// Grid: ceil(padded LANES / threads) in x, heads in y, batch in z.
+extern "C" __global__ void __launch_bounds__(256)
+    attention_tf32_backward_rows(const float* out, long long out_batch, int out_position, int out_head,
+                                 const float* dout, long long dout_batch, int dout_position, int dout_head,
+                                 const float* lse, float2* rows, int queries, int padded) {
+    const int thread = blockIdx.x * blockDim.x + threadIdx.x, query = thread / LANES, pack = thread % LANES;
+    const int head = blockIdx.y, sample = blockIdx.z;
+    float sum = 0.0f;
+    if (query < queries && pack < PACKS) {
+        const float* o = out + sample * out_batch + static_cast<long long>(query) * out_position + head * out_head;
+        const float* d = dout + sample * dout_batch + static_cast<long long>(query) * dout_position + head * dout_head;
+        const float4 x = reinterpret_cast<const float4*>(o)[pack], y = reinterpret_cast<const float4*>(d)[pack];
+        sum = fmaf(x.x, y.x, fmaf(x.y, y.y, fmaf(x.z, y.z, x.w * y.w)));
+    }
+#pragma unroll
+    for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+    if (query >= padded || pack != 0) return;
+
+    const long long row = static_cast<long long>(sample) * gridDim.y + head;
+    const float logsumexp = query < queries ? lse[row * queries + query] : -INFINITY;
+    rows[row * padded + query] = make_float2(logsumexp == -INFINITY ? INFINITY : logsumexp, sum);
+}

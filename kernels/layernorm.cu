@@ -1,0 +1,174 @@
+// Layer normalisation, forward and backward. The memory is the limit: a row is read once, held in registers by the
+// threads that share it, and every sum over it is made from there.
+//
+// ROW_THREADS, a macro of the build, says who shares a row: a warp (32; a block then has several rows), or a block for
+// long rows. HELD is how many groups of WIDTH channels a thread holds: ROW_THREADS * HELD * WIDTH >= channels.
+// In bfloat16 everything between load and store is float.
+
+#include "groups.cuh"
+
+#ifndef ROW_THREADS
+#define ROW_THREADS 32
+#endif
+#ifndef HELD
+#define HELD 1
+#endif
+
+constexpr int THREADS = 256;
+constexpr int ROWS = THREADS / ROW_THREADS;  // that a block has under way
+
+// Sum over the threads that share a row, in all of them.
+__device__ __forceinline__ float row_sum(float x, float* shared) {
+    return ROW_THREADS == WARP ? warp_sum(x) : block_sum(x, shared);
+}
+
+// A thread's part of a row: groups a whole row of threads apart, so that neighbours read neighbouring addresses.
+struct Part {
+    Floats<WIDTH> group[HELD];
+
+    // The first channel of group i.
+    __device__ static __forceinline__ int channel(int i) {
+        return (i * ROW_THREADS + threadIdx.x % ROW_THREADS) * WIDTH;
+    }
+
+    __device__ __forceinline__ void load(const element* row, int channels) {
+#pragma unroll
+        for (int i = 0; i < HELD; ++i) {
+            group[i] = {};
+            if (channel(i) < channels) group[i].load(row + channel(i));
+        }
+    }
+
+    __device__ __forceinline__ void store(element* row, int channels) const {
+#pragma unroll
+        for (int i = 0; i < HELD; ++i)
+            if (channel(i) < channels) group[i].store(row + channel(i));
+    }
+};
+
+// x, y (rows, channels); weight, bias (channels,); mean, rstd (rows,), for the backward.
+//     y = weight (x - mean) rstd + bias,     rstd = 1 / sqrt(variance + eps)
+extern "C" __global__ void __launch_bounds__(THREADS)
+layernorm_forward(const element* x, const element* weight, const element* bias, float eps, element* y, float* mean,
+                  float* rstd, int rows, int channels) {
+    __shared__ float shared[WARP];
+    const int row = blockIdx.x * ROWS + threadIdx.x / ROW_THREADS;
+    if (row >= rows) return;  // all who share the row leave together
+    Part part;
+    part.load(x + static_cast<long long>(row) * channels, channels);
+
+    float total = 0.0f;
+#pragma unroll
+    for (int i = 0; i < HELD; ++i)
+#pragma unroll
+        for (int j = 0; j < WIDTH; ++j) total += part.group[i].at[j];
+    const float middle = row_sum(total, shared) / channels;
+
+    // The variance from centered numbers, not from the mean of the squares, which would cancel.
+    float squares = 0.0f;
+#pragma unroll
+    for (int i = 0; i < HELD; ++i)
+#pragma unroll
+        for (int j = 0; j < WIDTH; ++j) {
+            const float centered = part.group[i].at[j] - middle;
+            if (Part::channel(i) < channels) squares += centered * centered;
+        }
+    const float scale = rsqrtf(row_sum(squares, shared) / channels + eps);
+
+#pragma unroll
+    for (int i = 0; i < HELD; ++i) {
+        if (Part::channel(i) >= channels) continue;
+        Floats<WIDTH> factor, shift;
+        factor.load(weight + Part::channel(i));
+        shift.load(bias + Part::channel(i));
+#pragma unroll
+        for (int j = 0; j < WIDTH; ++j)
+            part.group[i].at[j] = (part.group[i].at[j] - middle) * scale * factor.at[j] + shift.at[j];
+    }
+    part.store(y + static_cast<long long>(row) * channels, channels);
+    if (threadIdx.x % ROW_THREADS == 0) {
+        mean[row] = middle;
+        rstd[row] = scale;
+    }
+}
+
+// The sums of all rows' parts in a block, row by row in their order: `mine` of the last row becomes the sum.
+// Numbers of one thread lie 32 apart in `shared`, so that a warp meets all banks.
+__device__ __forceinline__ void add_rows_of_block(Part& mine, float (&shared)[HELD * WIDTH][WARP]) {
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    for (int turn = 0; turn < ROWS; ++turn) {
+        if (warp == turn) {
+#pragma unroll
+            for (int i = 0; i < HELD; ++i)
+#pragma unroll
+                for (int j = 0; j < WIDTH; ++j) {
+                    float& sum = shared[i * WIDTH + j][lane];
+                    if (turn > 0) mine.group[i].at[j] += sum;
+                    sum = mine.group[i].at[j];
+                }
+        }
+        __syncthreads();
+    }
+}
+
+// dx from the row alone; of dweight and dbias each block leaves the sums over its rows: partial (blocks, 2, channels),
+// to be added up by finish_column_sums. dy, x, dx (rows, channels); mean, rstd (rows,); weight (channels,).
+extern "C" __global__ void __launch_bounds__(THREADS)
+layernorm_backward(const element* dy, const element* x, const float* mean, const float* rstd, const element* weight,
+                   element* dx, float* partial, int rows, int channels) {
+    __shared__ float shared[WARP];
+    Part dweight = {}, dbias = {};
+    for (int row = blockIdx.x * ROWS + threadIdx.x / ROW_THREADS; row < rows; row += gridDim.x * ROWS) {
+        const long long start = static_cast<long long>(row) * channels;
+        const float middle = mean[row], scale = rstd[row];
+        Part gradient, normalized;
+        gradient.load(dy + start, channels);
+        normalized.load(x + start, channels);
+
+        // forward: y = normalized weight + bias
+        float total = 0.0f, along = 0.0f;
+#pragma unroll
+        for (int i = 0; i < HELD; ++i) {
+            if (Part::channel(i) >= channels) continue;
+            Floats<WIDTH> factor;
+            factor.load(weight + Part::channel(i));
+#pragma unroll
+            for (int j = 0; j < WIDTH; ++j) {
+                float &g = gradient.group[i].at[j], &n = normalized.group[i].at[j];
+                n = (n - middle) * scale;
+                dbias.group[i].at[j] += g;
+                dweight.group[i].at[j] += g * n;
+                g *= factor.at[j];  // dnormalized
+                total += g;
+                along += g * n;
+            }
+        }
+
+        // forward: normalized = (x - mean) rstd, and mean and rstd depend on every channel: dnormalized loses its mean
+        // and its component along normalized (ops/layernorm.py)
+        const float through_mean = row_sum(total, shared) / channels;
+        const float through_variance = row_sum(along, shared) / channels;
+#pragma unroll
+        for (int i = 0; i < HELD; ++i)
+#pragma unroll
+            for (int j = 0; j < WIDTH; ++j) {
+                float& g = gradient.group[i].at[j];
+                g = scale * (g - through_mean - normalized.group[i].at[j] * through_variance);
+            }
+        gradient.store(dx + start, channels);
+    }
+
+#if ROW_THREADS == 32
+    __shared__ float sums[HELD * WIDTH][WARP];
+    add_rows_of_block(dweight, sums);
+    add_rows_of_block(dbias, sums);
+    if (threadIdx.x / WARP != ROWS - 1) return;
+#endif
+    float* out = partial + static_cast<long long>(blockIdx.x) * 2 * channels;
+#pragma unroll
+    for (int i = 0; i < HELD; ++i) {
+        if (Part::channel(i) >= channels) continue;
+        dweight.group[i].store(out + Part::channel(i));
+        dbias.group[i].store(out + channels + Part::channel(i));
+    }
+}

@@ -1,0 +1,103 @@
+"""The linear layer and the feed-forward network on the GPU, against the textbook in float64 on the same numbers."""
+
+import cupy
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tinygrad_arith.cuda import linear as fast
+from tinygrad_arith.cuda.branch import branches
+from tinygrad_arith.ops import OPERATIONS
+from tinygrad_arith.ops.registry import Destination
+
+F32, BF16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
+ROUNDING = {F32: 1e-5, BF16: 3e-2}  # of the largest entry; bfloat16 rounds the hidden layer, its slope and the result
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+def numbers(rng, *shape, dtype=F32):
+    return cupy.asarray(rng.normal(size=shape).astype(dtype))
+
+
+def inputs_of(name, rng, rows, dtype, bias=True):
+    x, (c, f, out) = numbers(rng, 3, rows, 24, dtype=dtype), (24, 40, 17)
+    if name == "linear":
+        return (x, numbers(rng, c, out, dtype=dtype), *((numbers(rng, out, dtype=dtype),) if bias else ()))
+    weights = numbers(rng, c, f), numbers(rng, f), numbers(rng, f, c), numbers(rng, c)
+    return (x, *((0.3 * weight).astype(dtype) for weight in weights))
+
+
+def textbook(name, inputs, dy, **options):
+    """Output and gradients in float64."""
+    operation = OPERATIONS[name]
+    out, cache = operation.forward(*(x.astype(np.float64) for x in inputs), **options)
+    return out, operation.backward(dy.astype(np.float64), cache)
+
+
+def check(found, wanted, dtype):
+    assert found.shape == wanted.shape
+    error = float(cupy.abs(found.astype(np.float64) - wanted).max())
+    assert error <= ROUNDING[dtype] * float(cupy.abs(wanted).max())
+
+
+CASES = [("linear", {}), ("ffn", {"activation": "relu"}), ("ffn", {"activation": "gelu"})]
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
+@pytest.mark.parametrize("rows", [1, 31, 700])
+def test_against_the_textbook(name, options, dtype, rows, rng):
+    inputs = inputs_of(name, rng, rows, dtype)
+    out, cache = getattr(fast, f"{name}_forward")(*inputs, **options)
+    dy = numbers(rng, *out.shape, dtype=dtype)
+    wanted, gradients = textbook(name, inputs, dy, **options)
+    check(out, wanted, dtype)
+    found = getattr(fast, f"{name}_backward")(dy, cache, needs=(True,) * len(inputs))
+    assert [gradient.dtype for gradient in found] == [dtype] * len(inputs)
+    for mine, right in zip(found, gradients, strict=True):
+        check(mine, right, dtype)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
+@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize("apart", [False, True])
+def test_gradients_go_to_float32_destinations(name, options, dtype, add, apart, rng):
+    inputs = inputs_of(name, rng, 50, dtype)
+    out, cache = getattr(fast, f"{name}_forward")(*inputs, **options)
+    dy = numbers(rng, *out.shape, dtype=dtype)
+    _, gradients = textbook(name, inputs, dy, **options)
+    held = [numbers(rng, *x.shape) for x in inputs]
+    into = [None, *(Destination(array.copy(), add) for array in held[1:])]
+    backward = getattr(fast, f"{name}_backward")
+    if apart:
+        with branches(cupy.cuda.Stream(non_blocking=True)):
+            found = backward(dy, cache, needs=(True,) * len(inputs), into=into)
+    else:
+        found = backward(dy, cache, needs=(True,) * len(inputs), into=into)
+    for mine, right, destination, before in zip(found, gradients, into, held, strict=True):
+        if destination is not None:
+            assert mine is destination.array
+            right = right + before if add else right
+        check(mine, right, dtype)
+
+
+def test_without_a_bias_and_with_a_transposed_weight(rng):
+    x, table = numbers(rng, 4, 9, 24), numbers(rng, 17, 24)
+    out, cache = fast.linear_forward(x, table.T)
+    dy = numbers(rng, *out.shape)
+    wanted, (dx, dweight) = textbook("linear", (x, table.T), dy)
+    check(out, wanted, F32)
+    found = fast.linear_backward(dy, cache, needs=(True, True))
+    check(found[0], dx, F32)
+    check(found[1], dweight, F32)
+
+
+def test_no_gradient_of_x_where_none_is_wanted(rng):
+    x, weight = numbers(rng, 5, 24), numbers(rng, 24, 8)
+    out, cache = fast.linear_forward(x, weight)
+    assert fast.linear_backward(out, cache, needs=(False, True))[0] is None

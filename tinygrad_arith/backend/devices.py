@@ -1,0 +1,33 @@
+"""The devices to compute on: "cpu", whose arrays are NumPy's, and "cuda", whose arrays are CuPy's."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+import numpy as np
+
+INSTALL = "pip install 'tinygrad_arith[gpu]' (CUDA 12) or 'tinygrad_arith[gpu-cuda13]' (CUDA 13)"
+
+
+def library_of(device: str) -> ModuleType:
+    """The array library of a device, imported here if it is CuPy."""
+    return np if device == "cpu" else importlib.import_module("cupy")
+
+
+def obstacle_to_cuda() -> str | None:
+    """Why the GPU cannot be used and what to do about it, as a sentence's second half; None if it can."""
+    if importlib.util.find_spec("cupy") is None:
+        return f"CuPy is not installed; install it with: {INSTALL}"
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        return f"CuPy does not load ({_first_line(error)}); install it again with: {INSTALL}"
+    try:
+        cupy.zeros(1)
+    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as error:
+        return f"CuPy finds no GPU that it can use ({_first_line(error)}); an NVIDIA GPU with its driver is needed"
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,59 @@
+"""Attention for at most 64 positions on tensor cores: a whole head in one block, bfloat16. Head sizes up to 128."""
+
+from .attention import BFLOAT16, ELEMENTS, Problem, Rung, view_arguments
+from .attention_blockwise import LARGEST_HEAD, sizes
+from .attention_small import MOST_POSITIONS, padded
+from .source import Build
+
+HEAD_STEP = 8  # elements of 16 bytes, which are copied at once
+
+
+def build_for(head_size: int, queries: int, keys: int, group: int) -> Build:
+    """The variant for these sizes; group: query heads that share a key/value head."""
+    return Build(
+        "attention_small_tensor.cu",
+        (
+            ("ELEMENT", ELEMENTS[BFLOAT16]),
+            ("HEAD_SIZE", head_size),
+            ("QUERY_ROWS", padded(queries)),
+            ("KEY_ROWS", padded(keys)),
+            ("GROUP_SIZE", group),
+        ),
+    )
+
+
+def row_bytes(head_size: int) -> int:
+    """Of a row in shared memory, as kernels/attention_mma.cuh has it."""
+    channels = -(-head_size // 16) * 16 if head_size <= 64 else 96 if head_size <= 96 else 128
+    return 2 * channels
+
+
+def accepts(p: Problem) -> bool:
+    """Few positions, and rows of whole copies."""
+    return max(p.queries, p.keys) <= MOST_POSITIONS and p.head_size <= LARGEST_HEAD and p.head_size % HEAD_STEP == 0
+
+
+def forward(problem: Problem, q, k, v, out, lse) -> None:
+    """See `Rung`."""
+    p, queries, keys = problem, padded(problem.queries), padded(problem.keys)
+    build_for(p.head_size, p.queries, p.keys, p.heads // p.kv_heads).kernel("small_tensor_forward")(
+        p.batch * p.heads, 2 * queries,  # a warp for 16 queries
+        *view_arguments(q, k, v, out), lse, p.key_mask, *sizes(p), shared=(queries + 2 * keys) * row_bytes(p.head_size),
+    )  # fmt: skip
+
+
+def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
+    """See `Rung`."""
+    p, queries, keys = problem, padded(problem.queries), padded(problem.keys)
+    shared = 2 * (queries + keys) * row_bytes(p.head_size) + 8 * queries  # and two floats a query
+    build_for(p.head_size, p.queries, p.keys, p.heads // p.kv_heads).kernel("small_tensor_backward")(
+        p.batch * p.kv_heads, 2 * (queries + keys),  # and another for 16 keys
+        *view_arguments(dout, q, k, v, out, dq, dk, dv), lse, p.key_mask, *sizes(p), shared=shared,
+    )  # fmt: skip
+
+
+RUNG = Rung("small_tensor", (BFLOAT16,), accepts, forward, backward)
+BUILDS = tuple(
+    build_for(head_size, positions, positions, group)
+    for head_size, positions, group in ((16, 19, 1), (32, 32, 1), (32, 32, 2), (64, 64, 1), (128, 64, 1))
+)

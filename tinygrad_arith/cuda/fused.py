@@ -1,0 +1,44 @@
+"""The operations of a step that are neither matrix products nor attention, on the GPU.
+
+Memory is what limits them: each takes as few passes over it as may be, and stores nothing that can be computed again.
+The kernels are in kernels/, one file a family, which one module here launches. This module registers them, and has the
+passes that others fuse into theirs.
+"""
+
+from ..ops.registry import Implementation, not_differentiable, register
+from . import activations, adamw, cross_entropy, dropout, embedding, layernorm
+from .adamw import gradient_norm, norm_and_scale
+from .elements import DTYPES, FLOAT32
+from .passes import add_bias, bias_gelu, bias_relu, column_sum, gelu_backward, multiply_by, relu_backward
+
+__all__ = [
+    "add_bias",
+    "bias_gelu",
+    "bias_relu",
+    "column_sum",
+    "gelu_backward",
+    "gradient_norm",
+    "multiply_by",
+    "norm_and_scale",
+    "relu_backward",
+]
+
+
+def always(**arguments) -> bool:
+    """No condition."""
+    return True
+
+
+for _operation, _module, _accepts in (
+    ("layernorm", layernorm, layernorm.accepts),
+    ("gelu", activations, always),
+    ("relu", activations, always),
+    ("add", activations, activations.adds_rows),
+    ("cross_entropy_sum", cross_entropy, always),
+    ("embedding", embedding, embedding.accepts),
+    ("dropout", dropout, always),
+):
+    _forward, _backward = (getattr(_module, f"{_operation}_{way}") for way in ("forward", "backward"))
+    register(Implementation(_operation, "fused", "cuda", DTYPES, _forward, _backward, _accepts))
+
+register(Implementation("adamw", "fused", "cuda", (FLOAT32,), adamw.adamw_update, not_differentiable, adamw.accepts))

@@ -1,0 +1,126 @@
+"""The linear layer and the feed-forward network on the GPU: products by cuBLASLt, the rest in passes of one kernel.
+
+As on the CPU: passes are in place where nobody else holds the array, gradients of parameters go straight into the flat
+buffer, and an activation's derivative is saved instead of what it is computed from. Where cuBLASLt can, a bias is added
+and a bias's gradient summed by the kernel of the product beside it.
+"""
+
+from typing import Any, NamedTuple
+
+from ..ops.registry import Implementation, register
+from . import passes
+from .branch import branch
+from .elements import DTYPES, destinations, rows_of
+from .products import multiply, multiply_add_bias, multiply_sum_columns
+from .source import cupy
+
+
+def product_plus_bias(a, b, bias):  # a (M, K), b (K, N), bias (N,) or None
+    """a @ b + bias, (M, N)."""
+    out = cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype)  # (M, N)
+    if bias is None:
+        return multiply(a, b, out)
+    if not multiply_add_bias(a, b, out, bias):
+        multiply(a, b, out)
+        passes.add_bias(out, bias)
+    return out
+
+
+def parameter_gradients(x, dy, weight, bias=None):  # x (N, Cin), dy (N, Cout); weight, bias: (array, add)
+    """Puts xᵀ dy into the weight's gradient and the column sums of dy into the bias's; `add` as in `Destination`."""
+    dweight, add_weight = weight
+    dbias, add_bias = bias or (None, False)
+    if dbias is not None and not add_bias and multiply_sum_columns(x.T, dy, dweight, add_weight, dbias):
+        return
+    multiply(x.T, dy, dweight, add_weight)
+    if dbias is not None:
+        passes.column_sum(dy, dbias, add_bias)
+
+
+def all_given(into) -> bool:
+    """Whether the gradients of all parameters go into the flat buffer, where nobody looks before the walk's end."""
+    return bool(into) and None not in into[1:]
+
+
+class LinearCache(NamedTuple):
+    """As the textbook's: both inputs by reference."""
+
+    x: Any  # (..., Cin)
+    weight: Any  # (Cin, Cout)
+
+
+def linear_forward(x, weight, bias=None):
+    """See `ops.linear`."""
+    y = product_plus_bias(rows_of(x), weight, bias)  # (N, Cout)
+    return y.reshape(*x.shape[:-1], weight.shape[1]), LinearCache(x, weight)
+
+
+def linear_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.linear`."""
+    x, weight = cache
+    rows, dy = rows_of(x), rows_of(dy)  # (N, Cin), (N, Cout)
+    gradients = destinations(into and into[1:], (weight, weight[0])[: len(needs) - 1])
+    with branch(rows, dy, when=all_given(into)):
+        parameter_gradients(rows, dy, *gradients)
+    dx = multiply(dy, weight.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., Cin)
+    return (dx, *(gradient for gradient, _ in gradients))
+
+
+class FfnCache(NamedTuple):
+    """Saved: the hidden layer once (relu) or twice (gelu: activation and slope); x and the weights by reference."""
+
+    x: Any  # (..., C)
+    w1: Any  # (C, F)
+    w2: Any  # (F, C)
+    activated: Any  # (N, F)
+    slope: Any  # (N, F) or None
+
+
+def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
+    """See `ops.ffn`."""
+    rows = rows_of(x)  # (N, C)
+    hidden = multiply(rows, w1, cupy.empty((len(rows), w1.shape[1]), dtype=x.dtype))  # (N, F)
+    slope = None
+    if activation == "gelu":
+        slope = cupy.empty_like(hidden)  # (N, F)
+        passes.bias_gelu(hidden, b1, slope)
+    else:
+        passes.bias_relu(hidden, b1)
+    y = product_plus_bias(hidden, w2, b2)  # (N, C)
+    return y.reshape(x.shape), FfnCache(x, w1, w2, hidden, slope)
+
+
+def ffn_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.ffn`."""
+    x, w1, w2, activated, slope = cache
+    rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
+    dw1, db1, dw2, db2 = destinations(into and into[1:], (w1, w1[0], w2, w2[0]))
+    apart = all_given(into)
+    with branch(activated, dy, when=apart):
+        parameter_gradients(activated, dy, dw2, db2)
+    dhidden = multiply(dy, w2.T, cupy.empty_like(activated))  # (N, F)
+    if slope is None:
+        passes.relu_backward(dhidden, activated)
+    else:
+        passes.multiply_by(dhidden, slope)
+    with branch(rows, dhidden, when=apart):
+        parameter_gradients(rows, dhidden, dw1, db1)
+    dx = multiply(dhidden, w1.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., C)
+    return (dx, dw1[0], db1[0], dw2[0], db2[0])
+
+
+def known_activation(x, w1, b1, w2, b2, activation="gelu") -> bool:
+    """Those that have a pass."""
+    return activation in ("relu", "gelu")
+
+
+def always(**arguments) -> bool:
+    """No condition."""
+    return True
+
+
+for _operation, _forward, _backward, _accepts in (
+    ("linear", linear_forward, linear_backward, always),
+    ("ffn", ffn_forward, ffn_backward, known_activation),
+):
+    register(Implementation(_operation, "cublaslt", "cuda", DTYPES, _forward, _backward, _accepts))

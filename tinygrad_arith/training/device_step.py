@@ -1,0 +1,152 @@
+"""Training steps on the GPU, without the host in between: each is one CUDA graph, from the batch to the new weights.
+
+    steps = DeviceSteps(model, optimizer, config)
+    steps.enqueue(batch, step=0)  # returns while the GPU computes
+    steps.enqueue(batch, step=1)
+    for result in steps.results():  # waits
+        ...
+
+A step of a small model takes the GPU less time than Python needs to ask for its loss. So nothing is asked: loss and
+norm stay on the device until somebody wants them, the learning rate and the step's number go there with the batch, and
+clipping and the optimizer read them there. The same steps run without a graph, to the same bits, at first and where
+something cannot be captured (`reason` says what).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd import functions as F
+from ..backend import RandomKey
+from ..cuda import fused
+from ..cuda.branch import join_branches
+from ..cuda.graph import GraphedFunction, GraphMemory
+from ..cuda.inputs import Inputs
+from ..cuda.products import unavailable
+from ..cuda.source import cupy
+from ..cuda.step import Record
+from ..optim.adamw import Rates
+from ..tasks import Batch
+from .config import Config
+from .results import StepResult, rate_of
+from .workers import logits_of
+
+KEPT = 256  # steps whose loss and norm wait on the device at most
+SLOTS = 2  # while the batch in one is computed with, the next is copied into the other
+RATES = ("mean_scale", "spread_scale", "kept")  # those of AdamW's numbers that change from step to step
+
+
+class Slot:
+    """A place for batches of one shape on the device, and the step that computes with what is there."""
+
+    def __init__(self, steps: "DeviceSteps", batch: Batch):
+        like = {name: array for name, array in batch._asdict().items() if array is not None}
+        like |= {name: np.zeros((), np.float32) for name in ("inverse_count", *RATES)}
+        like["step"] = np.zeros((), np.uint32)
+        self.inputs = Inputs(like, steps.copies)
+        arrays = self.inputs.arrays
+        there = Batch._make(arrays.get(name) for name in Batch._fields)
+        self.run = GraphedFunction(lambda: steps.compute(there, arrays), steps.memory, capture=steps.capture)
+
+
+class DeviceSteps:
+    """Runs training steps of a model whose parameters are on the GPU.
+
+    capture: False: without graphs; for comparison
+    """
+
+    waits = True  # `results` waits for the GPU
+
+    def __init__(self, model: Any, optimizer: Any, config: Config, *, capture: bool = True):
+        self.model, self.optimizer, self.config = model, optimizer, config
+        self.capture = capture and unavailable() is None
+        self.memory, self.copies = GraphMemory(), cupy.cuda.Stream(non_blocking=True)
+        self.record = Record(KEPT)
+        self._slots: dict[Any, list[Slot]] = {}
+        self._sent: list[tuple[int, int, StepResult]] = []  # step, normaliser, and what the host knows of its result
+        self._done: list[StepResult] = []
+
+    @property
+    def reason(self) -> str | None:
+        """Why steps are not run as graphs; None if they are, or will be."""
+        if unavailable() is not None:
+            return unavailable()
+        return next((slot.run.reason for slots in self._slots.values() for slot in slots if slot.run.reason), None)
+
+    def enqueue(self, batch: Batch, step: int) -> None:
+        """One step of AdamW on one batch of NumPy arrays; `step` counts from 0."""
+        if len(self._sent) == KEPT:
+            self._collect()
+        rate, count = rate_of(self.config, step), int(np.count_nonzero(batch.targets != -1))
+        normalizer = max(count, 1)
+        values = batch._asdict() | self.optimizer.next_rates(rate)._asdict()
+        slot = self._slot_for(batch, step)
+        slot.inputs.send(values | {"inverse_count": 1.0 / normalizer, "step": step})
+        slot.run()
+        slot.inputs.release()
+        self._sent.append((step, normalizer, StepResult(np.nan, np.nan, rate, len(batch.tokens), count)))
+
+    def results(self) -> list[StepResult]:
+        """Those of the steps enqueued since the last call, in order. Waits for the GPU.
+
+        From the first one on whose loss or gradient is not finite the weights have not changed.
+        """
+        self._collect()
+        done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        """Lets the graphs and their memory go."""
+        self._collect()
+        self._slots.clear()
+
+    def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
+        """As `Workers.forward_backward`: for a look at a step that went wrong."""
+        count = int(np.count_nonzero(batch.targets != -1))
+        there = batch.on_device_of(self.model.flat.values)
+        normalizer = max(count, 1)
+        loss = self._backward(there, first_part(key), np.float32(1.0 / normalizer))
+        return loss.item() / normalizer, count
+
+    def compute(self, batch: Batch, numbers: dict[str, Any]) -> None:
+        """The whole step, from arrays on the device; what is captured."""
+        key = RandomKey(self.config.training.seed, "dropout", numbers["step"])
+        loss = self._backward(batch, first_part(key), numbers["inverse_count"])
+        norm, scale = fused.norm_and_scale(self.model.flat.gradients, self.config.optimizer.clip)
+        scale = self.record.settle(loss, norm, scale, numbers["step"])
+        changing = {name: numbers[name] for name in RATES}
+        beta1, beta2 = self.optimizer.betas
+        constant = {"beta1": beta1, "beta2": beta2, "eps": self.optimizer.eps}
+        self.optimizer.update(Rates(**constant, **changing, gradient_scale=scale))
+
+    def _backward(self, batch: Batch, key: RandomKey, dloss: Any) -> Any:
+        """The summed loss, (); the gradient of `dloss` times that sum is in the flat buffer afterwards."""
+        with self.model.flat.fresh_gradients():
+            loss = F.cross_entropy_sum(logits_of(self.model, batch, key), batch.targets, batch.weights)  # ()
+            loss.backward(dloss)
+        join_branches()
+        return loss.array
+
+    def _slot_for(self, batch: Batch, step: int) -> Slot:
+        """The slot whose turn it is, among those for batches of this shape."""
+        look = tuple(None if array is None else (array.shape, array.dtype) for array in batch)
+        slots = self._slots.setdefault(look, [])
+        if len(slots) <= step % SLOTS:
+            slots += [Slot(self, batch) for _ in range(SLOTS - len(slots))]
+        return slots[step % SLOTS]
+
+    def _collect(self) -> None:
+        """Reads what has been measured."""
+        if not self._sent:
+            return
+        kept = self.record.read()
+        for step, normalizer, known in self._sent:
+            loss, norm = kept[step % KEPT].tolist()
+            known = StepResult(loss / normalizer, norm, known.learning_rate, known.examples, known.tokens)
+            self._done.append(known)
+        self._sent.clear()
+
+
+def first_part(key: RandomKey) -> RandomKey:
+    """The key that `workers.split` gives to the first part of a batch; here it is the only one."""
+    return key.at(purpose=f"{key.purpose} 0")
