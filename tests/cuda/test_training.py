@@ -28,7 +28,7 @@ TINY = Config.from_dict(
 )
 # How far losses may be from the CPU's over the first 30 steps, as a share of the loss. Rounding errors grow from step
 # to step; with float32 products they start at 1e-7, with TF32 at 5e-4, in bfloat16 at 4e-3.
-BANDS = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 5e-2}
+BANDS = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 1e-1}
 MODELS = {
     "relu, pre-norm": {},
     "gelu, dropout": {"activation": "gelu", "dropout": 0.1},
@@ -190,10 +190,12 @@ def test_a_step_that_is_not_finite_is_held_back(when):
     assert first_nonfinite(run.model) == "parameter blocks.0.ffn.up.weight"
 
 
-def test_what_cannot_be_captured_runs_without_a_graph_and_says_why():
+def test_what_cannot_be_captured_runs_without_a_graph_and_says_why(capsys):
     config = config_of(activation="gelu-exact")
     run, here = Run(config).go(12), Run(config, "cpu").go(12)
     assert run.steps.reason.startswith("NotImplementedError in ")
+    told = capsys.readouterr().err.splitlines()
+    assert told == [f"warning: training steps run kernel by kernel, without a CUDA graph: {run.steps.reason}"]
     np.testing.assert_allclose(run.losses(), here.losses(), rtol=1e-3)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .attention import BFLOAT16, ELEMENTS, FLOAT32, Problem, Rung, view_arguments
-from .attention_blockwise import FLOAT_BYTES, LARGEST_HEAD, THREADS, row_stride, sizes
+from .attention_blockwise import FLOAT_BYTES, LARGEST_HEAD, THREADS, row_stride
 from .source import Build
 
 MOST_POSITIONS = 64
@@ -50,19 +50,21 @@ def accepts(p: Problem) -> bool:
 def forward(problem: Problem, q, k, v, out, lse) -> None:
     """See `Rung`."""
     p = problem
-    build_for(p.dtype, p.head_size, p.queries, p.keys, p.heads // p.kv_heads).kernel("small_forward")(
-        p.batch * p.heads, THREADS,
-        *view_arguments(q, k, v, out), lse, p.key_mask, *sizes(p), shared=forward_shared(p),
-    )  # fmt: skip
+    launch(p, "small_forward", p.heads, view_arguments(q, k, v, out), lse, forward_shared(p))
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `Rung`."""
+    """See `Rung`. One kernel: whoever has computed the probabilities makes all three gradients of them."""
     p = problem
-    build_for(p.dtype, p.head_size, p.queries, p.keys, p.heads // p.kv_heads).kernel("small_backward")(
-        p.batch * p.kv_heads, THREADS,
-        *view_arguments(dout, q, k, v, out, dq, dk, dv), lse, p.key_mask, *sizes(p), shared=backward_shared(p),
-    )  # fmt: skip
+    views = view_arguments(dout, q, k, v, out, dq, dk, dv)
+    launch(p, "small_backward", p.kv_heads, views, lse, backward_shared(p))
+
+
+def launch(p: Problem, kernel: str, heads: int, views: list, lse, shared: int) -> None:
+    """One block for each of so many heads of a sample."""
+    build = build_for(p.dtype, p.head_size, p.queries, p.keys, p.heads // p.kv_heads)
+    sizes = p.queries, p.keys, p.heads, p.causal, p.scale
+    build.kernel(kernel)((p.batch, heads), THREADS, *views, lse, p.key_mask, *sizes, shared=shared)
 
 
 RUNG = Rung("small", (FLOAT32, BFLOAT16), accepts, forward, backward)

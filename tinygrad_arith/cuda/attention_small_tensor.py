@@ -1,7 +1,7 @@
 """Attention for at most 64 positions on tensor cores: a whole head in one block, bfloat16. Head sizes up to 128."""
 
 from .attention import BFLOAT16, ELEMENTS, Problem, Rung, view_arguments
-from .attention_blockwise import LARGEST_HEAD, sizes
+from .attention_blockwise import LARGEST_HEAD
 from .attention_small import MOST_POSITIONS, padded
 from .source import Build
 
@@ -34,22 +34,25 @@ def accepts(p: Problem) -> bool:
 
 
 def forward(problem: Problem, q, k, v, out, lse) -> None:
-    """See `Rung`."""
+    """See `Rung`. A warp for 16 queries."""
     p, queries, keys = problem, padded(problem.queries), padded(problem.keys)
-    build_for(p.head_size, p.queries, p.keys, p.heads // p.kv_heads).kernel("small_tensor_forward")(
-        p.batch * p.heads, 2 * queries,  # a warp for 16 queries
-        *view_arguments(q, k, v, out), lse, p.key_mask, *sizes(p), shared=(queries + 2 * keys) * row_bytes(p.head_size),
-    )  # fmt: skip
+    shared = (queries + 2 * keys) * row_bytes(p.head_size)
+    launch(p, "small_tensor_forward", p.heads, queries // 16, view_arguments(q, k, v, out), lse, shared)
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `Rung`."""
+    """See `Rung`. A warp for 16 queries, and another for 16 keys."""
     p, queries, keys = problem, padded(problem.queries), padded(problem.keys)
-    shared = 2 * (queries + keys) * row_bytes(p.head_size) + 8 * queries  # and two floats a query
-    build_for(p.head_size, p.queries, p.keys, p.heads // p.kv_heads).kernel("small_tensor_backward")(
-        p.batch * p.kv_heads, 2 * (queries + keys),  # and another for 16 keys
-        *view_arguments(dout, q, k, v, out, dq, dk, dv), lse, p.key_mask, *sizes(p), shared=shared,
-    )  # fmt: skip
+    shared = 2 * (queries + keys) * row_bytes(p.head_size) + 8 * queries  # the last: two floats a query
+    views = view_arguments(dout, q, k, v, out, dq, dk, dv)
+    launch(p, "small_tensor_backward", p.kv_heads, (queries + keys) // 16, views, lse, shared)
+
+
+def launch(p: Problem, kernel: str, heads: int, warps: int, views: list, lse, shared: int) -> None:
+    """One block for each of so many heads of a sample."""
+    build = build_for(p.head_size, p.queries, p.keys, p.heads // p.kv_heads)
+    sizes = p.queries, p.keys, p.heads, p.causal, p.scale
+    build.kernel(kernel)((p.batch, heads), 32 * warps, *views, lse, p.key_mask, *sizes, shared=shared)
 
 
 RUNG = Rung("small_tensor", (BFLOAT16,), accepts, forward, backward)

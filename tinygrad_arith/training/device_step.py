@@ -28,6 +28,7 @@ from ..cuda.step import Record
 from ..optim.adamw import Rates
 from ..tasks import Batch
 from .config import Config
+from .console import warn
 from .results import StepResult, rate_of
 from .workers import logits_of
 
@@ -65,6 +66,7 @@ class DeviceSteps:
         self._slots: dict[Any, list[Slot]] = {}
         self._sent: list[tuple[int, int, StepResult]] = []  # step, normaliser, and what the host knows of its result
         self._done: list[StepResult] = []
+        self._told = False
 
     @property
     def reason(self) -> str | None:
@@ -84,6 +86,7 @@ class DeviceSteps:
         slot.inputs.send(values | {"inverse_count": 1.0 / normalizer, "step": step})
         slot.run()
         slot.inputs.release()
+        self._tell_fallback(slot.run.reason)
         self._sent.append((step, normalizer, StepResult(np.nan, np.nan, rate, len(batch.tokens), count)))
 
     def results(self) -> list[StepResult]:
@@ -134,6 +137,12 @@ class DeviceSteps:
         if len(slots) <= step % SLOTS:
             slots += [Slot(self, batch) for _ in range(SLOTS - len(slots))]
         return slots[step % SLOTS]
+
+    def _tell_fallback(self, reason: str | None) -> None:
+        """Says, once, that steps run slower than they might, and why."""
+        if reason is not None and self.capture and not self._told:
+            self._told = True
+            warn(f"training steps run kernel by kernel, without a CUDA graph: {reason}")
 
     def _collect(self) -> None:
         """Reads what has been measured."""

@@ -4,15 +4,19 @@ Everything random is a pure function of (seed, step), and a checkpoint holds all
 any instant and resumed computes the very bits of one that was not.
 """
 
+import itertools
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..backend import RandomKey
+import numpy as np
+
+from ..backend import RandomKey, array_module
 from ..nn import first_nonfinite
-from ..optim import clip_scale, gradient_norm, learning_rate
+from ..optim import clip_scale, gradient_norm
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, Progress, save_checkpoint
 from .config import Config
@@ -22,19 +26,11 @@ from .interrupts import StopSignals
 from .metrics import FILE_NAME as METRICS
 from .metrics import MetricsWriter
 from .reporter import Reporter
+from .results import StepResult, rate_of
 from .worker_processes import start_workers
 from .workers import logits_of
 
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one training step measured."""
-
-    loss: float  # nats per counted token, before the update
-    gradient_norm: float  # before clipping
-    learning_rate: float
-    examples: int
-    tokens: int  # tokens that bore loss
+LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 
 
 @dataclass(frozen=True)
@@ -51,22 +47,20 @@ def training_step(workers: Any, optimizer: Any, batch: Any, config: Config, step
     Raises UserError, naming the step and the first tensor that is not finite, if the loss or the gradient is not.
     The parameters are then as they were before the step.
     """
-    options, training = config.optimizer, config.training
-    key = RandomKey(training.seed, "dropout", step)
+    key = RandomKey(config.training.seed, "dropout", step)
     loss, count = workers.forward_backward(batch, key)
     norm = float(gradient_norm(workers.model.flat))
-    if not (math.isfinite(loss) and math.isfinite(norm)):
+    rate = rate_of(config, step)
+    result = StepResult(loss, norm, rate, len(batch.tokens), count)
+    if not is_finite(result):
         raise UserError(explain_nonfinite(workers, batch, key, loss, norm))
-    rate = learning_rate(
-        step,
-        peak=options.learning_rate,
-        schedule=options.schedule,
-        warmup=options.warmup,
-        steps=training.steps,
-        final_fraction=options.final_fraction,
-    )
-    optimizer.step(rate, clip_scale(norm, options.clip))
-    return StepResult(loss, norm, float(rate), len(batch.tokens), count)
+    optimizer.step(rate, clip_scale(norm, config.optimizer.clip))
+    return result
+
+
+def is_finite(result: StepResult) -> bool:
+    """Whether the step was made: it is not if its loss or gradient are not finite."""
+    return math.isfinite(result.loss) and math.isfinite(result.gradient_norm)
 
 
 def explain_nonfinite(workers: Any, batch: Any, key: RandomKey, loss: float, norm: float) -> str:
@@ -79,6 +73,40 @@ def explain_nonfinite(workers: Any, batch: Any, key: RandomKey, loss: float, nor
     name = first_nonfinite(workers.model, lambda: logits_of(workers.model, batch, key))
     where = f"{name} is the first tensor that is not finite" if name else "though every tensor is finite"
     return f"step {key.step + 1}: {what}; {where} (a lower --learning-rate or a longer --warmup may help)"
+
+
+class HostSteps:
+    """Runs training steps on the CPU: the twin of `device_step.DeviceSteps`, whose every step is done at once."""
+
+    waits = False  # whether there is something to wait for in `results`
+
+    def __init__(self, workers: Any, optimizer: Any, config: Config):
+        self.workers, self.optimizer, self.config = workers, optimizer, config
+        self._done: list[StepResult] = []
+
+    def enqueue(self, batch: Any, step: int) -> None:
+        """See `training_step`."""
+        self._done.append(training_step(self.workers, self.optimizer, batch, self.config, step))
+
+    def results(self) -> list[StepResult]:
+        """Those of the steps since the last call."""
+        done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self.workers.close()
+
+
+def start_steps(model: Any, optimizer: Any, config: Config) -> Any:
+    """What runs the steps, where the model's parameters are; to be closed after use."""
+    training = config.training
+    if array_module(model.flat.values) is np:
+        workers = start_workers(model, max(training.workers, 1), training.worker_kind)
+        return HostSteps(workers, optimizer, config)
+    from .device_step import DeviceSteps  # loads what only a GPU needs
+
+    return DeviceSteps(model, optimizer, config)
 
 
 class Trainer:
@@ -100,7 +128,9 @@ class Trainer:
         self.until = until
         self.reporter = reporter or Reporter()
         self.progress = Progress()
-        self.workers: Any = None  # while `run` runs
+        self.steps: Any = None  # `HostSteps` or `DeviceSteps`, while `run` runs
+        self.under_way = 0  # steps that were enqueued since the last look
+        self.began = 0.0  # when the first of them was
         self.validation = task.problems("validation", config.training.eval_size)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -117,20 +147,23 @@ class Trainer:
         metrics = MetricsWriter(self.directory / METRICS)
         training = self.config.training
         self.reporter.started(self.progress.step, training.steps)
-        self.workers = start_workers(self.model, max(training.workers, 1), training.worker_kind)
+        self.steps = start_steps(self.model, self.optimizer, self.config)
         try:
             with StopSignals() as signals:
                 while not self.finished():
-                    row = self.step()
-                    metrics.append(row)
-                    self.reporter.stepped(row)
+                    self.enqueue()
+                    if not (self.look_due() or signals.received):
+                        continue
+                    for row in self.look():
+                        metrics.append(row)
+                        self.reporter.stepped(row)
                     if self.checkpoint_due() or signals.received:
                         metrics.sync()
                         self.save()
                     if signals.received:
                         return Outcome("signal", signals.received)
         finally:
-            self.workers.close()
+            self.steps.close()
             metrics.close()
             self.reporter.ended()
         return Outcome("steps" if self.progress.step >= training.steps else "until")
@@ -147,29 +180,64 @@ class Trainer:
         """Whether the step just done is to be saved."""
         return self.finished() or self.progress.step % self.config.training.checkpoint_every == 0
 
-    def step(self) -> dict[str, Any]:
-        """One training step and, where it is due, an evaluation; returns the row for the metrics."""
-        began = time.perf_counter()
-        training, progress = self.config.training, self.progress
-        batch = self.task.train_batch(progress.step, training.batch, training.seed)
-        result = training_step(self.workers, self.optimizer, batch, self.config, progress.step)
-        trained = time.perf_counter() - began
-        progress.step += 1
-        progress.examples += result.examples
-        progress.tokens += result.tokens
-        evaluated = progress.step % training.eval_every == 0 or progress.step == training.steps
+    def evaluation_due(self) -> bool:
+        """Whether the model is to be evaluated after the step just done."""
+        training, step = self.config.training, self.progress.step
+        return step % training.eval_every == 0 or step == training.steps
+
+    def look_due(self) -> bool:
+        """Whether it is time to ask how the steps went: at once on the CPU, where they are done."""
+        due = not self.steps.waits or self.evaluation_due() or self.checkpoint_due()
+        return due or time.perf_counter() - self.began > LOOK_EVERY
+
+    def enqueue(self) -> None:
+        """Hands the next batch to whatever runs the steps."""
+        if self.under_way == 0:
+            self.began = time.perf_counter()
+        training, step = self.config.training, self.progress.step
+        self.steps.enqueue(self.task.train_batch(step, training.batch, training.seed), step)
+        self.progress.step += 1
+        self.under_way += 1
+
+    def look(self) -> Iterator[dict[str, Any]]:
+        """The rows for the metrics, one for each step since the last look; an evaluation, where due, is in the last.
+
+        Raises UserError, after the rows before it, if a step was not finite.
+        """
+        results = self.steps.results()
+        trained = time.perf_counter() - self.began
+        first = self.progress.step - len(results)
+        made = list(itertools.takewhile(is_finite, results))
+        for result in made:
+            self.progress.examples += result.examples
+            self.progress.tokens += result.tokens
+        evaluated = len(made) == len(results) and self.evaluation_due()
         if evaluated:
             self.evaluate()
-        progress.seconds += time.perf_counter() - began
-        row = {
-            "step": progress.step,
-            "loss": result.loss,
-            "gradient_norm": result.gradient_norm,
-            "learning_rate": result.learning_rate,
-            "examples_per_second": round(result.examples / trained, 1),
-            "seconds": round(progress.seconds, 3),
-        }
-        return row | ({"exact_match": progress.exact_match} if evaluated else {})
+        speed = round(sum(result.examples for result in results) / trained, 1)
+        before, elapsed = self.progress.seconds, time.perf_counter() - self.began
+        self.progress.seconds += elapsed
+        self.under_way = 0
+        for number, result in enumerate(made, start=1):
+            row = {
+                "step": first + number,
+                "loss": result.loss,
+                "gradient_norm": result.gradient_norm,
+                "learning_rate": result.learning_rate,
+                "examples_per_second": speed,
+                "seconds": round(before + elapsed * number / len(results), 3),
+            }
+            last = number == len(results)
+            yield row | ({"exact_match": self.progress.exact_match} if evaluated and last else {})
+        if len(made) < len(results):
+            raise UserError(self.explain(first + len(made), results[len(made)]))
+
+    def explain(self, step: int, result: StepResult) -> str:
+        """What went wrong in a step, counted from 0, on the GPU; the weights are those of before it."""
+        training = self.config.training
+        batch = self.task.train_batch(step, training.batch, training.seed)
+        key = RandomKey(training.seed, "dropout", step)
+        return explain_nonfinite(self.steps, batch, key, result.loss, result.gradient_norm)
 
     def evaluate(self) -> None:
         """Measure exact match on the validation problems, and note the best so far."""
