@@ -86,6 +86,24 @@ def gpu_attention() -> str:
     return ladder_table(result) + where
 
 
+def train_steps() -> str:
+    """Our training step on the CPU over PyTorch's fastest variant, with and without what is optional."""
+    result = newest("cpu_train_step")
+    rows = []
+    for entry in result["configurations"]:
+        variants, ratio = entry["variants"], entry["ratio_to_torch"]
+        rival = min(v["median_ms"] for name, v in variants.items() if name.startswith("torch"))
+        alone = variants["ours-numpy"]["median_ms"] / rival
+        between = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
+        name, ours = entry["configuration"]["name"], f"{variants['ours']['median_ms']:,.1f} ms"
+        rows.append((name, ours, between, f"{alone:.2f}", f"{entry['memory_ratio_to_torch']:.2f}"))
+    mean = result["geometric_mean"]
+    rows.append(("geometric mean", "", f"**{mean['median']:.2f}** ({mean['min']:.2f} to {mean['max']:.2f})", "", ""))
+    header = ("d_model/layers/heads/T/batch", "ours", "over PyTorch", "with NumPy alone", "memory over PyTorch")
+    where = f"\n\n{result['cpu']}, {result['cores']} cores, {result['date']}; `benchmarks/cpu_train_step.py`."
+    return table(header, rows) + where
+
+
 def filled(text: str) -> str:
     """A page with every table made anew."""
 
@@ -100,6 +118,7 @@ TABLES = {
     "mutation_score": mutation_score,
     "rivals": rivals,
     "gpu_attention": gpu_attention,
+    "train_steps": train_steps,
 }
 
 

@@ -30,5 +30,14 @@ __device__ __forceinline__ bool is_hidden(const bool* key_mask, int b, int j, in
     return key_mask != nullptr && !key_mask[(long long)b * keys + j];
 }
 
+// The first query that sees key j, so that query i sees it if i >= first_seer; NEVER if nobody does, or if there is no
+// such key. The causal order, the mask and the end of the keys in one number.
+constexpr int NEVER = 1 << 30;
+
+__device__ __forceinline__ int first_seer(const bool* key_mask, int b, int j, int queries, int keys, int causal) {
+    const bool hidden = is_hidden(key_mask, b, min(j, keys - 1), keys);  // always read: no load waits for another
+    return hidden | (j >= keys) ? NEVER : first_query(j, queries, keys, causal);
+}
+
 // For the backward's p = exp(s - lse): a query that sees nothing has lse = -inf and gets +inf, so that p = 0.
 __device__ __forceinline__ float lse_or_infinity(float lse) { return lse == -INFINITY ? INFINITY : lse; }

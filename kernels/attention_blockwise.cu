@@ -75,20 +75,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_fo
 
         float s[M][N];
         multiply_rows(tile_q, tile_k, s);  // section 1: s_ij, not scaled yet
-        bool seen[N];
+        int seer[N];
 #pragma unroll
-        for (int n = 0; n < N; ++n) {
-            const int j = start + across + ACROSS * n;
-            seen[n] = j < keys && !is_hidden(key_mask, b, j, keys);
-        }
+        for (int n = 0; n < N; ++n)
+            seer[n] = first_seer(key_mask, b, start + across + ACROSS * n, queries, keys, causal);
 #pragma unroll
         for (int m = 0; m < M; ++m) {
-            const int row_end = keys_seen(first + down + DOWN * m, queries, keys, causal);
+            const int i = first + down + DOWN * m;
             float block_largest = -INFINITY;
 #pragma unroll
             for (int n = 0; n < N; ++n) {
-                const bool visible = seen[n] && start + across + ACROSS * n < row_end;
-                s[m][n] = visible ? s[m][n] * (scale * LOG2_E) : -INFINITY;
+                s[m][n] = i >= seer[n] ? s[m][n] * (scale * LOG2_E) : -INFINITY;
                 block_largest = fmaxf(block_largest, s[m][n]);
             }
             // Section 9: m' is the larger of m and the block's largest; what we hold is corrected by exp(m - m').
@@ -186,12 +183,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_ba
         multiply_rows(tile_dout, tile_v, dp);  // step A: dp_ij = dout_i . v_j
 #pragma unroll
         for (int n = 0; n < N; ++n) {
-            const int j = start + across + ACROSS * n;
-            const bool seen = j < keys && !is_hidden(key_mask, b, j, keys);
+            const int seer = first_seer(key_mask, b, start + across + ACROSS * n, queries, keys, causal);
 #pragma unroll
             for (int m = 0; m < M; ++m) {
-                const bool visible = seen && j < keys_seen(first + down + DOWN * m, queries, keys, causal);
-                const float p = visible ? exp2f(s[m][n] * (scale * LOG2_E) - row_lse[m]) : 0.0f;  // section 10: p_ij
+                const float score = first + down + DOWN * m >= seer ? s[m][n] * (scale * LOG2_E) : -INFINITY;
+                const float p = exp2f(score - row_lse[m]);  // section 10: p_ij
                 pairs[(down + DOWN * m) * STRIDE + across + ACROSS * n] = p * (dp[m][n] - r[m]);  // step B: ds_ij
             }
         }
@@ -226,12 +222,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS_OF_KEYS) bloc
     const int group = heads / kv_heads, down = thread_down(), across = thread_across();
     Fetched<ROWS>(ROW(k, b, first, kv), k_position, keys - first).put(tile_k);
     Fetched<ROWS>(ROW(v, b, first, kv), v_position, keys - first).put(tile_v);
-    bool seen[M];
+    int seer[M];
 #pragma unroll
-    for (int m = 0; m < M; ++m) {
-        const int j = first + down + DOWN * m;
-        seen[m] = j < keys && !is_hidden(key_mask, b, j, keys);
-    }
+    for (int m = 0; m < M; ++m) seer[m] = first_seer(key_mask, b, first + down + DOWN * m, queries, keys, causal);
     float dkey[M][UNITS][4], dvalue[M][UNITS][4];
     clear(dkey);
     clear(dvalue);
@@ -255,12 +248,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS_OF_KEYS) bloc
                 const int i = start + across + ACROSS * n;
                 const float column_lse = i < queries ? lse_or_infinity(lse[head + i]) * LOG2_E : INFINITY;
                 const float r = i < queries ? row_sums[head + i] : 0.0f;
-                const int column_end = keys_seen(i, queries, keys, causal);
 #pragma unroll
                 for (int m = 0; m < M; ++m) {
-                    const bool visible = seen[m] && first + down + DOWN * m < column_end;
-                    p[m][n] = visible ? exp2f(p[m][n] * (scale * LOG2_E) - column_lse) : 0.0f;  // section 10: p_ij
-                    ds[m][n] = p[m][n] * (ds[m][n] - r);                                        // step B: ds_ij
+                    const float score = i >= seer[m] ? p[m][n] * (scale * LOG2_E) : -INFINITY;
+                    p[m][n] = exp2f(score - column_lse);  // section 10: p_ij
+                    ds[m][n] = p[m][n] * (ds[m][n] - r);  // step B: ds_ij
                     pairs[(down + DOWN * m) * STRIDE + across + ACROSS * n] = p[m][n];
                 }
             }

@@ -11,17 +11,18 @@
 // An arithmetic batch (192 samples, 4 heads, 32 positions, head size 32) is 768 small problems: not the arithmetic
 // but launches and waiting for memory are the time, so everything is read at once, before the first barrier.
 //
-// Macros of the build: QUERY_ROWS and KEY_ROWS, positions rounded up to 16; GROUP_SIZE, query heads that share a key/value
-// head (1 frees registers). Formulas: docs/attention.md, sections 1, 2, 5, 10.
+// Macros of the build: QUERY_ROWS and KEY_ROWS, positions rounded up to 16; GROUP_SIZE, query heads that share a
+// key/value head (1 frees registers). Formulas: docs/attention.md, sections 1, 2, 5, 10.
 
 #include "attention_tiles.cuh"
 
 constexpr int M = QUERY_ROWS / DOWN, N = KEY_ROWS / ACROSS;  // a thread's queries and keys in the tile of pairs
 constexpr int KEYS_DOWN = KEY_ROWS / DOWN;                   // a thread's rows in tiles of dk and dv
 constexpr int QUERY_TILE = QUERY_ROWS * ROW_STRIDE, KEY_TILE = KEY_ROWS * ROW_STRIDE;  // floats
-constexpr int PAIR_STRIDE = KEY_ROWS + 8;        // queries down: 8 banks further, no conflicts among a warp's 4 rows
-constexpr int LEAST_BLOCKS = QUERY_ROWS <= 32 && KEY_ROWS <= 32 && UNITS * GROUP_SIZE == 1 ? 6 : 2;  // side by side
-constexpr int TURNED_STRIDE = QUERY_ROWS + 4;    // keys down: 4 banks further, none among the 8 columns written at once
+constexpr int PAIR_STRIDE = KEY_ROWS + 8;      // queries down: 8 banks further, no conflicts among a warp's 4 rows
+constexpr int TURNED_STRIDE = QUERY_ROWS + 4;  // keys down: 4 banks further, none among the 8 columns written at once
+// So many blocks side by side on a multiprocessor: bounds the registers. 6 on each of 132 are an arithmetic batch.
+constexpr int LEAST_BLOCKS = QUERY_ROWS <= 32 && KEY_ROWS <= 32 && UNITS * GROUP_SIZE == 1 ? 6 : 2;
 
 // The sums over all keys or queries go in fours; those beyond the last one are zeros.
 __device__ __forceinline__ int in_fours(int count) { return (count + 3) / 4 * 4; }
@@ -46,23 +47,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_forwar
     own_q.put(tile_q);
     own_k.put(tile_k);
     own_v.put(tile_v);
-    bool seen[N];
+    int seer[N];
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
-        const int j = across + ACROSS * n;
-        seen[n] = j < keys && !is_hidden(key_mask, b, j, keys);
-    }
+    for (int n = 0; n < N; ++n) seer[n] = first_seer(key_mask, b, across + ACROSS * n, queries, keys, causal);
     __syncthreads();
 
     float s[M][N], largest[M], total[M];
     multiply_rows(tile_q, tile_k, s);  // section 1: s_ij, not scaled yet
 #pragma unroll
     for (int m = 0; m < M; ++m) {
-        const int row_end = keys_seen(down + DOWN * m, queries, keys, causal);
         largest[m] = -INFINITY;
 #pragma unroll
         for (int n = 0; n < N; ++n) {
-            s[m][n] = seen[n] && across + ACROSS * n < row_end ? s[m][n] * (scale * LOG2_E) : -INFINITY;
+            s[m][n] = down + DOWN * m >= seer[n] ? s[m][n] * (scale * LOG2_E) : -INFINITY;
             largest[m] = fmaxf(largest[m], s[m][n]);
         }
     }
@@ -112,11 +109,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_backwa
     float* tile_q = tile_v + KEY_TILE;                      // (QUERY_ROWS, HS)
     float* tile_dout = tile_q + QUERY_TILE;                 // (QUERY_ROWS, HS)
     float* turned_p = tile_dout + QUERY_TILE;               // (KEY_ROWS, QUERY_ROWS)
-    float* turned_ds = turned_p + KEY_ROWS * TURNED_STRIDE; // (KEY_ROWS, QUERY_ROWS)
+    float* turned_ds = turned_p + KEY_ROWS * TURNED_STRIDE;  // (KEY_ROWS, QUERY_ROWS)
 
     const int b = blockIdx.x, kv = blockIdx.y, down = thread_down(), across = thread_across();
-    Fetched<KEY_ROWS>(ROW(k, b, 0, kv), k_position, keys).put(tile_k);
-    Fetched<KEY_ROWS>(ROW(v, b, 0, kv), v_position, keys).put(tile_v);
     float dkey[KEYS_DOWN][UNITS][4], dvalue[KEYS_DOWN][UNITS][4];
     clear(dkey);
     clear(dvalue);
@@ -135,17 +130,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_backwa
             row_lse[m] = i < queries ? lse_or_infinity(lse_i) * LOG2_E : INFINITY;
             r[m] = part_of_dot(ROW(dout, b, row, h), ROW(out, b, row, h));
         }
-        if (member > 0) __syncthreads();  // all are done with the last head's tiles
+        if (member == 0) {
+            Fetched<KEY_ROWS>(ROW(k, b, 0, kv), k_position, keys).put(tile_k);
+            Fetched<KEY_ROWS>(ROW(v, b, 0, kv), v_position, keys).put(tile_v);
+        } else {
+            __syncthreads();  // all are done with the last head's tiles
+        }
         own_q.put(tile_q);
         own_dout.put(tile_dout);
 #pragma unroll
         for (int m = 0; m < M; ++m) r[m] = row_sum(r[m]);  // section 10: r_i = dout_i . out_i
-        bool seen[N];
+        int seer[N];
 #pragma unroll
-        for (int n = 0; n < N; ++n) {
-            const int j = across + ACROSS * n;
-            seen[n] = j < keys && !is_hidden(key_mask, b, j, keys);
-        }
+        for (int n = 0; n < N; ++n) seer[n] = first_seer(key_mask, b, across + ACROSS * n, queries, keys, causal);
         __syncthreads();
 
         float s[M][N], dp[M][N];
@@ -156,8 +153,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_backwa
 #pragma unroll
             for (int m = 0; m < M; ++m) {
                 const int i = down + DOWN * m, j = across + ACROSS * n;
-                const bool visible = seen[n] && j < keys_seen(i, queries, keys, causal);
-                const float p = visible ? exp2f(s[m][n] * (scale * LOG2_E) - row_lse[m]) : 0.0f;  // section 10: p_ij
+                const float score = i >= seer[n] ? s[m][n] * (scale * LOG2_E) : -INFINITY;
+                const float p = exp2f(score - row_lse[m]);  // section 10: p_ij
                 turned_p[j * TURNED_STRIDE + i] = p;
                 turned_ds[j * TURNED_STRIDE + i] = p * (dp[m][n] - r[m]);  // step B: ds_ij
             }

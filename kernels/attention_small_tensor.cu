@@ -11,14 +11,14 @@
 // An arithmetic batch (192 samples, 4 heads, 32 positions, head size 32) is 768 small problems: launches and waiting
 // for memory are the time, so all that a block needs is asked for at once, before its first barrier.
 //
-// Macros of the build: HEAD_SIZE (a multiple of 8); QUERY_ROWS and KEY_ROWS, positions rounded up to 16; GROUP_SIZE, query
-// heads that share a key/value head. Fragments and tiles: attention_mma.cuh. Formulas: docs/attention.md.
+// Macros of the build: HEAD_SIZE (a multiple of 8); QUERY_ROWS and KEY_ROWS, positions rounded up to 16; GROUP_SIZE,
+// query heads that share a key/value head. Fragments and tiles: attention_mma.cuh. Formulas: docs/attention.md.
 
 #include "attention.cuh"
 #include "attention_mma.cuh"
 
 constexpr int QUERY_WARPS = QUERY_ROWS / 16, KEY_WARPS = KEY_ROWS / 16, ALL_WARPS = QUERY_WARPS + KEY_WARPS;
-constexpr int QUERY_TILES = QUERY_ROWS / 8, KEY_TILES = KEY_ROWS / 8, CHANNEL_TILES = CHANNELS / 8;  // of an mma
+constexpr int KEY_TILES = KEY_ROWS / 8, CHANNEL_TILES = CHANNELS / 8;  // of an mma
 constexpr u32 QUERY_BYTES = QUERY_ROWS * Tile<CHANNELS>::ROW_BYTES, KEY_BYTES = KEY_ROWS * Tile<CHANNELS>::ROW_BYTES;
 
 // The backward takes so many keys (queries) at once: fewer numbers in registers, and a causal mask hides whole chunks.
@@ -30,7 +30,8 @@ constexpr int LEAST_BLOCKS = LEAST_WARPS < ALL_WARPS ? 1 : LEAST_WARPS / ALL_WAR
 
 using Rows = Accumulator<1, CHANNEL_TILES>;  // results of a warp's 16 queries or keys
 
-// Of the 16 x 8 numbers of an accumulator's tile n, a lane has at[0][n][2 half + e]: row g + 8 half, column 8 n + 2 t + e.
+// Of tile n of an accumulator, 16 x 8 numbers, a lane has at[0][n][2 half + e]: row g + 8 half, column 8 n + 2 t + e,
+// with g = lane / 4 and t = lane % 4.
 __device__ __forceinline__ int lane_row(int half) { return threadIdx.x % 32 / 4 + 8 * half; }
 __device__ __forceinline__ int lane_column(int n, int e) { return 8 * n + threadIdx.x % 4 * 2 + e; }
 
@@ -51,8 +52,8 @@ __device__ __forceinline__ void store(const Rows& x, float factor_0, float facto
     const float factor[1][2] = {{factor_0, factor_8}};
     round_to_tile(x, factor, tile, first);
     __syncwarp();
-    store_rows<16, 32>(tile + first * Tile<CHANNELS>::ROW_BYTES, target + (long long)first * stride, stride, end - first,
-                       threadIdx.x % 32);
+    store_rows<16, 32>(tile + first * Tile<CHANNELS>::ROW_BYTES, target + (long long)first * stride, stride,
+                       end - first, threadIdx.x % 32);
 }
 
 // Block (b, h): a query head of a sample. Writes out and lse.
@@ -72,14 +73,11 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
     load_rows<KEY_ROWS, THREADS>(k_tile, ROW(k, b, 0, kv), k_position, keys);
     load_rows<KEY_ROWS, THREADS>(v_tile, ROW(v, b, 0, kv), v_position, keys);
     copies_commit();
-    bool seen[KEY_TILES][2];
+    int seer[KEY_TILES][2];
 #pragma unroll
     for (int n = 0; n < KEY_TILES; ++n)
 #pragma unroll
-        for (int e = 0; e < 2; ++e) {
-            const int j = lane_column(n, e);
-            seen[n][e] = j < keys && !is_hidden(key_mask, b, j, keys);
-        }
+        for (int e = 0; e < 2; ++e) seer[n][e] = first_seer(key_mask, b, lane_column(n, e), queries, keys, causal);
     copies_wait<0>();
     __syncthreads();
 
@@ -90,13 +88,13 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
     float largest[2] = {-INFINITY, -INFINITY}, total[2] = {0.0f, 0.0f}, factor[2];  // of the lane's two rows
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-        const int row_end = keys_seen(first + lane_row(half), queries, keys, causal);
+        const int i = first + lane_row(half);
 #pragma unroll
         for (int n = 0; n < KEY_TILES; ++n)
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
                 float& score = s.at[0][n][2 * half + e];
-                score = seen[n][e] && lane_column(n, e) < row_end ? score * (scale * LOG2_E) : -INFINITY;
+                score = i >= seer[n][e] ? score * (scale * LOG2_E) : -INFINITY;
                 largest[half] = fmaxf(largest[half], score);
             }
     }
@@ -133,6 +131,7 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
 struct Tiles {
     u32 q, dout, k, v;
     const float2* rows;  // (QUERY_ROWS,): lse as a power of 2, and the row sum r
+    const int* seers;    // (KEY_ROWS,): the first query that sees a key
 };
 
 // By four lanes for each query: lse, and section 10's r_i = dout_i . out_i. Beyond the last query: inf, so that p = 0.
@@ -143,26 +142,25 @@ __device__ __forceinline__ void load_row_data(float2* rows, const element* dout,
     for (int start = 0; start < QUERY_ROWS; start += THREADS / 4) {
         const int i = start + threadIdx.x / 4;
         if (i >= QUERY_ROWS) break;  // whole warps: QUERY_ROWS is a multiple of 8
+        const int row = min(i, queries - 1);
+        const float row_lse = i < queries ? lse_or_infinity(lse[row]) * LOG2_E : INFINITY;
         float sum = 0.0f;
 #pragma unroll
         for (int part = 0; part < HEAD_SIZE; part += 4 * PACK) {
             const int c = part + threadIdx.x % 4 * PACK;
-            if (c >= HEAD_SIZE || i >= queries) continue;
-            const Pack left = load_pack(dout + (long long)i * dout_position + c);
-            const Pack right = load_pack(out + (long long)i * out_position + c);
+            if (HEAD_SIZE % (4 * PACK) != 0 && c >= HEAD_SIZE) continue;
+            const Pack left = load_pack(dout + (long long)row * dout_position + c);
+            const Pack right = load_pack(out + (long long)row * out_position + c);
 #pragma unroll
             for (int e = 0; e < PACK; ++e) sum += to_float(left.at[e]) * to_float(right.at[e]);
         }
         sum = row_sum(sum);
-        if (threadIdx.x % 4 == 0)
-            rows[i] = make_float2(i < queries ? lse_or_infinity(lse[i]) * LOG2_E : INFINITY, sum);
+        if (threadIdx.x % 4 == 0) rows[i] = make_float2(row_lse, sum);
     }
 }
 
-// The 16 queries from `first` on: dq without its scale.
-__device__ __forceinline__ void query_gradients(Rows& dq, const Tiles& tiles, int first, const bool* key_mask,
-                                                int queries, int keys, int causal, float scale) {
-    const int end = min(keys_seen(first + 15, queries, keys, causal), keys);  // of the last of the 16
+// The 16 queries from `first` on, of which the last sees the keys below `end`: dq without its scale.
+__device__ __forceinline__ void query_gradients(Rows& dq, const Tiles& tiles, int first, int end, float scale) {
 #pragma unroll
     for (int start = 0; start < KEY_ROWS; start += CHUNK) {
         if (start >= end) break;
@@ -173,17 +171,15 @@ __device__ __forceinline__ void query_gradients(Rows& dq, const Tiles& tiles, in
         multiply_rows(dp, tiles.dout, first, tiles.v, start);  // step A: dp_ij = dout_i . v_j
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            const int i = first + lane_row(half), row_end = min(keys_seen(i, queries, keys, causal), keys);
+            const int i = first + lane_row(half);
             const float2 row = tiles.rows[i];
 #pragma unroll
             for (int n = 0; n < CHUNK / 8; ++n)
 #pragma unroll
                 for (int e = 0; e < 2; ++e) {
-                    const int j = start + lane_column(n, e);
-                    const bool visible = j < row_end && !is_hidden(key_mask, 0, j, keys);
-                    const float score = s.at[0][n][2 * half + e] * (scale * LOG2_E);
-                    const float p = visible ? exp2f(score - row.x) : 0.0f;                // section 10: p_ij
-                    dp.at[0][n][2 * half + e] = p * (dp.at[0][n][2 * half + e] - row.y);  // step B: ds_ij
+                    const int seer = tiles.seers[start + lane_column(n, e)], at = 2 * half + e;
+                    const float score = i >= seer ? s.at[0][n][at] * (scale * LOG2_E) : -INFINITY;
+                    dp.at[0][n][at] = exp2f(score - row.x) * (dp.at[0][n][at] - row.y);  // step B: ds = p (dp - r)
                 }
         }
         Operand<1, CHUNK / 16> ds;
@@ -192,10 +188,10 @@ __device__ __forceinline__ void query_gradients(Rows& dq, const Tiles& tiles, in
     }
 }
 
-// The 16 keys from `first` on: adds one query head's part to dk, without its scale, and to dv. Rows are keys here.
-__device__ __forceinline__ void key_gradients(Rows& dk, Rows& dv, const Tiles& tiles, int first, const bool* key_mask,
-                                              int queries, int keys, int causal, float scale) {
-    const int begin = first_query(first, queries, keys, causal);  // of the first of the 16
+// The 16 keys from `first` on, seen by no query before `begin`: adds one query head's part to dk, without its scale,
+// and to dv. Rows are keys here, columns queries.
+__device__ __forceinline__ void key_gradients(Rows& dk, Rows& dv, const Tiles& tiles, int first, int begin,
+                                              float scale) {
 #pragma unroll
     for (int start = 0; start < QUERY_ROWS; start += CHUNK) {
         if (start + CHUNK <= begin) continue;
@@ -206,19 +202,16 @@ __device__ __forceinline__ void key_gradients(Rows& dk, Rows& dv, const Tiles& t
         multiply_rows(dp, tiles.v, first, tiles.dout, start);  // step A: dp_ij = dout_i . v_j
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            const int j = first + lane_row(half);
-            const bool seen = j < keys && !is_hidden(key_mask, 0, j, keys);
-            const int from = seen ? first_query(j, queries, keys, causal) : QUERY_ROWS;
+            const int seer = tiles.seers[first + lane_row(half)];
 #pragma unroll
             for (int n = 0; n < CHUNK / 8; ++n)
 #pragma unroll
                 for (int e = 0; e < 2; ++e) {
-                    const int i = start + lane_column(n, e);
+                    const int i = start + lane_column(n, e), at = 2 * half + e;
                     const float2 row = tiles.rows[i];
-                    const float score = s.at[0][n][2 * half + e] * (scale * LOG2_E);
-                    const float p = i >= from ? exp2f(score - row.x) : 0.0f;              // section 10: p_ij
-                    s.at[0][n][2 * half + e] = p;
-                    dp.at[0][n][2 * half + e] = p * (dp.at[0][n][2 * half + e] - row.y);  // step B: ds_ij
+                    const float score = i >= seer ? s.at[0][n][at] * (scale * LOG2_E) : -INFINITY;
+                    s.at[0][n][at] = exp2f(score - row.x);                         // section 10: p_ij
+                    dp.at[0][n][at] = s.at[0][n][at] * (dp.at[0][n][at] - row.y);  // step B: ds = p (dp - r)
                 }
         }
         Operand<1, CHUNK / 16> pairs;
@@ -246,12 +239,12 @@ extern "C" __global__ void __launch_bounds__(32 * ALL_WARPS, LEAST_BLOCKS) small
     const u32 k_tile = shared_address(shared), v_tile = k_tile + KEY_BYTES;
     const u32 q_tile = v_tile + KEY_BYTES, dout_tile = q_tile + QUERY_BYTES;
     float2* rows = reinterpret_cast<float2*>(shared + 2 * (KEY_BYTES + QUERY_BYTES));
-    const Tiles tiles = {q_tile, dout_tile, k_tile, v_tile, rows};
+    int* seers = reinterpret_cast<int*>(rows + QUERY_ROWS);
+    const Tiles tiles = {q_tile, dout_tile, k_tile, v_tile, rows, seers};
 
     const int b = blockIdx.x, kv = blockIdx.y, warp = threadIdx.x / 32;
     const bool owns_queries = warp < QUERY_WARPS;
     const int first = 16 * (owns_queries ? warp : warp - QUERY_WARPS);
-    const bool* mask = key_mask == nullptr ? nullptr : key_mask + (long long)b * keys;
     load_rows<KEY_ROWS, THREADS>(k_tile, ROW(k, b, 0, kv), k_position, keys);
     load_rows<KEY_ROWS, THREADS>(v_tile, ROW(v, b, 0, kv), v_position, keys);
 
@@ -266,6 +259,7 @@ extern "C" __global__ void __launch_bounds__(32 * ALL_WARPS, LEAST_BLOCKS) small
         load_rows<QUERY_ROWS, THREADS>(q_tile, ROW(q, b, 0, h), q_position, queries);
         load_rows<QUERY_ROWS, THREADS>(dout_tile, ROW(dout, b, 0, h), dout_position, queries);
         copies_commit();
+        if (threadIdx.x < KEY_ROWS) seers[threadIdx.x] = first_seer(key_mask, b, threadIdx.x, queries, keys, causal);
         load_row_data<THREADS>(rows, ROW(dout, b, 0, h), dout_position, ROW(out, b, 0, h), out_position,
                                lse + ((long long)b * heads + h) * queries, queries);
         copies_wait<0>();
@@ -273,9 +267,9 @@ extern "C" __global__ void __launch_bounds__(32 * ALL_WARPS, LEAST_BLOCKS) small
 
         if (owns_queries) {
             sum.clear();
-            query_gradients(sum, tiles, first, mask, queries, keys, causal, scale);
+            query_gradients(sum, tiles, first, min(keys_seen(first + 15, queries, keys, causal), keys), scale);
         } else {
-            key_gradients(sum, other, tiles, first, mask, queries, keys, causal, scale);
+            key_gradients(sum, other, tiles, first, first_query(first, queries, keys, causal), scale);
         }
         __syncthreads();  // all are done with the tiles, which now take the results
         if (owns_queries) store(sum, scale, scale, q_tile, first, ROW(dq, b, 0, h), dq_position, queries);

@@ -45,8 +45,11 @@ struct Fetched {
     static __device__ __forceinline__ int first_row() { return threadIdx.x / PIECES_A_ROW; }
     static __device__ __forceinline__ int channel() { return threadIdx.x % PIECES_A_ROW * WIDTH; }
 
-    // Threads beyond a whole number of rows bring nothing.
-    static __device__ __forceinline__ bool is_mine(int row) { return first_row() < ROWS_A_STEP && row < ROWS; }
+    // Threads beyond a whole number of rows bring nothing, nor does the last step beyond the last row.
+    static constexpr bool EVEN = THREADS % PIECES_A_ROW == 0 && ROWS % ROWS_A_STEP == 0;
+    static __device__ __forceinline__ bool is_mine(int row) {
+        return EVEN || (first_row() < ROWS_A_STEP && row < ROWS);
+    }
 
     // Rows 0 .. ROWS - 1 of a view, `stride` elements from row to row; rows from `end` (at least 1) on become zeros.
     // Those are read too, from the last row: loads without conditions can all be under way at once.

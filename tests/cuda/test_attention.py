@@ -212,7 +212,7 @@ LONG_HEADS = both_dtypes([Sizes(100, 100, 1, 2, 2, size) for size in (24, 64, 12
 MASKED = both_masks(both_dtypes([Sizes(t, t, batch=3, masked=True) for t in (19, 33, 129)]))
 LARGE = both_dtypes([Sizes(t, t, spread=6.0, head_size=64) for t in (33, 100)])
 ALL = SQUARE + FEW_QUERIES + MANY_QUERIES + HEADS + HEAD_SIZES + LONG_HEADS + MASKED + LARGE
-PACKED = both_dtypes([Sizes(), Sizes(100, 100, head_size=20), Sizes(19, 19, head_size=12)])
+PACKED = both_dtypes([Sizes(), Sizes(130, 130, head_size=20), Sizes(19, 19, head_size=12)])
 
 
 @pytest.mark.parametrize(("name", "sizes"), with_rungs(ALL))
@@ -256,8 +256,10 @@ def through_operation(name, arguments, dout):
     return out, gradients, chosen[name]
 
 
+@pytest.mark.parametrize("least_padded_keys", [1, 128])
 @pytest.mark.parametrize("sizes", PACKED, ids=str)
-def test_operations_read_a_packed_projection_and_write_a_packed_gradient(sizes):
+def test_operations_read_a_packed_projection_and_write_a_packed_gradient(sizes, least_padded_keys, monkeypatch):
+    monkeypatch.setattr(ladder, "LEAST_PADDED_KEYS", least_padded_keys)
     inputs = draw(sizes)
     qkv = cupy.asarray(np.concatenate(inputs[:3], axis=2).reshape(sizes.batch, sizes.queries, -1))
     arguments = {"qkv": qkv, "heads": sizes.heads, "kv_heads": sizes.kv_heads}

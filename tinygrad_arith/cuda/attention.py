@@ -23,6 +23,7 @@ FLOAT32, BFLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
 ELEMENTS = {FLOAT32: "f32", BFLOAT16: "bf16"}  # what kernels call them
 LADDER = ("small_tensor", "small", "mma", "tf32", "blockwise", "naive")  # fastest first, where several accept
 HEAD_SIZES = (16, 24, 32, 48, 64, 96, 128)  # another is padded to the next of these for a rung that wants that
+LEAST_PADDED_KEYS = 128  # with fewer, the copies cost more than a faster rung saves
 PRECISIONS = {"tf32": "tf32", "float32": "3xtf32"}  # of a problem, by what is set for products of float32
 ALIGNMENT = 16  # bytes of the widest load
 MOST_SHARED = {80: 163, 87: 163, 90: 227, 100: 227, 103: 227, 110: 227}  # KiB for a block, by architecture
@@ -108,7 +109,7 @@ def head_size_for(candidate: Rung, problem: Problem) -> int | None:
     Channels of zeros add nothing to any product, so the padded problem has the same scores and, in the channels that
     count, the same output and gradients.
     """
-    larger = [size for size in HEAD_SIZES if size > problem.head_size]
+    larger = [size for size in HEAD_SIZES if size > problem.head_size and problem.keys >= LEAST_PADDED_KEYS]
     for size in (problem.head_size, *larger[:1]):
         if _takes(candidate, problem._replace(head_size=size)):
             return size

@@ -43,7 +43,7 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
     """See `Rung`. A warp for 16 queries, and another for 16 keys."""
     p, queries, keys = problem, padded(problem.queries), padded(problem.keys)
-    shared = 2 * (queries + keys) * row_bytes(p.head_size) + 8 * queries  # the last: two floats a query
+    shared = 2 * (queries + keys) * row_bytes(p.head_size) + 8 * queries + 4 * keys  # tiles; numbers a row
     views = view_arguments(dout, q, k, v, out, dq, dk, dv)
     launch(p, "small_tensor_backward", p.kv_heads, (queries + keys) // 16, views, lse, shared)
 
