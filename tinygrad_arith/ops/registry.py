@@ -78,18 +78,18 @@ def textbook_only(only: bool = True) -> Iterator[None]:
     """Inside, every operation runs as the textbook has it (or, with False, as fast as may be). For all threads."""
     global _textbook_only
     before, _textbook_only = _textbook_only, only
-    _plans.clear()
+    forget_plans()
     try:
         yield
     finally:
         _textbook_only = before
-        _plans.clear()
+        forget_plans()
 
 
 def register(implementation: Implementation) -> None:
     """Adds an implementation; the one registered last is asked first."""
     _registered.setdefault(implementation.operation, []).insert(0, implementation)
-    _plans.clear()
+    forget_plans()
 
 
 def forget_plans() -> None:

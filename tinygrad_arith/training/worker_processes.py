@@ -1,4 +1,4 @@
-"""One batch, several cores, for small steps: like `workers`, with a process for each part after the first.
+"""One batch, several cores: like `workers`, with a process for each part after the first.
 
 Threads of one interpreter take turns at everything that is Python, and handing over the turn takes longer than many an
 operation of a small model. Processes do not wait for each other; the weights and gradients lie in memory that all see.
