@@ -10,7 +10,7 @@ from tinygrad_arith import evaluate, sample, train
 from tinygrad_arith.training.metrics import read_metrics
 from tinygrad_arith.training.runs import load_run
 
-FLAGS = ["--bits", "4", "--validation-size", "20", "--test-size", "40", "--d-model", "32", "--heads", "2"]
+FLAGS = ["--digits", "4", "--validation-size", "20", "--test-size", "40", "--d-model", "32", "--heads", "2"]
 FLAGS += ["--learning-rate", "5e-3", "--batch", "64", "--warmup", "20"]
 FLAGS += ["--eval-every", "50", "--checkpoint-every", "70"]
 

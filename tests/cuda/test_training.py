@@ -20,7 +20,7 @@ from tinygrad_arith.training.workers import Workers
 
 TINY = Config.from_dict(
     {
-        "task": {"bits": 4, "validation_size": 20, "test_size": 40},
+        "task": {"digits": 4, "validation_size": 20, "test_size": 40},
         "model": {"d_model": 32, "heads": 2, "layers": 2},
         "optimizer": {"warmup": 20, "learning_rate": 5e-3},
         "training": {"steps": 400, "batch": 64},

@@ -5,7 +5,7 @@ import pytest
 from tinygrad_arith.train import main
 from tinygrad_arith.training.console import run_door
 
-FLAGS = ["--bits", "3", "--validation-size", "8", "--test-size", "16", "--eval-size", "8"]
+FLAGS = ["--digits", "3", "--validation-size", "8", "--test-size", "16", "--eval-size", "8"]
 FLAGS += ["--d-model", "32", "--layers", "1", "--heads", "2", "--batch", "40", "--warmup", "5", "--steps", "120"]
 
 

@@ -63,13 +63,13 @@ def test_the_first_row_can_be_drawn(peek, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
-        (["--bits", "0"], 2, "--bits: must be between 1 and 64, not 0"),
-        (["--bitz", "3"], 2, "unknown flag --bitz; did you mean --bits?"),
+        (["--digits", "0"], 2, "--digits: must be between 1 and 64, not 0"),
+        (["--digitz", "3"], 2, "unknown flag --digitz; did you mean --digits?"),
         (["--preset", "binary-reverse"], 2, "--preset binary-reverse: no such preset; did you mean binary-reversed?"),
         (["--rows", "0"], 2, "--rows 0: must be 1 to 128"),
         (["--rows", "129"], 2, "--rows 129: must be 1 to 128"),
         (["--step", "-1"], 2, "--step: must be a whole number from 0 to 2**32 - 1, not -1"),
-        (["--bits", "4", "--test-size", "300"], 1, "--bits 4: has only 256 operand pairs"),
+        (["--digits", "4", "--test-size", "300"], 1, "--digits 4: has only 256 operand pairs"),
         (["--picture", "mask.xyz"], 1, "--picture mask.xyz: Format 'xyz' is not supported"),
     ],
 )

@@ -18,7 +18,7 @@ from tinygrad_arith.training.metrics import read_metrics
 from tinygrad_arith.training.runs import load_run, locked, read_record
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
-MODEL = ["--bits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
+MODEL = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
 MODEL += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5"]
 TINY = [*MODEL, "--steps", "60", "--checkpoint-every", "7", "--eval-every", "10", "--dropout", "0.1", "--workers", "2"]
 LONG = [*MODEL, "--steps", "90000"]
@@ -106,7 +106,7 @@ def test_what_is_printed(here, capsys):
 
 def test_load_run_gives_the_trained_model(uninterrupted):
     run = load_run(uninterrupted)
-    assert (run.step, run.config.task.bits, run.path) == (60, 3, uninterrupted)
+    assert (run.step, run.config.task.digits, run.path) == (60, 3, uninterrupted)
     assert run.model.parameter_count() == sum(array.size for array in run.model.state_dict().values())
 
 
@@ -210,20 +210,20 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--bitz", "3"], 2, "unknown flag --bitz; did you mean --bits?"),
+        (["--digitz", "3"], 2, "unknown flag --digitz; did you mean --digits?"),
         (["--prest", "x"], 2, "unknown flag --prest; did you mean --preset?"),
         (["--preset", "binary-revrsed"], 2, "no such preset; did you mean binary-reversed"),
-        (["--bits", "0"], 2, "--bits: must be between 1 and 64, not 0"),
+        (["--digits", "0"], 2, "--digits: must be between 1 and 64, not 0"),
         (["--until", "99.9"], 2, "--until: must be above 0 and at most 1, not 99.9"),
         (["--batch", "100000"], 1, "--batch 100000: larger than the 54,536 training pairs of this task"),
         (["--heads", "3"], 1, "--heads 3: must divide --d-model 64"),
-        (["--bits", "2", "--test-size", "16"], 1, "--bits 2: has only 16 operand pairs"),
+        (["--digits", "2", "--test-size", "16"], 1, "--digits 2: has only 16 operand pairs"),
         (["--out", "taken"], 1, "taken: not empty"),
         (["--out", "taken/file"], 1, "there is a file of that name"),
         (["--resume"], 1, "there is no run in runs"),
         (["--resume", "taken"], 1, "taken: not a run: it lacks config.json"),
         (["--resume", "taken/file"], 1, "not a directory"),
-        (["--resume", "x", "--bits", "3"], 2, "--bits: not with --resume"),
+        (["--resume", "x", "--digits", "3"], 2, "--digits: not with --resume"),
         (["--resume", "x", "--out", "y"], 2, "--out: not with --resume"),
         (["--resume", "x", "--dry-run"], 2, "--dry-run: not with --resume"),
     ],

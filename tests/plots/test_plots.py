@@ -62,7 +62,7 @@ def test_a_heat_map_of_many_lengths_has_no_text():
 @pytest.mark.parametrize("loss", ["answer", "all"])
 @pytest.mark.parametrize("padding", ["zero", "none"])
 def test_the_loss_mask_colours_what_bears_loss(loss, padding):
-    task = build_task(TaskConfig(bits=4, validation_size=5, test_size=5, loss=loss, padding=padding))
+    task = build_task(TaskConfig(digits=4, validation_size=5, test_size=5, loss=loss, padding=padding))
     batch = task.batch(task.parse("1011+11="))
     figure = loss_mask(batch.tokens[0], batch.targets[0], task.vocabulary)
     sample = task.vocabulary.decode(batch.tokens[0]).rstrip("_")

@@ -12,7 +12,7 @@ LAYOUTS = list(itertools.product(("reversed", "plain"), ("zero", "none"), ("answ
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"bits": 4, "validation_size": 9, "test_size": 25, **changes}))
+    return build_task(TaskConfig(**{"digits": 4, "validation_size": 9, "test_size": 25, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_thirteen_and_three_in_each_layout(order, padding, problem):
 
 @pytest.mark.parametrize(("order", "padding", "loss", "operands"), LAYOUTS)
 def test_every_row_of_a_batch_is_a_right_sum(order, padding, loss, operands):
-    task = task_of(order=order, padding=padding, loss=loss, operands=operands, bits=5)
+    task = task_of(order=order, padding=padding, loss=loss, operands=operands, digits=5)
     batch = task.train_batch(7, 40, seed=3)
     direction = -1 if order == "reversed" else 1
     assert batch.tokens.shape == batch.targets.shape == (40, task.context)
@@ -70,10 +70,10 @@ def test_the_key_mask_is_false_on_padding_and_absent_where_there_is_none():
 
 @pytest.mark.parametrize("bits", [4, 12])
 def test_a_training_batch_is_a_pure_function_of_step_size_and_seed(bits):
-    task = task_of(bits=bits)
+    task = task_of(digits=bits)
     once = task.train_batch(5, 16, seed=2).tokens
     task.train_batch(6, 16, seed=2)
-    np.testing.assert_array_equal(once, task_of(bits=bits).train_batch(5, 16, seed=2).tokens)
+    np.testing.assert_array_equal(once, task_of(digits=bits).train_batch(5, 16, seed=2).tokens)
     for step, seed in ((6, 2), (5, 3)):
         assert not np.array_equal(once, task.train_batch(step, 16, seed=seed).tokens)
 
@@ -81,7 +81,7 @@ def test_a_training_batch_is_a_pure_function_of_step_size_and_seed(bits):
 @pytest.mark.parametrize("operands", ["uniform", "by-length"])
 @pytest.mark.parametrize("bits", [4, 12])
 def test_no_training_batch_holds_a_held_out_pair(bits, operands):
-    task = task_of(bits=bits, operands=operands)
+    task = task_of(digits=bits, operands=operands)
     held_out = {
         text for split, size in (("test", 25), ("validation", 9)) for text in task.text(task.problems(split, size))
     }
@@ -91,7 +91,7 @@ def test_no_training_batch_holds_a_held_out_pair(bits, operands):
 
 
 def test_operands_longer_than_any_machine_word_add_up():
-    task = task_of(bits=64)
+    task = task_of(digits=64)
     problems = task.problems("test", 25)
     first, second = to_integers(problems.first, 2), to_integers(problems.second, 2)
     assert max(first) >= 2**60
@@ -163,6 +163,6 @@ def test_logits_that_point_at_the_next_token_answer_right(padding, loss):
 def test_the_description_is_one_line():
     for order, padding, loss, operands in LAYOUTS:
         assert "\n" not in task_of(order=order, padding=padding, loss=loss, operands=operands).describe()
-    assert task_of(bits=8).describe() == (
+    assert task_of(digits=8).describe() == (
         "a+b of up to 8 bits, least significant bit first, zero-padded, loss on the answer, 65,502 training pairs"
     )

@@ -8,21 +8,21 @@ from tinygrad_arith.tasks import TaskConfig, build_task
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"bits": 0}, "--bits 0: must be 1 to 64"),
-        ({"bits": 65}, "--bits 65: must be 1 to 64"),
-        ({"bits": "8"}, "--bits '8': must be a whole number"),
-        ({"bits": True}, "--bits True: must be a whole number"),
+        ({"digits": 0}, "--digits 0: must be 1 to 64"),
+        ({"digits": 65}, "--digits 65: must be 1 to 64"),
+        ({"digits": "8"}, "--digits '8': must be a whole number"),
+        ({"digits": True}, "--digits True: must be a whole number"),
         ({"order": "backwards"}, "--order backwards: must be one of reversed, plain"),
         ({"task": "subtraction"}, "--task subtraction: must be one of binary-addition"),
         ({"split_seed": -1}, "--split-seed -1: must be 0 to 9223372036854775808"),
         ({"test_size": -1}, "--test-size -1: must be 0 to 1000000"),
         (
-            {"bits": 4, "validation_size": 1000, "test_size": 10000},
-            "--bits 4: has only 256 operand pairs, of which --validation-size 1000 and --test-size 10000 "
+            {"digits": 4, "validation_size": 1000, "test_size": 10000},
+            "--digits 4: has only 256 operand pairs, of which --validation-size 1000 and --test-size 10000 "
             "leave none for training: together they must be below 256",
         ),
-        ({"bits": 10, "test_size": 16385}, "--test-size 16385: must be at most 16,384 for --bits 10"),
-        ({"bits": 10, "validation_size": 16385}, "--validation-size 16385: must be at most 16,384 for --bits 10"),
+        ({"digits": 10, "test_size": 16385}, "--test-size 16385: must be at most 16,384 for --digits 10"),
+        ({"digits": 10, "validation_size": 16385}, "--validation-size 16385: must be at most 16,384 for --digits 10"),
     ],
 )
 def test_a_bad_option_is_one_sentence(changes, sentence):
@@ -34,7 +34,7 @@ def test_a_bad_option_is_one_sentence(changes, sentence):
 @pytest.mark.parametrize("bits", [1, 7, 9, 10, 64])
 def test_every_size_builds(bits):
     sizes = {"validation_size": 1, "test_size": 2}
-    task = build_task(TaskConfig(bits=bits, **sizes))
+    task = build_task(TaskConfig(digits=bits, **sizes))
     assert task.train_size == (4**bits - 3 if bits <= 9 else None)
     assert task.train_batch(0, 3, seed=1).tokens.shape == (3, 3 * bits + 4)
     assert len(task.problems("test", 2)) == 2

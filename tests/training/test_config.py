@@ -31,7 +31,7 @@ def test_defaults_obey_their_own_rules():
 
 def test_json_round_trip():
     config = changed(
-        task={"bits": 3, "order": "plain"},
+        task={"digits": 3, "order": "plain"},
         model={"d_model": 24, "heads": 3, "tied_head": True, "dropout": 0.25},
         optimizer={"eps": 1e-7, "schedule": "constant"},
         training={"seed": 2**63, "dtype": "float64"},
@@ -72,8 +72,8 @@ def test_bad_files_are_explained(values, sentence):
 @pytest.mark.parametrize(
     ("sections", "sentence"),
     [
-        ({"task": {"bits": 0}}, "--bits 0: must be between 1 and 64"),
-        ({"task": {"bits": 3, "validation_size": 60}}, "--validation-size"),
+        ({"task": {"digits": 0}}, "--digits 0: must be between 1 and 64"),
+        ({"task": {"digits": 3, "validation_size": 60}}, "--validation-size"),
         ({"model": {"heads": 3}}, "--heads 3: must divide --d-model 64"),
         ({"model": {"kv_heads": 3}}, "--kv-heads 3: must divide --heads 4"),
         ({"model": {"dropout": 1.0}}, "--dropout 1.0: must be between 0.0 and 0.99"),

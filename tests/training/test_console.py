@@ -18,7 +18,7 @@ def raising(error):
     [
         (lambda: None, 0, ""),
         (lambda: 3, 3, ""),
-        (raising(UserError("--bits 0: no")), 1, "error: --bits 0: no\n"),
+        (raising(UserError("--digits 0: no")), 1, "error: --digits 0: no\n"),
         (raising(KeyboardInterrupt()), 130, "interrupted\n"),
         (raising(OSError(errno.ENOSPC, "No space left", "runs/x")), 1, "error: runs/x: No space left\n"),
         (raising(MemoryError("Unable to allocate 9 TiB")), 1, "error: out of memory: Unable to allocate 9 TiB\n"),
@@ -42,5 +42,5 @@ def test_words_for_sizes_and_times():
 
 
 def test_nearest_words():
-    assert did_you_mean("--bitz", ["--bits", "--seed"]) == "; did you mean --bits?"
-    assert did_you_mean("--zzz", ["--bits", "--seed"]) == ""
+    assert did_you_mean("--digitz", ["--digits", "--seed"]) == "; did you mean --digits?"
+    assert did_you_mean("--zzz", ["--digits", "--seed"]) == ""

@@ -16,7 +16,7 @@ from tinygrad_arith.training.workers import Workers
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"bits": 4, "validation_size": 20, "test_size": 90, **changes}))
+    return build_task(TaskConfig(**{"digits": 4, "validation_size": 20, "test_size": 90, **changes}))
 
 
 class Oracle:
@@ -76,7 +76,7 @@ def test_no_problems_are_no_trouble():
 @pytest.mark.parametrize("padding", ["zero", "none"])
 def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
     """On a model that has begun to learn: some of its answers are right, some are wrong."""
-    task = build_task(TaskConfig(bits=2, padding=padding, validation_size=1, test_size=1))
+    task = build_task(TaskConfig(digits=2, padding=padding, validation_size=1, test_size=1))
     shape = GPTConfig(vocabulary=len(task.vocabulary), context=task.context, d_model=16, layers=1, heads=2)
     model = GPT(shape).initialize(seed=4)
     config = Config(optimizer=OptimizerConfig(learning_rate=1e-2, warmup=0, schedule="constant"))

@@ -30,9 +30,9 @@ def test_no_flags_keep_the_base(parser):
 
 
 def test_given_flags_replace_the_base(parser):
-    args = parser.parse_args(["--bits", "5", "--tied-head", "--learning-rate=1e-3", "--order", "plain"])
+    args = parser.parse_args(["--digits", "5", "--tied-head", "--learning-rate=1e-3", "--order", "plain"])
     config = config_from_flags(args, Config())
-    assert (config.task.bits, config.task.order) == (5, "plain")
+    assert (config.task.digits, config.task.order) == (5, "plain")
     assert config.model.tied_head is True
     assert config.optimizer.learning_rate == 1e-3
     assert config.training == Config().training
@@ -40,7 +40,7 @@ def test_given_flags_replace_the_base(parser):
 
 
 def test_a_flag_that_repeats_the_default_counts_as_given(parser):
-    assert given_flags(parser.parse_args(["--bits", "8"])) == {"task": {"bits": 8}}
+    assert given_flags(parser.parse_args(["--digits", "8"])) == {"task": {"digits": 8}}
 
 
 def test_every_option_is_in_the_help_with_its_default(parser):
@@ -55,23 +55,23 @@ def test_every_option_is_in_the_help_with_its_default(parser):
 def test_sections_can_be_chosen(capsys):
     parser = make_parser("peek", "looks")
     add_config_flags(parser, sections=("task",))
-    assert config_from_flags(parser.parse_args(["--bits", "4"]), Config()).task.bits == 4
+    assert config_from_flags(parser.parse_args(["--digits", "4"]), Config()).task.digits == 4
     assert "--layers" in misuse(parser, capsys, "--layers", "3")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--bitz", "3"], "unknown flag --bitz; did you mean --bits?"),
+        (["--digitz", "3"], "unknown flag --digitz; did you mean --digits?"),
         (["--learning-rat=3"], "unknown flag --learning-rat; did you mean --learning-rate?"),
         (["--no-tied-hed"], "unknown flag --no-tied-hed; did you mean --no-tied-head?"),
         (["--weight", "3"], "unknown flag --weight"),
-        (["--bits", "0"], "--bits: must be between 1 and 64, not 0"),
-        (["--bits", "many"], "--bits: must be a whole number, not 'many'"),
+        (["--digits", "0"], "--digits: must be between 1 and 64, not 0"),
+        (["--digits", "many"], "--digits: must be a whole number, not 'many'"),
         (["--dropout", "1.5"], "--dropout: must be between 0.0 and 0.99, not 1.5"),
         (["--learning-rate", "inf"], "--learning-rate: must be a finite number, not inf"),
         (["--order", "sideways"], "--order: must be one of reversed, plain, not sideways"),
-        (["--bits"], "--bits: expected one argument"),
+        (["--digits"], "--digits: expected one argument"),
         (["extra"], "unexpected argument 'extra'"),
     ],
 )

@@ -20,7 +20,7 @@ def test_the_default_preset_is_the_default_of_every_option():
 
 
 def test_changes_are_told():
-    assert "task.bits = 12" in changed_options(load_preset("binary-reversed-12bit").config)
+    assert "task.digits = 12" in changed_options(load_preset("binary-reversed-12bit").config)
     assert changed_options(Config()) == []
 
 

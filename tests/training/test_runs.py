@@ -45,7 +45,7 @@ def test_what_is_no_run_is_explained(tmp_path):
         ("[]", "not a configuration of format 1"),
         ('{"format": 2}', "not a configuration of format 1"),
         ('{"format": 1}', "must be a table of options"),
-        ('{"format": 1, "config": {"task": {"bitz": 3}}}', r"unknown key task\.bitz; did you mean bits"),
+        ('{"format": 1, "config": {"task": {"digitz": 3}}}', r"unknown key task\.digitz; did you mean digits"),
     ],
 )
 def test_a_bad_config_file_is_explained(tmp_path, text, sentence):

@@ -15,7 +15,7 @@ from tinygrad_arith.training.trainer import Trainer
 
 TINY = Config.from_dict(
     {
-        "task": {"bits": 3, "validation_size": 8, "test_size": 8},
+        "task": {"digits": 3, "validation_size": 8, "test_size": 8},
         "model": {"d_model": 16, "heads": 2, "layers": 1},
         "optimizer": {"warmup": 3},
         "training": {"steps": 20, "batch": 8, "eval_every": 6, "eval_size": 8, "checkpoint_every": 7},

@@ -3,7 +3,7 @@
 How a sample `a+b=c.` is laid out:
 - order "reversed" writes all three numbers least significant bit first, so that a model meets each bit of the sum when
   it knows all that the bit depends on; "plain" writes the most significant bit first.
-- padding "zero" writes `bits` digits for a and b and bits + 1 for c: every sample has T = 3 * bits + 4 tokens.
+- padding "zero" writes `digits` digits for a and b and digits + 1 for c: every sample has T = 3 * digits + 4 tokens.
   "none" writes each number as long as it is, and fills the row up to that T with padding tokens.
 - loss "answer" counts the predictions of the answer's tokens, its final `.` included; "all" counts all but padding.
 """
@@ -40,14 +40,14 @@ class BinaryAddition:
         """Takes a valid configuration (`TaskConfig.validate`)."""
         self.config = config
         self.vocabulary = Vocabulary(TOKENS)
-        self.bits = config.bits
-        self.answer_length = self.bits + 2  # the carry adds a digit, and then there is the "."
-        self.context = 2 * (self.bits + 1) + self.answer_length  # a+ b= c.
+        self.digits = config.digits
+        self.answer_length = self.digits + 2  # the carry adds a digit, and then there is the "."
+        self.context = 2 * (self.digits + 1) + self.answer_length  # a+ b= c.
         sizes = {"validation": config.validation_size, "test": config.test_size}
         self.split: ListedSplit | HashedSplit
         if config.listed:
             by_length = config.operands == "by-length"
-            self.split = ListedSplit(self.bits, BASE, sizes, config.split_seed, by_length)
+            self.split = ListedSplit(self.digits, BASE, sizes, config.split_seed, by_length)
         else:
             self.split = HashedSplit(self.draw, sizes, config.split_seed)
         self.train_size = self.split.train_size
@@ -58,7 +58,7 @@ class BinaryAddition:
     def draw(self, key: RandomKey, count: int) -> Problems:
         """`count` random pairs of operands, of any split."""
         draw_digits = random_digits_by_length if self.config.operands == "by-length" else random_digits
-        both = draw_digits(key, 2 * count, self.bits, BASE)  # (2 * count, bits)
+        both = draw_digits(key, 2 * count, self.digits, BASE)  # (2 * count, digits)
         return Problems(both[:count], both[count:])
 
     def train_batch(self, step: int, batch_size: int, seed: int) -> Batch:
@@ -91,7 +91,7 @@ class BinaryAddition:
         tokens = np.full((len(problems), self.context), self.vocabulary.padding, dtype=np.int64)  # (n, T)
         rows = np.arange(len(problems))
         place = np.zeros(len(problems), dtype=np.int64)  # (n,), where the next token goes
-        total = add(problems.first, problems.second, BASE)  # (n, bits + 1)
+        total = add(problems.first, problems.second, BASE)  # (n, digits + 1)
         for digits, mark in ((problems.first, "+"), (problems.second, "="), (total, ".")):
             lengths = self.written_lengths(digits)
             self.write_number(tokens, place, digits, lengths)
@@ -173,15 +173,15 @@ class BinaryAddition:
         """
         first, second = split_operands(text)
         operands = [self.parse_operand(word, name) for word, name in ((first, "first"), (second, "second"))]
-        return Problems(*(from_integers([value], self.bits, BASE) for value in operands))
+        return Problems(*(from_integers([value], self.digits, BASE) for value in operands))
 
     def parse_operand(self, word: str, name: str) -> int:
         """The value of one operand as it was typed."""
         if not word:
             raise ValueError(f"the {name} operand is empty: write a problem as 1011+110=")
-        if len(word) > self.bits:
+        if len(word) > self.digits:
             raise ValueError(
-                f"the {name} operand has {len(word)} digits: this model adds numbers of at most {self.bits}"
+                f"the {name} operand has {len(word)} digits: this model adds numbers of at most {self.digits}"
             )
         return int(word[::-1] if self.config.order == "reversed" else word, BASE)
 
@@ -191,7 +191,7 @@ class BinaryAddition:
         padding = "zero-padded" if self.config.padding == "zero" else "not padded"
         loss = "the answer" if self.config.loss == "answer" else "all tokens"
         size = f"{self.train_size:,} training pairs" if self.train_size else "all but 1 in 8 pairs for training"
-        bits = f"{self.bits} bit" + "s" * (self.bits > 1)
+        bits = f"{self.digits} bit" + "s" * (self.digits > 1)
         return f"a+b of up to {bits}, {order} significant bit first, {padding}, loss on {loss}, {size}"
 
 

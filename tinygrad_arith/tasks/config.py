@@ -17,7 +17,7 @@ class TaskConfig:
     """What is learned, how it is written, and how many problems are kept from training."""
 
     task: str = task_option("binary-addition", "what is learned", choices=("binary-addition",))
-    bits: int = task_option(8, "digits of the longest operand", range=(1, 64))
+    digits: int = task_option(8, "digits of the longest operand: bits, in binary", range=(1, 64))
     order: str = task_option(
         "reversed", "digits written least significant first, or plain", choices=("reversed", "plain")
     )
@@ -36,7 +36,7 @@ class TaskConfig:
 
     def resolved(self) -> "TaskConfig":
         """The same options with the sizes of the held-out splits as numbers, where they were left to the task (0)."""
-        pairs = 4**self.bits
+        pairs = 4**self.digits
         return replace(
             self,
             validation_size=self.validation_size or max(min(1_000, pairs // 16), 1),
@@ -59,7 +59,7 @@ class TaskConfig:
     @property
     def listed(self) -> bool:
         """Whether the operand pairs are few enough to list all of them."""
-        return 2 * self.bits <= LARGEST_LISTED
+        return 2 * self.digits <= LARGEST_LISTED
 
 
 def check_value(name: str, value: Any, kind: Any, rules: Any) -> None:
@@ -77,11 +77,11 @@ def check_value(name: str, value: Any, kind: Any, rules: Any) -> None:
 
 def check_listed_sizes(config: TaskConfig) -> None:
     """Raise ValueError if the held-out problems leave no pair for training."""
-    pairs = 4**config.bits
+    pairs = 4**config.digits
     held_out = config.validation_size + config.test_size
     if held_out >= pairs:
         raise ValueError(
-            f"--bits {config.bits}: has only {pairs:,} operand pairs, of which --validation-size "
+            f"--digits {config.digits}: has only {pairs:,} operand pairs, of which --validation-size "
             f"{config.validation_size} and --test-size {config.test_size} leave none for training: "
             f"together they must be below {pairs:,}"
         )
@@ -89,7 +89,7 @@ def check_listed_sizes(config: TaskConfig) -> None:
 
 def check_hashed_sizes(config: TaskConfig) -> None:
     """Raise ValueError if a split would have to hold more than a quarter of the pairs that its hash gives it."""
-    limit = 4**config.bits // HELD_OUT_SHARE // 4
+    limit = 4**config.digits // HELD_OUT_SHARE // 4
     for name, size in (("validation", config.validation_size), ("test", config.test_size)):
         if size > limit:
-            raise ValueError(f"--{name}-size {size}: must be at most {limit:,} for --bits {config.bits}")
+            raise ValueError(f"--{name}-size {size}: must be at most {limit:,} for --digits {config.digits}")
