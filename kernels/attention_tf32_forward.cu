@@ -48,8 +48,10 @@ __device__ __forceinline__ void online_softmax(Accumulator<M_TILES, N_TILES> &sc
                 largest = fmaxf(largest, fmaxf(scores.at[m][n][2 * half], scores.at[m][n][2 * half + 1]));
             largest = quad_max(largest);
             // A row that has seen nothing has -inf - -inf = NaN before it; against 0 its exponentials are 0, as they must be.
-            const float base = largest == -INFINITY ? 0.0f : largest * scale;
-            const float correction = exponential(rows.maximum[m][half], scale, base);
+            const float base = largest == -INFINITY ? 0.0f : __fmul_rn(largest, scale);
+            // From one rounded base to the next: exactly 1 where the maximum stays. A factor that is off by the rounding of a
+            // product would, over hundreds of tiles, draw a and l apart.
+            const float correction = exp2_fast((__fmul_rn(rows.maximum[m][half], scale) - base) * LOG2_E);
             rows.maximum[m][half] = largest;
             float total = rows.total[m][half] * correction;
 #pragma unroll
