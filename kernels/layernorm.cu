@@ -1,50 +1,8 @@
 // Layer normalisation, forward and backward. The memory is the limit: a row is read once, held in registers by the
 // threads that share it, and every sum over it is made from there.
-//
-// ROW_THREADS, a macro of the build, says who shares a row: a warp (32; a block then has several rows), or a block for
-// long rows. HELD is how many groups of WIDTH channels a thread holds: ROW_THREADS * HELD * WIDTH >= channels.
-// In bfloat16 everything between load and store is float.
+// In bfloat16 everything between load and store is float. ROW_THREADS and HELD, macros of the build: rows.cuh.
 
-#include "groups.cuh"
-
-#ifndef ROW_THREADS
-#define ROW_THREADS 32
-#endif
-#ifndef HELD
-#define HELD 1
-#endif
-
-constexpr int THREADS = 256;
-constexpr int ROWS = THREADS / ROW_THREADS;  // that a block has under way
-
-// Sum over the threads that share a row, in all of them.
-__device__ __forceinline__ float row_sum(float x, float* shared) {
-    return ROW_THREADS == WARP ? warp_sum(x) : block_sum(x, shared);
-}
-
-// A thread's part of a row: groups a whole row of threads apart, so that neighbours read neighbouring addresses.
-struct Part {
-    Floats<WIDTH> group[HELD];
-
-    // The first channel of group i.
-    __device__ static __forceinline__ int channel(int i) {
-        return (i * ROW_THREADS + threadIdx.x % ROW_THREADS) * WIDTH;
-    }
-
-    __device__ __forceinline__ void load(const element* row, int channels) {
-#pragma unroll
-        for (int i = 0; i < HELD; ++i) {
-            group[i] = {};
-            if (channel(i) < channels) group[i].load(row + channel(i));
-        }
-    }
-
-    __device__ __forceinline__ void store(element* row, int channels) const {
-#pragma unroll
-        for (int i = 0; i < HELD; ++i)
-            if (channel(i) < channels) group[i].store(row + channel(i));
-    }
-};
+#include "rows.cuh"
 
 // x, y (rows, channels); weight, bias (channels,); mean, rstd (rows,), for the backward.
 //     y = weight (x - mean) rstd + bias,     rstd = 1 / sqrt(variance + eps)
@@ -89,25 +47,6 @@ layernorm_forward(const element* x, const element* weight, const element* bias, 
     if (threadIdx.x % ROW_THREADS == 0) {
         mean[row] = middle;
         rstd[row] = scale;
-    }
-}
-
-// The sums of all rows' parts in a block, row by row in their order: `mine` of the last row becomes the sum.
-// Numbers of one thread lie 32 apart in `shared`, so that a warp meets all banks.
-__device__ __forceinline__ void add_rows_of_block(Part& mine, float (&shared)[HELD * WIDTH][WARP]) {
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    for (int turn = 0; turn < ROWS; ++turn) {
-        if (warp == turn) {
-#pragma unroll
-            for (int i = 0; i < HELD; ++i)
-#pragma unroll
-                for (int j = 0; j < WIDTH; ++j) {
-                    float& sum = shared[i * WIDTH + j][lane];
-                    if (turn > 0) mine.group[i].at[j] += sum;
-                    sum = mine.group[i].at[j];
-                }
-        }
-        __syncthreads();
     }
 }
 
@@ -165,10 +104,6 @@ layernorm_backward(const element* dy, const element* x, const float* mean, const
     if (threadIdx.x / WARP != ROWS - 1) return;
 #endif
     float* out = partial + static_cast<long long>(blockIdx.x) * 2 * channels;
-#pragma unroll
-    for (int i = 0; i < HELD; ++i) {
-        if (Part::channel(i) >= channels) continue;
-        dweight.group[i].store(out + Part::channel(i));
-        dbias.group[i].store(out + channels + Part::channel(i));
-    }
+    dweight.store(out, channels);
+    dbias.store(out + channels, channels);
 }

@@ -42,16 +42,16 @@ def single(rng, *shape):
     return rng.normal(size=shape).astype(np.float32)
 
 
-def compare(name, inputs, rng, same=SAME):
+def compare(name, inputs, rng, same=SAME, **options):
     """Output and gradients of the fast pair against the textbook's on the same float32 numbers."""
     operation = OPERATIONS[name]
     forward, backward = getattr(fast, f"{name}_forward"), getattr(fast, f"{name}_backward")
     before = [value.copy() if isinstance(value, np.ndarray) else value for value in inputs]
-    expected, cache = operation.forward(*inputs)
+    expected, cache = operation.forward(*inputs, **options)
     dy = single(rng, *np.shape(expected)) if np.shape(expected) else np.float32(1.37)
     gradients = operation.backward(dy, cache)
     gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-    out, fast_cache = forward(*inputs)
+    out, fast_cache = forward(*inputs, **options)
     assert_close(np.asarray(out), np.asarray(expected), same, "out")
     for index, (mine, other) in enumerate(
         zip(backward(dy, fast_cache, needs=(True,) * len(gradients)), gradients, strict=True)
@@ -75,6 +75,31 @@ def test_packed_attention_with_large_scores(passes, rng):
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 64), (7, 33), (3, 4, 5, 6), (0, 5, 4)])
 def test_layernorm(passes, shape, rng):
     compare("layernorm", (3 + 2 * single(rng, *shape), single(rng, shape[-1]), single(rng, shape[-1])), rng)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 64), (7, 33), (3, 4, 5, 6), (0, 5, 4)])
+def test_rmsnorm(passes, shape, rng):
+    compare("rmsnorm", (3 + 2 * single(rng, *shape), single(rng, shape[-1])), rng)
+
+
+POSITIONS = {
+    "in order": lambda rng, batch, length: np.arange(length),
+    "of each row": lambda rng, batch, length: rng.integers(0, 2 * length, (batch, length)),
+    "far apart": lambda rng, batch, length: rng.integers(-(10**6), 10**6, (batch, length)).astype(np.int32),
+}
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (2, 33, 3, 16), (3, 5, 4, 6), (2, 129, 2, 64)])
+def test_rotary(passes, shape, positions, rng):
+    compare("rotary", (single(rng, *shape), POSITIONS[positions](rng, *shape[:2])), rng)
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize(("heads", "kv_heads", "head_size"), [(1, 1, 2), (4, 4, 24), (6, 2, 10), (3, 1, 64)])
+def test_packed_rotary(passes, heads, kv_heads, head_size, positions, rng):
+    qkv = single(rng, 3, 65, (heads + 2 * kv_heads) * head_size)
+    compare("packed_rotary", (qkv, POSITIONS[positions](rng, 3, 65), heads), rng, kv_heads=kv_heads, base=500.0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 64), (7, 33), (0, 5, 4)])
@@ -106,7 +131,7 @@ def test_cross_entropy_sum(passes, scale, rng):
 
 @pytest.mark.parametrize("add", [False, True])
 @pytest.mark.parametrize("rows", [1, 700])  # one block, several
-@pytest.mark.parametrize("name", ["linear", "layernorm", "ffn", "embedding"])
+@pytest.mark.parametrize("name", ["linear", "layernorm", "rmsnorm", "ffn", "embedding"])
 def test_gradients_go_to_their_destinations(passes, name, rows, add, rng, monkeypatch):
     """Into what is offered, added or not; beside those where nothing is offered."""
     monkeypatch.setattr(fast, "BLOCK_ELEMENTS", 300)
@@ -114,6 +139,7 @@ def test_gradients_go_to_their_destinations(passes, name, rows, add, rng, monkey
     inputs = {
         "linear": (x, single(rng, 6, 6), bias),
         "layernorm": (x, single(rng, 6), bias),
+        "rmsnorm": (x, bias),
         "ffn": (x, single(rng, 6, 5), hidden, single(rng, 5, 6), bias),
         "embedding": (rng.integers(0, 7, rows), single(rng, 7, 6)),
     }[name]
@@ -141,6 +167,9 @@ def test_gradients_go_to_their_destinations(passes, name, rows, add, rng, monkey
 def test_strided_inputs_are_read_as_they_lie(passes, rng):
     wide = single(rng, 4, 6, 20)
     compare("layernorm", (wide[:, ::2, 3:10], single(rng, 7), single(rng, 7)), rng)
+    compare("rmsnorm", (wide[:, ::2, 3:10], single(rng, 7)), rng)
+    compare("rotary", (wide.reshape(4, 6, 5, 4)[:, ::-1, ::2], np.arange(6)), rng)
+    compare("packed_rotary", (wide[:, ::2, :12], np.arange(3), 2), rng)
     compare("linear", (wide[:, ::-1, :8], single(rng, 8, 5), single(rng, 5)), rng)
 
 

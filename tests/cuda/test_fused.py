@@ -235,6 +235,63 @@ def test_layernorm_of_numbers_far_from_zero(rng):
 
 
 @DTYPES
+@pytest.mark.parametrize("shape", [*NORMED, *LONG_ROWS, (600, 32)])
+def test_rmsnorm(dtype, shape, rng):
+    inputs = (1 + 2 * draw(rng, shape, dtype)).astype(dtype), draw(rng, shape[-1], dtype)
+    compare("rmsnorm", inputs, rng)
+
+
+@DTYPES
+@pytest.mark.parametrize("into", [(FLOAT32, True), (FLOAT32, False), (BFLOAT16, True), None], ids=str)
+@pytest.mark.parametrize("shape", [(65, 48), (9, 3), (3, 1600)])
+def test_rmsnorm_into_buffers(dtype, into, shape, rng):
+    compare("rmsnorm", (draw(rng, shape, dtype), draw(rng, shape[-1], dtype)), rng, into=(None, into))
+
+
+def test_rmsnorm_of_large_and_small_rows(rng):
+    scales = np.array([1e-8, 1e-3, 1.0, 1e3, 1e8], dtype=np.float32)[:, None]
+    for row in scales * draw(rng, (5, 64)):
+        compare("rmsnorm", (row[None], draw(rng, 64)), rng)
+
+
+POSITIONS = {
+    "in order": lambda rng, batch, length: np.arange(length),
+    "of each row": lambda rng, batch, length: rng.integers(0, 2 * length, (batch, length)).astype(np.int32),
+    "far": lambda rng, batch, length: rng.integers(-(10**6), 10**6, (batch, length)),
+}
+each_positions = pytest.mark.parametrize("positions", POSITIONS)
+
+
+@DTYPES
+@each_positions
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (2, 33, 3, 16), (3, 65, 4, 6), (2, 129, 12, 64), (2, 31, 2, 20)])
+def test_rotary(dtype, positions, shape, rng):
+    places = POSITIONS[positions](rng, *shape[:2])
+    compare("rotary", (draw(rng, shape, dtype), places), rng)
+
+
+@DTYPES
+@each_positions
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "head_size", "length"), [(1, 1, 2, 1), (4, 4, 24, 65), (6, 2, 10, 33), (12, 4, 64, 128)]
+)
+def test_packed_rotary(dtype, positions, heads, kv_heads, head_size, length, rng):
+    qkv = draw(rng, (3, length, (heads + 2 * kv_heads) * head_size), dtype)
+    places = POSITIONS[positions](rng, 3, length)
+    compare("packed_rotary", (qkv, places, heads), rng, options={"kv_heads": kv_heads, "base": 500.0})
+
+
+@DTYPES
+def test_rotary_copies_what_it_does_not_turn(dtype, rng):
+    """The values of a packed projection, both ways, and everything at position 0: to the last bit."""
+    qkv, still = draw(rng, (2, 5, 3 * 4 * 8), dtype), np.zeros(5, dtype=np.int64)
+    out, backward = forward_of("packed_rotary", qkv=qkv, positions=np.arange(5), heads=4)
+    (dqkv,) = backward(qkv)
+    assert bits(out[..., 64:]) == bits(dqkv[..., 64:]) == bits(cupy.asarray(qkv)[..., 64:])
+    assert bits(forward_of("packed_rotary", qkv=qkv, positions=still, heads=4)[0]) == bits(cupy.asarray(qkv))
+
+
+@DTYPES
 @pytest.mark.parametrize("vocabulary", [1, 2, 7, 14, 31, 33, 50, 127, 128, 129, 2047, 2048, 2049, 5003, 8192])
 def test_cross_entropy_sum(dtype, vocabulary, rng):
     logits, targets = draw(rng, (3, 5, vocabulary), dtype), rng.integers(-1, vocabulary, (3, 5))
@@ -413,15 +470,21 @@ def test_a_captured_step_replays_with_the_numbers_that_stand_in_device_memory(rn
         z, large_backward = forward_of("embedding", ids=ids, table=large)
         x, _ = forward_of("add", a=y, b=z)
         normed, layernorm_backward = forward_of("layernorm", x=x, weight=weight, bias=bias)
-        activated, gelu_backward = forward_of("gelu", x=normed)
+        scaled, rmsnorm_backward = forward_of("rmsnorm", x=normed, weight=weight)
+        packed = scaled.reshape(3, 100, 32)
+        turned, rotary_backward = forward_of("packed_rotary", qkv=packed, positions=ids[:100], heads=2, kv_heads=1)
+        activated, gelu_backward = forward_of("gelu", x=turned.reshape(300, 32))
         dropped, dropout_backward = forward_of("dropout", x=activated, rate=0.5, key=key)
         loss, loss_backward = forward_of("cross_entropy_sum", logits=dropped, targets=targets)
-        dx, dweight, dbias = layernorm_backward(*gelu_backward(*dropout_backward(*loss_backward(loss))), 3)
+        (dturned,) = gelu_backward(*dropout_backward(*loss_backward(loss)))
+        (dscaled,) = rotary_backward(dturned.reshape(3, 100, 32))
+        dnormed, dscale = rmsnorm_backward(dscaled.reshape(300, 32), 2)
+        dx, dweight, dbias = layernorm_backward(dnormed, 3)
         gradients = *embedding_backward(dx), *large_backward(dx)
         norm, scale = fused.norm_and_scale(gradients[0], 1.0)
         values = [array.copy() for array in flat]
         fused.adamw.adamw_update(*values, 600, [*[*rates][:6], scale])
-        found[:] = [loss, dx, dweight, dbias, *gradients, norm, *values]
+        found[:] = [loss, dx, dweight, dbias, dscale, *gradients, norm, *values]
 
     memory, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
     cupy.cuda.Device().synchronize()

@@ -29,7 +29,17 @@ from tinygrad_arith.ops import (
     max_forward,
     packed_attention_backward,
     packed_attention_forward,
+    packed_rotary_backward,
+    packed_rotary_forward,
+    rmsnorm_backward,
+    rmsnorm_forward,
+    rotary_backward,
+    rotary_forward,
 )
+from tinygrad_arith.ops.packed_rotary import packed_rotary_shapes
+from tinygrad_arith.ops.rmsnorm import rmsnorm_shapes
+from tinygrad_arith.ops.rotary import rotary_shapes
+from tinygrad_arith.ops.shapes import ShapeError
 from tinygrad_arith.verify import assert_close, tolerance
 
 ATTENTIONS = {
@@ -135,6 +145,92 @@ def test_packed_attention_is_attention_on_views(rng):
     np.testing.assert_array_equal(dx, np.concatenate([dq, dk, dv], axis=2).reshape(x.shape))
 
 
+def test_rotary_is_a_multiplication_of_complex_numbers(rng):
+    """The definition in other words: a pair is a number, and a position p turns it by exp(i p w)."""
+    x, positions = rng.normal(size=(2, 5, 3, 8)), rng.integers(0, 40, (2, 5))
+    y, _ = rotary_forward(x, positions, base=300.0)
+    angle = positions[:, :, None, None] * 300.0 ** (-np.arange(0, 8, 2) / 8)  # (B, T, 1, HS/2)
+    expected = x.view(np.complex128) * np.exp(1j * angle)  # (B, T, NH, HS/2)
+    assert_close(y, expected.view(np.float64), tolerance("identity", "float64"))
+
+
+@pytest.mark.parametrize("shift", [1, 1000])
+def test_scores_of_turned_queries_and_keys_see_only_differences_of_positions(shift, rng):
+    q, k = rng.normal(size=(2, 1, 6, 2, 8))
+    positions = np.array([0, 3, 4, 5, 9, 20])
+
+    def scores(at):
+        turned = [rotary_forward(x, at)[0] for x in (q, k)]
+        return np.einsum("bqhs,bkhs->bhqk", *turned)
+
+    assert_close(scores(positions + shift), scores(positions), tolerance("identity", "float64"))
+    assert np.abs(scores(2 * positions) - scores(positions)).max() > 0.1
+
+
+def test_rotary_turns_back_what_it_turned_and_keeps_every_length(rng):
+    x, positions = rng.normal(size=(2, 5, 3, 8)), rng.integers(0, 40, (2, 5))
+    y, cache = rotary_forward(x, positions)
+    assert_close(rotary_backward(y, cache), x, tolerance("identity", "float64"))
+    pairs = (*x.shape[:3], 4, 2)
+    lengths = [np.linalg.norm(array.reshape(pairs), axis=-1) for array in (x, y)]
+    assert_close(lengths[1], lengths[0], tolerance("identity", "float64"))
+
+
+def test_packed_rotary_is_rotary_on_queries_and_keys(rng):
+    qkv, positions = rng.normal(size=(2, 5, (4 + 2 * 2) * 6)), rng.integers(0, 40, (2, 5))
+    out, _ = packed_rotary_forward(qkv, positions, 4, kv_heads=2)
+    heads = qkv.reshape(2, 5, 8, 6)
+    parts = rotary_forward(heads[:, :, :4], positions)[0], rotary_forward(heads[:, :, 4:6], positions)[0]
+    np.testing.assert_array_equal(out, np.concatenate([*parts, heads[:, :, 6:]], axis=2).reshape(qkv.shape))
+
+
+def test_equal_positions_of_all_rows_may_be_given_once(rng):
+    x = rng.normal(size=(3, 5, 2, 6))
+    for mine, other in zip(
+        run((rotary_forward, rotary_backward), [x, np.arange(5)]),
+        run((rotary_forward, rotary_backward), [x, np.tile(np.arange(5), (3, 1))]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize(
+    ("shape", "positions", "message"),
+    [
+        ((2, 5, 3, 7), np.arange(5), r"rotary: the head size must be even.* x \(2, 5, 3, 7\)"),
+        ((2, 5, 12), np.arange(5), r"rotary: x must be \(B, T, NH, HS\)"),
+        ((2, 5, 3, 6), np.arange(4), r"rotary: positions must be \(T,\) or \(B, T\).* positions \(4,\)"),
+        ((2, 5, 3, 6), np.zeros((3, 5), int), r"positions must be \(T,\) or \(B, T\)"),
+        ((2, 5, 3, 6), np.arange(5.0), r"rotary: positions must be integers"),
+    ],
+)
+def test_rotary_says_which_shape_does_not_fit(shape, positions, message):
+    with pytest.raises(ShapeError, match=message):
+        rotary_shapes(np.zeros(shape), positions)
+
+
+def test_packed_rotary_and_rmsnorm_say_which_shape_does_not_fit():
+    with pytest.raises(ShapeError, match=r"packed_rotary: qkv must be .* NH = 4, NHkv = 2 and HS even"):
+        packed_rotary_shapes(np.zeros((2, 5, 24)), np.arange(5), 4, kv_heads=2)
+    with pytest.raises(ShapeError, match=r"packed_rotary: positions must be \(T,\) or \(B, T\)"):
+        packed_rotary_shapes(np.zeros((2, 5, 32)), np.arange(6), 4, kv_heads=2)
+    with pytest.raises(ShapeError, match=r"rmsnorm: weight must be \(C,\) for x \(..., C\)"):
+        rmsnorm_shapes(np.zeros((2, 5)), np.zeros(4))
+
+
+def test_a_row_of_zeros_is_normalised_to_zeros():
+    y, cache = rmsnorm_forward(np.zeros((2, 3)), np.ones(3))
+    assert not y.any()
+    np.testing.assert_allclose(rmsnorm_backward(np.ones((2, 3)), cache)[0], 1e-5**-0.5)
+
+
+def test_rmsnorm_is_layernorm_of_rows_whose_mean_is_zero(rng):
+    x, weight = rng.normal(size=(4, 6)), rng.normal(size=6)
+    x -= x.mean(axis=-1, keepdims=True)
+    y, _ = rmsnorm_forward(x, weight)
+    assert_close(y, layernorm_forward(x, weight, np.zeros(6))[0], tolerance("identity", "float64"))
+
+
 CALLS = {
     "embedding": lambda r, b: (
         embedding_forward,
@@ -161,6 +257,13 @@ CALLS = {
         packed_attention_forward,
         packed_attention_backward,
         (r.normal(size=(b, 4, 18)), 2),
+    ),
+    "rmsnorm": lambda r, b: (rmsnorm_forward, rmsnorm_backward, (r.normal(size=(b, 4, 3)), r.normal(size=3))),
+    "rotary": lambda r, b: (rotary_forward, rotary_backward, (r.normal(size=(b, 4, 3, 6)), np.arange(4) + 20)),
+    "packed_rotary": lambda r, b: (
+        packed_rotary_forward,
+        packed_rotary_backward,
+        (r.normal(size=(b, 4, 24)), r.integers(0, 50, (b, 4)), 2),
     ),
     "ffn": lambda r, b: (
         ffn_forward,

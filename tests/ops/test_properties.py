@@ -30,7 +30,11 @@ quick = settings(max_examples=40, deadline=None, derandomize=True, database=None
 FORMS = ("attention", "attention_blockwise")
 ROWWISE = ("gelu", "gelu_exact", "relu")
 LOSSES = ("cross_entropy", "cross_entropy_sum")
-NAMES = ("embedding", "linear", "layernorm", *FORMS, "packed_attention", *ROWWISE, "dropout", "ffn", *LOSSES)
+ROTARY = ("rotary", "packed_rotary")
+NAMES = (
+    *("embedding", "linear", "layernorm", "rmsnorm", *FORMS, "packed_attention", *ROTARY),
+    *(*ROWWISE, "dropout", "ffn", *LOSSES),
+)
 each_operation = pytest.mark.parametrize("name", NAMES)
 
 
@@ -66,6 +70,18 @@ class Call:
         return [v for v in self.values(True) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
 
 
+def _rotary_call(draw, name, batch, array, size):
+    """A call of one of the rotaries, with the same positions in all rows or each row's own."""
+    kv_heads, head_size, length = size(high=2), 2 * size(high=3), size()
+    heads, base = kv_heads * size(high=2), draw(st.sampled_from((20.0, 10000.0)))
+    drawn = np.array(draw(st.lists(st.integers(-3, 2000), min_size=4, max_size=4)))
+    positions = np.resize(drawn, draw(st.sampled_from(((length,), (batch, length)))))
+    if name == "rotary":
+        return Call(name, (array(batch, length, heads, head_size), positions), {"base": base})
+    options = {"heads": heads, "kv_heads": kv_heads, "base": base}
+    return Call(name, (array(batch, length, (heads + 2 * kv_heads) * head_size), positions), options)
+
+
 @st.composite
 def calls(draw, name, kinds=("normal",), dtype="float64", batch=None):
     """Calls of one operation on small arrays; `batch` fixes the first size, 0 included."""
@@ -79,6 +95,8 @@ def calls(draw, name, kinds=("normal",), dtype="float64", batch=None):
     leading = draw(shapes((0, 2), 4)) if batch is None else (batch, size())
     if name in FORMS or name == "packed_attention":
         return _attention_call(draw, name, size(high=2) if batch is None else batch, array, size)
+    if name in ROTARY:
+        return _rotary_call(draw, name, size(high=2) if batch is None else batch, array, size)
     if name == "embedding":
         vocabulary = size(high=5)
         ids = draw(st.lists(st.integers(0, vocabulary - 1), min_size=4, max_size=4))
@@ -95,6 +113,8 @@ def calls(draw, name, kinds=("normal",), dtype="float64", batch=None):
         return Call(name, (x, array(channels, hidden), array(hidden)))
     if name == "layernorm":
         return Call(name, (x, array(channels), array(channels)))
+    if name == "rmsnorm":
+        return Call(name, (x, array(channels)))
     if name == "ffn":
         hidden, activation = size(high=5), draw(st.sampled_from(("gelu", "relu", "gelu-exact")))
         weights = array(channels, hidden), array(hidden), array(hidden, channels), array(channels)

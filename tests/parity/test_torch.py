@@ -56,6 +56,38 @@ def test_layernorm(rng):
     compare(ops.layernorm_forward, ops.layernorm_backward, arrays, lambda x, w, b: tf.layer_norm(x, (7,), w, b), rng)
 
 
+def test_rmsnorm(rng):
+    arrays = [rng.normal(size=s) for s in ((2, 3, 7), (7,))]
+    compare(ops.rmsnorm_forward, ops.rmsnorm_backward, arrays, lambda x, w: tf.rms_norm(x, (7,), w, 1e-5), rng)
+
+
+def torch_rotary(x, positions, base):
+    """RoFormer's rotation as one of complex numbers."""
+    frequency = base ** (-torch.arange(0, x.shape[-1], 2, dtype=torch.float64) / x.shape[-1])
+    angle = torch.tensor(positions)[..., None, None] * frequency
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angle), angle)).reshape(x.shape)
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 7)])
+def test_rotary(shape, rng):
+    positions = rng.integers(0, 500, shape)
+    x = [rng.normal(size=(2, 7, 3, 10))]
+    compare(ops.rotary_forward, ops.rotary_backward, x, lambda x: torch_rotary(x, positions, 1e4), rng, positions)
+
+
+def test_packed_rotary(rng):
+    positions = rng.integers(0, 500, (2, 7))
+
+    def theirs(qkv):
+        heads = qkv.reshape(2, 7, 10, 6)  # 6 of queries, 2 of keys, 2 of values
+        turned = torch_rotary(heads[:, :, :8], positions, 500.0)
+        return torch.cat([turned, heads[:, :, 8:]], dim=2).reshape(qkv.shape)
+
+    pair = ops.packed_rotary_forward, ops.packed_rotary_backward
+    compare(*pair, [rng.normal(size=(2, 7, 60))], theirs, rng, positions, 6, kv_heads=2, base=500.0)
+
+
 def test_embedding(rng):
     ids = rng.integers(0, 5, size=(3, 6))
     table = rng.normal(size=(5, 4))

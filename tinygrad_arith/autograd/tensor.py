@@ -265,7 +265,7 @@ def _operand(value: Any, other: Tensor) -> Any:
     if isinstance(value, Tensor) or hasattr(value, "dtype"):
         return value
     dtype = other.dtype if np.asarray(value).ndim == 0 else None
-    return np.asarray(value, dtype=dtype)
+    return np.asarray(value, dtype=dtype)[()]  # of a number a NumPy scalar, which CuPy takes too
 
 
 from . import functions  # noqa: E402  (at the end: functions are made of tensors, and a tensor's operators of functions)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..ops.embedding import embedding_forward
 from ..ops.registry import Implementation, not_differentiable, register
+from ..ops.rotary import turns
 from . import passes_numpy
 from .parts import in_parts
 from .products import NUMPY_ALONE, multiply
@@ -128,6 +129,33 @@ def layernorm_backward(dy, cache, *, needs, into=None, owned=False):
     return dx.reshape(dy.shape), dweight, dbias
 
 
+class RMSNormCache(NamedTuple):
+    """Saved: one number a row; the input by reference, normalised again in the backward."""
+
+    x: Any  # (N, C)
+    rrms: Any  # (N,)
+    weight: Any  # (C,)
+
+
+def rmsnorm_forward(x, weight, eps=1e-5):
+    """See `ops.rmsnorm`."""
+    rows = rows_of(x)  # (N, C)
+    y, rrms = np.empty_like(rows), np.empty(len(rows), dtype=x.dtype)  # (N, C), (N,)
+    passes.rmsnorm_forward(rows, weight, eps, y, rrms)
+    return y.reshape(x.shape), RMSNormCache(rows, rrms, weight)
+
+
+def rmsnorm_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.rmsnorm`."""
+    x, rrms, weight = cache
+    dx = np.empty_like(x)  # (N, C)
+    ((dweight, add),) = destinations(into and into[1:], (weight,))
+    if not add:
+        dweight[:] = 0.0
+    passes.rmsnorm_backward(rows_of(dy), x, rrms, weight, dx, dweight)
+    return dx.reshape(dy.shape), dweight
+
+
 class FfnCache(NamedTuple):
     """Saved: the hidden layer once (relu) or twice (gelu: activation and slope); x and the weights by reference."""
 
@@ -234,6 +262,67 @@ def plain_causal(qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengt
     return causal and qkv.size > 0 and key_mask is None and lengths is None and kv_heads in (None, heads)
 
 
+class RotaryCache(NamedTuple):
+    """Saved: the cosine and sine of every angle once, and which are a row's own."""
+
+    index: Any  # (B T,) int
+    cos: Any  # (P, HS/2)
+    sin: Any  # (P, HS/2)
+    heads: int  # of a row, of which the first `turned` are turned
+    turned: int
+
+
+def turn_heads(x, positions, heads, turned, base):  # x (B, T, heads, HS) or (B, T, heads HS)
+    """x with the first `turned` of its heads turned by their positions, (T,) or (B, T), and the cache."""
+    rows = x.reshape(-1, heads, x.size // (x.shape[0] * x.shape[1] * heads))  # (B T, heads, HS)
+    places, index = places_of(positions)  # (P,), as positions
+    cos, sin = turns(x, places, rows.shape[2], base)  # (P, 1, HS/2) each
+    index = np.broadcast_to(index, x.shape[:2]).reshape(-1)  # (B T,)
+    cache = RotaryCache(index, cos[:, 0], sin[:, 0], heads, turned)
+    y = np.empty_like(rows, order="C")  # (B T, heads, HS)
+    passes.turn(np.ascontiguousarray(rows), y, turned, index, cache.cos, cache.sin)
+    return y.reshape(x.shape), cache
+
+
+def places_of(positions):
+    """The positions whose angles are to be made (P,), and for each of the positions given its index among them.
+
+    Those of a batch are few numbers many times over.
+    """
+    first, last = int(positions.min()), int(positions.max())
+    if last - first < positions.size:
+        return np.arange(first, last + 1), positions - first
+    return positions.reshape(-1), np.arange(positions.size).reshape(positions.shape)
+
+
+def rotary_forward(x, positions, base=10000.0):
+    """See `ops.rotary`."""
+    return turn_heads(x, positions, x.shape[2], x.shape[2], base)
+
+
+def packed_rotary_forward(qkv, positions, heads, *, kv_heads=None, base=10000.0):
+    """See `ops.packed_rotary`."""
+    kv_heads = kv_heads or heads
+    return turn_heads(qkv, positions, heads + 2 * kv_heads, heads + kv_heads, base)
+
+
+def rotary_backward(dy, cache, *, needs, into=None, owned=False):
+    """See `ops.rotary`: turned back by the same angles."""
+    index, cos, sin, heads, turned = cache
+    rows = np.ascontiguousarray(dy).reshape(len(index), heads, -1)  # (B T, heads, HS)
+    dx = np.empty_like(rows)  # (B T, heads, HS)
+    passes.turn(rows, dx, turned, index, cos, -sin)
+    return (dx.reshape(dy.shape),)
+
+
+packed_rotary_backward = rotary_backward  # which heads are turned is in the cache
+
+
+def not_empty(**arguments) -> bool:
+    """Something to turn."""
+    return all(value.size > 0 for value in arguments.values() if isinstance(value, np.ndarray))
+
+
 def embedding_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.embedding`."""
     destination = into[0] if into else None
@@ -303,8 +392,11 @@ def always(**arguments) -> bool:
 for _operation, _forward, _backward, _accepts in (
     ("linear", linear_forward, linear_backward, always),
     ("layernorm", layernorm_forward, layernorm_backward, always),
+    ("rmsnorm", rmsnorm_forward, rmsnorm_backward, always),
     ("ffn", ffn_forward, ffn_backward, known_activation),
     ("packed_attention", packed_attention_forward, packed_attention_backward, plain_causal),
+    ("rotary", rotary_forward, rotary_backward, not_empty),
+    ("packed_rotary", packed_rotary_forward, packed_rotary_backward, not_empty),
     ("embedding", embedding_forward, embedding_backward, always),
     ("cross_entropy_sum", cross_entropy_sum_forward, cross_entropy_sum_backward, always),
     ("adamw", adamw_update, not_differentiable, always),

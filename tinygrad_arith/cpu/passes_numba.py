@@ -62,6 +62,55 @@ def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):
 
 
 @compiled
+def rmsnorm_forward(x, weight, eps, y, rrms):
+    """Fills y and rrms."""
+    rows, channels = x.shape
+    one = x.dtype.type(1.0)
+    inverse = one / x.dtype.type(channels)
+    for n in range(rows):
+        squares = x.dtype.type(0.0)
+        for c in range(channels):
+            squares += x[n, c] * x[n, c]
+        scale = one / np.sqrt(squares * inverse + x.dtype.type(eps))
+        for c in range(channels):
+            y[n, c] = x[n, c] * scale * weight[c]
+        rrms[n] = scale
+
+
+@compiled
+def rmsnorm_backward(dy, x, rrms, weight, dx, dweight):
+    """Fills dx; adds to dweight."""
+    rows, channels = x.shape
+    inverse = x.dtype.type(1.0) / x.dtype.type(channels)
+    for n in range(rows):
+        scale = rrms[n]
+        along = x.dtype.type(0.0)
+        for c in range(channels):
+            along += dy[n, c] * weight[c] * x[n, c] * scale
+        through_mean_square = along * inverse
+        for c in range(channels):
+            normalized = x[n, c] * scale
+            dweight[c] += dy[n, c] * normalized
+            dx[n, c] = scale * (dy[n, c] * weight[c] - normalized * through_mean_square)
+
+
+@compiled
+def turn(x, y, turned, index, cos, sin):
+    """y = x with the pairs of the first `turned` heads turned by the angles of their row's place, index[n]."""
+    rows, heads, head_size = x.shape
+    for n in range(rows):
+        place = index[n]
+        for h in range(turned):
+            for i in range(head_size // 2):
+                first, second = x[n, h, 2 * i], x[n, h, 2 * i + 1]
+                y[n, h, 2 * i] = first * cos[place, i] - second * sin[place, i]
+                y[n, h, 2 * i + 1] = first * sin[place, i] + second * cos[place, i]
+        for h in range(turned, heads):
+            for c in range(head_size):
+                y[n, h, c] = x[n, h, c]
+
+
+@compiled
 def add_bias(y, bias):
     """y += bias."""
     for n in range(y.shape[0]):

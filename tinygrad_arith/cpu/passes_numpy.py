@@ -58,6 +58,49 @@ def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):  # dy, x,
         out *= rstd[part, None]
 
 
+def rmsnorm_forward(x, weight, eps, y, rrms):  # x, y (N, C); weight (C,); rrms (N,)
+    """Fills y and rrms."""
+    average = np.full(x.shape[1], 1.0 / x.shape[1], dtype=x.dtype)  # (C,)
+    for part in blocks(*x.shape):
+        out = np.multiply(x[part], x[part], out=y[part])  # (n, C)
+        scale = np.matmul(out, average, out=rrms[part])  # (n,)
+        scale += eps
+        np.sqrt(scale, out=scale)
+        np.reciprocal(scale, out=scale)
+        np.multiply(x[part], scale[:, None], out=out)
+        out *= weight
+
+
+def rmsnorm_backward(dy, x, rrms, weight, dx, dweight):  # dy, x, dx (N, C); rrms (N,); others (C,)
+    """Fills dx; adds to dweight."""
+    average = np.full(x.shape[1], 1.0 / x.shape[1], dtype=x.dtype)  # (C,)
+    for part in blocks(*x.shape):
+        gradient, out = dy[part], dx[part]  # (n, C)
+        normalized = x[part] * rrms[part, None]  # (n, C)
+        np.multiply(gradient, normalized, out=out)
+        column_sum(out, dweight, True)
+        out *= weight
+        through_mean_square = np.matmul(out, average)  # (n,)
+        np.multiply(gradient, weight, out=out)  # dnormalized
+        normalized *= through_mean_square[:, None]
+        out -= normalized
+        out *= rrms[part, None]
+
+
+def turn(x, y, turned, index, cos, sin):  # x, y (N, NH, HS); index (N,); cos, sin (P, HS/2)
+    """y = x with the pairs of the first `turned` heads turned by the angles of their row's place, index[n].
+
+    A pair is read as a complex number: turning it is one multiplication.
+    """
+    kind = np.result_type(x.dtype, np.complex64)
+    pairs, new_pairs = x.view(kind), y.view(kind)  # (N, NH, HS/2)
+    turns = np.stack([cos, sin], axis=-1).view(kind)  # (P, HS/2, 1)
+    for part in blocks(len(x), x.shape[1] * x.shape[2]):
+        angles = turns[index[part], None, :, 0]  # (n, 1, HS/2)
+        np.multiply(pairs[part, :turned], angles, out=new_pairs[part, :turned])
+        y[part, turned:] = x[part, turned:]
+
+
 def add_bias(y, bias):  # y (N, C); bias (C,)
     """y += bias."""
     y += bias

@@ -3,6 +3,6 @@
 It can be imported without CuPy and without a GPU: nothing of CuPy is loaded before an array is computed with.
 """
 
-from . import attention, fused, linear
+from . import attention, batched, fused, linear
 
-__all__ = ["attention", "fused", "linear"]
+__all__ = ["attention", "batched", "fused", "linear"]

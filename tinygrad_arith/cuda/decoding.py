@@ -18,39 +18,59 @@ MOST_DECODERS = 64  # shapes of prompt and answer, each with a graph, kept for a
 
 
 class GreedyDecoder:
-    """Continues prompts of one shape, (batch, length), by `new` tokens each, without a look at a stop token."""
+    """Continues prompts of one shape, (batch, length), by `new` tokens each, without a look at a stop token.
 
-    def __init__(self, model: Any, batch: int, length: int, new: int):
+    positions, key_mask: whether each call gives position ids and a mask, over all tokens but the last: a graph reads
+                         them at the same place every time, so they have one here
+    """
+
+    def __init__(self, model: Any, batch: int, length: int, new: int, positions: bool = False, key_mask: bool = False):
+        fed = length + new - 1
         self.model: Any = weakref.ref(model)
         self.prompts = cupy.zeros((batch, length), np.int64)  # (B, Tp)
+        self.positions = cupy.zeros((batch, fed), np.int64) if positions else None  # (B, fed)
+        self.key_mask = cupy.ones((batch, fed), np.bool_) if key_mask else None  # (B, fed)
         self.tokens = cupy.zeros((batch, new), np.int64)  # (B, new)
         self.caches = model.new_caches(batch, length + new)
         self.run = GraphedFunction(self.decode)
 
-    def __call__(self, prompts: np.ndarray) -> np.ndarray:  # (B, Tp) int -> (B, new) int64
+    def __call__(
+        self, prompts: np.ndarray, positions: np.ndarray | None = None, key_mask: np.ndarray | None = None
+    ) -> np.ndarray:  # (B, Tp) int, (B, fed) int, (B, fed) bool -> (B, new) int64
         """The likeliest continuation of each prompt. Waits for the GPU."""
         self.prompts.set(np.ascontiguousarray(prompts, np.int64))
+        if self.positions is not None:
+            self.positions.set(np.ascontiguousarray(positions, np.int64))
+        if self.key_mask is not None:
+            self.key_mask.set(np.ascontiguousarray(key_mask, np.bool_))
         self.run()
         return self.tokens.get()
 
     def decode(self) -> None:
-        """Reads `prompts`, writes `tokens`; what is captured."""
+        """Reads `prompts` and what goes with them, writes `tokens`; what is captured."""
         model, ids = self.model(), self.prompts
+        start = 0
         for cache in self.caches:
             cache.length = 0
         with no_grad():
             for step in range(self.tokens.shape[1]):
-                logits = model(ids, caches=self.caches).array[:, -1]  # (B, V)
+                end = start + ids.shape[1]
+                positions = None if self.positions is None else self.positions[:, start:end]  # (B, end - start)
+                key_mask = None if self.key_mask is None else self.key_mask[:, :end]  # (B, end)
+                logits = model(ids, positions=positions, key_mask=key_mask, caches=self.caches).array[:, -1]  # (B, V)
                 ids = logits.astype(np.float32).argmax(axis=-1)[:, None]  # (B, 1)
                 self.tokens[:, step : step + 1] = ids
+                start = end
 
 
 _of_model: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
 
 
-def greedy_decoder(model: Any, batch: int, length: int, new: int) -> GreedyDecoder:
+def greedy_decoder(
+    model: Any, batch: int, length: int, new: int, positions: bool = False, key_mask: bool = False
+) -> GreedyDecoder:
     """The model's decoder for these shapes, made at the first call."""
     if model not in _of_model:
         reference = weakref.ref(model)
         _of_model[model] = functools.lru_cache(MOST_DECODERS)(lambda *sizes: GreedyDecoder(reference(), *sizes))
-    return _of_model[model](batch, length, new)
+    return _of_model[model](batch, length, new, positions, key_mask)

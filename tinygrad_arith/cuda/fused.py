@@ -6,7 +6,7 @@ passes that others fuse into theirs.
 """
 
 from ..ops.registry import Implementation, not_differentiable, register
-from . import activations, adamw, cross_entropy, dropout, embedding, layernorm
+from . import activations, adamw, cross_entropy, dropout, embedding, layernorm, rmsnorm, rotary
 from .adamw import gradient_norm, norm_and_scale
 from .elements import DTYPES, FLOAT32
 from .passes import add_bias, bias_gelu, bias_relu, column_sum, gelu_backward, multiply_by, relu_backward
@@ -31,6 +31,9 @@ def always(**arguments) -> bool:
 
 for _operation, _module, _accepts in (
     ("layernorm", layernorm, layernorm.accepts),
+    ("rmsnorm", rmsnorm, rmsnorm.accepts),
+    ("rotary", rotary, rotary.accepts),
+    ("packed_rotary", rotary, rotary.accepts_packed),
     ("gelu", activations, always),
     ("relu", activations, always),
     ("add", activations, activations.adds_rows),

@@ -36,8 +36,8 @@ class LayerNormCache(NamedTuple):
 
 
 @functools.cache
-def variant(dtype: np.dtype, channels: int) -> tuple[Build, int]:
-    """The kernels for rows of this length, and how many rows a block has under way."""
+def variant(dtype: np.dtype, channels: int, file: str = "layernorm.cu") -> tuple[Build, int]:
+    """The kernels of a normalisation for rows of this length, and how many rows a block has under way."""
     width = pack_of(dtype) if channels % pack_of(dtype) == 0 else 1
     groups = quotient(channels, width)
     sharing = WARP if quotient(groups, WARP) * width <= MOST_HELD else THREADS
@@ -47,7 +47,7 @@ def variant(dtype: np.dtype, channels: int) -> tuple[Build, int]:
         ("ROW_THREADS", sharing),
         ("HELD", quotient(groups, sharing)),
     )
-    return Build("layernorm.cu", defines), THREADS // sharing
+    return Build(file, defines), THREADS // sharing
 
 
 def layernorm_forward(x, weight, bias, eps=1e-5):
@@ -67,13 +67,18 @@ def layernorm_backward(dy, cache, *, needs, into=None, owned=False):
     x, mean, rstd, weight = cache
     (count, channels), dx = x.shape, cupy.empty_like(x)  # (N, C)
     build, at_once = variant(x.dtype, channels)
-    blocks = min(quotient(count, at_once * ROWS_A_SHARE), MOST_PARTIALS)
+    blocks = blocks_of_backward(count, at_once)
     partial = cupy.empty((blocks, 2 * channels), dtype=FLOAT32)  # (blocks, 2 C): dweight, dbias
     arrays = rows_of(dy), x, mean, rstd, weight, dx, partial
     build.kernel("layernorm_backward")(blocks, THREADS, *arrays, count, channels)
     dweight, dbias = destinations(into and into[1:], (weight, weight))
     finish_column_sums(partial, dweight, dbias)
     return dx.reshape(dy.shape), dweight[0], dbias[0]
+
+
+def blocks_of_backward(count: int, at_once: int) -> int:
+    """How many blocks sum the gradients of the parameters over so many rows, each into a row of its own."""
+    return min(quotient(count, at_once * ROWS_A_SHARE), MOST_PARTIALS)
 
 
 def accepts(x, weight, bias, eps=1e-5) -> bool:

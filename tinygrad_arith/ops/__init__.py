@@ -68,6 +68,7 @@ from .gelu import (
 from .layernorm import layernorm_backward, layernorm_forward, layernorm_shapes
 from .linear import linear_backward, linear_forward, linear_shapes
 from .packed_attention import packed_attention_backward, packed_attention_forward, packed_attention_shapes
+from .packed_rotary import packed_rotary_backward, packed_rotary_forward, packed_rotary_shapes
 from .reductions import (
     max_backward,
     max_forward,
@@ -80,6 +81,8 @@ from .reductions import (
 )
 from .registry import Implementation, Operation, chosen_table, register
 from .relu import relu_backward, relu_forward, relu_shapes
+from .rmsnorm import rmsnorm_backward, rmsnorm_forward, rmsnorm_shapes
+from .rotary import rotary_backward, rotary_forward, rotary_shapes
 from .shapes import ArraySpec, OpShapes, ShapeError
 from .shaping import (
     index_backward,
@@ -104,6 +107,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("embedding", embedding_forward, embedding_backward, ("table",), embedding_shapes),
         Operation("linear", linear_forward, linear_backward, ("x", "weight", "bias"), linear_shapes),
         Operation("layernorm", layernorm_forward, layernorm_backward, ("x", "weight", "bias"), layernorm_shapes),
+        Operation("rmsnorm", rmsnorm_forward, rmsnorm_backward, ("x", "weight"), rmsnorm_shapes),
         Operation("attention", attention_forward, attention_backward, _QKV, attention_shapes),
         Operation(
             "attention_blockwise",
@@ -115,6 +119,8 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             "packed_attention", packed_attention_forward, packed_attention_backward, ("qkv",), packed_attention_shapes
         ),
+        Operation("rotary", rotary_forward, rotary_backward, _X, rotary_shapes),
+        Operation("packed_rotary", packed_rotary_forward, packed_rotary_backward, ("qkv",), packed_rotary_shapes),
         Operation("gelu", gelu_forward, gelu_backward, _X, gelu_shapes),
         Operation("gelu_exact", gelu_exact_forward, gelu_exact_backward, _X, gelu_exact_shapes),
         Operation("relu", relu_forward, relu_backward, _X, relu_shapes),

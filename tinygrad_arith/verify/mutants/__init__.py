@@ -6,11 +6,27 @@ dscores without the row-sum term". `backward` is the true backward, which many o
 names of their fields.
 """
 
-from . import activations, arithmetic, attention, cross_entropy, embedding, ffn, layernorm, linear, reductions, shaping
+from . import (
+    activations,
+    arithmetic,
+    attention,
+    cross_entropy,
+    embedding,
+    ffn,
+    layernorm,
+    linear,
+    reductions,
+    rmsnorm,
+    rotary,
+    shaping,
+)
 from .common import Mutant
 
 __all__ = ["MUTANTS", "Mutant"]
 
-_FILES = (embedding, linear, layernorm, attention, activations, ffn, cross_entropy, arithmetic, reductions, shaping)
+_FILES = (
+    *(embedding, linear, layernorm, rmsnorm, attention, rotary, activations, ffn, cross_entropy),
+    *(arithmetic, reductions, shaping),
+)
 
 MUTANTS: dict[str, dict[str, Mutant]] = {name: mutants for file in _FILES for name, mutants in file.MUTANTS.items()}

@@ -1,0 +1,64 @@
+"""Rotary positions on one packed projection: its queries and keys are turned, its values stay.
+
+qkv (B, T, (NH + 2 NHkv) HS) -> the same shape, for `packed_attention`
+"""
+
+from typing import Any, NamedTuple
+
+from ..backend import array_module
+from .rotary import check_positions, rotary_backward, rotary_forward
+from .shapes import ArraySpec, OpShapes, require
+
+
+class PackedRotaryCache(NamedTuple):
+    """The cache of `rotary` on queries and keys side by side."""
+
+    rotary: Any
+    heads: int  # NH
+    kv_heads: int  # NHkv
+
+
+def packed_rotary_forward(
+    qkv, positions, heads, *, kv_heads=None, base=10000.0
+):  # qkv (B, T, (NH + 2 NHkv) HS), HS even; positions (T,) or (B, T) int
+    """`heads` is NH, `kv_heads` NHkv (default NH). Returns the packed projection, queries and keys turned, and the
+    cache.
+    """
+    xp = array_module(qkv)
+    kv_heads = kv_heads or heads
+    parts = split_heads(qkv, heads, kv_heads)  # (B, T, NH + 2 NHkv, HS)
+    turned, cache = rotary_forward(parts[:, :, : heads + kv_heads], positions, base)  # (B, T, NH + NHkv, HS)
+    out = xp.concatenate([turned, parts[:, :, heads + kv_heads :]], axis=2)  # (B, T, NH + 2 NHkv, HS)
+    return out.reshape(qkv.shape), PackedRotaryCache(cache, heads, kv_heads)
+
+
+def packed_rotary_backward(dout, cache):  # dout (B, T, (NH + 2 NHkv) HS)
+    """Returns dqkv (B, T, (NH + 2 NHkv) HS)."""
+    xp = array_module(dout)
+    parts = split_heads(dout, cache.heads, cache.kv_heads)  # (B, T, NH + 2 NHkv, HS)
+    turned = cache.heads + cache.kv_heads
+    # forward: queries and keys are turned, values copied
+    dturned = rotary_backward(parts[:, :, :turned], cache.rotary)  # (B, T, NH + NHkv, HS)
+    dqkv = xp.concatenate([dturned, parts[:, :, turned:]], axis=2)  # (B, T, NH + 2 NHkv, HS)
+    return dqkv.reshape(dout.shape)
+
+
+def split_heads(qkv, heads, kv_heads):  # (B, T, (NH + 2 NHkv) HS) -> (B, T, NH + 2 NHkv, HS)
+    """Every head of the packed projection by itself: queries, then keys, then values."""
+    batch, positions, channels = qkv.shape
+    count = heads + 2 * kv_heads
+    return qkv.reshape(batch, positions, count, channels // count)
+
+
+def packed_rotary_shapes(qkv, positions, heads, *, kv_heads=None, base=10000.0) -> OpShapes:
+    """qkv (B, T, (NH + 2 NHkv) HS), positions (T,) or (B, T) -> (B, T, (NH + 2 NHkv) HS)."""
+    kv_heads = kv_heads or heads
+    count = heads + 2 * kv_heads
+    rule = f"qkv must be (B, T, (NH + 2 NHkv) HS) with NH = {heads}, NHkv = {kv_heads} and HS even"
+    require(qkv.ndim == 3 and qkv.shape[2] % (2 * count) == 0, "packed_rotary", rule, qkv=qkv)
+    check_positions("packed_rotary", qkv, positions)
+    out = ArraySpec(qkv.shape, qkv.dtype)
+    turned = out.size // count * (heads + kv_heads)  # numbers of queries and keys
+    angles = positions.size * (qkv.shape[2] // count)  # cosines and sines
+    cache_bytes = angles * out.dtype.itemsize
+    return OpShapes(out, cache_bytes, flop=3 * turned + 2 * angles, backward_flop=3 * turned)
