@@ -10,6 +10,7 @@ from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.table import Table
 
     from tinygrad_arith.tasks import Batch, Vocabulary
@@ -31,12 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     config = config_from_flags(args, preset)
     training = config.training
-    if not 1 <= args.rows <= training.batch:
-        parser.error(f"--rows {args.rows}: must be 1 to {training.batch}, the size of this preset's batches")
+    if not 1 <= args.show <= training.batch:
+        parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
     task = make_task(config.task)
     seed = training.seed if args.seed is None else args.seed
-    problems = task.train_problems(args.step, training.batch, seed)[: args.rows]
-    batch = task.batch(problems)
+    problems = task.train_problems(args.step, training.batch, seed)[: args.show]
+    batch = task.train_batch(args.step, training.batch, seed)
     out = console()
     out.print(f"{task.describe()}; step {args.step}, seed {seed}", markup=False)
     titles = zip(task.text(problems), task.statements(problems), strict=True)
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.print(f"{text.prompt}{text.answer}   {statement}", markup=False)
         out.print(row_table(batch, row, task.vocabulary))
     if args.picture:
-        draw(batch, task.vocabulary, args.picture)
+        draw(batch.tokens[0], targets_by_place(batch, 0, task.vocabulary), task.vocabulary, args.picture)
         out.print(f"The first row is drawn in {args.picture}", markup=False)
     return 0
 
@@ -59,7 +60,7 @@ def make_peek_parser() -> Parser:
         metavar="NAME",
         help=f"the configuration to start from (default: {DEFAULT_PRESET})",
     )
-    view.add_argument("--rows", type=whole, default=1, metavar="INT", help="rows of the batch to show (default: 1)")
+    view.add_argument("--show", type=whole, default=1, metavar="INT", help="rows of the batch to show (default: 1)")
     view.add_argument("--step", type=whole, default=0, metavar="INT", help="training steps before it (default: 0)")
     view.add_argument("--seed", type=whole, metavar="INT", help="seed of the training (default: that of the preset)")
     view.add_argument("--picture", metavar="FILE", help="also draw the first row into this file, such as mask.png")
@@ -74,13 +75,30 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def targets_by_place(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "np.ndarray":
+    """What is to be predicted at each position of a row, -1 where that bears no loss: int64 (T,).
+
+    Where a row is a prefix, its one target belongs to its last token.
+    """
+    import numpy as np
+
+    tokens, targets = batch.tokens[row], batch.targets[row]
+    if len(targets) == len(tokens):
+        return targets
+    last = np.flatnonzero(tokens != vocabulary.padding)[-1]
+    by_place = np.full_like(tokens, -1)  # (T,)
+    by_place[last] = targets[0]
+    return by_place
+
+
 def row_table(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "Table":
     """One row of a batch: a line per position."""
     columns = ["position", "token", "id", "target", "loss"]
     positions = range(batch.tokens.shape[1]) if batch.positions is None else batch.positions[row]
+    targets = targets_by_place(batch, row, vocabulary)  # (T,)
     lines = []
     for place, position in enumerate(positions):
-        token, target = batch.tokens[row, place], batch.targets[row, place]
+        token, target = batch.tokens[row, place], targets[place]
         bears_loss = target >= 0
         cells = [str(position), vocabulary.tokens[token], str(token)]
         cells += [vocabulary.tokens[target], "yes"] if bears_loss else ["", ""]
@@ -92,13 +110,13 @@ def row_table(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "Table":
     return data_table("", columns, lines)
 
 
-def draw(batch: "Batch", vocabulary: "Vocabulary", path: str) -> None:
-    """Draw the first row with its loss mask; raises UserError if the file's suffix names no picture format."""
+def draw(tokens: "np.ndarray", targets: "np.ndarray", vocabulary: "Vocabulary", path: str) -> None:
+    """Draw a row, tokens and targets (T,), with its loss mask; raises UserError for a suffix of no picture format."""
     from tinygrad_arith.plots.figure import save_figure
     from tinygrad_arith.plots.loss_mask import loss_mask
 
     try:
-        save_figure(loss_mask(batch.tokens[0], batch.targets[0], vocabulary), path)
+        save_figure(loss_mask(tokens, targets, vocabulary), path)
     except ValueError as error:
         raise UserError(f"--picture {path}: {error}") from error
 

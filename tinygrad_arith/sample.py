@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from tinygrad_arith.training.runs import LoadedRun
     from tinygrad_arith.training.sampling import Answer, Sampling
 
-DESCRIPTION = """Let a trained model answer problems such as 1011+110=, digits in the order that it was trained on.
+DESCRIPTION = """Let a trained model answer problems such as 1011+110=, written as it was trained on them.
 
 On a terminal it asks for one problem after another; from a pipe or a file it answers one problem a line. Beside each
-answer stands the true sum in decimal, and whether the answer is right."""
+answer stands the problem with its true result in decimal, and whether the answer is right."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +91,8 @@ def seed(text: str) -> int:
 def converse(run: "LoadedRun", sampling: "Sampling", as_json: bool) -> int:
     """Ask for problems on the terminal until an empty line or the end of input."""
     print(f"{run.path}, step {run.step}: {run.task.describe()}")
-    print("Type a problem such as 1011+110= and Enter; an empty line ends.")
+    example = run.task.text(run.task.problems("test", 1))[0].prompt
+    print(f"Type a problem such as {example.strip()} and Enter; an empty line ends.")
     number = 0
     while True:
         try:

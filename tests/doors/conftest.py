@@ -1,4 +1,4 @@
-"""A small run that the doors can open: 3-bit sums, trained for about a second."""
+"""Small runs that the doors can open: 3-bit sums, trained for about a second, and other tasks, hardly trained."""
 
 import pytest
 
@@ -15,6 +15,27 @@ def small_run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("small") / "run"
     assert main([*FLAGS, "--out", str(directory)]) == 0
     return directory
+
+
+OTHER_FLAGS = ["--batch", "40", "--warmup", "5", "--steps", "30", "--eval-size", "4", "--d-model", "24", "--heads", "2"]
+OTHER_TASKS = {
+    "expressions": ["--task", "expressions", "--depth", "1", "--order", "plain", "--layers", "1"],
+    "prefixes": [
+        *("--task", "expressions", "--depth", "1", "--order", "plain", "--rows", "prefix", "--prompt-width", "14"),
+        *("--architecture", "window-gpt", "--positions", "sinusoidal", "--layers", "1"),
+    ],
+    "coupled": ["--digits", "3", "--longest", "5", "--position-ids", "coupled", "--layers", "1"],
+    "modular": ["--task", "modular-addition", "--modulus", "13", "--layers", "1"],
+}
+
+
+@pytest.fixture(scope="session")
+def other_runs(tmp_path_factory):
+    """Directories of runs of tasks that are no binary addition, by name."""
+    directory = tmp_path_factory.mktemp("other")
+    for name, flags in OTHER_TASKS.items():
+        assert main([*flags, *OTHER_FLAGS, "--out", str(directory / name)]) == 0
+    return {name: directory / name for name in OTHER_TASKS}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def test_json_agrees_with_the_result_that_training_measured(evaluate, small_run)
     assert values["correct"] == measured["test_correct"]
     assert values["exact_match"] == measured["test_exact_match"]
     assert values["interval_95"] == measured["interval_95"]
-    for name in ("by_operand_length", "by_carry_chain"):
+    for name in ("by_operand_length", "by_longest_carry_chain"):
         assert sum(group["count"] for group in values[name]) == 16
         assert sum(group["correct"] for group in values[name]) == values["correct"]
     assert [group["count"] for group in values["by_answer_position"]] == [16] * 5
@@ -43,6 +43,42 @@ def test_the_tables_are_there_and_the_heat_map_too(evaluate, small_run):
 def test_a_count_takes_the_first_problems(evaluate):
     values = json.loads(evaluate("--json", "--count", "5")[1])
     assert values["count"] == 5
+
+
+@pytest.mark.parametrize("name", ["expressions", "prefixes", "modular"])
+def test_other_tasks_have_groups_of_their_own_and_no_heat_map(evaluate, other_runs, name):
+    values = json.loads(evaluate("--json", path=other_runs[name])[1])
+    titles = {"modular": ["times the modulus is taken off"]}.get(
+        name, ["tokens of the expression", "multiplications", "digits of the answer"]
+    )
+    assert values["count"] == {"modular": 42}.get(name, 100)
+    for title in titles:
+        groups = values["by_" + title.replace(" ", "_")]
+        assert sum(group["count"] for group in groups) == values["count"]
+        assert sum(group["correct"] for group in groups) == values["correct"]
+    assert not {"picture", "by_operand_lengths"} & {*values}
+    code, out, err = evaluate(path=other_runs[name])
+    assert (code, err) == (0, "")
+    assert all(f"by {title}" in out for title in titles)
+    assert "heat map" not in out
+    assert "nats per counted token" in out
+
+
+def test_longer_operands_than_those_trained_on(evaluate, other_runs):
+    run = other_runs["coupled"]
+    values = json.loads(evaluate("--json", "--digits", "5", path=run)[1])
+    assert (values["digits"], values["count"]) == (5, 16)
+    assert len(values["by_operand_lengths"]["count"]) == 5
+    assert values["picture"] == str(run / "plots" / "length_heatmap_test_5_digits.png")
+    assert (run / "plots" / "length_heatmap_test_5_digits.png").is_file()
+    assert len(values["by_answer_position"]) == 7
+    code, out, _ = evaluate("--digits", "6", path=run)
+    assert (code, out) == (1, "")
+
+
+def test_a_task_without_digits_says_so(evaluate, other_runs):
+    found = evaluate("--digits", "4", path=other_runs["expressions"])
+    assert found == (1, "", "error: --digits 4: means nothing for --task expressions; leave it out\n")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The peek door shows the very batch that training would use."""
 
+import numpy as np
 import pytest
 
 from tinygrad_arith.peek import main
@@ -21,7 +22,7 @@ def cells(out):
 
 
 def test_the_columns_are_those_of_the_batch(peek):
-    code, out, err = peek("--rows", "2", "--step", "7", "--seed", "3", "--padding", "none", "--loss", "all")
+    code, out, err = peek("--show", "2", "--step", "7", "--seed", "3", "--padding", "none", "--loss", "all")
     assert (code, err) == (0, "")
     task = build_task(TaskConfig(padding="none", loss="all"))
     batch = task.train_batch(7, 128, seed=3)
@@ -44,6 +45,26 @@ def test_the_columns_are_those_of_the_batch(peek):
         assert f"{text.prompt}{text.answer}   {statement}\n" in out
 
 
+def test_of_a_prefix_the_last_token_has_the_target(peek):
+    flags = ["--task", "expressions", "--rows", "prefix", "--prompt-width", "14", "--show", "20"]
+    code, out, err = peek(*flags)
+    assert (code, err) == (0, "")
+    task = build_task(TaskConfig(task="expressions", rows="prefix", prompt_width=14))
+    batch = task.train_batch(0, 128, seed=1)
+    rows = np.array(cells(out)).reshape(20, task.context, 6)  # position, token, id, target, loss, attended to
+    for row, tokens, target in zip(rows, batch.tokens, batch.targets[:, 0], strict=False):
+        place = np.flatnonzero(tokens != task.vocabulary.padding)[-1]
+        assert row[:, 2].tolist() == list(map(str, tokens))
+        assert np.flatnonzero(row[:, 4] == "yes").tolist() == [place]
+        assert row[place, 3] == task.vocabulary.tokens[target]
+
+
+def test_positions_are_those_that_training_gives(peek):
+    rows = cells(peek("--task", "modular-addition", "--position-offset", "9")[1])
+    batch = build_task(TaskConfig(task="modular-addition", position_offset=9)).train_batch(0, 128, seed=1)
+    assert [int(row[0]) for row in rows] == batch.positions[0].tolist()
+
+
 def test_the_preset_decides_what_is_not_given(peek):
     reversed_out, plain_out = peek()[1], peek("--preset", "binary-plain")[1]
     assert "least significant bit first, zero-padded, loss on the answer" in reversed_out
@@ -63,11 +84,11 @@ def test_the_first_row_can_be_drawn(peek, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
-        (["--digits", "0"], 2, "--digits: must be between 1 and 64, not 0"),
+        (["--digits", "0"], 2, "--digits: must be between 1 and 1000, not 0"),
         (["--digitz", "3"], 2, "unknown flag --digitz; did you mean --digits?"),
         (["--preset", "binary-reverse"], 2, "--preset binary-reverse: no such preset; did you mean binary-reversed?"),
-        (["--rows", "0"], 2, "--rows 0: must be 1 to 128"),
-        (["--rows", "129"], 2, "--rows 129: must be 1 to 128"),
+        (["--show", "0"], 2, "--show 0: must be 1 to 128"),
+        (["--show", "129"], 2, "--show 129: must be 1 to 128"),
         (["--step", "-1"], 2, "--step: must be a whole number from 0 to 2**32 - 1, not -1"),
         (["--digits", "4", "--test-size", "300"], 1, "--digits 4: has only 256 operand pairs"),
         (["--picture", "mask.xyz"], 1, "--picture mask.xyz: Format 'xyz' is not supported"),

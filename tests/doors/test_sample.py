@@ -2,10 +2,14 @@
 
 import io
 import json
+import re
 
 import pytest
 
 from tinygrad_arith.sample import main
+from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.runs import load_run
+from tinygrad_arith.training.sampling import sample_answer
 
 
 @pytest.fixture
@@ -114,6 +118,42 @@ def test_misuse_is_one_sentence_and_exit_code_2(ask, flags, sentence):
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {sentence}")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "line"),
+    [
+        ("expressions", " (3*4)", "(3*4)={answer}   (3*4) = 12   {verdict}"),
+        ("prefixes", "3 * 4 =", "3*4={answer}   3*4 = 12   {verdict}"),
+        ("modular", "5+12", "5 12 = {answer}   5 + 12 = 4 (mod 13)   {verdict}"),
+    ],
+)
+def test_other_tasks_are_asked_in_their_own_words(ask, other_runs, name, problem, line):
+    code, out, err = ask("--json", stdin=problem, path=other_runs[name])
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    right = {"expressions": "12.", "prefixes": "12.", "modular": "4"}[name]
+    assert (answer["right_answer"], answer["right"]) == (right, answer["answer"] == right)
+    assert 1 <= len(answer["answer"]) <= 3
+    verdict = "right" if answer["right"] else f"wrong: {right} is right"
+    assert ask(stdin=problem, path=other_runs[name])[1] == line.format(**answer, verdict=verdict) + "\n"
+
+
+@pytest.mark.parametrize("name", ["coupled", "expressions", "prefixes", "modular"])
+def test_greedy_answers_are_right_where_the_evaluation_says_so(other_runs, name):
+    run = load_run(other_runs[name])
+    count = min(40, run.task.config.test_size)
+    problems = run.task.problems("test", count)
+    evaluation = evaluate_exact_match(run.model, run.task, problems)
+    answers = [sample_answer(run.model, run.task, problems[i : i + 1]) for i in range(count)]
+    assert [answer.right for answer in answers] == evaluation.right.tolist()
+    first = [run.task.vocabulary.encode(answer.answer)[0] for answer in answers]
+    assert first == evaluation.predictions[:, 0].tolist()  # nothing wrong stands before the first token
+
+
+def test_the_example_is_one_of_the_task(ask, other_runs):
+    _, out, _ = ask(terminal=True, stdin="\n", path=other_runs["modular"])
+    assert re.search(r"Type a problem such as \d+ \d+ = and Enter", out)
 
 
 def test_no_run_and_no_file_are_one_sentence_and_exit_code_1(ask, tmp_path):

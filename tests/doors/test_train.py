@@ -84,6 +84,7 @@ def assert_same_run(directory, expected):
     ]
     assert untimed[0] == untimed[1]
     assert [row["step"] for row in untimed[0]] == list(range(1, 61))
+    assert (directory / "predictions.jsonl").read_bytes() == (expected / "predictions.jsonl").read_bytes()
     assert not list(directory.rglob("*.tmp"))
 
 
@@ -99,7 +100,16 @@ def test_a_whole_run(uninterrupted, capsys):
 def test_what_is_printed(here, capsys):
     assert main([*TINY, "--seed", "5"]) == 0
     out = capsys.readouterr().out
-    for word in ("task ", "parameters", "seed ", "threads ", "step 60/60", "exact match", "95 % interval", "true sum"):
+    for word in (
+        "task ",
+        "parameters",
+        "seed ",
+        "threads ",
+        "step 60/60",
+        "exact match",
+        "95 % interval",
+        "true result",
+    ):
         assert word in out
     assert str(Path("runs", "binary-reversed-seed5")) in out
 
@@ -213,7 +223,7 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
         (["--digitz", "3"], 2, "unknown flag --digitz; did you mean --digits?"),
         (["--prest", "x"], 2, "unknown flag --prest; did you mean --preset?"),
         (["--preset", "binary-revrsed"], 2, "no such preset; did you mean binary-reversed"),
-        (["--digits", "0"], 2, "--digits: must be between 1 and 64, not 0"),
+        (["--digits", "0"], 2, "--digits: must be between 1 and 1000, not 0"),
         (["--until", "99.9"], 2, "--until: must be above 0 and at most 1, not 99.9"),
         (["--batch", "100000"], 1, "--batch 100000: larger than the 54,536 training pairs of this task"),
         (["--heads", "3"], 1, "--heads 3: must divide --d-model 64"),

@@ -105,3 +105,26 @@ def test_no_rows_are_fine():
     assert digits.longest_carry_chain(empty, empty, 2).shape == (0,)
     assert digits.significant_lengths(empty).shape == (0,)
     assert digits.random_digits(RandomKey(0, "none"), 0, 6, 2).shape == (0, 6)
+
+
+@given(pairs())
+def test_differences_products_and_comparisons_equal_those_of_python(drawn):
+    base, width, first, second = drawn
+    rows = digits.from_integers(first, width, base), digits.from_integers(second, width, base)
+    both = list(zip(first, second, strict=True))
+    assert digits.is_less(*rows).tolist() == [a < b for a, b in both]
+    difference = digits.difference(*rows, base)
+    assert (difference.shape, difference.dtype) == ((len(first), width), np.uint8)
+    assert digits.to_integers(difference, base) == [abs(a - b) for a, b in both]
+    product = digits.multiply(*rows, base)
+    assert (product.shape, product.dtype) == ((len(first), 2 * width), np.uint8)
+    assert digits.to_integers(product, base) == [a * b for a, b in both]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "chain"),
+    [(1000, 1, 3), (1, 1000, 3), (456, 123, 0), (5050, 606, 1), (1234, 1234, 0), (2100, 2, 2)],
+)
+def test_longest_borrow_chain(first, second, chain):
+    as_digits = [digits.from_integers([number], 4, 10) for number in (first, second)]
+    assert digits.longest_borrow_chain(*as_digits).tolist() == [chain]

@@ -6,7 +6,16 @@ import pytest
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.tasks import Problems, TaskConfig, build_task
 from tinygrad_arith.tasks.digits import from_integers, random_digits, significant_lengths, to_integers
-from tinygrad_arith.tasks.splits import HashedSplit, ListedSplit, hash_pairs, mix
+from tinygrad_arith.tasks.splits import (
+    HashedSplit,
+    LengthSplit,
+    ListedSplit,
+    TrainingList,
+    all_pairs,
+    beyond,
+    hash_pairs,
+    mix,
+)
 
 SIZES = {"validation": 23, "test": 71}
 
@@ -109,3 +118,76 @@ def test_held_out_problems_depend_on_the_split_seed_alone(bits):
 
     assert held_out(0, True) == held_out(0, False)
     assert held_out(0, False) != held_out(1, False)
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+def test_a_listed_split_knows_the_members_of_each_part_by_their_hashes(by_length):
+    split = ListedSplit(4, 2, SIZES, seed=5, by_length=by_length)
+    for name, indices in split.indices.items():
+        expected = np.zeros(256, dtype=bool)
+        expected[indices] = True
+        np.testing.assert_array_equal(split.members(split.pairs, name), expected)
+
+
+def test_a_split_without_validation_gives_its_problems_to_training():
+    split = ListedSplit(4, 2, {"validation": 0, "test": 71}, seed=5, by_length=False)
+    assert (split.train_size, len(split.held_out("validation"))) == (256 - 71, 0)
+    assert not split.members(split.pairs, "validation").any()
+    assert split.members(split.pairs, "train").sum() == 256 - 71
+
+
+def test_a_smaller_training_set_is_the_beginning_of_a_larger_one():
+    small, large = (ListedSplit(4, 2, SIZES, 5, False, most).listed.pairs for most in (20, 90))
+    np.testing.assert_array_equal(small.first, large.first[:20])
+    splits = [HashedSplit(uniform_pairs, SIZES, 1, most) for most in (40, 7000)]
+    small, large = (split.listed.pairs for split in splits)
+    assert [split.train_size for split in splits] == [len(as_set(small)), len(as_set(large))] == [40, 7000]
+    np.testing.assert_array_equal(small.second, large.second[:40])
+    assert splits[0].members(small, "train").all()
+    assert as_set(splits[0].train(RandomKey(1, "train"), 1000)) == as_set(small)
+
+
+def test_training_may_be_limited_to_short_operands():
+    listed = ListedSplit(4, 2, SIZES, 5, by_length=False)
+    hashed = HashedSplit(lambda key, count, longest=20: uniform_pairs(key, count, longest), SIZES, 5)
+    for split in (listed, hashed):
+        drawn = split.train(RandomKey(1, "train"), 500, 2)
+        assert max(to_integers(drawn.first, 2)) == max(to_integers(drawn.second, 2)) == 3
+    by_length = ListedSplit(4, 2, {"validation": 1, "test": 1}, 5, by_length=True).train(RandomKey(1, "t"), 40_000, 3)
+    shares = np.bincount(significant_lengths(by_length.first), minlength=5)[1:] / 40_000
+    assert np.abs(shares - [1 / 3, 1 / 3, 1 / 3, 0]).max() < 0.06
+
+
+def test_a_list_with_no_pair_that_is_short_enough_is_told():
+    pairs = Problems(from_integers([5, 6], 4, 2), from_integers([1, 2], 4, 2))
+    with pytest.raises(ValueError, match="--curriculum: no training pair has operands of at most 2 digits"):
+        TrainingList(pairs).draw(RandomKey(0, "t"), 3, 2)
+
+
+@pytest.mark.parametrize("trained_bits", [4, 10])
+@pytest.mark.parametrize("bits", [2, 3, 9, 12])
+def test_held_out_pairs_of_other_lengths_were_never_for_training(trained_bits, bits):
+    sizes = {"validation": 200, "test": 200}
+    trained_width, width = trained_bits, max(bits, trained_bits)
+
+    def draw(key, count, longest=trained_bits):
+        return uniform_pairs(key, count, longest)
+
+    trained = ListedSplit(4, 2, SIZES, 3, by_length=False) if trained_bits == 4 else HashedSplit(draw, SIZES, 3)
+
+    def widened(problems):
+        return Problems(*(np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in (problems.first, problems.second)))
+
+    listed = widened(all_pairs(bits, 2)) if bits < 10 else None
+    split = LengthSplit(trained, trained_width, lambda key, count: widened(draw(key, count, bits)), sizes, listed)
+    parts = [split.held_out(name) for name in ("test", "validation")]
+    assert not as_set(parts[0]) & as_set(parts[1])
+    for part, name in zip(parts, ("test", "validation"), strict=True):
+        assert len(part) == len(as_set(part)) <= 200
+        assert max([0, *to_integers(part.first, 2), *to_integers(part.second, 2)]) < 2**bits
+        short = part[~beyond(part, trained_width)]
+        cut = Problems(short.first[:, :trained_width], short.second[:, :trained_width])
+        assert trained.members(cut, name).all()
+        assert len(part) == 200 or bits < trained_bits
+    with pytest.raises(ValueError, match="is for evaluation"):
+        split.train(RandomKey(0, "train"), 4)

@@ -8,12 +8,19 @@ from tinygrad_arith.tasks import TaskConfig, build_task
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"digits": 0}, "--digits 0: must be 1 to 64"),
-        ({"digits": 65}, "--digits 65: must be 1 to 64"),
+        ({"digits": 0}, "--digits 0: must be 1 to 1000"),
+        ({"digits": 1001}, "--digits 1001: must be 1 to 1000"),
         ({"digits": "8"}, "--digits '8': must be a whole number"),
         ({"digits": True}, "--digits True: must be a whole number"),
-        ({"order": "backwards"}, "--order backwards: must be one of reversed, plain"),
-        ({"task": "subtraction"}, "--task subtraction: must be one of binary-addition"),
+        ({"order": "backwards"}, "--order backwards: must be one of reversed, plain, reversed-answer"),
+        (
+            {"task": "subtraction"},
+            (
+                "--task subtraction: must be one of binary-addition, binary-subtraction, binary-multiplication, "
+                "decimal-addition, decimal-subtraction, decimal-multiplication, expressions, modular-addition, "
+                "or FILE.py:Class"
+            ),
+        ),
         ({"split_seed": -1}, "--split-seed -1: must be 0 to 9223372036854775808"),
         ({"test_size": -1}, "--test-size -1: must be 0 to 1000000"),
         (
@@ -22,6 +29,63 @@ from tinygrad_arith.tasks import TaskConfig, build_task
             "leave none for training: together they must be below 256",
         ),
         ({"digits": 10, "test_size": 16385}, "--test-size 16385: must be at most 16,384 for --digits 10"),
+        ({"spaces": "yes"}, "--spaces 'yes': must be true or false"),
+        ({"carry_mix": 1.5}, "--carry-mix 1.5: must be 0.0 to 1.0"),
+        ({"longest": 7}, "--longest 7: must be 0 or at least --digits 8"),
+        (
+            {"curriculum": "3-2000"},
+            "--curriculum 3-2000: must be written as DIGITS:STEP,DIGITS:STEP, such as 3:2000,6:7000",
+        ),
+        (
+            {"curriculum": "3:2000,3:7000"},
+            "--curriculum 3:2000,3:7000: digits and steps must rise from stage to stage, "
+            "and digits stay below --digits 8",
+        ),
+        (
+            {"curriculum": "3:2000,8:7000"},
+            "--curriculum 3:2000,8:7000: digits and steps must rise from stage to stage, "
+            "and digits stay below --digits 8",
+        ),
+        (
+            {"position_ids": "coupled", "order": "plain", "padding": "none"},
+            "--position-ids coupled: with --order plain and --padding none the ids would tell how long the answer is; "
+            "choose another --order or --padding",
+        ),
+        ({"prompt_width": 30}, "--prompt-width 30: is for --rows prefix only"),
+        ({"rows": "prefix", "loss": "all"}, "--loss all: must be answer with --rows prefix"),
+        ({"rows": "prefix", "position_offset": 2}, "--position-offset 2: must be 0 with --rows prefix"),
+        ({"rows": "prefix", "longest": 9}, "--longest 9: must be --digits 8 with --rows prefix"),
+        (
+            {"draws": "epochs", "digits": 12},
+            "--draws epochs: --digits 12 has too many problems for that; give a --train-size",
+        ),
+        ({"draws": "epochs", "curriculum": "3:9"}, "--curriculum 3:9: needs --draws random"),
+        (
+            {"carry_mix": 0.5, "train_size": 100},
+            "--carry-mix 0.5: makes new problems, which --train-size 100 does not allow",
+        ),
+        (
+            {"carry_mix": 0.5, "draws": "epochs"},
+            "--carry-mix 0.5: makes new problems, which --draws epochs does not allow",
+        ),
+        ({"digits": 4, "train_size": 200}, "--train-size 200: only 176 operand pairs are left for training"),
+        ({"digits": 10, "train_size": 300_000}, "--train-size 300000: must be at most 229,376 for --digits 10"),
+        (
+            {"digits": 4, "validation": "test", "test_size": 20, "validation_size": 21},
+            "--validation-size 21: larger than the --test-size 20, from which --validation test takes it",
+        ),
+        (
+            {"digits": 4, "validation": "test", "test_size": 256},
+            "--digits 4: has only 256 operand pairs, of which --test-size 256 leaves none for training: "
+            "it must be below 256",
+        ),
+        ({"depth": 1}, "--depth 1: means nothing for --task binary-addition; leave it out"),
+        ({"task": "expressions", "modulus": 7}, "--modulus 7: means nothing for --task expressions; leave it out"),
+        ({"task": "expressions", "digits": 4}, "--digits 4: means nothing for --task expressions; leave it out"),
+        (
+            {"task": "modular-addition", "order": "plain"},
+            "--order plain: means nothing for --task modular-addition; leave it out",
+        ),
         ({"digits": 10, "validation_size": 16385}, "--validation-size 16385: must be at most 16,384 for --digits 10"),
     ],
 )
@@ -43,3 +107,29 @@ def test_every_size_builds(bits):
 def test_every_option_has_a_help_text():
     for option in TaskConfig.__dataclass_fields__.values():
         assert option.metadata["help"]
+
+
+def test_sizes_left_open_are_those_of_the_task():
+    def sizes(**changes):
+        resolved = TaskConfig(**changes).resolved()
+        return resolved.validation_size, resolved.test_size, resolved.longest
+
+    assert sizes(digits=4) == (16, 64, 4)
+    assert sizes(digits=12, longest=20) == (1_000, 10_000, 20)
+    assert sizes(task="decimal-addition", digits=2) == (625, 2_500, 2)
+    assert sizes(task="expressions", depth=1) == (25, 100, 0)
+    assert sizes(task="modular-addition", modulus=10) == (6, 25, 0)
+    assert sizes(digits=4, test_size=9, validation="test") == (9, 9, 4)
+    assert sizes(digits=4, test_size=9, validation_size=3, validation="test") == (3, 9, 4)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"longest": 12}, {"rows": "prefix", "prompt_width": 30}, {"task": "expressions"}]
+)
+def test_resolving_twice_changes_nothing_and_stays_valid(changes):
+    resolved = TaskConfig(**changes).resolved()
+    assert resolved.validate().resolved() == resolved
+
+
+def test_a_whole_number_may_stand_for_a_share():
+    assert TaskConfig(carry_mix=1).validate().carry_mix == 1

@@ -3,13 +3,21 @@
 No model code. `build_task` makes a task from its configuration; `Task` says what every task offers.
 """
 
+from typing import Any
+
+from .arithmetic import CLASSES
 from .batch import Batch, Problem, Problems
-from .binary_addition import BinaryAddition
 from .config import TaskConfig
+from .expressions import Expressions
+from .modular import ModularAddition
+from .numbers import NumberTask
 from .task import Task
+from .user_tasks import load_task_class
 from .vocabulary import Vocabulary
 
-__all__ = ["Batch", "BinaryAddition", "Problem", "Problems", "Task", "TaskConfig", "Vocabulary", "build_task"]
+__all__ = ["Batch", "NumberTask", "Problem", "Problems", "Task", "TaskConfig", "Vocabulary", "build_task"]
+
+TASK_CLASSES: dict[str, Any] = {**CLASSES, "expressions": Expressions, "modular-addition": ModularAddition}
 
 
 def build_task(config: TaskConfig) -> Task:
@@ -17,4 +25,6 @@ def build_task(config: TaskConfig) -> Task:
 
     Raises ValueError with one sentence naming the flag if a value is not allowed or nothing is left to train on.
     """
-    return BinaryAddition(config.validate().resolved())
+    resolved = config.validate().resolved()
+    task_class = TASK_CLASSES.get(config.task) or load_task_class(config.task)
+    return task_class(resolved)

@@ -23,19 +23,71 @@ def add(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
     return total
 
 
+def is_less(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Where the first number of each pair (n, D) is the smaller one: bool (n,)."""
+    less = np.zeros(len(first), dtype=bool)  # (n,)
+    for i in range(first.shape[1]):  # the most significant place that differs has the last word
+        less = np.where(first[:, i] == second[:, i], less, first[:, i] < second[:, i])
+    return less
+
+
+def larger_and_smaller(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of each pair (n, D), the larger ones first."""
+    less = is_less(first, second)[:, None]  # (n, 1)
+    return np.where(less, second, first), np.where(less, first, second)
+
+
+def difference(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
+    """|first - second| of the rows of two digit arrays, each (n, D) uint8: (n, D) uint8."""
+    larger, smaller = larger_and_smaller(first, second)
+    result = np.zeros_like(larger)  # (n, D)
+    borrow = np.zeros(len(larger), dtype=np.int64)  # (n,)
+    for i in range(larger.shape[1]):
+        column = larger[:, i].astype(np.int64) - smaller[:, i] - borrow  # (n,), at least -base
+        borrow = (column < 0).astype(np.int64)  # (n,)
+        result[:, i] = column + base * borrow
+    return result
+
+
+def multiply(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
+    """The products of the rows of two digit arrays, each (n, D) uint8: (n, 2D) uint8."""
+    count, width = first.shape
+    columns = np.zeros((count, 2 * width), dtype=np.int64)  # (n, 2D), at most D * (base - 1)**2 before the carries
+    for i in range(width):
+        columns[:, i : i + width] += first[:, i : i + 1].astype(np.int64) * second
+    carry = np.zeros(count, dtype=np.int64)  # (n,)
+    for i in range(2 * width):
+        carry, columns[:, i] = np.divmod(columns[:, i] + carry, base)
+    return columns.astype(np.uint8)
+
+
 def longest_carry_chain(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
     """Over how many digits the farthest-travelling carry of each sum (n, D) is handed on: int64 (n,).
 
     A carry is born where two digits alone reach the base (a chain of 1) and handed on where they make exactly
     base - 1; where two digits reach the base again, a new carry is born, whatever came in. 0: no carry at all.
     """
-    count, width = first.shape
+    columns = first + second  # (n, D)
+    return longest_chain(columns >= base, columns == base - 1)
+
+
+def longest_borrow_chain(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The same for the borrows of each difference (n, D), of the larger number less the smaller one: int64 (n,).
+
+    A borrow is born where the larger number has the smaller digit, and handed on where the digits are equal.
+    """
+    larger, smaller = larger_and_smaller(first, second)
+    return longest_chain(larger < smaller, larger == smaller)
+
+
+def longest_chain(born: np.ndarray, handed_on: np.ndarray) -> np.ndarray:
+    """The most digits that a carry passes, from what happens at each digit, bool (n, D) each: int64 (n,)."""
+    count, width = born.shape
     chain = np.zeros(count, dtype=np.int64)  # (n,), length of the chain whose carry leaves the current digit
     longest = np.zeros(count, dtype=np.int64)  # (n,)
     for i in range(width):
-        column = first[:, i] + second[:, i]  # (n,)
-        handed_on = np.where((column == base - 1) & (chain > 0), chain + 1, 0)  # (n,)
-        chain = np.where(column >= base, 1, handed_on)  # (n,)
+        longer = np.where(handed_on[:, i] & (chain > 0), chain + 1, 0)  # (n,)
+        chain = np.where(born[:, i], 1, longer)  # (n,)
         longest = np.maximum(longest, chain)
     return longest
 

@@ -29,13 +29,26 @@ def answer_predictions(logits: Any, tokens: np.ndarray, equals: int, length: int
     logits (n, T, V); tokens int64 (n, T), each row with one `equals` token, behind which the answer begins; `length`
     is that of the longest answer. Returns int64 (n, length); places beyond T hold -1.
     """
-    if logits.dtype.itemsize < 4:
-        logits = logits.astype(np.float32)  # (n, T, V): CuPy finds no largest bfloat16
-    best = to_numpy(logits.argmax(axis=-1))  # (n, T): what is predicted at t is token t + 1
+    best = most_likely(logits)  # (n, T): what is predicted at t is token t + 1
     start = (tokens == equals).argmax(axis=1)  # (n,)
     place = start[:, None] + np.arange(length)  # (n, length)
     inside = place < tokens.shape[1]
     return np.where(inside, np.take_along_axis(best, np.where(inside, place, 0), axis=1), -1)
+
+
+def prefix_predictions(logits: Any, length: int) -> np.ndarray:
+    """The same where a row is a prefix: logits (n * length, 1, V), all prefixes of a problem one after another.
+
+    Returns int64 (n, length).
+    """
+    return most_likely(logits).reshape(-1, length)
+
+
+def most_likely(logits: Any) -> np.ndarray:
+    """The id of the largest of logits (..., V): int64 (...)."""
+    if logits.dtype.itemsize < 4:
+        logits = logits.astype(np.float32)  # (..., V): CuPy finds no largest bfloat16
+    return to_numpy(logits.argmax(axis=-1))  # (...)
 
 
 def right_tokens(predictions: np.ndarray, answers: np.ndarray, padding: int) -> np.ndarray:

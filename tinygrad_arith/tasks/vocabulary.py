@@ -1,33 +1,62 @@
-"""The characters that a model knows, and their token ids."""
+"""The tokens that a model knows, and their ids."""
 
 import numpy as np
 
+PADDING, END = "_", "."
+NO_TOKEN = -1  # the id of padding where a vocabulary has none: no token equals it
+
 
 class Vocabulary:
-    """Tokens of one character each; a token's id is its place in `tokens`. The first token is padding."""
+    """Tokens of one character each or, where a space separates them in a text, of several.
 
-    def __init__(self, tokens: tuple[str, ...]):
-        if len(set(tokens)) != len(tokens) or any(len(token) != 1 for token in tokens):
-            raise ValueError(f"vocabulary {tokens!r}: tokens must be distinct single characters")
+    A token's id is its place in `tokens`.
+
+    padding:   the id of `_`, which fills a row up; -1 where the vocabulary has no such token
+    end:       the id of `.`, which ends an answer; None where the vocabulary has no such token
+    separator: what stands between two tokens of a text: "" or " "
+    """
+
+    def __init__(self, tokens: tuple[str, ...], separator: str = ""):
+        if separator not in ("", " "):
+            raise ValueError(f"vocabulary: the separator is {separator!r}, but must be '' or ' '")
+        if len(set(tokens)) != len(tokens):
+            raise ValueError(f"vocabulary {tokens!r}: tokens must be distinct")
+        if not separator and any(len(token) != 1 for token in tokens):
+            raise ValueError(f"vocabulary {tokens!r}: tokens must be single characters, or be separated by ' '")
+        if separator and any(token.split() != [token] for token in tokens):
+            raise ValueError(f"vocabulary {tokens!r}: tokens separated by ' ' must not be empty or hold a space")
         self.tokens = tokens
+        self.separator = separator
         self.ids = {token: index for index, token in enumerate(tokens)}
-        self.padding = 0
+        self.padding = self.ids.get(PADDING, NO_TOKEN)
+        self.end = self.ids.get(END)
 
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def split(self, text: str) -> list[str]:
+        """The text cut into what should be tokens."""
+        return text.split() if self.separator else list(text)
+
     def encode(self, text: str) -> np.ndarray:
         """The token ids of a text, int64 (n,).
 
-        Raises ValueError naming the first character that is not a token, and its position, counted from 1.
+        Raises ValueError naming the first thing that is not a token, and its position, counted from 1.
         """
-        for position, character in enumerate(text, start=1):
-            if character not in self.ids:
-                allowed = " ".join(repr(token) for token in self.tokens)
+        words = self.split(text)
+        for position, word in enumerate(words, start=1):
+            if word not in self.ids:
                 raise ValueError(
-                    f"{character!r} at position {position} is not in the vocabulary: allowed are {allowed}"
+                    f"{word!r} at position {position} is not in the vocabulary: allowed are {self.listed()}"
                 )
-        return np.array([self.ids[character] for character in text], dtype=np.int64)  # (n,)
+        return np.array([self.ids[word] for word in words], dtype=np.int64)  # (n,)
+
+    def listed(self) -> str:
+        """The tokens for an error message; of very many, the first few and the last."""
+        shown = [repr(token) for token in self.tokens]
+        if len(shown) > 40:
+            shown[3:-3] = ["..."]
+        return " ".join(shown)
 
     def decode(self, ids: np.ndarray) -> str:
         """The text of token ids (n,). Raises ValueError for an id that is not in the vocabulary."""
@@ -35,4 +64,4 @@ class Vocabulary:
         unknown = ids[(ids < 0) | (ids >= len(self))]
         if unknown.size:
             raise ValueError(f"token id {unknown.flat[0]}: ids are 0 to {len(self) - 1}")
-        return "".join(self.tokens[index] for index in ids)
+        return self.separator.join(self.tokens[index] for index in ids)

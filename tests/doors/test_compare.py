@@ -1,0 +1,153 @@
+"""The compare door: trains presets with several seeds, gathers what is there, prints a table, draws one picture."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tinygrad_arith
+from tinygrad_arith.compare import default_directory, main
+
+ROOT = Path(tinygrad_arith.__file__).parents[1]
+PRESET = ["--preset", "binary-reversed"]
+TINY = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8", "--device", "cpu"]
+TINY += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5", "--eval-every", "10"]
+PNG_START = b"\x89PNG\r\n\x1a\n"
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_presets_are_trained_compared_and_not_trained_again(here, through_the_door):
+    flags = [*PRESET, "--preset", "binary-plain", "--seeds", "2", *TINY, "--steps", "20"]
+    code, out, err = through_the_door(main, *flags)
+    assert (code, err) == (0, "")
+    directory = Path("runs", "compare-binary-reversed-binary-plain")
+    runs = sorted(path.parent.name for path in directory.glob("*/result.json"))
+    assert runs == ["binary-plain-seed1", "binary-plain-seed2", "binary-reversed-seed1", "binary-reversed-seed2"]
+    for words in (
+        "4 runs",
+        "done (4 of 4)",
+        "| binary-reversed |",
+        "| binary-plain ",
+        str(directory / "comparison.png"),
+    ):
+        assert words in out
+    assert (directory / "comparison.png").read_bytes().startswith(PNG_START)
+    assert json.loads((directory / "journal.json").read_text())["command"].endswith("--steps 20")
+
+    code, out, err = through_the_door(main, *flags, "--json")
+    assert (code, err) == (0, "4 runs, 4 of them finished before\n")
+    values = json.loads(out)
+    assert values == json.loads((directory / "comparison.json").read_text())
+    assert [group["label"] for group in values["groups"]] == ["binary-reversed", "binary-plain"]
+    assert [run["seed"] for run in values["groups"][0]["runs"]] == [1, 2]
+    assert values["failed"] == {}
+
+
+def test_one_that_fails_is_told_beside_the_table_of_the_others(here, through_the_door):
+    (here / "out" / "binary-reversed-seed1").mkdir(parents=True)
+    (here / "out" / "binary-reversed-seed1" / "stranger").touch()
+    flags = [*PRESET, "--seeds", "2", "--jobs", "1", *TINY, "--steps", "20", "--out", "out"]
+    code, out, err = through_the_door(main, *flags)
+    assert code == 1
+    assert "| binary-reversed |    1 |" in out
+    assert err.startswith("error: binary-reversed-seed1: ")
+    assert "not empty (it holds stranger)" in err
+    assert str(Path("out", "binary-reversed-seed1.log")) in err
+    assert list(json.loads((here / "out" / "comparison.json").read_text())["failed"]) == ["binary-reversed-seed1"]
+
+
+@posix
+def test_ctrl_c_stops_and_the_same_command_goes_on(here, through_the_door):
+    flags = [*PRESET, "--seeds", "2", *TINY, "--steps", "2000", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tinygrad_arith.compare", *flags],
+        cwd=here,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    metrics = [here / "out" / f"binary-reversed-seed{seed}" / "metrics.jsonl" for seed in (1, 2)]
+    deadline = time.monotonic() + 60
+    while not any(path.is_file() and path.stat().st_size for path in metrics):
+        assert child.poll() is None, "the child trains nothing"
+        assert time.monotonic() < deadline, "the child trains nothing"
+        time.sleep(0.001)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, (out, err)
+    assert "stopped at step" in out
+    command = err.splitlines()[-1]
+    assert command == " ".join(["python", "-m", "tinygrad_arith.compare", *flags])
+    assert not (here / "out" / "comparison.json").exists()
+
+    assert through_the_door(main, *command.split()[3:])[0] == 0
+    values = json.loads((here / "out" / "comparison.json").read_text())
+    assert [run["step"] for run in values["groups"][0]["runs"]] == [2000, 2000]
+    sittings = json.loads((here / "out" / "journal.json").read_text())["runs"]
+    assert max(entry["sittings"] for entry in sittings.values()) == 2
+
+
+def test_finished_runs_are_gathered(here, write_run, through_the_door):
+    for seed in (1, 2, 3):
+        write_run(here / "mine" / f"run{seed}", seed=seed, correct=8 - seed)
+    (here / "mine" / "run2" / "result.json").unlink()
+    code, out, err = through_the_door(main, "mine", "--json")
+    assert code == 0
+    assert "run2: not finished, left out" in err
+    group = json.loads(out)["groups"][0]
+    assert [run["seed"] for run in group["runs"]] == [1, 3]
+    assert group["summary"]["exact_match"] == {"median": 0.75, "low": 0.625, "high": 0.875}
+    assert (here / "mine" / "comparison.png").is_file()
+
+    code, out, err = through_the_door(main, "mine/run1", "mine/run3")
+    assert (code, err) == (0, "")
+    assert (here / "runs" / "compare-binary-reversed" / "comparison.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "complaint"),
+    [
+        ([], 2, "nothing to compare"),
+        (["run", *PRESET], 2, "run: name runs or --preset, not both"),
+        (["run", "--steps", "20"], 2, "--steps: only with --preset"),
+        (["run", "--eval-every", "20"], 2, "--eval-every: only with --preset"),
+        (["run", "--jobs", "2"], 2, "--jobs: only with --preset"),
+        ([*PRESET, "--seeds", "0"], 2, "--seeds: must be a whole number of at least 1, not 0"),
+        (["--preset", "binary-revrsed"], 2, "did you mean binary-reversed"),
+        ([*PRESET, "--step", "20"], 2, "did you mean --steps"),
+        ([*PRESET, "--heads", "3"], 1, "--heads 3: must divide --d-model 64"),
+        ([*PRESET, "--out", "file"], 1, "--out file: there is a file of that name"),
+        (["missing"], 1, "missing: no such run directory"),
+        (["empty"], 1, "empty: not a run"),
+        (["unfinished"], 1, "none of these runs is finished"),
+    ],
+)
+def test_misuse_is_told_in_one_sentence(here, write_run, through_the_door, flags, code, complaint):
+    (here / "file").touch()
+    (here / "empty").mkdir()
+    (write_run(here / "unfinished") / "result.json").unlink()
+    found, out, err = through_the_door(main, *flags)
+    assert (found, out) == (code, "")
+    assert complaint in err.splitlines()[-1]
+    assert not (here / "runs").exists()
+
+
+def test_a_directory_with_the_names_of_many_presets_stays_short():
+    assert default_directory(["a", "b"]) == Path("runs", "compare-a-b")
+    assert default_directory([f"a-preset-{number}" for number in range(9)]) == Path(
+        "runs", "compare-a-preset-0-and-8-more"
+    )

@@ -1,0 +1,145 @@
+"""The plot door: which pictures a run has, where they go, and that they show what the run measured."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.plot import main
+from tinygrad_arith.plots.catalogue import PICTURES, short_labels
+from tinygrad_arith.plots.run_data import Choices, RunData
+from tinygrad_arith.train import main as train
+from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.metrics import read_metrics
+from tinygrad_arith.training.runs import load_run, read_record
+
+SHARED = ["accuracy_steps", "accuracy_samples"]
+EACH = ["length_heatmap", "by_operand_length", "by_longest_carry_chain", "answer_positions", "attention", "tokens"]
+EACH += ["losses"]
+
+
+@pytest.fixture
+def plot(through_the_door):
+    """A function from flags to (exit code, stdout, stderr)."""
+
+    return lambda *flags: through_the_door(main, *map(str, flags))
+
+
+@pytest.fixture(scope="module")
+def modular_run(tmp_path_factory):
+    """A run of a task without digits, whose answers are one token."""
+    directory = tmp_path_factory.mktemp("modular") / "run"
+    flags = ["--task", "modular-addition", "--modulus", "7", "--batch", "8", "--validation-size", "5"]
+    flags += ["--test-size", "5", "--eval-size", "5", "--d-model", "16", "--layers", "1", "--heads", "2"]
+    assert train([*flags, "--warmup", "2", "--steps", "20", "--eval-every", "10", "--out", str(directory)]) == 0
+    return directory
+
+
+def stems(out):
+    return [line.rsplit("/", 1)[1].removesuffix(".png") for line in out.splitlines()]
+
+
+def test_a_run_gets_all_the_pictures_that_it_has(plot, small_run, tmp_path):
+    code, out, err = plot(small_run, "--out", tmp_path)
+    assert (code, err) == (0, "")
+    assert set(stems(out)) - {"accuracy_length"} == {*SHARED, *EACH}
+    for line in out.splitlines():
+        with open(line, "rb") as file:
+            assert file.read(4) == b"\x89PNG"
+
+
+def test_another_task_has_other_pictures(plot, modular_run):
+    code, out, _ = plot(modular_run)
+    assert code == 0
+    assert {"grokking", "tokens", "losses", "attention"} <= set(stems(out))
+    assert not {"length_heatmap", "accuracy_length", "answer_positions"} & set(stems(out))
+    assert all(line.startswith(str(modular_run / "plots")) for line in out.splitlines())
+
+
+def test_the_list_says_what_there_is_and_why_not(plot, modular_run):
+    code, out, _ = plot("--list")
+    assert code == 0
+    assert all(picture.name in out and picture.shows.split()[0] in out for picture in PICTURES)
+    out = plot(modular_run, "--list")[1]
+    rows = {line.split("|")[1].strip(): line.split("|")[3].strip() for line in out.splitlines() if "|" in line}
+    assert rows["grokking"] == rows["tokens"] == "yes"
+    assert rows["heatmap"].startswith("no: the task has not two operands")
+
+
+def test_several_runs_share_a_picture_and_have_folders_of_their_own(plot, small_run, modular_run, tmp_path):
+    twin = tmp_path / "runs" / "twin"
+    shutil.copytree(small_run, twin)
+    code, out, _ = plot(small_run, twin, modular_run, "--only", "steps", "--only", "tokens", "--out", tmp_path / "p")
+    assert code == 0
+    found = [line.removeprefix(f"{tmp_path / 'p'}/") for line in out.splitlines()]
+    parents = [small_run.parent.name, modular_run.parent.name]
+    assert found == [
+        "accuracy_steps.png",
+        f"{parents[0]}-run/tokens.png",
+        "twin/tokens.png",
+        f"{parents[1]}-run/tokens.png",
+    ]
+
+
+def test_the_numbers_are_those_of_the_run(small_run):
+    data = RunData(small_run, Choices())
+    run = load_run(small_run)
+    evaluated = [row for row in read_metrics(small_run / "metrics.jsonl") if "exact_match" in row]
+    curve = data.over_training("examples")
+    np.testing.assert_array_equal(curve.x, [row["step"] * 40 for row in evaluated])
+    np.testing.assert_array_equal(curve.y, [row["exact_match"] for row in evaluated])
+    everything = evaluate_exact_match(run.model, run.task, run.task.problems("test", 16))
+    assert data.evaluation.correct == everything.correct
+    lengths = np.maximum(*run.task.operand_lengths(everything.problems))
+    for length, share in zip(data.by_length.x, data.by_length.y, strict=True):
+        assert share == everything.right[lengths == length].mean()
+
+
+def test_attention_is_drawn_of_the_problem_that_was_asked_for(small_run):
+    maps, tokens = RunData(small_run, Choices(problem="101+011=")).attention()
+    assert "".join(tokens) == "101+011=1101."
+    assert [layer.shape for layer in maps] == [(2, len(tokens), len(tokens))]
+    np.testing.assert_allclose(maps[0].sum(axis=-1), 1.0, atol=1e-5)
+    assert np.all(np.triu(maps[0], 1) == 0)
+
+
+def test_groups_are_told_apart_by_what_differs(small_run, modular_run):
+    records = [read_record(small_run), read_record(modular_run)]
+    labels = short_labels(records)
+    assert "task binary-addition" in labels[0]
+    assert "task modular-addition" in labels[1]
+    assert short_labels(records[:1]) == ["binary-reversed"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "sentence"),
+    [
+        (["--only", "tokns"], 2, "--only tokns: no such picture; did you mean tokens?"),
+        (["--only", "grokking"], 1, "--only grokking: the task is not modular-addition"),
+        (["--only", "train-size"], 1, "--only train-size: needs finished runs with different --train-size"),
+        (["--only", "tokens", "--sample", "9"], 1, "--sample 9: predictions.jsonl follows 8 samples"),
+        (["--only", "attention", "--problem", "12+1="], 1, "--problem 12+1=: "),
+        (["--only", "groups", "--count", "17"], 1, "--count 17: the test split holds 16 problems"),
+        (["--count", "0"], 2, "--count: must be a whole number of at least 1, not 0"),
+        (["--format", "xyz"], 2, "--format: invalid choice: 'xyz'"),
+    ],
+)
+def test_bad_flags_are_one_sentence(plot, small_run, tmp_path, flags, code, sentence):
+    found, out, err = plot(small_run, "--out", tmp_path, *flags)
+    assert (found, out) == (code, "")
+    assert err.startswith(f"error: {sentence}")
+    assert err.count("\n") == 1
+
+
+def test_no_run_is_one_sentence(plot, tmp_path):
+    assert plot()[2].startswith("error: RUN: name the directory of a run, or several")
+    assert plot(tmp_path / "gone") == (1, "", f"error: {tmp_path / 'gone'}: no such run directory\n")
+
+
+def test_a_run_that_has_just_begun_has_few_pictures(plot, small_run, tmp_path):
+    young = tmp_path / "young"
+    young.mkdir()
+    shutil.copy(small_run / "config.json", young)
+    assert plot(young) == (0, "", "")
+    code, _, err = plot(young, "--only", "heatmap")
+    assert (code, err) == (1, "error: --only heatmap: it has no checkpoint yet\n")

@@ -1,0 +1,136 @@
+"""A task of one's own, from a file outside the package."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.tasks import TaskConfig, build_task
+
+MAXIMUM = '''
+import numpy as np
+from tinygrad_arith.tasks import NumberTask
+
+class DigitMaximum(NumberTask):
+    """The larger digit at each place."""
+
+    symbol = "|"
+    base = 10
+
+    def result(self, first, second):
+        return np.maximum(first, second)
+
+class Octal(DigitMaximum):
+    base = 8
+
+class Signed(DigitMaximum):
+    signed = True
+
+class NoSymbol(NumberTask):
+    base = 10
+
+class Digit(DigitMaximum):
+    symbol = "7"
+
+class Hexadecimal(DigitMaximum):
+    base = 16
+
+class Empty(NumberTask):
+    symbol, base = "|", 10
+
+class Flat(DigitMaximum):
+    def result(self, first, second):
+        return first.sum(axis=1)
+
+class TooLarge(DigitMaximum):
+    def result(self, first, second):
+        return first + second
+
+class Complement(DigitMaximum):
+    def result(self, first, second):
+        return 9 - first
+
+number = 3
+'''
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(MAXIMUM)
+    return path
+
+
+def task_of(file, name="DigitMaximum", **changes):
+    return build_task(TaskConfig(**{"task": f"{file}:{name}", "digits": 3, "test_size": 20, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "190|032=192."),
+        ({"padding": "none"}, "190|32=192._"),
+        ({"padding": "longer", "digits": 5}, "190|032=192.______"),
+        ({"spaces": True}, "190 | 032 = 192."),
+        ({"order": "reversed"}, "091|230=291."),
+    ],
+)
+def test_all_options_apply_to_it(file, changes, expected):
+    task = task_of(file, **{"order": "plain", **changes})
+    problem = task.parse("091|23" if changes.get("order") == "reversed" else "190|32=")
+    assert task.vocabulary.decode(task.batch(problem).tokens[0]) == expected
+    assert task.statements(problem) == ["190 | 32 = 192"]
+    assert task.score(task.answers(problem), problem).all()
+    assert task.groups(problem)["operand length"].tolist() == [3]
+
+
+def test_it_trains_and_tests_like_the_others(file):
+    task = task_of(file, position_ids="abacus", position_offset=5, longest=6, carry_mix=0.5, curriculum="1:10,2:20")
+    assert task.train_batch(3, 16, seed=1).tokens.shape == (16, task.context)
+    assert len(task.problems("test", 20)) == 20
+    assert len(task.with_digits(6).problems("test", 20)) == 20
+    assert task_of(file, "Octal").describe().startswith("a|b of up to 3 digits")
+    with pytest.raises(ValueError, match="'8' at position 1 is not a digit of base 8: allowed are 0 to 7"):
+        task_of(file, "Octal").parse("8|1")
+
+
+def test_a_changed_file_is_read_again(file):
+    assert task_of(file).symbol == "|"
+    file.write_text(MAXIMUM.replace('symbol = "|"', 'symbol = "&"') + "\n# longer\n")
+    assert task_of(file).symbol == "&"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("Missing", "has no class Missing"),
+        ("number", "must be a class made from tinygrad_arith.tasks.NumberTask"),
+        ("NoSymbol", "its symbol is None, but must be one character"),
+        ("Digit", "its symbol is '7', but must be one character, none of"),
+        ("Hexadecimal", "its base is 16, but must be a whole number from 2 to 10"),
+        ("Empty", "it has no method `result`"),
+        ("Signed", "it is signed, but has no method `negative`"),
+        ("Flat", "Flat.result: must return an array of whole numbers, one row of digits for each problem"),
+        ("TooLarge", "TooLarge.result: must return digits from 0 to 9"),
+        ("Complement", "Complement.result: must not depend on zeros above the operands' digits"),
+    ],
+)
+def test_a_class_that_is_no_task_is_told_in_one_sentence(file, name, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        task_of(file, name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_and_one_that_fails_are_told(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no file .*none\.py"):
+        task_of(tmp_path / "none.py")
+    broken = tmp_path / "broken.py"
+    broken.write_text("import numpy\nx = 1 / 0\n")
+    with pytest.raises(ValueError, match=r"broken\.py cannot be run: ZeroDivisionError: division by zero"):
+        task_of(broken)
+
+
+def test_results_are_those_of_the_class(file):
+    task = task_of(file)
+    problems = task.problems("test", 20)
+    np.testing.assert_array_equal(
+        task.answers(problems)[:, :3] - task.vocabulary.ids["0"], np.maximum(problems.first, problems.second)
+    )

@@ -1,0 +1,99 @@
+"""Addition, subtraction and multiplication, binary and decimal."""
+
+import numpy as np
+
+from . import digits
+from .batch import Problems
+from .numbers import NumberTask
+
+
+class Addition(NumberTask):
+    """a + b: one digit more than the operands."""
+
+    symbol, verb = "+", "adds"
+
+    def result(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The sums, uint8 (n, D + 1)."""
+        return digits.add(first, second, self.base)
+
+    def groups(self, problems: Problems) -> dict[str, np.ndarray]:
+        """The digits of the longer operand, and over how many digits the farthest-travelling carry is handed on."""
+        chains = digits.longest_carry_chain(problems.first, problems.second, self.base)
+        return super().groups(problems) | {"longest carry chain": chains}
+
+
+class Subtraction(NumberTask):
+    """a - b, which may be negative: every answer has a sign, `+` or `-`."""
+
+    symbol, verb, signed = "-", "subtracts", True
+
+    def result(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The magnitudes of the differences, uint8 (n, D)."""
+        return digits.difference(first, second, self.base)
+
+    def negative(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Where the second operand is the larger one, bool (n,)."""
+        return digits.is_less(first, second)
+
+    def groups(self, problems: Problems) -> dict[str, np.ndarray]:
+        """The digits of the longer operand, the longest chain of borrows, and whether the difference is negative."""
+        return super().groups(problems) | {
+            "longest borrow chain": digits.longest_borrow_chain(problems.first, problems.second),
+            "negative": self.negative(problems.first, problems.second).astype(np.int64),
+        }
+
+
+class Multiplication(NumberTask):
+    """a * b: twice as many digits as the operands."""
+
+    symbol, verb = "*", "multiplies"
+
+    def result(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The products, uint8 (n, 2D)."""
+        return digits.multiply(first, second, self.base)
+
+
+class BinaryAddition(Addition):
+    """Addition of bits."""
+
+    base = 2
+
+
+class DecimalAddition(Addition):
+    """Addition of decimal digits."""
+
+    base = 10
+
+
+class BinarySubtraction(Subtraction):
+    """Subtraction of bits."""
+
+    base = 2
+
+
+class DecimalSubtraction(Subtraction):
+    """Subtraction of decimal digits."""
+
+    base = 10
+
+
+class BinaryMultiplication(Multiplication):
+    """Multiplication of bits."""
+
+    base = 2
+
+
+class DecimalMultiplication(Multiplication):
+    """Multiplication of decimal digits."""
+
+    base = 10
+
+
+CLASSES: dict[str, type[NumberTask]] = {
+    "binary-addition": BinaryAddition,
+    "binary-subtraction": BinarySubtraction,
+    "binary-multiplication": BinaryMultiplication,
+    "decimal-addition": DecimalAddition,
+    "decimal-subtraction": DecimalSubtraction,
+    "decimal-multiplication": DecimalMultiplication,
+}

@@ -1,0 +1,71 @@
+"""Addition modulo p, the task on which models grok: `5 111 =` is answered by `3` at p = 113.
+
+After Power et al. 2022 (https://arxiv.org/abs/2201.02177) in the layout of Nanda et al. 2023
+(https://arxiv.org/abs/2301.05217): each number is one token, there is no `+`, and the answer is one token without an
+end mark. A row is `a b =`, three positions; the answer is never read, only predicted. The pairs are numbered
+a * p + b. p need not be prime.
+"""
+
+import numpy as np
+
+from .config import TaskConfig
+from .enumerated import EnumeratedProblems, EnumeratedTask
+from .vocabulary import Vocabulary
+
+
+class ModularAddition(EnumeratedTask):
+    """The task. See `Task` for what the methods promise, and the top of this file for the layout."""
+
+    def __init__(self, config: TaskConfig):
+        """Takes a valid configuration (`TaskConfig.validate`); raises ValueError where options do not fit together."""
+        self.modulus = config.modulus
+        vocabulary = Vocabulary((*map(str, range(self.modulus)), "="), separator=" ")
+        super().__init__(config, vocabulary, count=self.modulus**2, prompt_length=2, answer_length=1)
+        self.context = self.longest_context = 3  # of `a b = c` the last token is never read
+        self.position_count = self.context + config.position_offset
+
+    def operands(self, problems: EnumeratedProblems) -> tuple[np.ndarray, np.ndarray]:
+        """Both operands, int64 (n,) each."""
+        first, second = np.divmod(problems.indices, self.modulus)
+        return first, second
+
+    def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
+        """The prompts `a b =` as token ids, int64 (n, 3)."""
+        first, second = self.operands(problems)
+        return np.stack([first, second, np.full_like(first, self.vocabulary.ids["="])], axis=1)
+
+    def answers(self, problems: EnumeratedProblems) -> np.ndarray:
+        """The right answers as token ids, int64 (n, 1)."""
+        first, second = self.operands(problems)
+        return ((first + second) % self.modulus)[:, None]
+
+    def groups(self, problems: EnumeratedProblems) -> dict[str, np.ndarray]:
+        """By what an evaluation is broken down: int64 (n,) each."""
+        first, second = self.operands(problems)
+        return {"times the modulus is taken off": (first + second) // self.modulus}
+
+    def statements(self, problems: EnumeratedProblems) -> list[str]:
+        """The problems and their true results: `5 + 111 = 3 (mod 113)`."""
+        numbers = zip(*self.operands(problems), self.answers(problems)[:, 0], strict=True)
+        return [f"{a} + {b} = {c} (mod {self.modulus})" for a, b, c in numbers]
+
+    def parse(self, text: str) -> EnumeratedProblems:
+        """The problem in a text like `5 111 =`; the `=` may be left out, a `+` between the numbers is allowed.
+
+        Raises ValueError with one sentence that says what is wrong and what is allowed.
+        """
+        words = text.replace("+", " + ").replace("=", " = ").split()
+        if words and words[-1] == "=":
+            words.pop()
+        if len(words) == 3 and words[1] == "+":
+            del words[1]
+        if len(words) != 2 or not all(word.isdecimal() for word in words):
+            raise ValueError(f"{text.strip()!r} is no problem: write two numbers, such as 5 111 =")
+        for word in words:
+            if int(word) >= self.modulus:
+                raise ValueError(f"{word}: must be 0 to {self.modulus - 1}, below the modulus")
+        return EnumeratedProblems(np.array([int(words[0]) * self.modulus + int(words[1])], dtype=np.int64))
+
+    def describe(self) -> str:
+        """The task in one line."""
+        return f"a+b modulo {self.modulus}, {self.train_size:,} training pairs"

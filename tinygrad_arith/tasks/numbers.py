@@ -1,0 +1,513 @@
+"""Tasks of two numbers: `1011+110=` is answered by `00001.` (13 + 3 = 16, least significant bit first).
+
+`NumberTask` does all but the arithmetic; a task is a few lines (see `arithmetic.py`, and docs/tasks.md for a task of
+your own). `layout.py` says how a sample is written, `splits.py` what is kept from training.
+
+loss "answer" counts the predictions of the answer's tokens, its final `.` included; "all" those of all tokens but
+padding; "padding-too" every position, padding included: there is no key mask then.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..backend import RandomKey, random_bits, uniform
+from . import scoring
+from .batch import Batch, Problem, Problems
+from .config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
+from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
+from .layout import Layout, answer_length, prompt_length, vocabulary_of_numbers
+from .positions import SCHEMES, with_offsets
+from .rows import all_prefix_rows, epoch_indices, next_token_targets, prefix_rows
+from .splits import HELD_OUT, HashedSplit, LengthSplit, ListedSplit, all_pairs, where
+
+CHAIN_DIGIT = 0.4  # the share of digit pairs that the carry mix makes add up to base - 1 (Quirke and Barez 2023)
+
+FEW_PAIRS = 4096  # so many may all be held out by chance
+
+
+class NumberTask:
+    """A task of two operands; a subclass says what is to be computed, all else comes from the configuration.
+
+    symbol: one character between the operands
+    base:   of all digits, 2 to 10
+    signed: whether results may be negative; then `negative` says which are, and `result` gives their magnitude
+    verb:   what a model of this task does with numbers, for people
+    """
+
+    symbol: str
+    base: int
+    signed = False
+    verb = "takes"
+
+    width: int  # columns of digit arrays: D
+    longest_context: int
+    position_count: int
+
+    def __init__(self, config: TaskConfig, trained: "NumberTask | None" = None):
+        """Takes a valid and resolved configuration.
+
+        `trained` is the task that training used, if this one is for other operand lengths (`with_digits`).
+        Raises ValueError if a sample does not fit into what the configuration gives it.
+        """
+        self.config, self.trained = config, trained
+        self.digits, self.rows = config.digits, config.rows
+        self.width = max(config.digits, trained.width if trained else 0)
+        check_result(self, self.width)
+        self.vocabulary = vocabulary_of_numbers(self.base, self.symbol, self.signed, config.spaces)
+        self.layout = Layout(config, self.vocabulary, self.symbol, self.signed, self.result_widths(self.width))
+        self.answer_length, self.context = self.layout.answer_length, self.layout.context
+        self.longest_context = max(self.context, trained.longest_context if trained else self.room_for_longest())
+        self.position_count = trained.position_count if trained else self.count_positions()
+        self.split = self.make_length_split(trained) if trained else self.make_split()
+        self.train_size = self.split.train_size
+        self.check_training()
+        self.held_out: dict[str, Problems] = {}  # made when first asked for
+        self.prefix_ends: np.ndarray | None = None  # likewise
+
+    # The arithmetic
+
+    def result(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """What is to be answered to operands (n, D): digits, uint8 (n, W), least significant first.
+
+        W depends on D alone. Zeros above the operands' leading digits make no difference but zeros in the result.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method `result`")
+
+    def negative(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Which results are negative, bool (n,); asked for only where the task is `signed`."""
+        raise NotImplementedError(f"{type(self).__name__} is signed, but has no method `negative`")
+
+    def result_widths(self, width: int) -> np.ndarray:
+        """How many digits `result` has for operands of 0 (never asked for), 1, ..., `width` digits: int64 (D + 1,)."""
+        if self.config.padding != "longer":
+            return np.full(width + 1, self.result_width(width))  # no other will be asked for
+        return np.array([0] + [self.result_width(digits) for digits in range(1, width + 1)])
+
+    def result_width(self, digits: int) -> int:
+        """How many digits the result of operands of so many digits has."""
+        zeros = np.zeros((1, digits), dtype=np.uint8)
+        return self.result(zeros, zeros).shape[1]
+
+    def room_for_longest(self) -> int:
+        """The positions that a sample with operands of the longest digits needs."""
+        if self.rows == "prefix":
+            return self.context
+        width = self.result_width(self.config.longest)
+        needed = prompt_length(self.config, self.config.longest) + 1 + answer_length(self.config, self.signed, width)
+        return max(self.context, needed)
+
+    def count_positions(self) -> int:
+        """The largest position id of training and of tests, plus 1."""
+        config, offset = self.config, self.config.position_offset
+        if config.position_ids == "order":
+            return max(self.longest_context, self.context + offset)
+        units = SCHEMES[config.position_ids].units
+        trained, longest = (
+            max(digits, self.result_width(digits) + int(self.signed) + 1) for digits in (self.width, config.longest)
+        )
+        return units + max(trained + offset, longest)
+
+    # What is learned from, and what is tested on
+
+    def make_split(self) -> ListedSplit | HashedSplit:
+        """Which pairs are for training, and which are kept."""
+        config = self.config
+        own = config.validation == "own"
+        sizes = {"validation": config.validation_size if own else 0, "test": config.test_size}
+        most = config.train_size or None
+        if config.listed:
+            by_length = config.operands == "by-length"
+            return ListedSplit(self.digits, self.base, sizes, config.split_seed, by_length, most)
+        return HashedSplit(self.draw, sizes, config.split_seed, most)
+
+    def make_length_split(self, trained: "NumberTask") -> LengthSplit:
+        """Held-out pairs of other operand lengths. Where they are few, `config` then says how many there are."""
+        config, pairs = self.config, self.base ** (2 * self.digits)
+        own = config.validation == "own"
+        few = pairs <= LARGEST_LISTED
+        listed = self.widened(all_pairs(self.digits, self.base)) if few else None
+        limit = pairs // HELD_OUT_SHARE // 4  # as for the training's own splits
+        sizes = {"test": config.test_size, "validation": config.validation_size if own else 0}
+        sizes = {name: size if few else min(size, limit) for name, size in sizes.items()}
+        split = LengthSplit(trained.split, trained.width, self.draw, sizes, listed)
+        found = {name: len(split.held_out(name)) if few else size for name, size in sizes.items()}
+        validation = found["validation"] if own else min(config.validation_size, found["test"])
+        self.config = replace(config, validation_size=validation, test_size=found["test"])
+        return split
+
+    def check_training(self) -> None:
+        """Raise ValueError if a stage of the curriculum has nothing to train on."""
+        for stage in self.config.stages:
+            if self.split.listed is not None:
+                self.split.listed.reachable(stage.digits)
+            elif self.base ** (2 * stage.digits) <= FEW_PAIRS:
+                pairs = self.widened(all_pairs(stage.digits, self.base))
+                if not self.split.members(pairs, "train").any():
+                    raise ValueError(f"--curriculum: no training pair has operands of at most {stage.digits} digits")
+
+    def draw(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
+        """`count` random pairs of operands, of any split, of at most `longest` digits if given."""
+        draw_digits = random_digits_by_length if self.config.operands == "by-length" else random_digits
+        both = draw_digits(key, 2 * count, longest or self.digits, self.base)  # (2 * count, longest)
+        return self.widened(Problems(both[:count], both[count:]))
+
+    def widened(self, problems: Problems) -> Problems:
+        """The same problems with zeros up to D digits."""
+        missing = self.width - problems.first.shape[1]
+        if missing == 0:
+            return problems
+        return Problems(*(np.pad(digits, ((0, 0), (0, missing))) for digits in (problems.first, problems.second)))
+
+    def train_problems(self, step: int, batch_size: int, seed: int) -> Problems:
+        """The problems of the rows of a training step's batch."""
+        return self.train_rows(step, batch_size, seed)[0]
+
+    def train_rows(self, step: int, batch_size: int, seed: int) -> tuple[Problems, np.ndarray | None]:
+        """The problems of a training step's rows, and which token of its answer each row predicts: int64 (n,).
+
+        None where a row is a whole sample.
+        """
+        key = RandomKey(seed, "train", step=step)
+        if self.config.draws == "epochs":
+            return self.epoch_rows(RandomKey(seed, "train.order"), step, batch_size)
+        problems = self.draw_training(key, batch_size)
+        if self.rows == "whole":
+            return problems, None
+        bits = random_bits(key.at(purpose="train.prefix"), batch_size).astype(np.uint64)  # (n,)
+        lengths = self.answer_token_counts(problems)
+        return problems, ((bits * lengths.astype(np.uint64)) >> np.uint64(32)).astype(np.int64)
+
+    def draw_training(self, key: RandomKey, count: int) -> Problems:
+        """`count` training problems, drawn with replacement: as far as the curriculum is, with the carry mix."""
+        longest = next((stage.digits for stage in self.config.stages if key.step < stage.until), None)
+        problems = self.split.train(key, count, longest)
+        share = self.carry_share(key.step)
+        if share == 0:
+            return problems
+        mixed = with_long_chains(problems, key.at(purpose="train.chain"), self.base)
+        chosen = uniform(key.at(purpose="train.mix"), (count,)) < share  # (n,)
+        return where(chosen & self.split.members(mixed, "train"), mixed, problems)
+
+    def carry_share(self, step: int) -> float:
+        """The share of problems with long carry chains in a training step."""
+        steps = self.config.carry_mix_steps
+        return self.config.carry_mix * (max(0.0, 1 - step / steps) if steps else 1.0)
+
+    def epoch_rows(self, key: RandomKey, step: int, batch_size: int) -> tuple[Problems, np.ndarray | None]:
+        """As `train_rows`, where each problem, or each prefix of each, comes once an epoch."""
+        assert self.split.listed is not None  # the configuration saw to it
+        pairs = self.split.listed.pairs
+        if self.rows == "whole":
+            return pairs[epoch_indices(key, step, batch_size, len(pairs))], None
+        if self.prefix_ends is None:
+            self.prefix_ends = np.cumsum(self.answer_token_counts(pairs))  # (pairs,), in all prefixes one after another
+        chosen = epoch_indices(key, step, batch_size, int(self.prefix_ends[-1]))  # (n,)
+        row = np.searchsorted(self.prefix_ends, chosen, side="right")  # (n,)
+        begins = np.where(row > 0, self.prefix_ends[row - 1], 0)
+        return pairs[row], chosen - begins
+
+    def answer_token_counts(self, problems: Problems) -> np.ndarray:
+        """How many tokens each answer has, its `.` included: int64 (n,)."""
+        return np.count_nonzero(self.answers(problems) != self.vocabulary.padding, axis=1)
+
+    def problems(self, split: str, count: int) -> Problems:
+        """The first `count` problems of "validation" or "test"; the training seed has no influence on them.
+
+        Raises ValueError if the split holds fewer.
+        """
+        if split not in HELD_OUT:
+            raise ValueError(f"split {split!r}: must be one of {', '.join(HELD_OUT)}")
+        if split not in self.held_out:
+            self.held_out[split] = self.find_held_out(split)
+        found = self.held_out[split]
+        if not 0 <= count <= len(found):
+            raise ValueError(f"--count {count}: the {split} split holds {len(found):,} problems")
+        return found[:count]
+
+    def find_held_out(self, split: str) -> Problems:
+        """All problems of a held-out split; validation may be the first of the test."""
+        if split == "validation" and self.config.validation == "test":
+            return self.problems("test", self.config.test_size)[: self.config.validation_size]
+        return self.split.held_out(split)
+
+    def with_digits(self, digits: int) -> "NumberTask":
+        """The same task for operands of at most so many digits, written as in training; see `Task.with_digits`.
+
+        Raises ValueError if the model has no room for them.
+        """
+        trained, config = self.trained or self, self.config
+        if digits == trained.digits:
+            return trained
+        if not 1 <= digits <= config.longest:
+            raise ValueError(
+                f"--digits {digits}: this model has room for 1 to {config.longest} (--longest when it is trained)"
+            )
+        changed = replace(
+            trained.config,
+            digits=digits,
+            context=trained.config.context if digits <= trained.digits else 0,
+            curriculum="",
+        )
+        return type(self)(changed, trained)
+
+    # Problems as tokens
+
+    def train_batch(self, step: int, batch_size: int, seed: int) -> Batch:
+        """The batch of a training step, `batch_size` rows: a pure function of its arguments."""
+        problems, places = self.train_rows(step, batch_size, seed)
+        if places is not None:
+            tokens = self.whole_rows(problems)[0]
+            start = self.layout.prompt_width + 1
+            return self.prefix_batch(*prefix_rows(tokens, start, places, self.vocabulary.padding))
+        batch = self.batch(problems)
+        if self.config.position_offset == 0:
+            return batch
+        key = RandomKey(seed, "train.offset", step=step)
+        return batch._replace(positions=self.offset_positions(batch, key))
+
+    def offset_positions(self, batch: Batch, key: RandomKey) -> np.ndarray:
+        """The position ids of a batch (n, T), each row shifted by an offset of its own."""
+        positions = batch.positions
+        if positions is None:
+            positions = np.broadcast_to(np.arange(self.context), batch.tokens.shape)  # (n, T)
+        in_order = self.config.position_ids == "order"
+        return with_offsets(positions, key, self.config.position_offset, zeros_too=in_order)
+
+    def batch(self, problems: Problems) -> Batch:
+        """The problems with their right answers, (n, T), or all their prefixes, (n * answer_length, T).
+
+        There is a key mask if there is padding.
+        """
+        tokens, ids = self.whole_rows(problems)
+        if self.rows == "prefix":
+            start = self.layout.prompt_width + 1
+            return self.prefix_batch(*all_prefix_rows(tokens, start, self.answer_length, self.vocabulary.padding))
+        no_mask = not self.layout.ragged or self.config.loss == "padding-too"
+        return Batch(
+            tokens,
+            self.targets(tokens),
+            positions=None if self.config.position_ids == "order" else ids,
+            key_mask=None if no_mask else tokens != self.vocabulary.padding,  # (n, T)
+        )
+
+    def whole_rows(self, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
+        """Whole samples: token and position ids, (n, T) each, or (n, T + 1) where a row of a batch is a prefix."""
+        answers, ids = self.answer_rows(problems)
+        prompts = self.layout.prompts(problems.first, problems.second)
+        return self.layout.rows(prompts, answers, ids, self.context + (self.rows == "prefix"))
+
+    def prefix_batch(self, tokens: np.ndarray, targets: np.ndarray) -> Batch:
+        """Prefixes (n, T + 1) and their next tokens (n, 1) as a batch: the last column is always padding."""
+        tokens = tokens[:, :-1]  # (n, T)
+        return Batch(tokens, targets, key_mask=tokens != self.vocabulary.padding)
+
+    def targets(self, tokens: np.ndarray) -> np.ndarray:
+        """The token to be predicted at each position of `tokens` (n, T), -1 where that bears no loss: int64 (n, T)."""
+        padding = self.vocabulary.padding
+        if self.config.loss == "padding-too":
+            return next_token_targets(tokens, np.ones_like(tokens, dtype=bool), behind=padding)
+        counted = tokens != padding  # (n, T)
+        if self.config.loss == "answer":
+            counted &= np.arange(self.context) > self.equals_place(tokens)[:, None]
+        return next_token_targets(tokens, counted)
+
+    def equals_place(self, tokens: np.ndarray) -> np.ndarray:
+        """Where the `=` stands in each row of `tokens` (n, T): int64 (n,)."""
+        return (tokens == self.vocabulary.ids["="]).argmax(axis=1)
+
+    def prompt(self, problem: Problems) -> Batch:
+        """One problem up to and including its `=`; see `Task.prompt`."""
+        tokens, ids = self.whole_rows(problem)
+        width = int(self.equals_place(tokens)[0]) + 1
+        tokens = tokens[:, :width]  # (1, Tp)
+        positions = key_mask = None
+        if self.config.position_ids != "order":
+            positions = np.concatenate(
+                [ids[:, :width], self.answer_rows(problem)[1]], axis=1
+            )  # (1, Tp + answer_length)
+        if self.rows == "prefix":
+            known = np.ones((1, self.answer_length), dtype=bool)
+            key_mask = np.concatenate([tokens != self.vocabulary.padding, known], axis=1)  # (1, Tp + answer_length)
+        return Batch(tokens, np.full_like(tokens, -1), positions=positions, key_mask=key_mask)
+
+    # Answers
+
+    def answers(self, problems: Problems) -> np.ndarray:
+        """The right answers as token ids, int64 (n, answer_length), padding behind the `.`."""
+        return self.answer_rows(problems)[0]
+
+    def answer_rows(self, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
+        """The right answers as token and as position ids, int64 (n, answer_length) each."""
+        first, second = problems.first, problems.second
+        result = self.result(first, second)  # (n, W)
+        negative = self.negative(first, second) if self.signed else None  # (n,)
+        lengths = self.layout.result_lengths(first, second, result)  # (n,)
+        return self.layout.answers(lengths, result, negative), self.layout.answer_ids(lengths)
+
+    def answer_predictions(self, logits: Any, batch: Batch) -> np.ndarray:
+        """What a model answers, from its logits on `batch(problems)`: int64 (n, answer_length)."""
+        if self.rows == "prefix":
+            return scoring.prefix_predictions(logits, self.answer_length)
+        return scoring.answer_predictions(logits, batch.tokens, self.vocabulary.ids["="], self.answer_length)
+
+    def score(self, predictions: np.ndarray, problems: Problems) -> np.ndarray:
+        """Which answers (n, answer_length) are right in full: bool (n,)."""
+        return scoring.exact_match(predictions, self.answers(problems), self.vocabulary.padding)
+
+    def groups(self, problems: Problems) -> dict[str, np.ndarray]:
+        """By what an evaluation is broken down: the digits of the longer operand, int64 (n,)."""
+        return {"operand length": np.maximum(*self.operand_lengths(problems))}
+
+    def operand_lengths(self, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
+        """The digits of the first and of the second operand, int64 (n,) each."""
+        return significant_lengths(problems.first), significant_lengths(problems.second)
+
+    # Text
+
+    def text(self, problems: Problems) -> list[Problem]:
+        """The problems as they are written for the model, without padding."""
+        tokens = self.whole_rows(problems)[0]
+        starts = self.equals_place(tokens) + 1
+        return [
+            Problem(self.written(row[:start]), self.written(row[start:]))
+            for row, start in zip(tokens, starts, strict=True)
+        ]
+
+    def written(self, ids: np.ndarray) -> str:
+        """Token ids (n,) as text, without padding."""
+        return self.vocabulary.decode(ids[ids != self.vocabulary.padding])
+
+    def statements(self, problems: Problems) -> list[str]:
+        """The problems and their true results in decimal: `13 + 3 = 16`."""
+        first, second = to_integers(problems.first, self.base), to_integers(problems.second, self.base)
+        results = to_integers(self.result(problems.first, problems.second), self.base)
+        if self.signed:
+            negative = self.negative(problems.first, problems.second)
+            results = [-value if minus else value for value, minus in zip(results, negative, strict=True)]
+        return [f"{a} {self.symbol} {b} = {c}" for a, b, c in zip(first, second, results, strict=True)]
+
+    def parse(self, text: str) -> Problems:
+        """The problem in a text like `1011+110=`, digits in this task's order; the `=` and spaces may be left out.
+
+        Raises ValueError with one sentence that says what is wrong and what is allowed.
+        """
+        first, second = split_operands(text, self.symbol, self.base)
+        operands = [self.parse_operand(word, name) for word, name in ((first, "first"), (second, "second"))]
+        return Problems(*(from_integers([value], self.width, self.base) for value in operands))
+
+    def parse_operand(self, word: str, name: str) -> int:
+        """The value of one operand as it was typed."""
+        if not word:
+            raise ValueError(f"the {name} operand is empty: write a problem as {example(self.symbol, self.base)}")
+        if len(word) > self.digits:
+            raise ValueError(
+                f"the {name} operand has {len(word)} digits: this model {self.verb} numbers of at most {self.digits}"
+            )
+        return int(word[::-1] if self.config.order == "reversed" else word, self.base)
+
+    def describe(self) -> str:
+        """The task in one line."""
+        config = self.config
+        digit = "bit" if self.base == 2 else "digit"
+        order = {"reversed": "least", "plain": "most", "reversed-answer": "most"}[config.order]
+        parts = [
+            f"a{self.symbol}b of up to {self.digits} {digit}{'s' * (self.digits > 1)}",
+            f"{order} significant {digit} first" + ", the answer reversed" * (config.order == "reversed-answer"),
+            {"zero": "zero-padded", "longer": "zero-padded to the longer operand", "none": "not padded"}[
+                config.padding
+            ],
+            "loss on " + {"answer": "the answer", "all": "all tokens", "padding-too": "all positions"}[config.loss],
+        ]
+        if config.position_ids != "order":
+            parts.append(f"{config.position_ids} position ids")
+        if self.rows == "prefix":
+            parts.append("one prefix a row")
+        if self.trained:
+            return ", ".join([*parts, f"for a model trained on up to {self.trained.digits}"])
+        parts.append(f"{self.train_size:,} training pairs" if self.train_size else "all but 1 in 8 pairs for training")
+        return ", ".join(parts)
+
+
+def check_result(task: NumberTask, width: int) -> None:
+    """Raise ValueError if what a task computes, for a few random operands, is not what `NumberTask.result` promises."""
+    where = f"{type(task).__name__}.result"
+    shorter = (width + 1) // 2
+    first, second = random_digits(RandomKey(0, "task.check"), 2 * 32, shorter, task.base).reshape(2, 32, shorter)
+    above = ((0, 0), (0, width - shorter))
+    results = [task.result(first, second), task.result(np.pad(first, above), np.pad(second, above))]
+    for result in results:
+        if not isinstance(result, np.ndarray) or result.dtype.kind not in "iu" or result.ndim != 2 or len(result) != 32:
+            raise ValueError(f"{where}: must return an array of whole numbers, one row of digits for each problem")
+        if result.size and not 0 <= result.min() <= result.max() < task.base:
+            raise ValueError(f"{where}: must return digits from 0 to {task.base - 1}")
+    narrow, wide = results
+    if (
+        narrow.shape[1] > wide.shape[1]
+        or wide[:, narrow.shape[1] :].any()
+        or (wide[:, : narrow.shape[1]] != narrow).any()
+    ):
+        raise ValueError(f"{where}: must not depend on zeros above the operands' digits")
+
+
+def with_long_chains(problems: Problems, key: RandomKey, base: int) -> Problems:
+    """The problems, each digit pair made, with probability 0.4, to add up to base - 1, which hands carries on.
+
+    The second digit is changed, as far as the shorter operand reaches.
+    """
+    first, second = problems.first, problems.second
+    shorter = np.minimum(significant_lengths(first), significant_lengths(second))  # (n,)
+    place = np.arange(first.shape[1])  # (D,)
+    changed = (uniform(key, first.shape) < CHAIN_DIGIT) & (place < shorter[:, None])  # (n, D)
+    return Problems(first, np.where(changed, np.uint8(base - 1) - first, second))
+
+
+def example(symbol: str, base: int) -> str:
+    """A problem as a person may type it."""
+    return f"73{symbol}58=" if base == 10 else f"1011{symbol}110="
+
+
+def split_operands(text: str, symbol: str, base: int) -> tuple[str, str]:
+    """The two operands in a text like `1011 + 110 =`, spaces dropped. Raises ValueError for anything else."""
+    kind = {2: "a binary digit", 10: "a decimal digit"}.get(base, f"a digit of base {base}")
+    digits = "0123456789"[:base]
+    operands = [""]
+    ended = False
+    for position, character in enumerate(text.rstrip(), start=1):
+        if character.isspace():
+            continue
+        if ended:
+            raise ValueError(f"{character!r} at position {position} stands behind the '=', which ends a problem")
+        if character in digits:
+            operands[-1] += character
+        elif character == symbol and len(operands) == 1:
+            operands.append("")
+        elif character == symbol:
+            raise ValueError(f"a second {symbol!r} at position {position}: a problem has two operands")
+        elif character == "=":
+            ended = True
+        else:
+            allowed = "0 and 1" if base == 2 else f"0 to {base - 1}"
+            raise ValueError(f"{character!r} at position {position} is not {kind}: allowed are {allowed}")
+    if len(operands) == 1:
+        raise ValueError(f"there is no {symbol!r} in {text.strip()!r}: write a problem as {example(symbol, base)}")
+    return operands[0], operands[1]
+
+
+RESERVED = "_=. ()0123456789"  # characters that mean something else in every vocabulary
+
+
+def check_number_task(found: Any, name: str) -> None:
+    """Raise ValueError, one sentence, unless a user's class is a `NumberTask` with a usable symbol and base."""
+    if not (isinstance(found, type) and issubclass(found, NumberTask)):
+        raise ValueError(f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask")
+    symbol, base = getattr(found, "symbol", None), getattr(found, "base", None)
+    if not isinstance(symbol, str) or len(symbol) != 1 or symbol in RESERVED or symbol.isspace():
+        raise ValueError(f"--task {name}: its symbol is {symbol!r}, but must be one character, none of {RESERVED!r}")
+    if type(base) is not int or not 2 <= base <= 10:
+        raise ValueError(f"--task {name}: its base is {base!r}, but must be a whole number from 2 to 10")
+    if found.result is NumberTask.result:
+        raise ValueError(f"--task {name}: it has no method `result`")
+    if found.signed and found.negative is NumberTask.negative:
+        raise ValueError(f"--task {name}: it is signed, but has no method `negative`")

@@ -1,0 +1,40 @@
+"""A user's own task, from `FILE.py:Class`."""
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+
+def load_task_class(name: str) -> Any:
+    """The class that `FILE.py:Class` names; the file is run once, and again after it was changed.
+
+    Raises ValueError with one sentence if there is no such file or class, if the file cannot be run, or the class is no
+    `NumberTask`.
+    """
+    file, _, class_name = name.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise ValueError(f"--task {name}: there is no file {file}")
+    try:
+        module = load_module(path.resolve(), path.stat().st_mtime_ns)
+    except Exception as error:  # whatever a user's file may raise
+        raise ValueError(f"--task {name}: {file} cannot be run: {type(error).__name__}: {error}") from error
+    found = getattr(module, class_name, None)
+    if found is None:
+        raise ValueError(f"--task {name}: {file} has no class {class_name}")
+    from .numbers import check_number_task  # `numbers` imports the configuration, which imports this file
+
+    check_number_task(found, name)
+    return found
+
+
+@lru_cache(maxsize=32)
+def load_module(path: Path, changed: int) -> Any:
+    """Run a Python file as a module; `changed` is when it was last written."""
+    spec = importlib.util.spec_from_file_location(f"user_task_{path.stem}", path)
+    assert spec is not None  # as for every name that ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
