@@ -13,6 +13,10 @@ CONFIGS = {
     "sinusoidal, post-norm, grouped": GPTConfig(
         vocabulary=11, context=20, d_model=12, layers=2, heads=4, kv_heads=2, norm="post", positions="sinusoidal"
     ),
+    "rotary, rmsnorm": GPTConfig(
+        vocabulary=11, context=20, d_model=12, layers=2, heads=3, positions="rotary", normalization="rmsnorm"
+    ),
+    "no positions": GPTConfig(vocabulary=11, context=20, d_model=12, layers=2, heads=3, positions="none"),
 }
 
 
@@ -20,11 +24,13 @@ def model_of(name, dtype="float64"):
     return GPT(CONFIGS[name]).initialize(seed=5, policy=DtypePolicy.uniform(dtype))
 
 
-def greedy_without_cache(model, prompts, count):
+def greedy_without_cache(model, prompts, count, positions=None, key_mask=None):
     ids = prompts
     with no_grad():
         for _ in range(count):
-            ids = np.concatenate([ids, model(ids).data[:, -1].argmax(axis=-1)[:, None]], axis=1)
+            place, seen = (None if a is None else a[:, : ids.shape[1]] for a in (positions, key_mask))
+            logits = model(ids, positions=place, key_mask=seen).data[:, -1]
+            ids = np.concatenate([ids, logits.argmax(axis=-1)[:, None]], axis=1)
     return ids[:, prompts.shape[1] :]
 
 
@@ -48,6 +54,45 @@ def test_the_greedy_tokens_are_those_of_the_full_forward(name, dtype):
     model = model_of(name, dtype)
     prompts = np.random.default_rng(2).integers(0, 11, size=(5, 6))
     np.testing.assert_array_equal(generate(model, prompts, 15), greedy_without_cache(model, prompts, 15))
+
+
+def test_the_cache_of_turned_keys_starts_where_it_stopped():
+    """Rotary positions given by the task: those of the new tokens must be used, not 0, 1, ..."""
+    model = model_of("rotary, rmsnorm")
+    ids = np.random.default_rng(1).integers(0, 11, size=(3, 20))
+    positions = np.random.default_rng(2).integers(0, 50, size=(3, 20))
+    key_mask = np.arange(20) >= np.array([0, 3, 5])[:, None]
+    caches, parts = model.new_caches(batch=3), []
+    with no_grad():
+        full = model(ids, positions=positions, key_mask=key_mask).data
+        for start, end in [(0, 6), (6, 7), (7, 13), (13, 20)]:
+            options = {"positions": positions[:, start:end], "key_mask": key_mask[:, :end]}
+            parts.append(model(ids[:, start:end], **options, caches=caches).data)
+    assert_close(np.concatenate(parts, axis=1), full, tolerance("kv_cache", "float64"))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_positions_and_masks_given_by_the_task_reach_over_the_answer(name, rows):
+    model, rng = model_of(name), np.random.default_rng(2)
+    prompts = rng.integers(0, 11, size=(5, 6))
+    positions = rng.permuted(np.tile(np.arange(20), (rows, 1)), axis=1)  # (rows, L)
+    key_mask = np.ones((rows, 20), dtype=bool)
+    key_mask[:, 1:3] = False
+    written = generate(model, prompts, 15, positions=positions, key_mask=key_mask)
+    whole = [np.broadcast_to(array, (5, 20)) for array in (positions, key_mask)]
+    np.testing.assert_array_equal(written, greedy_without_cache(model, prompts, 15, *whole))
+    if CONFIGS[name].positions != "none":
+        assert (written != generate(model, prompts, 15)).any()
+
+
+def test_ids_larger_than_the_context_have_their_place_in_the_table():
+    config = GPTConfig(vocabulary=11, context=20, d_model=12, layers=1, heads=3, position_count=60)
+    model = GPT(config).initialize(seed=5)
+    assert model.position_embedding.weight.shape == (60, 12)
+    assert generate(model, np.ones((1, 3), dtype=np.int64), 2, positions=np.array([[59, 3, 40, 41]])).shape == (1, 2)
+    with pytest.raises(IndexError, match="ids must be 0 to 59; these go from 3 to 60"):
+        generate(model, np.ones((1, 3), dtype=np.int64), 2, positions=np.array([[60, 3, 40, 41]]))
 
 
 def test_a_row_that_stopped_is_filled_with_the_stop_token():
@@ -90,6 +135,14 @@ def test_top_k_leaves_the_rest_out():
         ({"prompts": np.zeros((1, 0), dtype=np.int64), "max_new_tokens": 2}, "at least one token"),
         ({"prompts": np.zeros((1, 15), dtype=np.int64), "max_new_tokens": 7}, "leaves room for 6, not 7"),
         ({"prompts": np.zeros((1, 5), dtype=np.int64), "max_new_tokens": 2, "temperature": 1.0}, "needs a key"),
+        (
+            {"prompts": np.zeros((2, 5), dtype=np.int64), "max_new_tokens": 3, "positions": np.zeros((2, 6))},
+            r"positions \(2, 6\) must be \(2 or 1, at least 7\)",
+        ),
+        (
+            {"prompts": np.zeros((2, 5), dtype=np.int64), "max_new_tokens": 3, "key_mask": np.ones((3, 9), dtype=bool)},
+            r"key_mask \(3, 9\) must be \(2 or 1, at least 7\)",
+        ),
     ],
 )
 def test_what_cannot_be_generated_is_refused(arguments, message):

@@ -27,6 +27,12 @@ VARIANTS = {
     "grouped heads, tied head, dropout": GPTConfig(
         vocabulary=5, context=7, d_model=8, layers=1, heads=4, kv_heads=2, ffn=9, tied_head=True, dropout=0.2
     ),
+    "rotary, rmsnorm": GPTConfig(
+        vocabulary=5, context=7, d_model=6, layers=2, heads=3, ffn=9, positions="rotary", normalization="rmsnorm"
+    ),
+    "no positions, no norm": GPTConfig(
+        vocabulary=5, context=7, d_model=6, layers=2, heads=2, ffn=9, positions="none", normalization="none"
+    ),
 }
 
 
@@ -78,14 +84,44 @@ def test_hidden_padding_does_not_reach_the_real_tokens():
     np.testing.assert_array_equal(after[:, 3:], before[:, 3:])
 
 
-@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
 def test_positions_may_be_given_by_the_task(positions):
-    model = tiny(GPTConfig(vocabulary=5, context=7, d_model=6, layers=1, heads=2, positions=positions))
+    model = tiny(GPTConfig(vocabulary=5, context=7, d_model=6, layers=1, heads=3, positions=positions))
     ids = np.random.default_rng(2).integers(0, 5, size=(2, 4))
     with no_grad():
         default = model(ids).data
         np.testing.assert_array_equal(model(ids, positions=np.arange(4)).data, default)
+        np.testing.assert_allclose(model(ids, positions=np.tile(np.arange(4), (2, 1))).data, default, rtol=1e-12)
         assert (model(ids, positions=np.broadcast_to([3, 2, 1, 0], (2, 4))).data != default).any()
+
+
+def test_without_positions_they_make_no_difference():
+    model = tiny(GPTConfig(vocabulary=5, context=7, d_model=6, layers=1, heads=2, positions="none"))
+    ids = np.random.default_rng(2).integers(0, 5, size=(2, 4))
+    with no_grad():
+        np.testing.assert_array_equal(model(ids, positions=np.array([3, 2, 1, 0])).data, model(ids).data)
+        swapped = model(ids[:, [1, 0, 2, 3]]).data  # a single layer sees a set; two see which tokens came first
+        np.testing.assert_allclose(swapped[:, 2:], model(ids).data[:, 2:], rtol=1e-12)
+
+
+def test_names_of_parameters_stay_as_checkpoints_have_them():
+    pre = ["attention_norm.weight", "attention_norm.bias", "attention.qkv.weight", "attention.qkv.bias"]
+    pre += ["attention.output.weight", "attention.output.bias", "ffn_norm.weight", "ffn_norm.bias"]
+    pre += ["ffn.up.weight", "ffn.up.bias", "ffn.down.weight", "ffn.down.bias"]
+    ends = ["final_norm.weight", "final_norm.bias", "head.weight", "head.bias"]
+    blocks = [f"blocks.{index}.{name}" for index in range(2) for name in pre]
+    model = GPT(VARIANTS["pre-norm, learned positions"])
+    assert list(model.named_parameters()) == ["token_embedding.weight", "position_embedding.weight", *blocks, *ends]
+
+
+def test_weights_that_write_into_the_residual_stream_start_smaller_if_asked():
+    def spread(scale_residuals, name):
+        config = GPTConfig(5, 7, d_model=64, layers=8, heads=2, scale_residuals=scale_residuals)
+        return GPT(config).initialize(seed=1).named_parameters()[name].data.std()
+
+    for name in ("blocks.3.attention.output.weight", "blocks.3.ffn.down.weight"):
+        assert spread(False, name) / spread(True, name) == pytest.approx(4.0)  # sqrt(2 * 8 layers)
+    assert spread(False, "blocks.3.ffn.up.weight") == spread(True, "blocks.3.ffn.up.weight")
 
 
 def test_dropout_depends_on_the_key_and_on_the_site_only():
@@ -121,6 +157,7 @@ def test_gpt2_small_has_its_published_size_and_no_array_is_made_to_know_it():
         ({"activation": "swish"}, r"blocks\.0\.ffn: ffn: no activation 'swish'"),
         ({"dropout": 1.0}, r"embedding_dropout: dropout: the rate must be at least 0 and below 1"),
         ({"positions": "sinusoidal", "d_model": 9, "heads": 3}, r"position_embedding: .* 9 is odd"),
+        ({"positions": "rotary", "d_model": 9, "heads": 3}, r"blocks\.0\.attention: .* 3 a head is odd"),
     ],
 )
 def test_a_wrong_dimension_is_told_at_construction_with_its_dotted_name(change, message):

@@ -1,7 +1,20 @@
 """What learns: models, one file each, and generation."""
 
+from .attention_maps import attention_maps
 from .generation import choose_tokens, generate
 from .gpt import GPT, GPTConfig
 from .shape_report import ShapeReport, report_shapes
+from .window import WindowConfig, WindowGPT, WindowNet
 
-__all__ = ["GPT", "GPTConfig", "ShapeReport", "choose_tokens", "generate", "report_shapes"]
+__all__ = [
+    "GPT",
+    "GPTConfig",
+    "ShapeReport",
+    "WindowConfig",
+    "WindowGPT",
+    "WindowNet",
+    "attention_maps",
+    "choose_tokens",
+    "generate",
+    "report_shapes",
+]

@@ -1,17 +1,23 @@
-"""Writing on: one token after another, with a key/value cache."""
+"""Writing on: one token after another, with a key/value cache, or by looking at a window anew for each."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..autograd import no_grad
 from ..backend import RandomKey, array_module, to_numpy, uniform
 from .gpt import GPT
+from .window import WindowModel
 
 
 def generate(
-    model: GPT,
+    model: GPT | WindowModel,
     prompts: np.ndarray,
     max_new_tokens: int,
     *,
+    positions: np.ndarray | None = None,
+    key_mask: np.ndarray | None = None,
     stop_token: int | None = None,
     temperature: float = 0.0,
     top_k: int | None = None,
@@ -19,12 +25,16 @@ def generate(
 ) -> np.ndarray:
     """Continues each prompt, (B, Tp) int of equal lengths, by at most `max_new_tokens` tokens.
 
+    positions:   (B, L) or (1, L) int with L >= Tp + max_new_tokens - 1, position ids of the prompt and, behind them, of
+                 the tokens to come (the last one is never fed back); default 0, 1, 2, ...
+    key_mask:    (B, L) or (1, L) bool of that length, False hides a token from all others
     stop_token:  a row that produced it is filled with it from there on; generation ends when all rows have
     temperature: 0 is greedy; above, tokens are drawn from softmax(logits / temperature)
     top_k:       draw among the k likeliest tokens only
     key:         names the draws; needed for a temperature above 0
 
-    Returns the new tokens, int64 (B, at most max_new_tokens). Raises ValueError where there is no room in the context.
+    Returns the new tokens, int64 (B, at most max_new_tokens). Raises ValueError where there is no room in the context,
+    or where positions or key_mask do not reach over the tokens to come.
     """
     batch, length = prompts.shape
     if length == 0:
@@ -34,15 +44,23 @@ def generate(
         raise ValueError(f"generate: a prompt of {length} tokens leaves room for {room}, not {max_new_tokens}")
     if temperature > 0.0 and key is None:
         raise ValueError("generate: a temperature above 0 needs a key for its draws")
-    if temperature <= 0.0 and array_module(model.flat.values) is not np and max_new_tokens > 0:
-        return _greedy_on_gpu(model, prompts, max_new_tokens, stop_token)
-    caches = model.new_caches(batch)
+    if max_new_tokens <= 0:
+        return np.zeros((batch, 0), dtype=np.int64)
+    fed = length + max_new_tokens - 1
+    positions = over_rows("positions", positions, batch, fed)  # (B, fed)
+    key_mask = over_rows("key_mask", key_mask, batch, fed)  # (B, fed)
+    if isinstance(model, WindowModel):
+        reader: Callable[..., Any] = WindowReader(model, batch, positions, key_mask)
+    elif temperature <= 0.0 and array_module(model.flat.values) is not np:
+        return _greedy_on_gpu(model, prompts, max_new_tokens, positions, key_mask, stop_token)
+    else:
+        reader = CachedReader(model, batch, positions, key_mask)
     tokens = np.zeros((batch, 0), dtype=np.int64)  # (B, 0)
     done = np.zeros(batch, dtype=bool)  # (B,)
     ids = prompts
     with no_grad():
         for step in range(max_new_tokens):
-            logits = model(ids, caches=caches).array[:, -1]  # (B, V)
+            logits = reader(ids)  # (B, V)
             logits = to_numpy(logits.astype(model.flat.values.dtype, copy=False))  # (B, V), bfloat16 widened
             draw = key.at(step=step) if key else None
             following = choose_tokens(logits, temperature, top_k, draw)  # (B,)
@@ -56,12 +74,75 @@ def generate(
     return tokens
 
 
-def _greedy_on_gpu(model: GPT, prompts: np.ndarray, new: int, stop_token: int | None) -> np.ndarray:
+def over_rows(name: str, array: np.ndarray | None, batch: int, length: int) -> np.ndarray | None:
+    """One number for each token that the model will be fed, (batch, length); None stays None."""
+    if array is None:
+        return None
+    if array.ndim != 2 or array.shape[0] not in (1, batch) or array.shape[1] < length:
+        raise ValueError(
+            f"generate: {name} {array.shape} must be ({batch} or 1, at least {length}), to reach over the answer"
+        )
+    return np.ascontiguousarray(np.broadcast_to(array[:, :length], (batch, length)))
+
+
+class CachedReader:
+    """Calls a GPT with what is new; its caches hold what came before. positions, key_mask: (B, fed) or None."""
+
+    def __init__(self, model: GPT, batch: int, positions: Any, key_mask: Any):
+        self.model, self.positions, self.key_mask = model, positions, key_mask
+        self.caches = model.new_caches(batch)
+
+    def __call__(self, ids: Any) -> Any:  # (B, T) -> (B, V)
+        """The logits behind the last of the new tokens."""
+        options = new_part(self.positions, self.key_mask, self.caches[0].length, ids.shape[1])
+        return self.model(ids, **options, caches=self.caches).array[:, -1]
+
+
+def new_part(positions: Any, key_mask: Any, start: int, count: int) -> dict[str, Any]:
+    """What a model with caches that hold `start` tokens takes beside `count` new ones: their positions, and the mask of
+    all tokens so far.
+    """
+    return {
+        "positions": None if positions is None else positions[:, start : start + count],  # (B, count)
+        "key_mask": None if key_mask is None else key_mask[:, : start + count],  # (B, start + count)
+    }
+
+
+class WindowReader:
+    """Writes what is new into a window model's window. positions, key_mask: (B, fed) or None."""
+
+    def __init__(self, model: WindowModel, batch: int, positions: Any, key_mask: Any):
+        shape = batch, model.config.context
+        self.model, self.filled = model, 0
+        self.window = np.full(shape, model.config.padding, dtype=np.int64)  # (B, W)
+        # Behind what will be written the window is padding: position 0, hidden.
+        self.positions = None if positions is None else padded(positions, shape)  # (B, W)
+        self.key_mask = None if key_mask is None else padded(key_mask, shape)  # (B, W)
+
+    def __call__(self, ids: np.ndarray) -> Any:  # (B, T) -> (B, V)
+        """The logits behind all tokens so far."""
+        end = self.filled + ids.shape[1]
+        self.window[:, self.filled : end] = ids
+        self.filled = end
+        return self.model(self.window, positions=self.positions, key_mask=self.key_mask).array[:, 0]
+
+
+def padded(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The array at the left of one of zeros of this shape."""
+    wide = np.zeros(shape, array.dtype)  # (B, W)
+    wide[:, : array.shape[1]] = array
+    return wide
+
+
+def _greedy_on_gpu(
+    model: GPT, prompts: np.ndarray, new: int, positions: Any, key_mask: Any, stop_token: int | None
+) -> np.ndarray:
     """Greedy decoding without a wait for each token; what stands behind a stop token is replaced afterwards."""
     from ..cuda.decoding import greedy_decoder  # loads what only a GPU needs
 
     batch, length = prompts.shape
-    tokens = greedy_decoder(model, batch, length, new)(prompts)  # (B, new)
+    decoder = greedy_decoder(model, batch, length, new, positions is not None, key_mask is not None)
+    tokens = decoder(prompts, positions, key_mask)  # (B, new)
     if stop_token is None:
         return tokens
     done = np.logical_or.accumulate(tokens == stop_token, axis=1)  # (B, new), from the stop token on

@@ -8,7 +8,17 @@ import numpy as np
 from ..autograd import Tensor
 from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
-from ..nn import Block, Dropout, Embedding, KeyValueCache, LayerNorm, Linear, Module, SinusoidalPositions
+from ..nn import (
+    Block,
+    Dropout,
+    Embedding,
+    KeyValueCache,
+    Linear,
+    Module,
+    SinusoidalPositions,
+    make_norm,
+    make_position_table,
+)
 from ..ops import ArraySpec, ShapeError
 from .shape_report import ShapeReport, report_shapes
 
@@ -17,14 +27,21 @@ from .shape_report import ShapeReport, report_shapes
 class GPTConfig:
     """The shape of a GPT. `kv_heads` 0 means as many as `heads`, `ffn` 0 means 4 d_model.
 
+    context:    positions that a row may have
     activation: "relu", "gelu" (tanh form) or "gelu-exact"
     norm:       "pre" (with a final norm) or "post"
-    positions:  "learned" or "sinusoidal"
+    positions:  what is made of position ids: "learned" (a table), "sinusoidal", "rotary" (Su et al. 2021) or "none"
     tied_head:  the head's weight is the token table, transposed, without bias
 
     embedding_std: standard deviation of the initial tables
     weight_gain:   initial weights have standard deviation weight_gain / sqrt(in), less in the residual branches. Which
                    values learn addition and which do not: docs/log.md, 2026-11-22
+
+    normalization:   what a norm does: see `nn.make_norm`
+    scale_residuals: the weights that write into the residual stream start divided by sqrt(2 layers). It is a sum of
+                     2 layers branches, whose variance then does not grow with depth (Radford et al. 2019, section 2.3)
+    position_count:  position ids are below it: rows of a learned table; 0 means `context`
+    rotary_base:     of rotary positions
     """
 
     vocabulary: int
@@ -41,6 +58,36 @@ class GPTConfig:
     dropout: float = 0.0
     embedding_std: float = 0.05
     weight_gain: float = 0.3
+    normalization: str = "layernorm"
+    scale_residuals: bool = True
+    position_count: int = 0
+    rotary_base: float = 10_000.0
+
+    @property
+    def output_gain(self) -> float:
+        """The gain of initial weights that write into the residual stream."""
+        return self.weight_gain / math.sqrt(2.0 * self.layers) if self.scale_residuals else self.weight_gain
+
+    def block(self, **options) -> Block:
+        """One of the model's blocks; the options are those of `Block` that not all models share."""
+        return Block(
+            self.d_model,
+            self.heads,
+            self.ffn or 4 * self.d_model,
+            kv_heads=self.kv_heads or None,
+            activation=self.activation,
+            norm=self.norm,
+            normalization=self.normalization,
+            rotary_base=self.rotary_base if self.positions == "rotary" else None,
+            gain=self.weight_gain,
+            output_gain=self.output_gain,
+            **options,
+        )
+
+    def position_table(self) -> Module | None:
+        """What makes vectors of position ids, if anything is added to the embedding."""
+        count = self.position_count or self.context
+        return make_position_table(self.positions, count, self.d_model, self.embedding_std)
 
 
 class GPT(Module):
@@ -48,33 +95,12 @@ class GPT(Module):
 
     def __init__(self, config: GPTConfig):
         self.config = config
-        channels = config.d_model
-        std, gain = config.embedding_std, config.weight_gain
-        self.token_embedding = Embedding(config.vocabulary, channels, std=std)
-        self.position_embedding: Module = (
-            Embedding(config.context, channels, std=std)
-            if config.positions == "learned"
-            else SinusoidalPositions(channels)
-        )
+        self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std)
+        self.position_embedding = config.position_table()
         self.embedding_dropout = Dropout(config.dropout)
-        self.blocks = [
-            Block(
-                channels,
-                config.heads,
-                config.ffn or 4 * channels,
-                kv_heads=config.kv_heads or None,
-                activation=config.activation,
-                norm=config.norm,
-                dropout=config.dropout,
-                gain=gain,
-                # The residual stream is a sum of 2 * layers branches; the weights that write into it start smaller, so
-                # that its variance does not grow with depth (Radford et al. 2019, section 2.3).
-                output_gain=gain / math.sqrt(2.0 * config.layers),
-            )
-            for _ in range(config.layers)
-        ]
-        self.final_norm = LayerNorm(channels) if config.norm == "pre" else None
-        self.head = None if config.tied_head else Linear(channels, config.vocabulary, gain=gain)
+        self.blocks = [config.block(dropout=config.dropout) for _ in range(config.layers)]
+        self.final_norm = make_norm(config.normalization, config.d_model) if config.norm == "pre" else None
+        self.head = None if config.tied_head else Linear(config.d_model, config.vocabulary, gain=config.weight_gain)
         self.shape_report(batch=1, positions=config.context)
 
     def forward(
@@ -89,34 +115,35 @@ class GPT(Module):
 
         ids:         (B, T) int
         positions:   (B, T) or (T,) int, which position each token stands at; default 0, 1, 2, ...
-        key_mask:    (B, T) bool, False for padding
+        key_mask:    (B, T) bool, False for padding; with caches (B, positions so far), those of the caches first
         dropout_key: names this step's dropout masks; without it there is no dropout
         caches:      from `new_caches`: ids continue what the caches hold (under no_grad)
         """
-        here = self.token_embedding.weight.array
-        ids, positions, key_mask = (on_device_of(here, array) for array in (ids, positions, key_mask))
-        x = self.embed(ids, positions, start=caches[0].length if caches else 0)  # (B, T, C)
-        x = self.embedding_dropout(x, dropout_key)
+        start = caches[0].length if caches else 0
+        ids, positions, key_mask = self.inputs(ids, positions, key_mask, start)
+        x = self.embedding_dropout(self.embed(ids, positions), dropout_key)  # (B, T, C)
         for index, block in enumerate(self.blocks):
-            x = block(x, key_mask, dropout_key, caches[index] if caches else None)  # (B, T, C)
+            x = block(x, key_mask, dropout_key, caches[index] if caches else None, positions)  # (B, T, C)
         if self.final_norm is not None:
             x = self.final_norm(x)
         if self.head is None:
             return F.linear(x, self.token_embedding.weight.T)  # (B, T, V)
         return self.head(x)  # (B, T, V)
 
-    def embed(self, ids, positions=None, start: int = 0) -> Tensor:
-        """Token plus position embedding, (B, T, C)."""
-        tokens = self.token_embedding(ids)  # (B, T, C)
-        length = start + ids.shape[1]
+    def inputs(self, ids, positions=None, key_mask=None, start: int = 0):
+        """What `forward` is given, where the parameters are, and with positions where none were given."""
         if positions is None:
+            length = start + ids.shape[1]
             if length > self.config.context:
                 raise ShapeError(f"gpt: {length} positions, but the context is {self.config.context}")
-            xp = np if isinstance(ids, ArraySpec) else array_module(ids)
+            xp = array_module(self.token_embedding.weight.array)
             positions = xp.arange(start, length)  # (T,)
-        if isinstance(self.position_embedding, SinusoidalPositions):
-            return tokens + self.position_embedding(positions, tokens.dtype)
-        return tokens + self.position_embedding(positions)
+        here = self.token_embedding.weight.array
+        return tuple(on_device_of(here, array) for array in (ids, positions, key_mask))
+
+    def embed(self, ids, positions) -> Tensor:  # ids (B, T); positions (B, T) or (T,)
+        """Token plus position embedding, (B, T, C)."""
+        return with_positions(self.token_embedding(ids), self.position_embedding, positions)
 
     def new_caches(self, batch: int, longest: int | None = None) -> list[KeyValueCache]:
         """Empty key/value caches, one a layer, with room for `longest` positions (default: the context)."""
@@ -129,4 +156,15 @@ class GPT(Module):
         """A dry pass over shapes: every operation, its memory and FLOP. Raises ShapeError with a dotted name."""
         policy = policy or DtypePolicy.uniform("float32")
         ids = ArraySpec((batch, positions), np.dtype(np.int64))
-        return report_shapes(self, policy, ids, dropout_key=RandomKey(0, "dropout"))
+        shared = 0 < self.config.position_count < positions  # ids that several positions share: the task gives them
+        given = np.zeros(positions, dtype=np.int64) if shared else None  # (T,)
+        return report_shapes(self, policy, ids, given, dropout_key=RandomKey(0, "dropout"))
+
+
+def with_positions(tokens: Tensor, table: Module | None, positions) -> Tensor:  # tokens (B, T, C)
+    """The token embeddings plus the vectors of their positions, (B, T, C)."""
+    if table is None:
+        return tokens
+    if isinstance(table, SinusoidalPositions):
+        return tokens + table(positions, tokens.dtype)
+    return tokens + table(positions)

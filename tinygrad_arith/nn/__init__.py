@@ -1,6 +1,6 @@
 """Modules: parameters under dotted names, and the layers of a transformer."""
 
-from .attention import CausalSelfAttention, KeyValueCache
+from .attention import KeyValueCache, SelfAttention
 from .block import Block
 from .diagnosis import first_nonfinite
 from .dropout import Dropout
@@ -9,22 +9,29 @@ from .feed_forward import FeedForward
 from .layernorm import LayerNorm
 from .linear import Linear
 from .module import Module, observe_outputs
+from .normalization import BatchTensorNorm, Identity, make_norm
 from .parameter import FlatParameters, Parameter
-from .positions import SinusoidalPositions
+from .positions import SinusoidalPositions, make_position_table
+from .rmsnorm import RMSNorm
 
 __all__ = [
+    "BatchTensorNorm",
     "Block",
-    "CausalSelfAttention",
     "Dropout",
     "Embedding",
     "FeedForward",
     "FlatParameters",
+    "Identity",
     "KeyValueCache",
     "LayerNorm",
     "Linear",
     "Module",
     "Parameter",
+    "RMSNorm",
+    "SelfAttention",
     "SinusoidalPositions",
     "first_nonfinite",
+    "make_norm",
+    "make_position_table",
     "observe_outputs",
 ]

@@ -1,4 +1,4 @@
-"""Causal self-attention with its projections, and the cache of keys and values for generation."""
+"""Self-attention with its projections, and the cache of keys and values for generation."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -8,8 +8,11 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd import functions as F
-from ..ops import ShapeError
+from ..backend import RandomKey, to_numpy
+from ..ops import ShapeError, attention_forward
 from ..ops.packed_attention import unpack
+from .attention_dropout import attention_with_dropout
+from .dropout import Dropout
 from .linear import Linear
 from .module import Module
 
@@ -38,10 +41,15 @@ class KeyValueCache:
         return self.keys[:, :end], self.values[:, :end]
 
 
-class CausalSelfAttention(Module):
-    """Each position attends to itself and the positions before it.
+class SelfAttention(Module):
+    """Each position attends to itself and, if `causal`, to the positions before it; else to all positions.
 
     One packed projection makes queries, keys and values; `kv_heads` below `heads` shares key/value heads in groups.
+
+    rotary_base: turns queries and keys by their position ids (Su et al. 2021), with waves up to this base; None: does
+                 not, and position ids are not looked at
+    dropout:     share of the attention probabilities dropped in training. They must then be written out, which costs
+                 time and memory
     gain, output_gain: of the initial weights of the packed and of the output projection; see `Linear`
     """
 
@@ -51,13 +59,18 @@ class CausalSelfAttention(Module):
         heads: int,
         kv_heads: int | None = None,
         *,
+        causal: bool = True,
+        rotary_base: float | None = None,
+        dropout: float = 0.0,
         gain: float = 1.0,
         output_gain: float = 1.0,
     ):
         kv_heads = kv_heads or heads
         self.channels, self.heads, self.kv_heads = channels, heads, kv_heads
         self.head_size = channels // max(heads, 1)
+        self.causal, self.rotary_base = causal, rotary_base
         self.qkv = Linear(channels, (heads + 2 * kv_heads) * self.head_size, gain=gain)
+        self.dropout = Dropout(dropout) if dropout else None
         self.output = Linear(channels, channels, gain=output_gain)
 
     def check_sizes(self) -> None:
@@ -65,14 +78,59 @@ class CausalSelfAttention(Module):
             raise ShapeError(f"attention: {self.heads} heads do not divide {self.channels} channels")
         if self.heads % self.kv_heads:
             raise ShapeError(f"attention: {self.kv_heads} key/value heads do not divide {self.heads} heads")
+        if self.rotary_base is not None and self.head_size % 2:
+            raise ShapeError(f"attention: rotary positions turn pairs of channels; {self.head_size} a head is odd")
 
-    def forward(self, x: Tensor, key_mask=None, cache: KeyValueCache | None = None) -> Tensor:  # (B, T, C) -> (B, T, C)
-        """key_mask (B, T) bool hides padding. With a cache (generation, no gradients) x continues what it holds."""
-        qkv = self.qkv(x)  # (B, T, (NH + 2 NHkv) HS)
-        if cache is None:
-            out = F.packed_attention(qkv, self.heads, kv_heads=self.kv_heads, key_mask=key_mask)  # (B, T, C)
-        else:
+    def forward(
+        self,
+        x: Tensor,
+        key_mask=None,
+        cache: KeyValueCache | None = None,
+        positions=None,
+        dropout_key: RandomKey | None = None,
+    ) -> Tensor:  # (B, T, C) -> (B, T, C)
+        """With a cache (generation, no gradients) x continues what it holds.
+
+        key_mask:  (B, Tk) bool, False hides a key; Tk = T, or with a cache all positions so far
+        positions: (B, T) or (T,) int, for rotary positions
+        """
+        qkv = self.turned(self.qkv(x), positions)  # (B, T, (NH + 2 NHkv) HS)
+        if cache is not None:
             q, k, v = unpack(qkv.array, self.heads, self.kv_heads)  # (B, T, NH or NHkv, HS)
-            keys, values = cache.append(k, v)  # (B, length, NHkv, HS)
-            out = F.attention(Tensor(q), keys, values).reshape(*x.shape)  # (B, T, C)
+            keys, values = cache.append(k, v)  # (B, length, NHkv, HS), turned already
+            out = F.attention(Tensor(q), keys, values, causal=self.causal, key_mask=key_mask).reshape(*x.shape)
+        elif self.dropout is not None and dropout_key is not None:
+            out = self.attend_with_dropout(qkv, key_mask, dropout_key)  # (B, T, C)
+        else:
+            heads = {"heads": self.heads, "kv_heads": self.kv_heads}
+            out = F.packed_attention(qkv, **heads, causal=self.causal, key_mask=key_mask)  # (B, T, C)
         return self.output(out)
+
+    def turned(self, qkv: Tensor, positions) -> Tensor:  # (B, T, (NH + 2 NHkv) HS) -> the same shape
+        """The packed projection with rotary positions, if there are any."""
+        if self.rotary_base is None:
+            return qkv
+        if positions is None:
+            raise ValueError("attention: rotary positions need position ids")
+        return F.packed_rotary(qkv, positions, self.heads, kv_heads=self.kv_heads, base=self.rotary_base)
+
+    def attend_with_dropout(self, qkv: Tensor, key_mask, key: RandomKey) -> Tensor:  # -> (B, T, C)
+        """Attention with dropout of its probabilities."""
+        dropout = self.dropout
+        assert dropout is not None
+
+        def drop(probabilities: Tensor) -> Tensor:
+            return dropout(probabilities, key)
+
+        return attention_with_dropout(qkv, self.heads, self.kv_heads, drop, causal=self.causal, key_mask=key_mask)
+
+    def probabilities(self, qkv: Any, positions=None, key_mask=None) -> np.ndarray:  # -> (B, NH, T, T)
+        """What each query (row) takes from each key (column), from the output of `qkv`; float32 at least.
+
+        By the textbook's attention: the faster ones never hold these numbers.
+        """
+        wide = qkv.astype(np.result_type(np.float32, qkv.dtype), copy=False)  # (B, T, (NH + 2 NHkv) HS)
+        q, k, v = unpack(self.turned(Tensor(wide), positions).array, self.heads, self.kv_heads)
+        _, cache = attention_forward(q, k, v, causal=self.causal, key_mask=key_mask)
+        length = q.shape[1]
+        return to_numpy(cache.probabilities.reshape(len(q), self.heads, length, length))

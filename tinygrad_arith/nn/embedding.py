@@ -4,16 +4,20 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd import functions as F
-from .initializers import Normal
+from .initializers import ZEROS, Normal
 from .module import Module
 from .parameter import Parameter
 
 
 class Embedding(Module):
-    """ids -> rows of weight (V, C), which starts normal with the given standard deviation."""
+    """ids -> rows of weight (V, C), which starts normal with the given standard deviation.
 
-    def __init__(self, vocabulary: int, channels: int, *, std: float = 1.0):
+    bias: adds one (C,), from zero, to every row: a linear map of one-hot vectors, as some models write it
+    """
+
+    def __init__(self, vocabulary: int, channels: int, *, std: float = 1.0, bias: bool = False):
         self.weight = Parameter((vocabulary, channels), Normal(std), decay=True)
+        self.bias = Parameter((channels,), ZEROS, decay=False) if bias else None
 
     def forward(self, ids) -> Tensor:  # (...) int -> (..., C)
         """Raises IndexError for an id outside 0..V-1 (ids on a GPU are not read, and so not checked)."""
@@ -21,4 +25,5 @@ class Embedding(Module):
             raise IndexError(
                 f"embedding: ids must be 0 to {self.weight.shape[0] - 1}; these go from {ids.min()} to {ids.max()}"
             )
-        return F.embedding(ids, self.weight)
+        rows = F.embedding(ids, self.weight)  # (..., C)
+        return rows if self.bias is None else rows + self.bias

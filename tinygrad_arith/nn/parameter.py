@@ -119,6 +119,10 @@ class FlatParameters:
         """Sets all gradients to zero."""
         self.gradients.fill(0)
 
+    def hold_undecayed(self) -> None:
+        """Sets the gradients of the parameters without weight decay (biases, norm scales) to zero: they stay."""
+        self.gradients[self.decayed :] = 0
+
     @contextmanager
     def fresh_gradients(self) -> Iterator[None]:
         """Inside, a backward replaces the gradients instead of adding to them: two passes over memory less.

@@ -1,10 +1,11 @@
-"""Where a token stands, as a vector: sinusoids, which need no parameters. (Learned positions are an `Embedding`.)"""
+"""Where a token stands, as a vector that is added to its embedding: from a learned table, or sinusoids."""
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..backend import array_module
 from ..ops import ArraySpec, ShapeError
+from .embedding import Embedding
 from .module import Module
 
 LONGEST_WAVE = 10_000.0  # in units of 2π positions
@@ -24,6 +25,7 @@ class SinusoidalPositions(Module):
             raise ShapeError(f"sinusoidal positions come in pairs of channels; {self.channels} is odd")
 
     def forward(self, positions, dtype) -> Tensor:  # (...) int -> (..., C) of the given dtype
+        """Any position id has a vector: there is no table that it could be outside of."""
         if isinstance(positions, ArraySpec):
             return Tensor(ArraySpec((*positions.shape, self.channels), dtype))
         xp = array_module(positions)
@@ -31,3 +33,16 @@ class SinusoidalPositions(Module):
         angle = positions[..., None] * wave  # (..., C/2)
         pairs = xp.stack([xp.sin(angle), xp.cos(angle)], axis=-1)  # (..., C/2, 2)
         return Tensor(pairs.reshape(*positions.shape, self.channels).astype(dtype))
+
+
+def make_position_table(kind: str, count: int, channels: int, std: float) -> Module | None:
+    """What makes vectors of position ids 0 to count - 1: "learned" (normal with this standard deviation at first) or
+    "sinusoidal"; None for "rotary" and "none", which add nothing to the embedding. ValueError for another word.
+    """
+    if kind == "learned":
+        return Embedding(count, channels, std=std)
+    if kind == "sinusoidal":
+        return SinusoidalPositions(channels)
+    if kind not in ("rotary", "none"):
+        raise ValueError(f"no positions {kind!r}: they must be one of learned, sinusoidal, rotary, none")
+    return None
