@@ -16,9 +16,11 @@ def layer():
     return Linear(3, 5).initialize(seed=2, policy=DtypePolicy.uniform("float64"))
 
 
-def test_adamw_is_the_published_formula_parameter_by_parameter(layer):
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_adamw_is_the_published_formula_parameter_by_parameter(layer, decay_all):
     rng = np.random.default_rng(0)
-    optimizer = AdamW(layer.flat, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1)
+    layer.bias.array[...] = rng.normal(size=layer.bias.shape)
+    optimizer = AdamW(layer.flat, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1, decay_all=decay_all)
     expected = {name: parameter.array.copy() for name, parameter in layer.named_parameters().items()}
     m = {name: np.zeros_like(p) for name, p in expected.items()}
     v = {name: np.zeros_like(p) for name, p in expected.items()}
@@ -28,7 +30,7 @@ def test_adamw_is_the_published_formula_parameter_by_parameter(layer):
             g = parameter.grad[...] = rng.normal(size=parameter.shape)
             m[name] = 0.8 * m[name] + 0.2 * g
             v[name] = 0.9 * v[name] + 0.1 * g**2
-            decay = 0.1 if name == "weight" else 0.0
+            decay = 0.1 if name == "weight" or decay_all else 0.0
             step = (m[name] / (1 - 0.8**t)) / (np.sqrt(v[name] / (1 - 0.9**t)) + 1e-3)
             expected[name] = expected[name] - rate * (step + decay * expected[name])
         optimizer.step(rate)

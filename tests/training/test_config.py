@@ -72,12 +72,40 @@ def test_bad_files_are_explained(values, sentence):
 @pytest.mark.parametrize(
     ("sections", "sentence"),
     [
-        ({"task": {"digits": 0}}, "--digits 0: must be between 1 and 64"),
+        ({"task": {"digits": 0}}, "--digits 0: must be between 1 and 1000"),
         ({"task": {"digits": 3, "validation_size": 60}}, "--validation-size"),
         ({"model": {"heads": 3}}, "--heads 3: must divide --d-model 64"),
         ({"model": {"kv_heads": 3}}, "--kv-heads 3: must divide --heads 4"),
         ({"model": {"dropout": 1.0}}, "--dropout 1.0: must be between 0.0 and 0.99"),
         ({"model": {"d_model": 15, "heads": 3, "positions": "sinusoidal"}}, "--d-model 15: must be even"),
+        (
+            {"model": {"d_model": 12, "positions": "rotary"}},
+            "with --heads 4 leaves 3 a head, which is odd",
+        ),
+        ({"model": {"normalization": "batch-tensor"}}, "--normalization batch-tensor: must be layernorm or rmsnorm or"),
+        ({"model": {"attend_to": "padding"}}, "--attend-to padding: must be tokens for --architecture gpt"),
+        ({"task": {"rows": "prefix"}}, "--rows prefix: must be whole for --architecture gpt"),
+        ({"model": {"architecture": "window-gpt"}}, "--rows whole: must be prefix for --architecture window-gpt"),
+        (
+            {"task": {"rows": "prefix"}, "model": {"architecture": "window-gpt", "tied_head": True}},
+            "--tied-head true: must be false for --architecture window-gpt",
+        ),
+        (
+            {"task": {"rows": "prefix"}, "model": {"architecture": "window-net", "positions": "rotary"}},
+            "--positions rotary: must be learned or sinusoidal or none for --architecture window-net",
+        ),
+        (
+            {"task": {"rows": "prefix"}, "model": {"architecture": "window-gpt", "normalization": "batch-tensor"}},
+            "--workers 0: must be 1 for --normalization batch-tensor",
+        ),
+        (
+            {
+                "task": {"rows": "prefix"},
+                "model": {"architecture": "window-gpt"},
+                "training": {"dtype": "bfloat16"},
+            },
+            "--dtype bfloat16: must be float32 or float64 for --architecture window-gpt",
+        ),
         ({"optimizer": {"warmup": 601}}, "--warmup 601: longer than the 600 steps"),
         ({"training": {"eval_size": 1001}}, "--eval-size 1001: larger than the --validation-size 1000"),
         ({"training": {"steps": 0}}, "--steps 0: must be between 1 and"),

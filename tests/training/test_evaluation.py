@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.autograd import Tensor
+from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.models import GPT, GPTConfig, generate
 from tinygrad_arith.tasks import TaskConfig, build_task
 from tinygrad_arith.tasks.digits import longest_carry_chain, significant_lengths
@@ -55,7 +56,8 @@ def test_mistakes_are_found_where_they_are():
     breakdown = break_down(evaluation, task)
     lengths = np.maximum(significant_lengths(problems.first), significant_lengths(problems.second))
     chains = longest_carry_chain(problems.first, problems.second, 2)
-    for scores, groups in ((breakdown.by_length, lengths), (breakdown.by_carry_chain, chains)):
+    assert list(breakdown.by_group) == ["operand length", "longest carry chain"]
+    for scores, groups in zip(breakdown.by_group.values(), (lengths, chains), strict=True):
         assert sum(score.total for score in scores) == 90
         for score in scores:
             assert score.total == (groups == score.group).sum()
@@ -70,7 +72,28 @@ def test_no_problems_are_no_trouble():
     task = task_of()
     evaluation = evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 0))
     assert (evaluation.count, evaluation.exact_match, evaluation.interval) == (0, 0.0, (0.0, 1.0))
-    assert break_down(evaluation, task).by_length == []
+    assert evaluation.loss == 0.0
+    assert break_down(evaluation, task).by_group == {"operand length": [], "longest carry chain": []}
+
+
+@pytest.mark.parametrize("options", [{}, {"padding": "none"}, {"loss": "all", "padding": "none", "order": "plain"}])
+def test_the_loss_is_that_of_a_training_step_on_the_same_problems(options):
+    task = task_of(**options)
+    shape = GPTConfig(vocabulary=len(task.vocabulary), context=task.context, d_model=16, layers=1, heads=2)
+    model = GPT(shape).initialize(seed=4)
+    problems = task.problems("test", 90)
+    expected, _ = Workers(model, 1).forward_backward(task.batch(problems), RandomKey(1, "dropout"))
+    assert evaluate_exact_match(model, task, problems, batch_size=40).loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_task_without_two_operands_has_no_heat_map():
+    task = task_of()
+    evaluation = evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 90))
+    task.operand_lengths = lambda problems: None
+    task.groups = lambda problems: {"tokens": np.full(len(problems), 9)}
+    breakdown = break_down(evaluation, task)
+    assert breakdown.by_lengths is None
+    assert breakdown.by_group == {"tokens": [(9, 90, 90)]}
 
 
 @pytest.mark.parametrize("padding", ["zero", "none"])
@@ -104,9 +127,8 @@ def test_the_report_holds_the_same_numbers():
     breakdown = break_down(evaluation, task)
     values = evaluation_values(evaluation, breakdown)
     assert (values["count"], values["correct"], values["exact_match"]) == (90, 90, 1.0)
-    assert sum(group["count"] for group in values["by_carry_chain"]) == 90
+    assert sum(group["count"] for group in values["by_operand_length"]) == 90
     assert [table.row_count for table in evaluation_tables(breakdown)] == [
-        len(breakdown.by_length),
-        len(breakdown.by_carry_chain),
+        *map(len, breakdown.by_group.values()),
         task.answer_length,
     ]

@@ -3,6 +3,7 @@ import pytest
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.presets import DEFAULT_PRESET, changed_options, load_preset, preset_names
+from tinygrad_arith.training.summary import print_presets
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -12,6 +13,7 @@ def test_every_preset_is_valid_and_described(name):
     assert preset.title
     assert preset.source
     assert preset.expected
+    assert isinstance(preset.published, str)
 
 
 def test_the_default_preset_is_the_default_of_every_option():
@@ -29,3 +31,12 @@ def test_an_unknown_preset_names_the_nearest_and_all():
         load_preset("binary-revrsed")
     assert "did you mean binary-reversed" in str(raised.value)
     assert all(name in str(raised.value) for name in preset_names())
+
+
+def test_the_list_shows_the_published_figure_where_there_is_one(capsys):
+    print_presets()
+    printed = " ".join(capsys.readouterr().out.split())
+    published = [load_preset(name).published for name in preset_names()]
+    assert printed.count(" published ") >= sum(map(bool, published)) > 0
+    for figure in published:
+        assert " ".join(figure.split()) in printed

@@ -8,7 +8,9 @@ import pytest
 from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.metrics import read_metrics
+from tinygrad_arith.training.predictions import read_predictions
 from tinygrad_arith.training.progress import LineReporter
 from tinygrad_arith.training.reporter import Reporter
 from tinygrad_arith.training.trainer import Trainer
@@ -77,11 +79,26 @@ def test_metrics_have_a_row_for_each_step(tmp_path):
     make_trainer(TINY, tmp_path).run()
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 21))
-    assert all(math.isfinite(value) for row in rows for value in row.values())
+    assert all(math.isfinite(row[name]) for row in rows for name in ("loss", "gradient_norm", "learning_rate"))
+    assert [row["examples"] for row in rows] == list(range(8, 161, 8))
     assert rows[0]["loss"] == pytest.approx(math.log(7), abs=0.7)  # an untrained model knows nothing of 7 tokens
     assert rows[0]["learning_rate"] == pytest.approx(TINY.optimizer.learning_rate / 3)
     seconds = [row["seconds"] for row in rows]
     assert seconds == sorted(seconds)
+
+
+def test_an_evaluation_is_told_in_the_row_of_its_step(tmp_path):
+    trainer = make_trainer(TINY, tmp_path)
+    trainer.run()
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    evaluated = [row for row in rows if "exact_match" in row]
+    assert [row["step"] for row in evaluated] == [6, 12, 18, 20]
+    evaluation = evaluate_exact_match(trainer.model, trainer.task, trainer.validation)
+    assert evaluated[-1]["exact_match"] == evaluation.exact_match
+    assert evaluated[-1]["validation_loss"] == evaluation.loss
+    right = trainer.task.answers(trainer.validation) == evaluation.predictions
+    assert evaluated[-1]["by_position"] == pytest.approx(right.mean(axis=0))
+    assert read_predictions(tmp_path / "predictions.jsonl").steps == [6, 12, 18, 20]
 
 
 def test_training_lowers_the_loss(tmp_path):
@@ -89,6 +106,14 @@ def test_training_lowers_the_loss(tmp_path):
     make_trainer(config, tmp_path).run()
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
+
+
+def test_biases_that_are_not_trained_keep_what_they_start_with(tmp_path):
+    trainer = make_trainer(tiny(optimizer={"train_biases": False}), tmp_path)
+    before = {name: p.array.copy() for name, p in trainer.model.named_parameters().items()}
+    trainer.run()
+    for name, parameter in trainer.model.named_parameters().items():
+        assert np.array_equal(parameter.array, before[name]) == (not parameter.decay), name
 
 
 def test_the_same_seed_gives_the_same_bits(tmp_path):
@@ -117,6 +142,7 @@ def test_until_stops_at_the_evaluation_that_reaches_it(tmp_path):
 
     def evaluate():
         trainer.progress.exact_match = next(accuracies)
+        return {"exact_match": trainer.progress.exact_match}
 
     trainer.evaluate = evaluate
     assert trainer.run().stopped == "until"

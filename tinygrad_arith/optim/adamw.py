@@ -49,7 +49,7 @@ class AdamW:
     The paper multiplies the decay by the schedule alone; here, as in PyTorch, by the whole rate, peak included.
 
     Decay applies to the parameters that want it (matrices), not to biases and norm scales: they come second in the
-    flat buffer.
+    flat buffer. With `decay_all` it applies to all of them.
     """
 
     def __init__(
@@ -59,8 +59,10 @@ class AdamW:
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        decay_all: bool = False,
     ):
         self.flat = flat
+        self.decay_all = decay_all
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
         xp = array_module(flat.values)
         self.first_moment = xp.zeros_like(flat.values)  # (N,)
@@ -95,7 +97,7 @@ class AdamW:
             "gradients": flat.gradients,
             "first": self.first_moment,
             "second": self.second_moment,
-            "decayed": flat.decayed,
+            "decayed": len(flat.values) if self.decay_all else flat.decayed,
             "rates": rates,
         }
         if flat.working is not flat.values:

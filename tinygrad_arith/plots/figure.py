@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 200
 # Okabe and Ito's colours: told apart by colour-blind readers, and as greys in print.
 BLUE, ORANGE, GREEN, GREY, LIGHT_GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E", "#E4E4E4"
+LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY)
+STYLES = ("-", "--", ":")  # for more lines than colours
+LEGEND_LETTER, LEGEND_HANDLE = 0.075, 8  # inches of a letter in a legend; the line before it, in letters
 
 
 def blank_figure(width: float, height: float) -> "Figure":
@@ -28,6 +31,44 @@ def clean_axes(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=LIGHT_GREY, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def line_look(index: int) -> dict[str, Any]:
+    """Colour and style of the line number `index`: all colours in full lines first, then in dashed ones."""
+    return {"color": LINES[index % len(LINES)], "linestyle": STYLES[index // len(LINES) % len(STYLES)]}
+
+
+def share_axis(axes: Any) -> None:
+    """A vertical axis for shares of 1, in percent."""
+    axes.set_ylim(0.0, 1.03)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+
+
+def count_axis(axis: Any) -> None:
+    """An axis of counts: 2,000,000 is written 2M, and 15,000 15k."""
+    axis.set_major_formatter(lambda count, _: short_count(count))
+
+
+def short_count(count: float) -> str:
+    """`800`, `15k`, `2.5M`."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(count) >= size:
+            return f"{count / size:.3g}{letter}"
+    return f"{count:.3g}"
+
+
+def legend_below(figure: Any, axes: Any) -> None:
+    """A legend under the picture, where it hides no data; none if there is but one line."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        room = figure.get_figwidth() / (LEGEND_LETTER * (max(map(len, labels)) + LEGEND_HANDLE))
+        columns = max(1, min(3, int(room)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+
+
+def shown_token(token: str) -> str:
+    """A token as pictures write it: a space is made visible."""
+    return "␣" if token == " " else token
 
 
 def percent(share: float) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..tasks import Vocabulary
-from .figure import GREY, LIGHT_GREY, ORANGE, blank_figure
+from .figure import GREY, LIGHT_GREY, ORANGE, blank_figure, shown_token
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,16 +22,19 @@ def loss_mask(tokens: np.ndarray, targets: np.ndarray, vocabulary: Vocabulary) -
     """
     length = int(np.max(np.nonzero(tokens != vocabulary.padding)[0], initial=0)) + 1
     text = [vocabulary.tokens[token] for token in tokens[:length]]
-    figure = blank_figure(max(4.0, 1.3 + 0.34 * length), 1.3)
+    figure = blank_figure(max(4.0, 1.6 + 0.34 * length), 1.3)
     axes = figure.subplots()
     for place in range(length):
         draw_box(axes, place, READ, text[place], face="white", edge=GREY, color="black")
-        if place + 1 < length:
-            draw_prediction(axes, place, text[place + 1], counted=bool(targets[place] >= 0))
+        if targets[place] >= 0:  # which may be a token that is not in the row: the answer to a prefix
+            draw_prediction(axes, place, vocabulary.tokens[targets[place]], counted=True)
+        elif place + 1 < length:
+            draw_prediction(axes, place, text[place + 1], counted=False)
     for height, label in ((READ, "the model reads"), (PREDICTED, "and predicts next")):
         axes.text(-0.8, height, label, ha="right", va="center", fontsize=9)
     counted = int(np.sum(targets >= 0))
-    note = f"coloured: the {counted} predictions that bear loss"
+    counting = "1 prediction that bears" if counted == 1 else f"{counted} predictions that bear"
+    note = f"coloured: the {counting} loss"
     axes.text(length - 0.5, READ - 0.75, note, ha="right", va="top", fontsize=9, color=ORANGE)
     axes.set_xlim(-0.6, length - 0.4)
     axes.set_ylim(READ - 1.25, PREDICTED + 0.5)
@@ -56,5 +59,4 @@ def draw_box(axes: Any, x: float, y: float, token: str, *, face: str, edge: str,
 
     corner = (x - BOX / 2, y - BOX / 2)
     axes.add_patch(Rectangle(corner, BOX, BOX, facecolor=face, edgecolor=edge, linewidth=0.9))
-    shown = "␣" if token == " " else token
-    axes.text(x, y - 0.02, shown, ha="center", va="center", fontsize=10, family="monospace", color=color)
+    axes.text(x, y - 0.02, shown_token(token), ha="center", va="center", fontsize=10, family="monospace", color=color)

@@ -1,13 +1,16 @@
 """From a configuration to the things it describes: task, model, optimizer, device."""
 
+import dataclasses
 from typing import Any
 
 from ..backend import DtypePolicy, obstacle_to_cuda
-from ..models import GPT, GPTConfig
+from ..models import GPT, GPTConfig, WindowConfig, WindowGPT, WindowNet
 from ..optim import AdamW
 from ..tasks import build_task
 from .config import Config, TaskConfig, TrainingConfig
 from .errors import UserError
+
+Model = GPT | WindowGPT | WindowNet
 
 
 def make_task(config: TaskConfig) -> Any:
@@ -18,33 +21,22 @@ def make_task(config: TaskConfig) -> Any:
         raise UserError(str(error)) from error
 
 
-def make_model(config: Config, task: Any) -> GPT:
+def make_model(config: Config, task: Any) -> Model:
     """The model for a task, its shapes checked but its parameters not yet made; raises UserError for a wrong shape."""
-    options = config.model
+    options = dataclasses.asdict(config.model)
+    architecture, attend_to = options.pop("architecture"), options.pop("attend_to")
+    options |= {"vocabulary": len(task.vocabulary), "position_count": task.position_count}
     try:
-        return GPT(
-            GPTConfig(
-                vocabulary=len(task.vocabulary),
-                context=task.context,
-                d_model=options.d_model,
-                layers=options.layers,
-                heads=options.heads,
-                kv_heads=options.kv_heads,
-                ffn=options.ffn,
-                activation=options.activation,
-                norm=options.norm,
-                positions=options.positions,
-                tied_head=options.tied_head,
-                dropout=options.dropout,
-                embedding_std=options.embedding_std,
-                weight_gain=options.weight_gain,
-            )
-        )
+        if architecture == "gpt":
+            return GPT(GPTConfig(**options, context=task.longest_context))
+        padding = task.vocabulary.padding
+        window = WindowConfig(**options, context=task.context, padding=padding, attend_to=attend_to)
+        return WindowGPT(window) if architecture == "window-gpt" else WindowNet(window)
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
-def initialize(model: GPT, config: Config, device: str = "cpu") -> GPT:
+def initialize(model: Model, config: Config, device: str = "cpu") -> Model:
     """Make the model's parameters on a device, "cpu" or "cuda": a pure function of the seed."""
     training = config.training
     if device == "cuda":
@@ -65,10 +57,16 @@ def choose_products(training: TrainingConfig) -> None:
     set_float32_products("tf32" if training.tf32 else "float32")
 
 
-def make_optimizer(config: Config, model: GPT) -> AdamW:
+def make_optimizer(config: Config, model: Model) -> AdamW:
     """AdamW over the flat parameters of an initialized model."""
     options = config.optimizer
-    return AdamW(model.flat, betas=(options.beta1, options.beta2), eps=options.eps, weight_decay=options.weight_decay)
+    return AdamW(
+        model.flat,
+        betas=(options.beta1, options.beta2),
+        eps=options.eps,
+        weight_decay=options.weight_decay,
+        decay_all=options.decay_biases,
+    )
 
 
 def choose_device(name: str, dtype: str = "float32") -> str:

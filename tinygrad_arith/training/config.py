@@ -22,20 +22,43 @@ def option(default: Any, help: str, *, choices: tuple = (), range: tuple | None 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The decoder. Its vocabulary and context length are not options: they come from the task."""
+    """The model. Its vocabulary and context length are not options: they come from the task."""
 
+    architecture: str = option(
+        "gpt",
+        "gpt: a causal decoder; window-gpt, window-net: one token from a whole window (the Julia article)",
+        choices=("gpt", "window-gpt", "window-net"),
+    )
     d_model: int = option(64, "channels of the residual stream", range=(1, None))
-    layers: int = option(2, "number of transformer blocks", range=(1, None))
+    layers: int = option(2, "number of transformer blocks; of window-net: hidden layers", range=(1, None))
     heads: int = option(4, "attention heads; must divide --d-model", range=(1, None))
     kv_heads: int = option(0, "heads for keys and values, a divisor of --heads; 0: as many as --heads", range=(0, None))
     ffn: int = option(0, "hidden channels of the feed-forward layer; 0: four times --d-model", range=(0, None))
     activation: str = option("relu", "of the feed-forward layer", choices=("relu", "gelu", "gelu-exact"))
-    norm: str = option("pre", "layer norm before each sub-layer, or after its residual sum", choices=("pre", "post"))
-    positions: str = option("learned", "how positions are told to the model", choices=("learned", "sinusoidal"))
+    norm: str = option("pre", "norm before each sub-layer, or after its residual sum", choices=("pre", "post"))
+    normalization: str = option(
+        "layernorm",
+        "what a norm does; batch-tensor: layer norm over a whole batch, as the Julia article's code has it",
+        choices=("layernorm", "rmsnorm", "none", "batch-tensor"),
+    )
+    positions: str = option(
+        "learned",
+        "what is made of a token's position id: a row of a table, sinusoids, a turn of queries and keys, nothing",
+        choices=("learned", "sinusoidal", "rotary", "none"),
+    )
+    rotary_base: float = option(10_000.0, "of rotary positions: the longest wave in units of 2 pi", range=(1.0, None))
+    attend_to: str = option(
+        "tokens",
+        "what window-gpt's attention sees: the tokens, or only the padding (as the Julia article's code)",
+        choices=("tokens", "padding"),
+    )
     tied_head: bool = option(False, "use the token embedding as the output layer too")
     dropout: float = option(0.0, "share of activations dropped while training", range=(0.0, 0.99))
     embedding_std: float = option(0.05, "standard deviation of the initial embeddings", range=(0.0, None))
     weight_gain: float = option(0.3, "initial weights have this standard deviation / sqrt(inputs)", range=(0.0, None))
+    scale_residuals: bool = option(
+        True, "divide by sqrt(2 layers) the initial weights that write into the residual stream"
+    )
 
 
 @dataclass(frozen=True)
@@ -46,7 +69,9 @@ class OptimizerConfig:
     beta1: float = option(0.9, "decay of AdamW's first moment per step", range=(0.0, 0.999999))
     beta2: float = option(0.95, "decay of AdamW's second moment per step", range=(0.0, 0.999999))
     eps: float = option(1e-8, "added to the root of AdamW's second moment", range=(1e-30, None))
-    weight_decay: float = option(0.01, "decoupled decay of the weights; none on biases and norms", range=(0.0, None))
+    weight_decay: float = option(0.01, "decoupled decay of the weights", range=(0.0, None))
+    decay_biases: bool = option(False, "decay biases and norm scales too")
+    train_biases: bool = option(True, "off: biases and norm scales keep what they start with")
     clip: float = option(1.0, "gradients are scaled down to this global norm; 0: never", range=(0.0, None))
     schedule: str = option("cosine", "learning rate after the warm-up", choices=("cosine", "constant"))
     warmup: int = option(50, "steps over which the learning rate rises from 0 to its peak", range=(0, None))
@@ -189,18 +214,54 @@ def check_together(config: Config) -> None:
         config.task.validate()
     except ValueError as error:
         raise UserError(str(error)) from error
-    model, optimizer, training = config.model, config.optimizer, config.training
+    check_model(config)
+    optimizer, training = config.optimizer, config.training
+    if optimizer.warmup > training.steps:
+        raise UserError(f"--warmup {optimizer.warmup}: longer than the {training.steps} steps of the whole training")
+    validation_size = config.task.resolved().validation_size
+    if training.eval_size > validation_size:
+        raise UserError(f"--eval-size {training.eval_size}: larger than the --validation-size {validation_size}")
+
+
+def check_model(config: Config) -> None:
+    """The rules that bind a model option to another option; raises UserError naming both."""
+    model = config.model
     if model.d_model % model.heads:
         raise UserError(f"--heads {model.heads}: must divide --d-model {model.d_model}")
     if model.kv_heads and model.heads % model.kv_heads:
         raise UserError(f"--kv-heads {model.kv_heads}: must divide --heads {model.heads}")
     if model.positions == "sinusoidal" and model.d_model % 2:
         raise UserError(f"--d-model {model.d_model}: must be even for --positions sinusoidal")
-    if optimizer.warmup > training.steps:
-        raise UserError(f"--warmup {optimizer.warmup}: longer than the {training.steps} steps of the whole training")
-    validation_size = config.task.resolved().validation_size
-    if training.eval_size > validation_size:
-        raise UserError(f"--eval-size {training.eval_size}: larger than the --validation-size {validation_size}")
+    if model.positions == "rotary" and (head_size := model.d_model // model.heads) % 2:
+        raise UserError(
+            f"--positions rotary: turns pairs of channels, but --d-model {model.d_model} with --heads {model.heads} "
+            f"leaves {head_size} a head, which is odd"
+        )
+    check_architecture(config)
+
+
+def check_architecture(config: Config) -> None:
+    """What an architecture needs of the other options; raises UserError naming both."""
+    architecture, training = config.model.architecture, config.training
+    for name, values in ALLOWED[architecture].items():
+        value = getattr(config.task if name == "rows" else training if name == "dtype" else config.model, name)
+        if value not in values:
+            words = [str(word).lower() for word in (value, *values)]
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} {words[0]}: must be {' or '.join(words[1:])} for --architecture {architecture}")
+    if config.model.normalization == "batch-tensor" and training.workers != 1:  # several see a part of the batch each
+        raise UserError(f"--workers {training.workers}: must be 1 for --normalization batch-tensor")
+
+
+# What options an architecture takes, of those that are not for all: by their names, the values that are allowed.
+NORMS = ("layernorm", "rmsnorm", "none")
+WINDOW: dict[str, tuple] = {"rows": ("prefix",), "tied_head": (False,), "dtype": ("float32", "float64")}
+ALLOWED: dict[str, dict[str, tuple]] = {
+    "gpt": {"rows": ("whole",), "attend_to": ("tokens",), "normalization": NORMS},
+    "window-gpt": WINDOW,
+    "window-net": WINDOW
+    | {"positions": ("learned", "sinusoidal", "none"), "attend_to": ("tokens",), "normalization": NORMS},
+}
 
 
 def check_keys(values: Any, known: tuple[str, ...], source: str, prefix: str) -> None:

@@ -115,6 +115,8 @@ class DeviceSteps:
         """The whole step, from arrays on the device; what is captured."""
         key = RandomKey(self.config.training.seed, "dropout", numbers["step"])
         loss = self._backward(batch, first_part(key), numbers["inverse_count"])
+        if not self.config.optimizer.train_biases:
+            self.model.flat.hold_undecayed()
         norm, scale = fused.norm_and_scale(self.model.flat.gradients, self.config.optimizer.clip)
         scale = self.record.settle(loss, norm, scale, numbers["step"])
         changing = {name: numbers[name] for name in RATES}

@@ -1,4 +1,4 @@
-"""How well a model does on problems it has not been trained on: exact match, and where the mistakes lie.
+"""How well a model does on problems it has not been trained on: exact match, loss, and where the mistakes lie.
 
 One forward pass over whole problems tells what greedy decoding would get right (see `tasks/scoring.py`).
 """
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import functions as F
 from ..autograd import no_grad
-from ..tasks import Problems, Task
-from ..tasks.digits import longest_carry_chain, significant_lengths
+from ..backend import on_device_of
+from ..tasks import Task
 from ..tasks.scoring import GroupScore, by_group, by_length_pair, by_position, wilson_interval
 
 BATCH = 500  # problems per forward pass
@@ -22,11 +23,13 @@ class Evaluation:
 
     predictions: int64 (n, answer_length), the most likely token at each place, given the right ones before it
     right:       bool (n,), whether the whole answer is right
+    loss:        nats per counted token of these problems, as in training; 0 where there were none
     """
 
-    problems: Problems
+    problems: Any
     predictions: np.ndarray
     right: np.ndarray
+    loss: float
 
     @property
     def count(self) -> int:
@@ -51,38 +54,51 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Where the mistakes lie: exact match by the longer operand's digits, by the longest carry chain and by both
-    operands' digits, and the share of right tokens by their place in the answer.
+    """Where the mistakes lie.
 
-    by_lengths: (correct, count), int64 (longest, longest) each; row = digits of the first operand - 1
+    by_group:    exact match by each of the task's groups: {"operand length": [...], "longest carry chain": [...]}
+    by_position: the share of right tokens by their place in the answer, counted from 1 as written
+    by_lengths:  exact match by both operands' digits, (correct, count), int64 (longest, longest) each, row = digits of
+                 the first operand - 1; None for a task without two operands
     """
 
-    by_length: list[GroupScore]
-    by_carry_chain: list[GroupScore]
+    by_group: dict[str, list[GroupScore]]
     by_position: list[GroupScore]
-    by_lengths: tuple[np.ndarray, np.ndarray]
+    by_lengths: tuple[np.ndarray, np.ndarray] | None
 
 
-def evaluate_exact_match(model: Any, task: Task, problems: Problems, batch_size: int = BATCH) -> Evaluation:
+def evaluate_exact_match(model: Any, task: Task, problems: Any, batch_size: int = BATCH) -> Evaluation:
     """Let a model answer `problems`, `batch_size` at a time, without recording a tape."""
     predictions = np.zeros((len(problems), task.answer_length), dtype=np.int64)  # (n, answer_length)
-    done = 0
+    total, counted, done = 0.0, 0, 0
     with no_grad():
         for chunk in problems.chunks(batch_size):
             batch = task.batch(chunk)
             logits = model(batch.tokens, positions=batch.positions, key_mask=batch.key_mask)  # (B, T, V)
             predictions[done : done + len(chunk)] = task.answer_predictions(logits.data, batch)
+            targets, weights = (on_device_of(logits.data, array) for array in (batch.targets, batch.weights))
+            total += F.cross_entropy_sum(logits, targets, weights).item()
+            counted += int(np.count_nonzero(batch.targets != -1))
             done += len(chunk)
-    return Evaluation(problems, predictions, task.score(predictions, problems))
+    return Evaluation(problems, predictions, task.score(predictions, problems), total / max(counted, 1))
+
+
+def position_scores(evaluation: Evaluation, task: Task) -> list[GroupScore]:
+    """How many tokens are right at each place of the answer, counted from 1 as written."""
+    return by_position(evaluation.predictions, task.answers(evaluation.problems), task.vocabulary.padding)
 
 
 def break_down(evaluation: Evaluation, task: Task) -> Breakdown:
     """Where the mistakes of an evaluation lie."""
     problems, right = evaluation.problems, evaluation.right
-    first, second = significant_lengths(problems.first), significant_lengths(problems.second)
+    lengths = task.operand_lengths(problems)
     return Breakdown(
-        by_length=by_group(right, np.maximum(first, second)),
-        by_carry_chain=by_group(right, longest_carry_chain(problems.first, problems.second, task.base)),
-        by_position=by_position(evaluation.predictions, task.answers(problems), task.vocabulary.padding),
-        by_lengths=by_length_pair(right, first, second, problems.first.shape[1]),
+        by_group={title: by_group(right, groups) for title, groups in task.groups(problems).items()},
+        by_position=position_scores(evaluation, task),
+        by_lengths=None if lengths is None else by_length_pair(right, *lengths, longest_of(lengths)),
     )
+
+
+def longest_of(lengths: tuple[np.ndarray, np.ndarray]) -> int:
+    """The largest of the operands' lengths (n,), at least 1."""
+    return int(max(np.max(array, initial=1) for array in lengths))

@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 
 def evaluation_tables(breakdown: Breakdown) -> list["Table"]:
-    """The three tables: by operand length, by longest carry chain, by place in the answer."""
-    return [
-        score_table("by operand length", "digits of the longer operand", breakdown.by_length),
-        score_table("by longest carry chain", "digits that a carry is handed on over", breakdown.by_carry_chain),
-        score_table("by place in the answer (tokens, not whole answers)", "token of the answer", breakdown.by_position),
-    ]
+    """A table for each group of the task (operand length, longest carry chain, ...), and one by place in the answer."""
+    tables = [score_table(f"by {title}", title, scores) for title, scores in breakdown.by_group.items()]
+    title = "by place in the answer (tokens, not whole answers)"
+    places = score_table(title, "token of the answer", breakdown.by_position)
+    return [*tables, places]
 
 
 def score_table(title: str, group: str, scores: Iterable[GroupScore]) -> "Table":
@@ -43,17 +42,19 @@ def interval_in_words(correct: int, total: int) -> str:
 
 def evaluation_values(evaluation: Evaluation, breakdown: Breakdown) -> dict[str, Any]:
     """The evaluation with all its breakdowns as values that JSON can hold."""
-    correct, count = breakdown.by_lengths
-    return {
+    lengths = breakdown.by_lengths
+    groups = {f"by_{title.replace(' ', '_')}": score_values(scores) for title, scores in breakdown.by_group.items()}
+    values = {
         "count": evaluation.count,
         "correct": evaluation.correct,
         "exact_match": evaluation.exact_match,
         "interval_95": list(evaluation.interval),
-        "by_operand_length": score_values(breakdown.by_length),
-        "by_carry_chain": score_values(breakdown.by_carry_chain),
+        **groups,
         "by_answer_position": score_values(breakdown.by_position),
-        "by_operand_lengths": {"correct": correct.tolist(), "count": count.tolist()},
     }
+    if lengths is not None:
+        values["by_operand_lengths"] = {"correct": lengths[0].tolist(), "count": lengths[1].tolist()}
+    return values
 
 
 def score_values(scores: Iterable[GroupScore]) -> list[dict[str, Any]]:

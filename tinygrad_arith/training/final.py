@@ -11,18 +11,23 @@ from .files import write_json
 from .runs import RESULT_FILE
 from .sampling import Answer, sample_answer
 
-SHOWN = 5  # sums, and mistakes, that are shown
+SHOWN = 5  # problems, and mistakes, that are shown
+FIVE = 5  # rows of a group in the Julia article's measure
 
 
 @dataclass(frozen=True)
 class FinalTest:
-    """Exact match on the whole test split, with its 95 % interval (Wilson), and answers to look at."""
+    """Exact match on the whole test split, with its 95 % interval (Wilson), and answers to look at.
+
+    in_fives: where a row is a prefix, the Julia article's measure, see `share_in_fives`; else None
+    """
 
     correct: int
     count: int
     interval: tuple[float, float]
     examples: list[Answer]
     mistakes: list[Answer]
+    in_fives: float | None = None
 
     @property
     def exact_match(self) -> float:
@@ -41,7 +46,19 @@ def final_test(model: Any, task: Any, test_size: int) -> FinalTest:
         interval=result.interval,
         examples=[sample_answer(model, task, problems[i : i + 1]) for i in range(min(SHOWN, test_size))],
         mistakes=[sample_answer(model, task, problems[i : i + 1]) for i in wrong],
+        in_fives=share_in_fives(result.predictions, task.answers(problems)) if task.rows == "prefix" else None,
     )
+
+
+def share_in_fives(predictions: np.ndarray, answers: np.ndarray) -> float:
+    """The accuracy that the Julia article states: of five consecutive rows, all must be right.
+
+    A row is one token of an answer, given the right ones before it. An answer has two to four tokens, so that a group
+    of five mixes answers: this is no exact match. predictions, answers: int64 (n, answer_length), padding 0.
+    """
+    right = (predictions == answers)[answers != 0]  # (rows,)
+    whole = len(right) // FIVE * FIVE
+    return float(right[:whole].reshape(-1, FIVE).all(axis=1).mean())
 
 
 def write_result(directory: Path, step: int, seconds: float, test: FinalTest) -> None:
@@ -55,4 +72,6 @@ def write_result(directory: Path, step: int, seconds: float, test: FinalTest) ->
         "test_count": test.count,
         "interval_95": [low, high],
     }
+    if test.in_fives is not None:
+        result["in_fives"] = test.in_fives
     write_json(directory / RESULT_FILE, result)

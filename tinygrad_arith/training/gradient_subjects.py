@@ -9,7 +9,7 @@ from .. import nn
 from ..autograd import Tensor, no_grad
 from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey
-from ..models import GPT, GPTConfig
+from ..models import GPT, GPTConfig, WindowConfig, WindowGPT, WindowNet
 from ..ops import OPERATIONS
 from ..verify import randomize_parameters
 from ..verify.cases import cases
@@ -135,8 +135,9 @@ def module_subjects(seed: int) -> list[Subject]:
     mask = np.array([[True, True, False, True], [True, True, True, False]])  # (B, T)
     square = ("equal_axes",)  # the output projection of attention is (C, C)
 
-    def attention(name, heads, kv_heads=None, **options):
-        return module_trial(name, nn.CausalSelfAttention(6, heads, kv_heads), seed, x, allow=square, **options)
+    def attention(name, heads, kv_heads=None, config=None, **options):
+        module = nn.SelfAttention(6, heads, kv_heads, **(config or {}))
+        return module_trial(name, module, seed, x, allow=square, **options)
 
     def block(name, allow=square, recompute=False, options=None, **config):
         module = nn.Block(6, 2, 9, **config)
@@ -149,36 +150,63 @@ def module_subjects(seed: int) -> list[Subject]:
             module_trial("without a bias", nn.Linear(6, 5, bias=False), seed, x),
         ),
         "Embedding": (
-            module_trial("repeated ids", nn.Embedding(7, 3), seed, call=lambda module, ids: module(ids), ids=ids),
+            module_trial("repeated ids", nn.Embedding(7, 3), seed, call=_look_up, ids=ids),
+            module_trial("with a bias", nn.Embedding(7, 3, bias=True), seed, call=_look_up, ids=ids),
         ),
         "LayerNorm": (module_trial("(B, T, C)", nn.LayerNorm(6), seed, x),),
+        "RMSNorm": (module_trial("(B, T, C)", nn.RMSNorm(6), seed, x),),
+        "BatchTensorNorm": (module_trial("(B, T, C)", nn.BatchTensorNorm(6), seed, x),),
         "FeedForward": tuple(
             module_trial(activation, nn.FeedForward(6, 9, activation), seed, x)
             for activation in ("relu", "gelu", "gelu-exact")
         ),
-        "CausalSelfAttention": (
+        "SelfAttention": (
             attention("two heads", 2),
             attention("key mask", 2, key_mask=mask),
             attention("grouped heads", 6, 2),
+            attention("not causal, key mask", 2, config={"causal": False}, key_mask=mask),
+            attention("rotary", 3, config={"rotary_base": 20.0}, positions=np.array([[0, 2, 3, 7], [4, 1, 1, 0]])),
+            attention("dropout of probabilities", 6, 2, config={"dropout": 0.3}, key_mask=mask, dropout_key=key),
         ),
+        "Identity": (module_trial("(B, T, C)", nn.Identity(), seed, x),),
         "Dropout": (module_trial("rate 0.4", nn.Dropout(0.4), seed, x, key=key),),
         "Block": (
             block("pre-norm, gelu"),
             block("post-norm, relu", norm="post", activation="relu"),
             block("dropout, key mask", dropout=0.3, options={"dropout_key": key, "key_mask": mask}),
             block("activations recomputed", recompute=True, dropout=0.3, options={"dropout_key": key}),
+            block("rmsnorm", normalization="rmsnorm"),
+            block("no norm", normalization="none"),
         ),
     }
     return [Subject("module", name, variants) for name, variants in trials.items()]
 
 
-MODELS = {
-    "gpt-pre-norm": GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="gelu"),
-    "gpt-post-norm": GPTConfig(
-        5, 7, d_model=6, layers=2, heads=3, ffn=9, norm="post", positions="sinusoidal", activation="gelu-exact"
+def _look_up(module: nn.Module, ids: Any) -> Tensor:
+    return module(ids)
+
+
+WINDOW: dict[str, Any] = {"d_model": 6, "layers": 2, "heads": 3, "ffn": 9, "positions": "sinusoidal", "dropout": 0.2}
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "gpt-pre-norm": lambda: GPT(GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="gelu")),
+    "gpt-post-norm": lambda: GPT(
+        GPTConfig(
+            5, 7, d_model=6, layers=2, heads=3, ffn=9, norm="post", positions="sinusoidal", activation="gelu-exact"
+        )
     ),
-    "gpt-grouped-tied": GPTConfig(5, 7, d_model=8, layers=1, heads=4, kv_heads=2, ffn=9, tied_head=True, dropout=0.2),
-    "gpt-relu": GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="relu"),
+    "gpt-grouped-tied": lambda: GPT(
+        GPTConfig(5, 7, d_model=8, layers=1, heads=4, kv_heads=2, ffn=9, tied_head=True, dropout=0.2)
+    ),
+    "gpt-relu": lambda: GPT(GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="relu")),
+    "gpt-rotary-rmsnorm": lambda: GPT(
+        GPTConfig(5, 7, d_model=6, layers=2, heads=3, ffn=9, positions="rotary", normalization="rmsnorm")
+    ),
+    "gpt-no-norm": lambda: GPT(GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, normalization="none")),
+    "window-gpt": lambda: WindowGPT(WindowConfig(5, 7, **WINDOW)),
+    "window-gpt-batch-tensor": lambda: WindowGPT(
+        WindowConfig(5, 7, **WINDOW, normalization="batch-tensor", attend_to="padding")
+    ),
+    "window-net": lambda: WindowNet(WindowConfig(5, 7, **WINDOW, activation="relu")),
 }
 
 
@@ -191,12 +219,15 @@ def model_subjects(seed: int) -> list[Subject]:
         "key_mask": np.arange(7) < np.array([7, 5, 2])[:, None],  # (B, T)
         "dropout_key": RandomKey(seed, "gradcheck"),
     }
-    trials = {
-        name: module_trial("loss", GPT(config), seed, call=_loss, allow=("equal_axes",), **batch)
-        for name, config in MODELS.items()
-    }
-    return [Subject("model", name, (trial,)) for name, trial in trials.items()]
+    batch["ids"][:, 1] = np.array([0, 1, 2])  # 0 is the padding of windows: a row that has some
+    subjects = []
+    for name, make in MODELS.items():
+        trial = module_trial("loss", make(), seed, call=_loss, allow=("equal_axes",), **batch)
+        subjects.append(Subject("model", name, (trial,)))
+    return subjects
 
 
-def _loss(model: GPT, ids: Any, targets: Any, key_mask: Any, dropout_key: RandomKey) -> Tensor:
-    return F.cross_entropy_sum(model(ids, key_mask=key_mask, dropout_key=dropout_key), targets)
+def _loss(model: nn.Module, ids: Any, targets: Any, key_mask: Any, dropout_key: RandomKey) -> Tensor:
+    """Over all positions, or for a window model over as many as it has logits for: one."""
+    logits = model(ids, key_mask=key_mask, dropout_key=dropout_key)  # (B, T or 1, V)
+    return F.cross_entropy_sum(logits, targets[:, -logits.shape[1] :])

@@ -1,10 +1,13 @@
 """`metrics.jsonl`: what each training step measured, one JSON object a line.
 
 The fields of a row: `step` (steps done, from 1), `loss` (nats per counted token), `gradient_norm` (before clipping),
-`learning_rate`, `examples_per_second`, `seconds` (training time since the run began, over all its sittings) and, on
-the steps that were evaluated, `exact_match` (share of validation problems answered right).
+`learning_rate`, `examples` (seen in training so far), `examples_per_second`, `seconds` (training time since the run
+began, over all its sittings). On the steps that were evaluated also, on the validation problems: `exact_match` (share
+answered right in full), `validation_loss` (nats per counted token; absent where it is not finite) and `by_position`
+(share of right tokens at each place of the answer).
 """
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -35,25 +38,33 @@ class MetricsWriter:
         self.file.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file, up to the first line that is torn; none if there is no file."""
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines, up to the first line that is torn; none if there is no file."""
     if not path.is_file():
         return []
-    rows = []
+    objects = []
     for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is nothing, or a torn line
         try:
-            row = json.loads(line)
+            value = json.loads(line)
         except ValueError:
             break
-        if not isinstance(row, dict) or "step" not in row:
+        if not isinstance(value, dict):
             break
-        rows.append(row)
-    return rows
+        objects.append(value)
+    return objects
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file, up to the first line that is torn; none if there is no file."""
+    return list(itertools.takewhile(lambda row: "step" in row, read_objects(path)))
 
 
 def trim_metrics(path: Path, last_step: int) -> None:
     """Drop the rows past `last_step` and any torn line: a resumed run measures those steps again."""
-    if not path.is_file():
-        return
-    kept = [row for row in read_metrics(path) if row["step"] <= last_step]
-    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+    if path.is_file():
+        write_objects(path, [row for row in read_metrics(path) if row["step"] <= last_step])
+
+
+def write_objects(path: Path, objects: list[dict[str, Any]]) -> None:
+    """Write a file of lines anew: it appears whole or not at all."""
+    write_text(path, "".join(json.dumps(value) + "\n" for value in objects))

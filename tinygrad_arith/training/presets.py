@@ -13,12 +13,16 @@ FOLDER = resources.files("tinygrad_arith.training") / "presets"
 
 @dataclass(frozen=True)
 class Preset:
-    """A configuration with a name, what it shows, where it comes from, and what to expect of it."""
+    """A configuration with a name, what it shows, where it comes from, and what to expect of it.
+
+    `published` is the figure that the source states, in a sentence; empty where there is none.
+    """
 
     name: str
     title: str
     source: str
     expected: str
+    published: str
     config: Config
 
 
@@ -35,7 +39,8 @@ def load_preset(name: str) -> Preset:
         raise UserError(f"--preset {name}: no such preset{did_you_mean(name, names)} (there are {', '.join(names)})")
     values = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     about = {key: values.pop(key) for key in ("title", "source", "expected")}
-    return Preset(name=name, config=Config.from_dict(values, source=f"preset {name}"), **about)
+    published = values.pop("published", "")
+    return Preset(name=name, published=published, config=Config.from_dict(values, source=f"preset {name}"), **about)
 
 
 def changed_options(config: Config) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..backend import RandomKey
 from ..models import generate
-from ..tasks import Problems, Task
+from ..tasks import Task
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,20 @@ class Sampling:
 GREEDY = Sampling()
 
 
-def sample_answer(model: Any, task: Task, problem: Problems, sampling: Sampling = GREEDY, line: int = 0) -> Answer:
-    """What a model writes behind the prompt of one problem, up to the full stop or the longest answer's length."""
+def sample_answer(model: Any, task: Task, problem: Any, sampling: Sampling = GREEDY, line: int = 0) -> Answer:
+    """What a model writes behind the prompt of one problem, up to its end mark or the longest answer's length."""
     vocabulary = task.vocabulary
-    text = task.text(problem)[0]
+    prompt = task.prompt(problem)
     tokens = generate(
         model,
-        vocabulary.encode(text.prompt)[None, :],  # (1, Tp)
+        prompt.tokens,  # (1, Tp)
         task.answer_length,
-        stop_token=vocabulary.ids["."],
+        positions=prompt.positions,
+        key_mask=prompt.key_mask,
+        stop_token=vocabulary.end,
         temperature=sampling.temperature,
         top_k=sampling.top_k,
         key=RandomKey(sampling.seed, "sample", site=line) if sampling.temperature > 0 else None,
     )
+    text = task.text(problem)[0]
     return Answer(task.statements(problem)[0], text.prompt, text.answer, vocabulary.decode(tokens[0]))

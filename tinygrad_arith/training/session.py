@@ -15,6 +15,8 @@ from .errors import UserError
 from .files import remove_temporaries
 from .metrics import FILE_NAME as METRICS
 from .metrics import trim_metrics
+from .predictions import FILE_NAME as PREDICTIONS
+from .predictions import trim_predictions
 from .reporter import Reporter
 from .runs import RunRecord, check_unused, locked, make_directory, read_record, write_record
 from .threads import resolve_threads
@@ -96,6 +98,7 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         remove_temporaries(directory)
         clean_folder(directory / CHECKPOINTS, step)
         trim_metrics(directory / METRICS, step)
+        trim_predictions(directory / PREDICTIONS, step)
         yield ready(changed, directory, task, model, checkpoint)
 
 

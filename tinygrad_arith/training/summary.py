@@ -26,6 +26,7 @@ def print_presets() -> None:
     for name in preset_names():
         preset = load_preset(name)
         facts = [("", preset.title), ("expect", preset.expected), ("source", preset.source)]
+        facts += [("published", preset.published)] if preset.published else []
         changes = changed_options(preset.config)
         facts.append(("options", ", ".join(changes) if changes else "the defaults of every flag"))
         out.print(name, style="bold")
@@ -99,14 +100,14 @@ def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
         ("run", str(directory)),
     ]
-    out.print(data_table("sums from the test", COLUMNS, map(answer_row, test.examples)))
+    out.print(data_table("from the test", COLUMNS, map(answer_row, test.examples)))
     if test.mistakes:
         title = f"{len(test.mistakes)} of {test.count - test.correct:,} mistakes"
         out.print(data_table(title, COLUMNS, map(answer_row, test.mistakes)))
     out.print(facts_table(facts))
 
 
-COLUMNS = ("true sum", "prompt", "the model's answer", "")
+COLUMNS = ("true result", "prompt", "the model's answer", "")
 
 
 def answer_row(answer: Answer) -> tuple[str, str, str, str]:

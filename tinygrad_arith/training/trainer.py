@@ -21,10 +21,12 @@ from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, Progress, save_checkpoint
 from .config import Config
 from .errors import UserError
-from .evaluation import evaluate_exact_match
+from .evaluation import evaluate_exact_match, position_scores
 from .interrupts import StopSignals
 from .metrics import FILE_NAME as METRICS
 from .metrics import MetricsWriter
+from .predictions import FILE_NAME as PREDICTIONS
+from .predictions import PredictionsWriter
 from .reporter import Reporter
 from .results import StepResult, rate_of
 from .worker_processes import start_workers
@@ -49,6 +51,8 @@ def training_step(workers: Any, optimizer: Any, batch: Any, config: Config, step
     """
     key = RandomKey(config.training.seed, "dropout", step)
     loss, count = workers.forward_backward(batch, key)
+    if not config.optimizer.train_biases:
+        workers.model.flat.hold_undecayed()
     norm = float(gradient_norm(workers.model.flat))
     rate = rate_of(config, step)
     result = StepResult(loss, norm, rate, len(batch.tokens), count)
@@ -132,6 +136,7 @@ class Trainer:
         self.under_way = 0  # steps that were enqueued since the last look
         self.began = 0.0  # when the first of them was
         self.validation = task.problems("validation", config.training.eval_size)
+        self.predictions: Any = None  # `PredictionsWriter`, while `run` runs
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: weights, optimizer state and progress.
@@ -145,6 +150,7 @@ class Trainer:
     def run(self) -> Outcome:
         """Train until the last step, the goal of `until`, or a signal; a checkpoint is saved in each case."""
         metrics = MetricsWriter(self.directory / METRICS)
+        self.predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, self.validation)
         training = self.config.training
         self.reporter.started(self.progress.step, training.steps)
         self.steps = start_steps(self.model, self.optimizer, self.config)
@@ -159,12 +165,14 @@ class Trainer:
                         self.reporter.stepped(row)
                     if self.checkpoint_due() or signals.received:
                         metrics.sync()
+                        self.predictions.sync()
                         self.save()
                     if signals.received:
                         return Outcome("signal", signals.received)
         finally:
             self.steps.close()
             metrics.close()
+            self.predictions.close()
             self.reporter.ended()
         return Outcome("steps" if self.progress.step >= training.steps else "until")
 
@@ -206,29 +214,29 @@ class Trainer:
         """
         results = self.steps.results()
         trained = time.perf_counter() - self.began
-        first = self.progress.step - len(results)
+        first, examples = self.progress.step - len(results), self.progress.examples
         made = list(itertools.takewhile(is_finite, results))
         for result in made:
             self.progress.examples += result.examples
             self.progress.tokens += result.tokens
         evaluated = len(made) == len(results) and self.evaluation_due()
-        if evaluated:
-            self.evaluate()
+        measured = self.evaluate() if evaluated else {}
         speed = round(sum(result.examples for result in results) / trained, 1)
         before, elapsed = self.progress.seconds, time.perf_counter() - self.began
         self.progress.seconds += elapsed
         self.under_way = 0
         for number, result in enumerate(made, start=1):
+            examples += result.examples
             row = {
                 "step": first + number,
                 "loss": result.loss,
                 "gradient_norm": result.gradient_norm,
                 "learning_rate": result.learning_rate,
+                "examples": examples,
                 "examples_per_second": speed,
                 "seconds": round(before + elapsed * number / len(results), 3),
             }
-            last = number == len(results)
-            yield row | ({"exact_match": self.progress.exact_match} if evaluated and last else {})
+            yield row | (measured if number == len(results) else {})
         if len(made) < len(results):
             raise UserError(self.explain(first + len(made), results[len(made)]))
 
@@ -239,12 +247,21 @@ class Trainer:
         key = RandomKey(training.seed, "dropout", step)
         return explain_nonfinite(self.steps, batch, key, result.loss, result.gradient_norm)
 
-    def evaluate(self) -> None:
-        """Measure exact match on the validation problems, and note the best so far."""
+    def evaluate(self) -> dict[str, Any]:
+        """Measure how the model does on the validation problems, and note the best so far; returns what metrics tell.
+
+        What it predicts for the first of them goes into `predictions.jsonl`.
+        """
         progress = self.progress
-        progress.exact_match = evaluate_exact_match(self.model, self.task, self.validation).exact_match
+        evaluation = evaluate_exact_match(self.model, self.task, self.validation)
+        progress.exact_match = evaluation.exact_match
         if progress.best_exact_match is None or progress.exact_match > progress.best_exact_match:
             progress.best_exact_match, progress.best_step = progress.exact_match, progress.step
+        self.predictions.append_prediction(progress.step, self.model)
+        places = position_scores(evaluation, self.task)
+        measured: dict[str, Any] = {"exact_match": evaluation.exact_match}
+        measured["by_position"] = [place.correct / place.total for place in places]
+        return measured | ({"validation_loss": evaluation.loss} if math.isfinite(evaluation.loss) else {})
 
     def save(self) -> None:
         """Save a checkpoint of the step just done."""

@@ -1,0 +1,159 @@
+"""Why the accuracy of a run collapses: the same training with one thing changed at a time, and what happens inside.
+
+    python benchmarks/collapse.py train --variant verbatim --seeds 1 2 3 --out DIR   # records into DIR
+    python benchmarks/collapse.py report DIR [--write]                              # table, pictures, dated JSON
+
+A *collapse*: exact match on the 500 validation problems was at least 0.99 at some evaluation (every 50 steps), and at a
+later one it is below 0.9. It lasts until 0.99 is reached again. Beside the accuracy a run records, every 10 steps and
+for each parameter: the norm of the gradient, the norm of the update, that of the weights, and the root of the mean of
+AdamW's second moment.
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from collapse_report import report
+
+from tinygrad_arith.backend import array_module
+from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
+from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.presets import load_preset
+from tinygrad_arith.training.trainer import start_steps
+
+PRESET = "candle-binary-reversed"
+VARIANTS: dict[str, dict] = {  # what is changed of the optimizer
+    "verbatim": {},
+    "warm-up 500": {"warmup": 500},
+    "clip 1": {"clip": 1.0},
+    "beta2 0.95": {"beta2": 0.95},
+    "beta2 0.99": {"beta2": 0.99},
+    "no decay": {"weight_decay": 0.0},
+    "cosine": {"schedule": "cosine"},
+    "rate 3e-4": {"learning_rate": 3e-4},
+    "eps 1e-6": {"eps": 1e-6},
+}
+EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps
+PROBLEMS = 500
+QUANTITIES = ("gradient", "update", "weights", "second_moment")
+
+
+def configuration(variant: str, seed: int, steps: int | None) -> Config:
+    """The preset with the variant's changes."""
+    config = load_preset(PRESET).config
+    training = dataclasses.replace(config.training, seed=seed, steps=steps or config.training.steps)
+    optimizer = dataclasses.replace(config.optimizer, **VARIANTS[variant])
+    return dataclasses.replace(config, training=training, optimizer=optimizer).validate().resolved()
+
+
+class Recorder:
+    """Norms of each parameter's gradient, update and weights and the size of its second moment, where they lie."""
+
+    def __init__(self, model, optimizer):
+        self.flat, self.optimizer = model.flat, optimizer
+        xp = array_module(self.flat.values)
+        self.names = list(self.flat.slices)
+        segment = np.full(len(self.flat.values), len(self.names))  # (N,), the last for what pads
+        for index, here in enumerate(self.flat.slices.values()):
+            segment[here] = index
+        self.segment, self.xp = xp.asarray(segment), xp
+        self.sizes = np.bincount(segment, minlength=len(self.names) + 1)[:-1]
+        self.rows: list = []
+
+    def record(self, rates) -> None:
+        """One row, without waiting for the GPU. `rates` are those of the update just made."""
+        first, second = self.optimizer.first_moment, self.optimizer.second_moment
+        update = rates.mean_scale * first / (self.xp.sqrt(second) * rates.spread_scale + rates.eps)
+        squares = (self.flat.gradients**2, update**2, self.flat.values**2, second)
+        count = len(self.names)
+        self.rows.append(
+            self.xp.stack([self.xp.bincount(self.segment, weights=x, minlength=count + 1)[:count] for x in squares])
+        )
+
+    def table(self) -> np.ndarray:
+        """(rows, quantities, parameters): norms, and the root of the mean second moment."""
+        rows = self.xp.stack(self.rows)  # (R, 4, P)
+        rows = np.sqrt(rows if self.xp is np else rows.get())
+        rows[:, 3] /= np.sqrt(self.sizes)
+        return rows.astype(np.float32)
+
+
+class Watched:
+    """An optimizer that keeps the numbers of its last update."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.rates = optimizer, None
+
+    def __getattr__(self, name):
+        return getattr(self.optimizer, name)
+
+    def next_rates(self, rate):
+        """See `AdamW`."""
+        self.rates = self.optimizer.next_rates(rate)
+        return self.rates
+
+
+def train(variant: str, seed: int, steps: int | None, out: Path) -> None:
+    """One run, recorded into `out`."""
+    config = configuration(variant, seed, steps)
+    training = config.training
+    task = make_task(config.task)
+    model = initialize(make_model(config, task), config, choose_training_device(training))
+    optimizer = Watched(make_optimizer(config, model))
+    runner, recorder = start_steps(model, optimizer, config), Recorder(model, optimizer.optimizer)
+    validation = task.problems("validation", PROBLEMS)
+    losses, norms, evaluated, began = [], [], [], time.perf_counter()
+    for step in range(1, training.steps + 1):
+        runner.enqueue(task.train_batch(step - 1, training.batch, seed), step - 1)
+        if step % RECORD_EVERY == 0:
+            recorder.record(optimizer.rates)
+        if step % EVALUATE_EVERY == 0:
+            for result in runner.results():
+                losses.append(result.loss)
+                norms.append(result.gradient_norm)
+            evaluated.append(evaluate_exact_match(model, task, validation).exact_match)
+    runner.close()
+    seconds = time.perf_counter() - began
+    out.mkdir(parents=True, exist_ok=True)
+    name = f"{variant}-seed{seed}".replace(" ", "_")
+    np.savez_compressed(
+        out / f"{name}.npz",
+        about=json.dumps({"variant": variant, "seed": seed, "steps": training.steps, "seconds": round(seconds, 1)}),
+        parameters=recorder.names,
+        losses=np.array(losses, np.float32),
+        norms=np.array(norms, np.float32),
+        exact_match=np.array(evaluated),
+        table=recorder.table(),
+    )
+    print(f"{name}: exact match {evaluated[-1]:.3f}, lowest of the last half "
+          f"{min(evaluated[len(evaluated) // 2:]):.3f}, {seconds:.0f} s", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    """Parses and does what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    trains = commands.add_parser("train", help="train and record")
+    trains.add_argument("--variant", choices=VARIANTS, nargs="+", default=["verbatim"])
+    trains.add_argument("--seeds", type=int, nargs="+", default=[1])
+    trains.add_argument("--steps", type=int, help="of each run (default: those of the preset)")
+    trains.add_argument("--out", type=Path, required=True, metavar="DIR")
+    reports = commands.add_parser("report", help="what the records in DIR say")
+    reports.add_argument("directory", type=Path, metavar="DIR")
+    reports.add_argument("--machine", default="", help="in words, for the result's file")
+    reports.add_argument("--write", action="store_true", help="write JSON and pictures")
+    args = parser.parse_args()
+    if args.command == "report":
+        report(args.directory, args.machine, args.write)
+        return
+    for variant in args.variant:
+        for seed in args.seeds:
+            train(variant, seed, args.steps, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""What the records of `collapse.py` say: how often accuracy collapses, with what changed, what a collapse looks like."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from environment import RESULTS, environment
+
+from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, ORANGE, blank_figure, clean_axes, save_figure
+
+REACHED, COLLAPSED = 0.99, 0.9  # exact match: learned; lost again
+EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps, as in collapse.py
+GRADIENT, UPDATE, WEIGHTS, SECOND_MOMENT = range(4)  # of a record's table
+GROUPS = {  # of parameters: a part of their names
+    "embedding": "token_embedding",
+    "attention, in": "attention.qkv",
+    "attention, out": "attention.output",
+    "feed-forward, in": "ffn.up",
+    "feed-forward, out": "ffn.down",
+    "norms": "_norm",
+    "head": "head",
+}
+AROUND = 400  # steps that are shown before and after the start of a collapse
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of one run.
+
+    losses, norms: (steps,); exact_match: (evaluations,); table: (records, 4, parameters)
+    """
+
+    variant: str
+    seed: int
+    steps: int
+    seconds: float
+    parameters: list[str]
+    losses: np.ndarray
+    norms: np.ndarray
+    exact_match: np.ndarray
+    table: np.ndarray
+
+    @property
+    def learned_at(self) -> int | None:
+        """The step of the first evaluation that reached 0.99."""
+        reached = np.flatnonzero(self.exact_match >= REACHED)
+        return None if not reached.size else int(reached[0] + 1) * EVALUATE_EVERY
+
+    def collapses(self) -> list[tuple[int, int, float]]:
+        """(step at which it is first seen, steps until 0.99 is reached again, lowest exact match) of each collapse."""
+        found, start, lowest, learned = [], None, 1.0, False
+        for index, share in enumerate(self.exact_match, start=1):
+            if start is not None:
+                lowest = min(lowest, share)
+            if share >= REACHED:
+                if start is not None:
+                    found.append((start, index * EVALUATE_EVERY - start, lowest))
+                learned, start = True, None
+            elif learned and start is None and share < COLLAPSED:
+                start, lowest = index * EVALUATE_EVERY, share
+        if start is not None:
+            found.append((start, self.steps - start, lowest))
+        return found
+
+    def group(self, name: str) -> np.ndarray:
+        """(records, 4): norms over all parameters of a group; of the second moment, the largest root mean square."""
+        inside = [GROUPS[name] in parameter for parameter in self.parameters]
+        part = self.table[:, :, inside].astype(np.float64)  # (R, 4, P)
+        out = np.sqrt((part**2).sum(axis=-1))
+        out[:, SECOND_MOMENT] = part[:, SECOND_MOMENT].max(axis=-1)
+        return out
+
+
+def load(directory: Path) -> list[Run]:
+    """All records of a directory."""
+    runs = []
+    for path in sorted(directory.glob("*.npz")):
+        with np.load(path) as file:
+            about = json.loads(str(file["about"]))
+            arrays = {name: file[name] for name in ("losses", "norms", "exact_match", "table")}
+            runs.append(Run(**about, parameters=[str(name) for name in file["parameters"]], **arrays))
+    if not runs:
+        raise SystemExit(f"{directory}: there are no records")
+    return runs
+
+
+def by_variant(runs: list[Run]) -> Iterator[tuple[str, list[Run]]]:
+    """The runs of each variant, verbatim first."""
+    names = sorted({run.variant for run in runs}, key=lambda name: (name != "verbatim", name))
+    for name in names:
+        yield name, [run for run in runs if run.variant == name]
+
+
+def summary(variant: str, runs: list[Run]) -> dict[str, Any]:
+    """The figures of a variant, over its seeds."""
+    collapses = [run.collapses() for run in runs]
+    learned = [run.learned_at for run in runs]
+    after = sum(run.steps - at for run, at in zip(runs, learned, strict=True) if at)
+    return {
+        "variant": variant,
+        "seeds": [run.seed for run in runs],
+        "steps": runs[0].steps,
+        "learned_at": learned,
+        "runs_that_collapsed": sum(map(bool, collapses)),
+        "collapses": [[list(one) for one in of_run] for of_run in collapses],
+        "collapses_per_10000_steps_once_learned": round(1e4 * sum(map(len, collapses)) / after, 2) if after else None,
+        "final_exact_match": [float(run.exact_match[-1]) for run in runs],
+        "final_loss": [round(float(run.losses[-100:].mean()), 4) for run in runs],
+        "seconds": [run.seconds for run in runs],
+    }
+
+
+def table(summaries: list[dict[str, Any]]) -> str:
+    """The figures as a Markdown table."""
+    header = (
+        "variant",
+        "seeds",
+        "0.99 at step",
+        "runs that collapsed",
+        "collapses in 10,000 steps",
+        "exact match at the end",
+    )
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " --: |" * (len(header) - 1)]
+    for entry in summaries:
+        learned = [at for at in entry["learned_at"] if at]
+        count, final = len(entry["seeds"]), entry["final_exact_match"]
+        rate = entry["collapses_per_10000_steps_once_learned"]
+        cells = (
+            entry["variant"],
+            str(count),
+            f"{statistics.median(learned):,.0f} ({len(learned)} of {count})" if learned else f"never (0 of {count})",
+            f"{entry['runs_that_collapsed']} of {len(learned)}",
+            "-" if rate is None else f"{rate:.1f}",
+            f"{statistics.median(final):.3f} ({min(final):.3f} to {max(final):.3f})",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def curves(runs: list[Run]) -> Any:
+    """Exact match over the steps, a panel a variant, a line a seed."""
+    variants = list(by_variant(runs))
+    columns = min(3, len(variants))
+    rows = -(-len(variants) // columns)
+    figure = blank_figure(3.2 * columns, 1.9 * rows + 0.3)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, (variant, of_variant) in zip(panels, variants, strict=False):
+        for run in of_variant:
+            at = EVALUATE_EVERY * np.arange(1, len(run.exact_match) + 1)
+            axes.plot(at, run.exact_match, color=BLUE, linewidth=0.8, alpha=0.6)
+            for start, _, lowest in run.collapses():
+                axes.plot(start, lowest, marker="v", color=ORANGE, markersize=4, clip_on=False)
+        clean_axes(axes)
+        axes.set_title(variant, fontsize=10, loc="left")
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    for axes in panels[len(variants) :]:
+        axes.set_visible(False)
+    for axes in panels[-columns:]:
+        axes.set_xlabel("training step")
+    figure.suptitle("exact match on 500 validation problems; a triangle: a collapse, at its lowest", fontsize=10)
+    return figure
+
+
+def deepest(runs: list[Run]) -> tuple[Run, int] | None:
+    """The verbatim run with the deepest collapse, and the step at which that was first seen."""
+    found = [(lowest, start, run) for run in runs if run.variant == "verbatim" for start, _, lowest in run.collapses()]
+    if not found:
+        return None
+    _, start, run = min(found, key=lambda one: one[:2])
+    return run, start
+
+
+def anatomy(run: Run, start: int) -> Any:
+    """Loss, accuracy, gradient, update and second moment in the steps around the start of a collapse."""
+    figure = blank_figure(8.4, 8.0)
+    top, gradient, ratio, moment = figure.subplots(4, 1, sharex=True)
+    first, last = max(1, start - AROUND), min(run.steps, start + AROUND)
+    steps = np.arange(first, last + 1)
+    top.plot(steps, run.losses[first - 1 : last], color=BLUE, linewidth=0.9, label="loss, nats a token")
+    top.set_title("loss of each step (blue, log scale) and exact match (green)", fontsize=9, loc="left")
+    top.set_yscale("log")
+    share = top.twinx()
+    at = EVALUATE_EVERY * np.arange(1, len(run.exact_match) + 1)
+    share.plot(at, run.exact_match, color=GREEN, marker="o", markersize=3)
+    share.set_ylim(0, 1.05)
+    share.spines[["top"]].set_visible(False)
+    gradient.plot(steps, run.norms[first - 1 : last], color=GREY, linewidth=0.9)
+    gradient.set_title("norm of the whole gradient", fontsize=9, loc="left")
+    gradient.set_yscale("log")
+    recorded = RECORD_EVERY * np.arange(1, len(run.table) + 1)
+    inside = (recorded >= first) & (recorded <= last)
+    for index, name in enumerate(GROUPS):
+        of_group, color = run.group(name)[inside], f"C{index}"
+        ratio.plot(recorded[inside], of_group[:, UPDATE] / of_group[:, WEIGHTS], color=color, linewidth=1.0, label=name)
+        moment.plot(recorded[inside], of_group[:, SECOND_MOMENT], color=color, linewidth=1.0)
+    ratio.set_title("norm of the update over that of the weights", fontsize=9, loc="left")
+    moment.set_title("root of the mean second moment (largest of the group)", fontsize=9, loc="left")
+    for axes in (ratio, moment):
+        axes.set_yscale("log")
+    for axes in (top, gradient, ratio, moment):
+        clean_axes(axes)
+    ratio.legend(fontsize=7, ncols=4, frameon=False, loc="upper left")
+    moment.set_xlabel(f"training step (seed {run.seed})")
+    moment.set_xlim(first, last)
+    return figure
+
+
+def before_and_after(runs: list[Run]) -> dict[str, float]:
+    """Over all verbatim collapses, medians of ratios: what changes in the 100 steps in which one begins.
+
+    loss, gradient: the largest of those steps over the median of the 200 before.
+    second_moment: the median of the 200 steps before over that when 0.99 was first reached.
+    """
+    found: dict[str, list[float]] = {"loss": [], "gradient": [], "second_moment": []}
+    for run in runs:
+        if run.variant != "verbatim" or run.learned_at is None:
+            continue
+        moments = run.table[:, SECOND_MOMENT].mean(axis=-1)
+        for start, _, _ in run.collapses():
+            calm, here = slice(max(0, start - 300), start - 100), slice(start - 100, start)
+            for name, values in (("loss", run.losses), ("gradient", run.norms)):
+                found[name].append(float(values[here].max() / np.median(values[calm])))
+            calm_records = slice(max(0, start - 300) // RECORD_EVERY, (start - 100) // RECORD_EVERY)
+            learned = moments[run.learned_at // RECORD_EVERY - 1]
+            found["second_moment"].append(float(np.median(moments[calm_records]) / learned))
+    return {name: round(statistics.median(values), 3) for name, values in found.items() if values}
+
+
+def report(directory: Path, machine: str, write: bool) -> None:
+    """Prints the table; writes JSON and pictures if asked to."""
+    runs = load(directory)
+    summaries = [summary(variant, of_variant) for variant, of_variant in by_variant(runs)]
+    print(table(summaries))
+    changes = before_and_after(runs)
+    print(changes)
+    if not write:
+        return
+    measured = environment(["tinygrad_arith", "numpy"])
+    if machine:
+        measured |= {"cpu": None, "cores": None, "machine": machine}
+    values = {"benchmark": "collapse", **measured, "before_a_collapse": changes, "variants": summaries}
+    path = RESULTS / f"collapse_{measured['date']}.json"
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    images = RESULTS.parents[1] / "docs" / "images"
+    save_figure(curves(runs), images / "collapse_variants.png")
+    worst = deepest(runs)
+    if worst is not None:
+        save_figure(anatomy(*worst), images / "collapse_anatomy.png")
+    print(f"written to {path.name} and docs/images/")

@@ -1,0 +1,185 @@
+"""docs/experiments.md says what the committed results say; gathering runs loses and invents nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.presets import load_preset, preset_names
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import experiments  # noqa: E402  # it lies there
+
+MACHINE = {"date": "2026-11-20", "cpu": "a processor", "cores": 2, "gpus": [], "versions": {"numpy": "2.4"}}
+PAGE = """By hand.
+
+<!-- table: figures -->
+old
+<!-- end -->
+
+Between.
+
+<!-- table: commands -->
+<!-- end -->
+End.
+"""
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A results folder and a page of their own."""
+    folder, page = tmp_path / "results", tmp_path / "experiments.md"
+    folder.mkdir()
+    page.write_text(PAGE, encoding="utf-8")
+    monkeypatch.setattr(experiments, "RESULTS", folder)
+    monkeypatch.setattr(experiments, "PAGE", page)
+    return folder
+
+
+@pytest.fixture
+def comparison(tmp_path, write_run):
+    """Three tiny runs as compare leaves them: the second was trained in two sittings."""
+    directory = tmp_path / "runs"
+    for seed, shares in ((1, (0.0, 0.5, 0.99, 1.0)), (2, (0.0, 1.0, 1.0, 1.0)), (3, (0.0, 0.0, 0.1, 0.2))):
+        write_run(directory / f"binary-reversed-seed{seed}", seed=seed, correct=9 - seed, shares=shares)
+    runs = {f"binary-reversed-seed{s}": {"sittings": 1 + (s == 2), "whole_seconds": 10.0 + s} for s in (1, 2, 3)}
+    journal = {"command": "python -m tinygrad_arith.compare ...", "jobs": 2, **MACHINE, "runs": runs}
+    (directory / "journal.json").write_text(json.dumps(journal))
+    return directory
+
+
+def gathered(results):
+    return [json.loads(path.read_text()) for path in sorted(results.iterdir())]
+
+
+def row_of(text, *words):
+    rows = [line for line in text.splitlines() if line.startswith("| ") and all(word in line for word in words)]
+    assert len(rows) == 1, rows
+    return [cell.strip() for cell in rows[0].strip("|").split(" | ")]
+
+
+def test_the_page_says_what_the_committed_results_say():
+    result = subprocess.run([sys.executable, str(BENCHMARKS / "experiments.py"), "--check"], check=False)
+    assert result.returncode == 0, "run: python benchmarks/experiments.py --write"
+
+
+def test_gathering_a_comparison(results, comparison, capsys):
+    assert experiments.main(["--gather", str(comparison)]) == 0
+    (values,) = gathered(results)
+    assert "3 runs in" in capsys.readouterr().out
+    assert [run["seed"] for run in values["runs"]] == [1, 2, 3]
+    assert [run["test_correct"] for run in values["runs"]] == [8, 7, 6]
+    assert [run["steps_to"] for run in values["runs"]] == [
+        {"0.99": 15, "0.999": 20},
+        {"0.99": 10, "0.999": 10},
+        {"0.99": None, "0.999": None},
+    ]
+    assert [run["whole_seconds"] for run in values["runs"]] == [11.0, None, 13.0]
+    assert {name: values[name] for name in MACHINE} == MACHINE
+    assert (values["machine"], values["jobs"]) == ("a processor, 2 cores", 2)
+    assert values["command"] == "python -m tinygrad_arith.compare ..."
+    assert values["config"]["task"]["digits"] == 3
+
+
+def test_the_machine_can_be_named_and_gpus_are(results, comparison):
+    journal = json.loads((comparison / "journal.json").read_text())
+    (comparison / "journal.json").write_text(json.dumps(journal | {"gpus": ["A GPU", "A GPU"]}))
+    assert experiments.gather(comparison, None)[0]["machine"] == "2 A GPU"
+    assert experiments.gather(comparison, "a box with 2 GPUs")[0]["machine"] == "a box with 2 GPUs"
+
+
+def test_the_changed_options_are_in_the_name_but_no_size_that_follows_from_them(results, comparison):
+    experiments.main(["--gather", str(comparison)])
+    (path,) = results.iterdir()
+    preset = "experiment_binary-reversed_digits-3-validation-size-8-test-size-8-d-model-16-layers-1-heads-2-warmup-5"
+    assert path.name == f"{preset}-steps-20-batch-8_2026-11-20.json"
+
+
+def test_runs_that_compare_did_not_make_need_a_machine(results, comparison, capsys):
+    (comparison / "journal.json").unlink()
+    assert experiments.main(["--gather", str(comparison)]) == 1
+    assert "name it with --machine" in capsys.readouterr().err
+    assert experiments.main(["--gather", str(comparison), "--machine", "a laptop"]) == 0
+    (values,) = gathered(results)
+    assert values["machine"] == "a laptop"
+    assert values["command"].startswith("python -m tinygrad_arith.train --preset binary-reversed --digits=3 ")
+    assert values["command"].endswith(" --seed {1,2,3}")
+    assert (
+        values["date"] == json.loads((comparison / "binary-reversed-seed1" / "config.json").read_text())["created"][:10]
+    )
+
+
+def test_a_directory_without_finished_runs_is_refused(results, comparison, tmp_path, capsys):
+    for result in comparison.glob("*/result.json"):
+        result.unlink()
+    assert experiments.main(["--gather", str(comparison)]) == 1
+    assert "no run in it is finished" in capsys.readouterr().err
+    assert experiments.main(["--gather", str(tmp_path / "none")]) == 1
+    assert not list(results.iterdir())
+
+
+def test_the_tables_are_written_and_checked_and_prose_stays(results, comparison, capsys):
+    assert experiments.main(["--check"]) == 1
+    assert experiments.main(["--gather", str(comparison)]) == 0
+    assert experiments.main(["--write"]) == 0
+    assert experiments.main(["--check"]) == 0
+    text = experiments.PAGE.read_text(encoding="utf-8")
+    assert text.startswith("By hand.\n\n<!-- table: figures -->")
+    assert "\nBetween.\n" in text
+    assert text.endswith("<!-- end -->\nEnd.\n")
+    figures, commands = text.split("Between.")
+    row = row_of(figures, "`--digits=3`")
+    assert row[3] == "87.50% (75.00% to 100.00%) of 8; 3 seeds"
+    assert row[4:6] == [
+        "15 (10 to never) steps; 1.5 s (1.0 s to never)",
+        "20 (10 to never) steps; 2.0 s (1.0 s to never)",
+    ]
+    assert row[7] == "20 steps; 4.0 s (3.0 s to 5.0 s)"
+    assert row_of(commands, "`--digits=3`")[3:] == ["1, 2, 3", "a processor, 2 cores, 2 runs at a time", "2026-11-20"]
+    for name in preset_names():
+        assert row_of(figures, f"| `{name}` |")[1:4] == [
+            load_preset(name).title,
+            load_preset(name).published or "–",
+            "not yet run",
+        ]
+
+    path = next(results.iterdir())
+    path.write_text(path.read_text().replace('"test_exact_match": 0.875', '"test_exact_match": 0.9'))
+    assert experiments.main(["--check"]) == 1
+
+
+def put(results, date, share, **task):
+    """The file of an experiment with one seed, of the default preset with other options of its task."""
+    config = Config.from_dict({"task": task}).resolved().to_dict()  # that preset holds the default of every option
+    run = {"seed": 1, "step": 600, "test_exact_match": share, "test_count": 1000, "mean_of_last_losses": 0.1}
+    reached = {"0.99": None, "0.999": None}
+    run |= {"seconds": 1.0, "steps_to": reached, "seconds_to": reached, "further": {"in_fives": 0.75}}
+    values = {"preset": "binary-reversed", "config": config, "until": None, "machine": "a laptop", "jobs": 1}
+    values |= {"command": "as typed", "date": date, "runs": [run]}
+    experiments.result_path(values).write_text(json.dumps(values))
+
+
+def test_the_newest_is_shown_and_variants_follow_in_the_order_of_their_numbers(results):
+    put(results, "2026-11-21", 1.0)
+    put(results, "2026-11-20", 0.5)
+    put(results, "2026-11-20", 0.25, train_size=10_000)
+    put(results, "2026-11-20", 0.125, train_size=3000)
+    assert len(list(results.iterdir())) == 4
+    found = [(changes, values) for name, changes, values in experiments.entries() if name == "binary-reversed"]
+    assert [changes for changes, _ in found] == [(), ("--train-size=3000",), ("--train-size=10000",)]
+    assert [values["date"] for _, values in found] == ["2026-11-21", "2026-11-20", "2026-11-20"]
+    row = row_of(experiments.figures(), "`--train-size=3000`")
+    assert row[0] == "`binary-reversed` `--train-size=3000`"
+    assert row[3:6] == ["12.50% of 1,000; 1 seed; in fives 0.75", "never", "never"]
+
+
+def test_a_preset_that_was_changed_later_does_not_keep_its_old_figures(results):
+    put(results, "2026-11-20", 1.0, digits=9)  # as if the preset had had 9 digits then
+    found = [(changes, values) for name, changes, values in experiments.entries() if name == "binary-reversed"]
+    assert found[0] == ((), None)
+    assert found[1][0] == ("--digits=9",)

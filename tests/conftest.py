@@ -1,0 +1,34 @@
+"""Runs on disk that nothing was trained for: what is gathered from many of them can then be known beforehand."""
+
+import dataclasses
+import json
+
+import pytest
+
+from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.presets import DEFAULT_PRESET
+from tinygrad_arith.training.runs import RunRecord, write_record
+
+OPTIONS = {"task": {"digits": 3, "validation_size": 8, "test_size": 8}, "training": {"steps": 20, "batch": 8}}
+OPTIONS |= {"model": {"d_model": 16, "layers": 1, "heads": 2}, "optimizer": {"warmup": 5}}
+
+
+@pytest.fixture(scope="session")
+def write_run():
+    """A function that writes the files of a finished run, of 20 steps evaluated at every fifth."""
+
+    def write(directory, seed=1, shares=(0.0, 0.5, 0.99, 1.0), correct=8, preset=DEFAULT_PRESET, until=None, **options):
+        directory.mkdir(parents=True)
+        config = Config.from_dict(OPTIONS).resolved()
+        training = dataclasses.replace(config.training, seed=seed, **options)
+        write_record(directory, RunRecord(dataclasses.replace(config, training=training), preset, until))
+        rows = [{"step": s, "loss": (10 + seed) / s, "seconds": s / 10} for s in range(1, 21)]
+        for row, share in zip(rows[4::5], shares, strict=True):
+            row["exact_match"] = share
+        (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        result = {"step": 20, "seconds": 2.0 + seed, "test_exact_match": correct / 8, "test_correct": correct}
+        result |= {"test_count": 8, "interval_95": [0.1, 1.0]}
+        (directory / "result.json").write_text(json.dumps(result))
+        return directory
+
+    return write

@@ -1,0 +1,90 @@
+"""Pictures of several runs: every run's numbers are in them, seeds of one group share a colour."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from tinygrad_arith.plots import Curve, Series, accuracy_by_length, accuracy_by_train_size, accuracy_curves, save_figure
+from tinygrad_arith.plots.figure import BLUE, ORANGE
+
+X = np.array([10.0, 20.0, 30.0])
+TWO_GROUPS = [
+    Series("reversed", [Curve(X, np.array([0.1, 0.9, 1.0])), Curve(X, np.array([0.0, 0.5, 0.98]))]),
+    Series("plain", [Curve(X[:2], np.array([0.0, 0.2]))]),
+]
+
+
+def legend_of(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_each_run_is_a_curve_and_each_group_a_colour(tmp_path):
+    figure = accuracy_curves(TWO_GROUPS, "training step")
+    (axes,) = figure.axes
+    curves = [curve for group in TWO_GROUPS for curve in group.curves]
+    for line, curve in zip(axes.lines, curves, strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), np.stack([curve.x, curve.y], axis=1))
+    assert [to_hex(line.get_color()).upper() for line in axes.lines] == [BLUE, BLUE, ORANGE]
+    assert legend_of(figure) == ["reversed (2 seeds)", "plain"]
+    assert (axes.get_xlabel(), axes.get_xscale(), axes.get_xlim()) == ("training step", "linear", (0, 30))
+    save_figure(figure, tmp_path / "curves.png")
+
+
+def test_a_single_group_is_named_in_the_title():
+    figure = accuracy_curves(TWO_GROUPS[:1], "training step")
+    assert legend_of(figure) == []
+    assert figure.axes[0].get_title(loc="left") == "exact match on validation problems: reversed (2 seeds)"
+
+
+def test_runs_of_very_different_lengths_get_a_logarithmic_axis():
+    far = Series("long", [Curve(np.array([10.0, 700.0]), np.array([0.0, 1.0]))])
+    assert accuracy_curves([*TWO_GROUPS, far], "x").axes[0].get_xscale() == "log"
+
+
+def test_the_spread_is_over_the_runs_that_have_a_value():
+    series = Series("a", [Curve(X, np.array([0.1, 0.9, 1.0])), Curve(X[:2], np.array([0.0, 0.5]))])
+    x, low, median, high = series.spread()
+    np.testing.assert_array_equal(x, X)
+    np.testing.assert_allclose([low, median, high], [[0.0, 0.5, 1.0], [0.05, 0.7, 1.0], [0.1, 0.9, 1.0]])
+
+
+def test_train_sizes_have_a_dot_a_run_and_a_line_through_the_medians(tmp_path):
+    def runs(*points):
+        return [Curve(np.array([float(size)]), np.array([share])) for size, share in points]
+
+    series = [
+        Series("plain", runs((1000, 0.0), (1000, 0.1), (1000, 0.4), (5000, 0.8))),
+        Series("reversed", runs((1000, 0.1), (1100, 0.2), (5000, 1.0))),
+    ]
+    figure = accuracy_by_train_size(series)
+    (axes,) = figure.axes
+    lines = [line for line in axes.lines if line.get_marker() == "None"]
+    dots = [tuple(line.get_xydata()[0]) for line in axes.lines if line.get_marker() == "o"]
+    np.testing.assert_array_equal(lines[0].get_xydata(), [(1000, 0.1), (5000, 0.8)])
+    assert dots == [(run.x[0], run.y[0]) for group in series for run in group.curves]
+    assert legend_of(figure) == ["plain", "reversed"]
+    figure.canvas.draw()
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1k", "5k"]  # 1.1k would touch 1k
+    save_figure(figure, tmp_path / "sizes.png")
+
+
+@pytest.mark.parametrize(("trained", "words"), [(20, "trained on"), (30, "all trained on")])
+def test_the_lengths_trained_on_are_shaded(trained, words):
+    figure = accuracy_by_length(TWO_GROUPS, trained)
+    (axes,) = figure.axes
+    band = axes.collections[0]
+    shade = axes.patches[0]
+    assert shade.get_x() + shade.get_width() == trained + 0.5
+    assert [text.get_text() for text in axes.texts] == [words]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.05, 0.7, 0.99])
+    vertices = {tuple(vertex) for vertex in band.get_paths()[0].vertices}
+    assert {(10.0, 0.0), (20.0, 0.9), (30.0, 1.0)} <= vertices  # from the lowest to the highest seed
+    assert len(axes.collections) == 1  # no band for a single seed
+
+
+def test_long_labels_stand_below_each_other(tmp_path):
+    long = [Series(f"position_ids coupled, longest {i}0000000000", TWO_GROUPS[1].curves) for i in range(4)]
+    figure = accuracy_curves(long, "training step")
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width

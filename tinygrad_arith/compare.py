@@ -1,0 +1,186 @@
+"""Train or gather several runs and set them side by side: `python -m tinygrad_arith.compare`."""
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_arith.training.console import EXIT_FAILURE, EXIT_INTERRUPTED, console, fail, run_door, warn
+from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.flags import Parser, add_config_flags, given_flags, make_parser
+from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+
+if TYPE_CHECKING:
+    from tinygrad_arith.training.comparison import Group
+    from tinygrad_arith.training.comparison_jobs import Job, Outcome
+    from tinygrad_arith.training.comparison_progress import JobsReporter
+
+DESCRIPTION = """Set several runs side by side: medians and ranges over seeds in one table and one picture.
+
+Either name finished runs (or a directory that holds some), or presets, which are then trained with several seeds each,
+as processes side by side. Every option is a flag and holds for all presets. Ctrl-C stops all runs, which save first;
+the same command goes on from there, and trains no finished run again."""
+LONGEST_NAME = 80  # characters of a directory's name
+COMPARISON_FILE = "comparison.json"
+PICTURE_FILE = "comparison.png"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags, train what is to be trained, gather, print and draw; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = make_compare_parser()
+    args = parser.parse_args(argv)
+    if args.preset:
+        return train_and_compare(args, parser, argv)
+    if not args.runs:
+        parser.error("nothing to compare: name runs, or presets with --preset")
+    given = [name for fields in given_flags(args).values() for name in fields]
+    given += [name for name in ("seeds", "jobs") if getattr(args, name) is not None]
+    if given:
+        parser.error(f"--{given[0].replace('_', '-')}: only with --preset; finished runs are compared as they are")
+    return compare_finished(args)
+
+
+def make_compare_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("compare", DESCRIPTION)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="directory of a finished run, or one that holds runs")
+    own = parser.add_argument_group("comparison")
+    own.add_argument("--preset", action="append", metavar="NAME", help="a preset to train; may be given several times")
+    own.add_argument(
+        "--seeds", type=positive, metavar="INT", help="runs of each preset, with the seeds from --seed on (default: 5)"
+    )
+    own.add_argument(
+        "--jobs",
+        type=positive,
+        metavar="INT",
+        help="runs at a time (default: one a GPU or, on the CPU, one a core; --jobs 1 gives each run all cores)",
+    )
+    own.add_argument(
+        "--out", type=Path, metavar="DIR", help="directory of the comparison (default: runs/compare-<presets>)"
+    )
+    own.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    add_config_flags(parser, defaults=load_preset(DEFAULT_PRESET).config)
+    return parser
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+    return int(text)
+
+
+def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[str]) -> int:
+    """Train the presets' runs that are not finished yet, then compare all; returns the exit code."""
+    from tinygrad_arith.training.comparison import is_finished
+    from tinygrad_arith.training.comparison_jobs import plan_jobs
+    from tinygrad_arith.training.runs import locked
+
+    if args.runs:
+        parser.error(f"{args.runs[0]}: name runs or --preset, not both")
+    try:
+        presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
+    except UserError as error:
+        parser.error(str(error))
+    out = args.out or default_directory([preset.name for preset in presets])
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: there is a file of that name")
+    jobs = plan_jobs(presets, given_flags(args), args.seeds or 5, out)
+    out.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
+    with locked(out):
+        outcome = train(jobs, args, out, command)
+    if outcome.signal is not None:
+        print(f"Stopped; saved in {out}. Go on with:\n{command}", file=sys.stderr)
+        return EXIT_INTERRUPTED if outcome.signal == signal.SIGINT else 128 + outcome.signal
+    finished = [job.directory for job in jobs if is_finished(job.directory)]
+    if finished:
+        show(finished, out, args.json, outcome.failures)
+    for name, why in outcome.failures.items():
+        fail(f"{name}: {why} (all that it printed is in {out / (name + '.log')})")
+    return EXIT_FAILURE if outcome.failures else 0
+
+
+def train(jobs: "Sequence[Job]", args: argparse.Namespace, out: Path, command: str) -> "Outcome":
+    """Train side by side, with progress on stdout, or on stderr where stdout is for JSON."""
+    from tinygrad_arith.training.comparison_jobs import Journal, SideBySide, make_slots
+    from tinygrad_arith.training.machine import machine_facts
+
+    slots = make_slots([job.config.training for job in jobs], args.jobs)
+    machine = machine_facts(on_gpu=any(slot.environment for slot in slots))
+    journal = Journal(out, command, len(slots), machine)
+    return SideBySide(jobs, slots, make_reporter(args.json), journal).run()
+
+
+def make_reporter(as_json: bool) -> "JobsReporter":
+    """Bars on a terminal, lines otherwise."""
+    from tinygrad_arith.training.comparison_progress import BarJobsReporter, LineJobsReporter
+
+    stream = sys.stderr if as_json else sys.stdout
+    return (BarJobsReporter if stream.isatty() else LineJobsReporter)(stream)
+
+
+def compare_finished(args: argparse.Namespace) -> int:
+    """Compare runs that are there already; those that are not finished are left out with a warning."""
+    from tinygrad_arith.training.comparison import is_finished, run_directories
+    from tinygrad_arith.training.runs import read_record
+
+    named = [Path(path) for path in args.runs]
+    directories = run_directories(named)
+    finished = [directory for directory in directories if is_finished(directory)]
+    for directory in directories:
+        if directory not in finished:
+            warn(
+                f"{directory}: not finished, left out; go on with: python -m tinygrad_arith.train --resume {directory}"
+            )
+    if not finished:
+        raise UserError("none of these runs is finished")
+    out = args.out
+    if out is None:
+        holds_runs = len(named) == 1 and named != directories
+        presets = dict.fromkeys(read_record(directory).preset for directory in finished)
+        out = named[0] if holds_runs else default_directory(list(presets))
+    show(finished, out, args.json, {})
+    return 0
+
+
+def default_directory(presets: Sequence[str]) -> Path:
+    """`runs/compare-<presets>`; of many presets only the first, and how many more."""
+    from tinygrad_arith.training.runs import RUNS
+
+    name = "-".join(presets)
+    if len(name) > LONGEST_NAME:
+        name = f"{presets[0]}-and-{len(presets) - 1}-more"
+    return RUNS / f"compare-{name}"
+
+
+def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[str, str]) -> None:
+    """Print the table or the JSON of finished runs; `comparison.json` and `comparison.png` go into `out`."""
+    from tinygrad_arith.plots.figure import save_figure
+    from tinygrad_arith.training.comparison import comparison_picture, group_runs, read_finished
+    from tinygrad_arith.training.comparison_report import comparison_table
+    from tinygrad_arith.training.files import write_json
+
+    groups = group_runs(read_finished(directory) for directory in directories)
+    picture = save_figure(comparison_picture(groups), out / PICTURE_FILE)
+    values = comparison_values(groups, failures, picture)
+    write_json(out / COMPARISON_FILE, values)
+    if as_json:
+        print(json.dumps(values))
+        return
+    console().print(comparison_table(groups))
+    console().print(f"The curves are in {picture}, every figure in {out / COMPARISON_FILE}", markup=False)
+
+
+def comparison_values(groups: "Sequence[Group]", failures: dict[str, str], picture: Path) -> dict[str, Any]:
+    """The comparison as one JSON object."""
+    return {"groups": [group.values() for group in groups], "failed": failures, "picture": str(picture)}
+
+
+if __name__ == "__main__":
+    run_door(main)

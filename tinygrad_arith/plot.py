@@ -1,0 +1,148 @@
+"""Draw what a run, or several, have learned: `python -m tinygrad_arith.plot RUN...`."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinygrad_arith.training.console import console, data_table, run_door
+from tinygrad_arith.training.errors import UserError, did_you_mean
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser
+
+if TYPE_CHECKING:
+    from tinygrad_arith.plots.catalogue import Figures, Picture
+    from tinygrad_arith.plots.run_data import RunData
+
+SHARED = Path("runs") / "plots"  # where pictures of several runs go
+FORMATS = ("png", "svg", "pdf")
+DESCRIPTION = """Draw pictures of trained runs. Which ones there are follows from what a run has: --list tells.
+
+The pictures of one run go into its plots/, those that several runs share into runs/plots/; --out changes both."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags, draw, print where the pictures are; returns the exit code."""
+    parser = make_plot_parser()
+    args = parser.parse_args(argv)
+
+    from tinygrad_arith.plots.catalogue import PICTURES
+
+    names = [picture.name for picture in PICTURES]
+    for name in args.only or ():
+        if name not in names:
+            parser.error(f"--only {name}: no such picture{did_you_mean(name, names)} (there are {', '.join(names)})")
+    if not args.runs and not args.list:
+        parser.error("RUN: name the directory of a run, or several")
+    runs = read_runs(args)
+    chosen = [picture for picture in PICTURES if not args.only or picture.name in args.only]
+    if args.list:
+        print_list(chosen, runs)
+        return 0
+    for path in draw_all(chosen, runs, args):
+        console().print(str(path), markup=False, soft_wrap=True)
+    return 0
+
+
+def make_plot_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("plot", DESCRIPTION)
+    parser.add_argument(
+        "runs", nargs="*", type=Path, metavar="RUN", help="directory of a run, or one that holds runs, as compare makes"
+    )
+    parser.add_argument("--only", action="append", metavar="NAME", help="draw this one; may be given several times")
+    parser.add_argument("--list", action="store_true", help="list the pictures, and why a run has not all of them")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the pictures go (default: see above)")
+    parser.add_argument("--format", choices=FORMATS, default="png", help="of the files (default: png)")
+    parser.add_argument(
+        "--count",
+        type=positive,
+        metavar="INT",
+        help="test problems that a model answers (default: all; 1,000 for each operand length)",
+    )
+    parser.add_argument(
+        "--problem", metavar="TEXT", help="whose attention is drawn, such as '12+34=' (default: a validation problem)"
+    )
+    parser.add_argument(
+        "--sample",
+        type=positive,
+        default=1,
+        metavar="INT",
+        help="the first of the samples in predictions.jsonl that are drawn token by token (default: 1)",
+    )
+    add_device_flag(parser)
+    return parser
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+    return int(text)
+
+
+def read_runs(args: argparse.Namespace) -> "list[RunData]":
+    """The runs that were named, each once; raises UserError if one is none."""
+    from tinygrad_arith.plots.run_data import Choices, RunData
+    from tinygrad_arith.training.comparison import run_directories
+
+    choices = Choices(args.count, args.problem, args.sample, args.device)
+    return [RunData(path, choices) for path in run_directories(args.runs)]
+
+
+def print_list(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
+    """Print the catalogue; with runs, also which pictures cannot be drawn of them and why."""
+    columns = ["name", "what it shows", *(["of these runs"] if runs else [])]
+    rows = [[picture.name, picture.shows, *([availability(picture, runs)] if runs else [])] for picture in pictures]
+    console().print(data_table("", columns, rows))
+
+
+def availability(picture: "Picture", runs: "Sequence[RunData]") -> str:
+    """`yes`, or why this picture cannot be drawn of any of the runs."""
+    reasons = [picture.lacks(runs)] if picture.together else [picture.lacks(run) for run in runs]
+    return "yes" if None in reasons else f"no: {reasons[0]}"
+
+
+def draw_all(pictures: "Sequence[Picture]", runs: "Sequence[RunData]", args: argparse.Namespace) -> Iterator[Path]:
+    """Draw the pictures that the runs have; yields the path of each file.
+
+    Raises UserError if one was asked for by name and cannot be drawn of any run.
+    """
+    for picture in pictures:
+        reason = availability(picture, runs)
+        if reason != "yes":
+            if args.only:
+                raise UserError(f"--only {picture.name}: {reason.removeprefix('no: ')}")
+            continue
+        if picture.together:
+            yield from save(picture.draw(runs), args.out or (plots_of(runs[0]) if len(runs) == 1 else SHARED), args)
+            continue
+        for run in runs:
+            if picture.lacks(run) is None:
+                yield from save(picture.draw(run), folder_of(run, runs, args.out), args)
+
+
+def folder_of(run: "RunData", runs: "Sequence[RunData]", out: Path | None) -> Path:
+    """Where the pictures of one run go: its `plots/`, or `out`, in which each of several runs has a folder."""
+    if out is None:
+        return plots_of(run)
+    if len(runs) == 1:
+        return out
+    namesakes = [other for other in runs if other.path.name == run.path.name]
+    return out / (run.path.name if len(namesakes) == 1 else f"{run.path.parent.name}-{run.path.name}")
+
+
+def plots_of(run: "RunData") -> Path:
+    """The run's own folder of pictures."""
+    return run.path / "plots"
+
+
+def save(figures: "Figures", folder: Path, args: argparse.Namespace) -> Iterator[Path]:
+    """Write the figures into a folder; yields the paths."""
+    from tinygrad_arith.plots.figure import save_figure
+
+    for name, figure in figures.items():
+        yield save_figure(figure, folder / f"{name}.{args.format}")
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,46 @@
+"""Where each head of each layer looks: a map a head, labelled with the tokens."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .figure import blank_figure, shown_token
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CELL = 0.1  # inches of a position, where there is room: a letter of 7 points fits in
+NARROWEST, WIDEST = 1.5, 12.0  # inches of a map, and of all maps side by side
+LETTER = 68.0  # points of a letter that just fits into an inch
+
+
+def attention_maps(maps: Sequence[np.ndarray], tokens: Sequence[str], title: str = "") -> "Figure":
+    """Layers as rows, heads as columns; in each map a row is a query (the token that looks), a column a key.
+
+    maps: one (NH, T, T) a layer, each row a probability distribution; tokens: (T,), the text of each position.
+    """
+    heads, length = maps[0].shape[0], len(tokens)
+    side = min(max(NARROWEST, CELL * length), WIDEST / heads)  # inches of a map
+    size = min(7.0, LETTER * side / length)  # points of a letter
+    figure = blank_figure(0.9 + heads * (side + 0.2), 0.9 + len(maps) * (side + 0.35))
+    grid = figure.subplots(len(maps), heads, squeeze=False)
+    for layer, row in enumerate(grid):
+        for head, axes in enumerate(row):
+            image = axes.imshow(maps[layer][head], cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest")
+            axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8.5, loc="left", pad=3)
+            label_axis(axes.xaxis, tokens if layer == len(maps) - 1 else (), size)
+            label_axis(axes.yaxis, tokens if head == 0 else (), size)
+            axes.spines[:].set_linewidth(0.5)
+    bar = figure.colorbar(image, ax=grid, shrink=min(1.0, 2.2 / (len(maps) * side)), aspect=25, pad=0.01)
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    bar.ax.tick_params(labelsize=8)
+    figure.suptitle(title or "attention: each row is a token that looks, each column what it looks at", fontsize=11)
+    return figure
+
+
+def label_axis(axis: Any, tokens: Sequence[str], size: float) -> None:
+    """Write the tokens, or nothing, along an axis."""
+    axis.set_ticks(range(len(tokens)), labels=[shown_token(token) for token in tokens])
+    axis.set_tick_params(length=0, pad=1.5, labelsize=size, labelfontfamily="monospace")

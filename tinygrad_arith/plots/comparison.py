@@ -1,0 +1,80 @@
+"""Several runs in one picture: for each group, the median over its seeds within the range of all of them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .figure import blank_figure, clean_axes, count_axis, line_look, share_axis
+from .series import Curve, Series
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DECADE = 10.0
+BINS = 200  # along the steps, in each of which the losses of a run are averaged
+BAND_OPACITY = 0.18
+LONGEST_IN_TWO_COLUMNS = 44  # characters of a name, in the legend
+
+
+def comparison(losses: Sequence[Series], exact_match: Sequence[Series], title: str = "") -> "Figure":
+    """Training loss on the left, exact match on validation problems on the right; a series for each group of runs.
+
+    A line is the median over a group's runs, a band reaches from the lowest run to the highest. The loss has a
+    logarithmic scale where it spans more than a factor of ten. In each curve, x are training steps.
+    """
+    columns = 2 if max(len(group.title) for group in losses) <= LONGEST_IN_TWO_COLUMNS else 1
+    figure = blank_figure(8.0, 3.5 + 0.2 * -(-len(losses) // columns))
+    left, right = figure.subplots(1, 2)
+    for axes, series in ((left, losses), (right, exact_match)):
+        for index, group in enumerate(series):
+            draw_band(axes, group, line_look(index), clipped=axes is left)
+    last = max(curve.x[-1] for group in losses for curve in group.curves)
+    for axes in (left, right):
+        clean_axes(axes)
+        count_axis(axes.xaxis)
+        axes.set_xlim(0, last)
+        axes.set_xlabel("training step")
+    scale_losses(left)
+    left.set_title("loss, nats per counted token", fontsize=10, loc="left")
+    share_axis(right)
+    right.set_title("exact match on validation problems", fontsize=10, loc="left")
+    explanation = "median over seeds, from the lowest to the highest"
+    look = {"frameon": False, "fontsize": 9, "title": explanation, "title_fontsize": 9}
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns, **look)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def binned(steps: np.ndarray, losses: np.ndarray, last: int) -> Curve:
+    """The losses (n,) of one run, averaged over bins of steps (n,), so that 54,000 can be drawn and compared.
+
+    There are about 200 bins from step 1 to `last`; a mean stands at the last step of its bin.
+    """
+    width = -(-last // BINS)
+    bins = (steps - 1) // width  # (n,)
+    present, positions = np.unique(bins, return_inverse=True)
+    means = np.bincount(positions, weights=losses) / np.bincount(positions)
+    return Curve(np.minimum((present + 1) * width, last), means)
+
+
+def draw_band(axes: Any, group: Series, look: dict[str, Any], clipped: bool) -> None:
+    """The median as a line, the range as a band behind it; nothing for runs that were never evaluated.
+
+    `clipped` cuts the line off at the frame: one at 100 % is better drawn in full, a loss of 0 on a logarithmic scale
+    cannot be.
+    """
+    x, low, median, high = group.spread()
+    marker = "o" if len(x) == 1 else None  # a line of one point would not be seen
+    axes.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
+    axes.plot(x, median, linewidth=1.6, marker=marker, label=group.title, clip_on=clipped, **look)
+
+
+def scale_losses(axes: Any) -> None:
+    """Choose the scale of the loss by what is drawn; a loss of 0, as of a float32 softmax, has no logarithm."""
+    losses = np.concatenate([line.get_ydata() for line in axes.lines])
+    if losses.max() > DECADE * np.min(losses, where=losses > 0, initial=np.inf):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, None)

@@ -1,0 +1,138 @@
+"""What pictures of a run are drawn from; what is dear (the model, evaluations) is made when first asked for."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..backend import to_numpy
+from ..training.build import make_task
+from ..training.errors import UserError
+from ..training.evaluation import Breakdown, Evaluation, break_down, evaluate_exact_match
+from ..training.metrics import FILE_NAME as METRICS
+from ..training.metrics import read_metrics
+from ..training.predictions import FILE_NAME as PREDICTIONS
+from ..training.predictions import Predictions, read_predictions
+from ..training.runs import RESULT_FILE, LoadedRun, RunRecord, load_run, read_record
+from ..training.workers import part_of
+from .series import Curve
+
+PER_LENGTH = 1000  # problems of each operand length, unless told otherwise
+FEWEST = 10  # problems of a length that are worth a point
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a picture shows where there is a choice: how many test problems, which problem, which sample."""
+
+    count: int | None = None  # test problems; None: all of them, of each operand length `PER_LENGTH`
+    problem: str | None = None  # whose attention is drawn; None: the first validation problem
+    sample: int = 1  # of those in predictions.jsonl, from 1
+    device: str = "cpu"
+
+
+class RunData:
+    """A run as pictures see it. Raises UserError if the directory holds none."""
+
+    def __init__(self, path: Path, choices: Choices):
+        self.path, self.choices = path, choices
+        self.record: RunRecord = read_record(path)
+        self.rows: list[dict[str, Any]] = read_metrics(path / METRICS)
+
+    @property
+    def evaluated(self) -> list[dict[str, Any]]:
+        """The rows of the metrics with an evaluation."""
+        return [row for row in self.rows if row.get("exact_match") is not None]
+
+    @cached_property
+    def task(self) -> Any:
+        """The task of the run."""
+        return make_task(self.record.config.task)
+
+    @cached_property
+    def loaded(self) -> LoadedRun:
+        """The model as of the newest checkpoint."""
+        return load_run(self.path, self.choices.device)
+
+    @cached_property
+    def predictions(self) -> Predictions | None:
+        """What the model predicted over training; None where nothing was kept."""
+        return read_predictions(self.path / PREDICTIONS)
+
+    @cached_property
+    def test_exact_match(self) -> float | None:
+        """Exact match on the test problems at the end of training; None before it."""
+        path = self.path / RESULT_FILE
+        return json.loads(path.read_text(encoding="utf-8"))["test_exact_match"] if path.is_file() else None
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The model's answers to the test problems. Raises UserError if there are not so many."""
+        size = self.task.config.test_size if self.choices.count is None else self.choices.count
+        try:
+            problems = self.task.problems("test", size)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        return evaluate_exact_match(self.loaded.model, self.task, problems)
+
+    @cached_property
+    def breakdown(self) -> Breakdown:
+        """Where the mistakes of `evaluation` lie."""
+        return break_down(self.evaluation, self.task)
+
+    def over_training(self, name: str) -> Curve:
+        """Exact match on the validation problems against another number of the metrics: `step`, `examples`."""
+        return Curve(
+            np.array([row[name] for row in self.evaluated], dtype=np.float64),
+            np.array([row["exact_match"] for row in self.evaluated], dtype=np.float64),
+        )
+
+    @cached_property
+    def by_length(self) -> Curve:
+        """Exact match for each length of the longer operand, up to the longest that the model has room for.
+
+        A length of which there are fewer than `FEWEST` problems never trained on is left out.
+        """
+        found = []
+        for length in range(1, self.task.config.longest + 1):
+            sources = (self.task, self.task.with_digits(length))
+            task, problems = max(((task, self.of_length(task, length)) for task in sources), key=lambda p: len(p[1]))
+            if len(problems) >= FEWEST:
+                found.append((length, evaluate_exact_match(self.loaded.model, task, problems).exact_match))
+        return Curve(*np.array(found, dtype=np.float64).reshape(-1, 2).T)
+
+    def of_length(self, task: Any, length: int) -> Any:
+        """Test problems of a task whose longer operand has so many digits."""
+        problems = task.problems("test", task.config.test_size)
+        return problems[np.maximum(*task.operand_lengths(problems)) == length][: self.choices.count or PER_LENGTH]
+
+    def attention(self) -> tuple[list[np.ndarray], list[str]]:
+        """The attention maps of one problem, (NH, T, T) a layer, and its tokens (T,).
+
+        Raises UserError if the problem that was asked for is none.
+        """
+        from ..models import attention_maps
+
+        try:
+            problem = self.task.parse(self.choices.problem) if self.choices.problem else self.first_problem()
+        except ValueError as error:
+            raise UserError(f"--problem {self.choices.problem}: {error}") from error
+        batch = self.task.batch(problem)
+        row = part_of(batch, slice(0, 1))  # of rows that are prefixes, the prompt
+        tokens = row.tokens  # (1, T)
+        maps = attention_maps(self.loaded.model, tokens, positions=row.positions, key_mask=row.key_mask)
+        length = int(np.max(np.flatnonzero(tokens[0] != self.task.vocabulary.padding), initial=0)) + 1
+        texts = [self.task.vocabulary.tokens[token] for token in tokens[0, :length]]
+        return [to_numpy(layer)[0, :, :length, :length] for layer in maps], texts
+
+    def first_problem(self) -> Any:
+        """The first validation problem."""
+        return self.task.problems("validation", 1)
+
+    def number_embeddings(self) -> np.ndarray:
+        """The embeddings of the numbers 0 to p - 1 of modular addition, (p, C)."""
+        ids = [self.task.vocabulary.ids[str(number)] for number in range(self.record.config.task.modulus)]
+        return to_numpy(self.loaded.model.token_embedding.weight.array)[ids]

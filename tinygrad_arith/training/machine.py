@@ -1,0 +1,49 @@
+"""What runs were made with: the machine in words and the versions of the libraries, never a path or a host name."""
+
+import importlib.metadata
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..backend import available_cores, library_of
+
+PACKAGES = ("tinygrad_arith", "numpy", "numba", "mkl", "cupy-cuda12x", "cupy-cuda13x")  # those that computing hangs on
+
+
+def machine_facts(on_gpu: bool) -> dict[str, Any]:
+    """Date, processor, cores, names of the GPUs (none unless they are used) and versions, ready for JSON."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": processor_name(),
+        "cores": available_cores(),
+        "gpus": gpu_names() if on_gpu else [],
+        "versions": installed_versions(),
+    }
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of Python and of those of PACKAGES that are installed."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def processor_name() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def gpu_names() -> list[str]:
+    """The name of each GPU that this process may use. Needs CuPy."""
+    runtime = library_of("cuda").cuda.runtime
+    return [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
