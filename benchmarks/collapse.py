@@ -12,6 +12,7 @@ AdamW's second moment.
 import argparse
 import dataclasses
 import json
+import math
 import time
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tinygrad_arith.training.build import choose_training_device, initialize, ma
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.presets import load_preset
+from tinygrad_arith.training.results import rate_of
 from tinygrad_arith.training.trainer import start_steps
 
 PRESET = "candle-binary-reversed"
@@ -55,24 +57,20 @@ class Recorder:
 
     def __init__(self, model, optimizer):
         self.flat, self.optimizer = model.flat, optimizer
-        xp = array_module(self.flat.values)
+        self.xp = array_module(self.flat.values)
         self.names = list(self.flat.slices)
-        segment = np.full(len(self.flat.values), len(self.names))  # (N,), the last for what pads
-        for index, here in enumerate(self.flat.slices.values()):
-            segment[here] = index
-        self.segment, self.xp = xp.asarray(segment), xp
-        self.sizes = np.bincount(segment, minlength=len(self.names) + 1)[:-1]
+        self.sizes = np.array([parameter.size for parameter in self.flat.parameters.values()])
         self.rows: list = []
 
-    def record(self, rates) -> None:
-        """One row, without waiting for the GPU. `rates` are those of the update just made."""
+    def record(self, rate: float) -> None:
+        """One row, without waiting for the GPU. `rate` is the learning rate of the update just made."""
         first, second = self.optimizer.first_moment, self.optimizer.second_moment
-        update = rates.mean_scale * first / (self.xp.sqrt(second) * rates.spread_scale + rates.eps)
+        beta1, beta2 = self.optimizer.betas
+        root = self.xp.sqrt(second) / math.sqrt(1.0 - beta2**self.optimizer.steps)  # the formula of `AdamW`
+        update = rate / (1.0 - beta1**self.optimizer.steps) * first / (root + self.optimizer.eps)  # (N,)
         squares = (self.flat.gradients**2, update**2, self.flat.values**2, second)
-        count = len(self.names)
-        self.rows.append(
-            self.xp.stack([self.xp.bincount(self.segment, weights=x, minlength=count + 1)[:count] for x in squares])
-        )
+        places = self.flat.slices.values()
+        self.rows.append(self.xp.stack([self.xp.stack([x[here].sum() for here in places]) for x in squares]))
 
     def table(self) -> np.ndarray:
         """(rows, quantities, parameters): norms, and the root of the mean second moment."""
@@ -82,35 +80,20 @@ class Recorder:
         return rows.astype(np.float32)
 
 
-class Watched:
-    """An optimizer that keeps the numbers of its last update."""
-
-    def __init__(self, optimizer):
-        self.optimizer, self.rates = optimizer, None
-
-    def __getattr__(self, name):
-        return getattr(self.optimizer, name)
-
-    def next_rates(self, rate):
-        """See `AdamW`."""
-        self.rates = self.optimizer.next_rates(rate)
-        return self.rates
-
-
 def train(variant: str, seed: int, steps: int | None, out: Path) -> None:
     """One run, recorded into `out`."""
     config = configuration(variant, seed, steps)
     training = config.training
     task = make_task(config.task)
     model = initialize(make_model(config, task), config, choose_training_device(training))
-    optimizer = Watched(make_optimizer(config, model))
-    runner, recorder = start_steps(model, optimizer, config), Recorder(model, optimizer.optimizer)
+    optimizer = make_optimizer(config, model)
+    runner, recorder = start_steps(model, optimizer, config), Recorder(model, optimizer)
     validation = task.problems("validation", PROBLEMS)
     losses, norms, evaluated, began = [], [], [], time.perf_counter()
     for step in range(1, training.steps + 1):
         runner.enqueue(task.train_batch(step - 1, training.batch, seed), step - 1)
         if step % RECORD_EVERY == 0:
-            recorder.record(optimizer.rates)
+            recorder.record(rate_of(config, step - 1))
         if step % EVALUATE_EVERY == 0:
             for result in runner.results():
                 losses.append(result.loss)

@@ -1,4 +1,4 @@
-"""What the records of `collapse.py` say: how often accuracy collapses, with what changed, what a collapse looks like."""
+"""What the records of `collapse.py` say: how often accuracy collapses, with what changed, and how one looks."""
 
 from __future__ import annotations
 

@@ -93,6 +93,7 @@ class TrainingConfig:
     worker_kind: str = option(
         "processes", "what a worker is: processes do not wait for each other", choices=("processes", "threads")
     )
+    batch_makers: int = option(3, "processes that prepare batches ahead while a GPU computes; 0: none", range=(0, 64))
     blas_threads: int = option(0, "threads of each matrix product; 0: what the workers leave", range=(0, 1024))
     dtype: str = option(
         "float32",

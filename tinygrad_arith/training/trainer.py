@@ -17,6 +17,7 @@ import numpy as np
 from ..backend import RandomKey, array_module
 from ..nn import first_nonfinite
 from ..optim import clip_scale, gradient_norm
+from .batches import Batches, BatchesAhead
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, Progress, save_checkpoint
 from .config import Config
@@ -133,6 +134,7 @@ class Trainer:
         self.reporter = reporter or Reporter()
         self.progress = Progress()
         self.steps: Any = None  # `HostSteps` or `DeviceSteps`, while `run` runs
+        self.batches: Any = Batches(task, config.training.batch, config.training.seed)
         self.under_way = 0  # steps that were enqueued since the last look
         self.began = 0.0  # when the first of them was
         self.validation = task.problems("validation", config.training.eval_size)
@@ -154,6 +156,10 @@ class Trainer:
         training = self.config.training
         self.reporter.started(self.progress.step, training.steps)
         self.steps = start_steps(self.model, self.optimizer, self.config)
+        if self.steps.waits and training.batch_makers:  # the GPU computes beside; CPU cores have enough to do
+            self.batches = BatchesAhead(
+                self.task, training.batch, training.seed, self.progress.step, training.batch_makers
+            )
         try:
             with StopSignals() as signals:
                 while not self.finished():
@@ -170,6 +176,7 @@ class Trainer:
                     if signals.received:
                         return Outcome("signal", signals.received)
         finally:
+            self.batches.close()
             self.steps.close()
             metrics.close()
             self.predictions.close()
@@ -202,8 +209,8 @@ class Trainer:
         """Hands the next batch to whatever runs the steps."""
         if self.under_way == 0:
             self.began = time.perf_counter()
-        training, step = self.config.training, self.progress.step
-        self.steps.enqueue(self.task.train_batch(step, training.batch, training.seed), step)
+        step = self.progress.step
+        self.steps.enqueue(self.batches.at(step), step)
         self.progress.step += 1
         self.under_way += 1
 

@@ -4,19 +4,15 @@ Threads of one interpreter take turns at everything that is Python, and handing 
 operation of a small model. Processes do not wait for each other; the weights and gradients lie in memory that all see.
 """
 
-import contextlib
-import os
-import pickle
-import subprocess
-import sys
 from typing import Any
 
 from ..backend import RandomKey
 from ..tasks import Batch
-from .errors import UserError
+from .child_process import ChildProcess
 from .shared_arrays import SharedArrays
 from .workers import Workers, loss_and_gradient, split
 
+WORKER = "tinygrad_arith.training.worker_process"
 VALUES = 0  # the row of the weights; the gradients of part n are row n + 1
 
 
@@ -35,7 +31,7 @@ class WorkerProcesses:
         self.model = model
         self.arrays = SharedArrays(count + 1, len(model.flat.values), model.flat.values.dtype)
         model.flat.move_to(self.arrays.rows[VALUES], self.arrays.rows[1])
-        self.others = [Other(model, self.arrays.location, part) for part in range(1, count)]
+        self.others = [ChildProcess(WORKER, model, self.arrays.location, part) for part in range(1, count)]
 
     def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
         """See `Workers.forward_backward`: the same parts, the same sums, the same bits."""
@@ -61,42 +57,3 @@ class WorkerProcesses:
         flat = self.model.flat
         flat.bind(flat.values.copy(), flat.gradients.copy())
         self.arrays.close()
-
-
-class Other:
-    """A process beside this one (`worker_process`), and what is said to it. Its first words are its task."""
-
-    def __init__(self, *task: Any):
-        command = [sys.executable, "-m", "tinygrad_arith.training.worker_process"]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        self.requests: Any = self.process.stdin
-        self.answers: Any = self.process.stdout
-        self.send(*task)
-
-    def send(self, *message: Any) -> None:
-        """Hands over a message. Raises UserError if the process is gone."""
-        try:
-            pickle.dump(message, self.requests, pickle.HIGHEST_PROTOCOL)
-            self.requests.flush()
-        except OSError as error:
-            raise self.gone() from error
-
-    def receive(self) -> Any:
-        """Waits for its answer: the loss of its part, or the error that it met. Raises UserError if it is gone."""
-        try:
-            return pickle.load(self.answers)
-        except (OSError, EOFError) as error:
-            raise self.gone() from error
-
-    def gone(self) -> UserError:
-        """The error to raise when the process has ended."""
-        status = self.process.wait()
-        return UserError(f"a worker process ended with status {status}; --worker-kind threads does without processes")
-
-    def close(self) -> None:
-        """Ends the process: the end of its requests is the end of its work."""
-        with contextlib.suppress(OSError):  # it is gone already, with something unsent
-            self.requests.close()
-        self.process.wait()
-        self.answers.close()

@@ -1,0 +1,52 @@
+"""Batches made ahead by other processes are those that would have been made here."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.training.batches import Batches, BatchesAhead
+from tinygrad_arith.training.errors import UserError
+
+SEED, SIZE = 3, 6
+CONFIG = TaskConfig(digits=3, validation_size=4, test_size=4, padding="none")
+
+
+@pytest.fixture(scope="module")
+def task():
+    return build_task(CONFIG)
+
+
+def same(first, second):
+    for mine, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize(("makers", "first"), [(1, 0), (3, 5)])
+def test_batches_come_in_the_order_of_the_steps(task, makers, first):
+    here, ahead = Batches(task, SIZE, SEED), BatchesAhead(task, SIZE, SEED, first, makers)
+    try:
+        for step in range(first, first + 8):
+            same(ahead.at(step), here.at(step))
+    finally:
+        ahead.close()
+    assert all(maker.process.returncode is not None for maker in ahead.makers)
+
+
+def test_an_error_of_a_maker_is_raised_here(task):
+    broken = dataclasses.replace(task.config, position_ids="no such ids")
+    ahead = BatchesAhead(type("Broken", (), {"config": broken}), SIZE, SEED, 0, 1)
+    with pytest.raises((ValueError, KeyError)):
+        ahead.at(0)
+    ahead.close()
+
+
+def test_a_maker_that_died_is_told(task):
+    ahead = BatchesAhead(task, 4096, SEED, 0, 1)
+    ahead.at(0)
+    ahead.makers[0].process.kill()
+    with pytest.raises(UserError, match="--batch-makers 0 does without"):
+        for step in range(1, 5):
+            ahead.at(step)
+    ahead.close()

@@ -1,0 +1,24 @@
+"""The other end of `batches`: makes every so many-th training batch until nobody takes them any more."""
+
+import itertools
+import signal
+
+from ..tasks import build_task
+from .child_process import Parent
+
+
+def main() -> None:
+    """Takes (task's configuration, batch size, seed, first step, stride); answers with one batch after another."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the first one decides
+    parent = Parent()
+    config, size, seed, first, stride = next(parent.messages())
+    try:
+        task = build_task(config)
+        for step in itertools.count(first, stride):
+            parent.answer(task.train_batch(step, size, seed))
+    except Exception as error:
+        parent.answer(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The training batches of a run, one after another: made when they are asked for, or ahead by other processes.
+
+A batch of a small model takes Python longer to make than it takes a GPU to learn from. A batch is a pure function of
+(step, size, seed), so any process may make it; each of `makers` makes every `makers`-th one. A pipe holds less than a
+batch, so a maker is never further ahead than the one that it is writing.
+"""
+
+from typing import Any
+
+from ..tasks import Batch
+from .child_process import ChildProcess
+
+MAKER = "tinygrad_arith.training.batch_maker"
+
+
+class Batches:
+    """Makes each batch when it is asked for."""
+
+    def __init__(self, task: Any, size: int, seed: int):
+        self.task, self.size, self.seed = task, size, seed
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+        return self.task.train_batch(step, self.size, self.seed)
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class BatchesAhead:
+    """Batches made by `makers` processes, to be asked for in the order of the steps, from `first` on."""
+
+    def __init__(self, task: Any, size: int, seed: int, first: int, makers: int):
+        advice = "--batch-makers 0 does without processes"
+        self.makers = [
+            ChildProcess(MAKER, task.config, size, seed, first + index, makers, advice=advice)
+            for index in range(makers)
+        ]
+        self.first = first
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step. Raises the error that its maker met, if it met one."""
+        answer = self.makers[(step - self.first) % len(self.makers)].receive()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for maker in self.makers:
+            maker.close()
