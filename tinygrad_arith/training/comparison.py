@@ -27,7 +27,7 @@ THRESHOLDS = (0.99, 0.999)  # of the validation problems: how soon a run got the
 NEVER = math.inf  # steps or seconds to what a run did not reach: later than all that did
 LAST_LOSSES = 100  # steps at the end of a run whose losses are averaged
 # Options that change how fast a run is or what is kept of it, not what it computes:
-MACHINE_OPTIONS = frozenset({"device", "workers", "worker_kind", "blas_threads"})
+MACHINE_OPTIONS = frozenset({"device", "workers", "worker_kind", "blas_threads", "batch_makers"})
 OPTIONS_APART_FROM_GROUP = MACHINE_OPTIONS | {"seed", "checkpoint_every", "keep_checkpoints"}
 KNOWN_RESULTS = frozenset({"step", "seconds", "test_exact_match", "test_correct", "test_count", "interval_95"})
 
