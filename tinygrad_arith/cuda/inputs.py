@@ -34,6 +34,7 @@ class Inputs:
         self.arrays = _views(self._device, like, places)
         self._copies = copies
         self._copied, self._read = (cupy.cuda.Event(disable_timing=True) for _ in range(2))
+        self.release()  # the memory may have been another array's, whose readers and writers are still on their way
 
     def send(self, values: Mapping[str, Any]) -> None:
         """Copies the values to the device, before what the current stream gets from now on.

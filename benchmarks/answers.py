@@ -1,6 +1,6 @@
 """How many problems a second does a model answer: in an evaluation, and writing its answers token by token?
 
-    python benchmarks/cpu_answers.py [--preset binary-reversed] [--rounds 5] [--json] [--write]
+    python benchmarks/answers.py [--device cpu|cuda] [--preset binary-reversed] [--rounds 5] [--json] [--write]
 
 The model is the preset's with its initial weights; the ways must give the same answers before they are timed, in turns:
 
@@ -23,9 +23,11 @@ import numpy as np
 from environment import RESULTS, environment, in_words
 
 from tinygrad_arith.autograd import no_grad
+from tinygrad_arith.backend import to_numpy
 from tinygrad_arith.models import generate
 from tinygrad_arith.training.build import initialize, make_model, make_task
 from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.machine import gpu_names
 from tinygrad_arith.training.presets import load_preset
 from tinygrad_arith.training.threads import settle_process
 
@@ -37,28 +39,29 @@ def main(arguments: list[str] | None = None) -> int:
     """Parses, checks, times, prints, writes. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="binary-reversed")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default cpu)")
     parser.add_argument("--rounds", type=int, default=5, help="turns for each way (default 5)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--write", action="store_true", help="write JSON and table to benchmarks/results/")
     options = parser.parse_args(arguments)
-    result = measure(options.preset, options.rounds)
+    result = measure(options.preset, options.rounds, options.device)
     if result is None:
         print("the ways do not give the same answers", file=sys.stderr)
         return 1
     print(json.dumps(result, indent=2) if options.json else table(result))
     if options.write:
-        path = RESULTS / f"cpu_answers_{result['date']}.json"
+        path = RESULTS / f"{result['benchmark']}_{result['date']}.json"
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         path.with_suffix(".md").write_text(table(result) + "\n", encoding="utf-8")
     return 0
 
 
-def measure(preset: str, rounds: int) -> dict[str, Any] | None:
+def measure(preset: str, rounds: int, device: str) -> dict[str, Any] | None:
     """Problems a second of each way; None if they disagree."""
     settle_process(blas_threads=1)
     config = load_preset(preset).config.resolved()
     task = make_task(config.task)
-    model = initialize(make_model(config, task), config)
+    model = initialize(make_model(config, task), config, device)
     problems = task.problems("test", PROBLEMS)
     ways = make_ways(model, task, problems)
     written = ways[GENERATION]()
@@ -71,8 +74,9 @@ def measure(preset: str, rounds: int) -> dict[str, Any] | None:
             way()
             seconds[name].append(time.perf_counter() - began)
     rates = {name: [len(problems) / value for value in values] for name, values in seconds.items()}
-    measured = environment(["tinygrad_arith", "numpy", "numba", "mkl"])
-    return {"benchmark": "cpu_answers", **measured, "preset": preset, "problems": len(problems), "rates": rates}
+    measured = environment(["tinygrad_arith", "numpy", "numba", "mkl", "cupy-cuda13x"])
+    place = {"benchmark": "cpu_answers"} if device == "cpu" else {"benchmark": "gpu_answers", "gpu": gpu_names()[0]}
+    return {**place, **measured, "preset": preset, "problems": len(problems), "rates": rates}
 
 
 def make_ways(model: Any, task: Any, problems: Any) -> dict[str, Callable[[], np.ndarray]]:
@@ -84,7 +88,7 @@ def make_ways(model: Any, task: Any, problems: Any) -> dict[str, Callable[[], np
         tokens = prompts
         with no_grad():
             for _ in range(task.answer_length):
-                logits = model(tokens).array[:, -1]  # (n, V)
+                logits = to_numpy(model(tokens).array[:, -1])  # (n, V)
                 tokens = np.concatenate([tokens, logits.argmax(axis=-1)[:, None]], axis=1)  # (n, Tp + 1, ...)
         return tokens[:, prompts.shape[1] :]
 
@@ -97,7 +101,7 @@ def make_ways(model: Any, task: Any, problems: Any) -> dict[str, Callable[[], np
 
 def table(result: dict[str, Any]) -> str:
     """The rates as Markdown."""
-    head = f"{in_words(result)}; {result['preset']}, {result['problems']:,} problems, one thread."
+    head = f"{in_words(result)}; {result['preset']}, {result['problems']:,} problems, {result.get('gpu', 'one thread')}."
     lines = [head, "", "| way | problems a second, median (smallest to largest) |", "|---|--:|"]
     for name, rates in result["rates"].items():
         lines.append(f"| {name} | {statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) |")
