@@ -101,7 +101,9 @@ def make_ways(model: Any, task: Any, problems: Any) -> dict[str, Callable[[], np
 
 def table(result: dict[str, Any]) -> str:
     """The rates as Markdown."""
-    head = f"{in_words(result)}; {result['preset']}, {result['problems']:,} problems, {result.get('gpu', 'one thread')}."
+    head = (
+        f"{in_words(result)}; {result['preset']}, {result['problems']:,} problems, {result.get('gpu', 'one thread')}."
+    )
     lines = [head, "", "| way | problems a second, median (smallest to largest) |", "|---|--:|"]
     for name, rates in result["rates"].items():
         lines.append(f"| {name} | {statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) |")

@@ -1,6 +1,7 @@
 """Imports run one way, `verify` needs NumPy only, and importing the package is cheap."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,17 @@ def test_importing_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+GPU_TESTS = sorted((Path(__file__).parent / "cuda").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", GPU_TESTS, ids=lambda path: path.stem)
+def test_what_the_gpu_tests_import_exists(path):
+    """They are not even imported where there is no GPU, so a name that is gone would be found out late."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("tinygrad_arith"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_arith.training.console import EXIT_FAILURE, EXIT_INTERRUPTED, console, fail, run_door, warn
 from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, add_config_flags, given_flags, make_parser
+from tinygrad_arith.training.flags import Parser, add_config_flags, given_flags, make_parser, positive
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
@@ -66,13 +66,6 @@ def make_compare_parser() -> Parser:
     own.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     add_config_flags(parser, defaults=load_preset(DEFAULT_PRESET).config)
     return parser
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
-    return int(text)
 
 
 def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[str]) -> int:

@@ -1,6 +1,5 @@
 """Measure a trained model on problems it has never seen: `python -m tinygrad_arith.evaluate RUN`."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_arith.training.console import console, facts_table, run_door
 from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive
 
 if TYPE_CHECKING:
     from tinygrad_arith.tasks import Task
@@ -76,13 +75,6 @@ def make_evaluate_parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     add_device_flag(parser)
     return parser
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
-    return int(text)
 
 
 def choose_task(run: "LoadedRun", digits: int | None) -> "Task":

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinygrad_arith.training.console import console, data_table, run_door
+from tinygrad_arith.training.console import console, data_table, run_door, warn
 from tinygrad_arith.training.errors import UserError, did_you_mean
-from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive
 
 if TYPE_CHECKING:
     from tinygrad_arith.plots.catalogue import Figures, Picture
@@ -38,8 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         print_list(chosen, runs)
         return 0
+    drawn = False
     for path in draw_all(chosen, runs, args):
         console().print(str(path), markup=False, soft_wrap=True)
+        drawn = True
+    if not drawn:
+        warn("there is nothing to draw yet; --list says why")
     return 0
 
 
@@ -71,13 +75,6 @@ def make_plot_parser() -> Parser:
     )
     add_device_flag(parser)
     return parser
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
-    return int(text)
 
 
 def read_runs(args: argparse.Namespace) -> "list[RunData]":
@@ -127,8 +124,17 @@ def folder_of(run: "RunData", runs: "Sequence[RunData]", out: Path | None) -> Pa
         return plots_of(run)
     if len(runs) == 1:
         return out
-    namesakes = [other for other in runs if other.path.name == run.path.name]
-    return out / (run.path.name if len(namesakes) == 1 else f"{run.path.parent.name}-{run.path.name}")
+    return out / folder_name(run.path, [other.path for other in runs])
+
+
+def folder_name(path: Path, all_paths: Sequence[Path]) -> str:
+    """A run's name, with as many of the folders above it as tell it apart from its namesakes."""
+    parts = path.resolve().parts[1:]
+    others = [other.resolve().parts for other in all_paths if other is not path]
+    for count in range(1, len(parts)):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return "-".join(parts[-count:])
+    return "-".join(parts)
 
 
 def plots_of(run: "RunData") -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tinygrad_arith.training.console import EXIT_FAILURE, fail, run_door
-from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive
 
 if TYPE_CHECKING:
     from tinygrad_arith.training.runs import LoadedRun
@@ -72,13 +72,6 @@ def temperature(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text}")
     return value
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
-    return int(text)
 
 
 def seed(text: str) -> int:

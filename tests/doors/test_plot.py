@@ -1,11 +1,12 @@
 """The plot door: which pictures a run has, where they go, and that they show what the run measured."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinygrad_arith.plot import main
+from tinygrad_arith.plot import folder_name, main
 from tinygrad_arith.plots.catalogue import PICTURES, short_labels
 from tinygrad_arith.plots.run_data import Choices, RunData
 from tinygrad_arith.train import main as train
@@ -81,6 +82,11 @@ def test_several_runs_share_a_picture_and_have_folders_of_their_own(plot, small_
     ]
 
 
+def test_folders_have_as_many_names_as_tell_runs_apart():
+    paths = [Path("a/x/run"), Path("b/x/run"), Path("b/y/run"), Path("b/y/other")]
+    assert [folder_name(path, paths) for path in paths] == ["a-x-run", "b-x-run", "y-run", "other"]
+
+
 def test_the_numbers_are_those_of_the_run(small_run):
     data = RunData(small_run, Choices())
     run = load_run(small_run)
@@ -140,6 +146,26 @@ def test_a_run_that_has_just_begun_has_few_pictures(plot, small_run, tmp_path):
     young = tmp_path / "young"
     young.mkdir()
     shutil.copy(small_run / "config.json", young)
-    assert plot(young) == (0, "", "")
+    assert plot(young) == (0, "", "warning: there is nothing to draw yet; --list says why\n")
     code, _, err = plot(young, "--only", "heatmap")
     assert (code, err) == (1, "error: --only heatmap: it has no checkpoint yet\n")
+
+
+@pytest.mark.parametrize(
+    ("only", "file", "content", "sentence"),
+    [
+        ("train-size", "result.json", "{torn", "result.json: not a run's result: "),
+        ("train-size", "result.json", "[1, 2]", "result.json: not a run's result: it lacks step"),
+        ("steps", "metrics.jsonl", '{"step": 1, "loss": 1.0, "exact_match": 0.5}\n', "step 1 lacks loss or examples"),
+        ("tokens", "predictions.jsonl", '{"tokens": [[1]]}\n{"step": 1}\n', "not a run's predictions: KeyError"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence(plot, small_run, tmp_path, only, file, content, sentence):
+    damaged = tmp_path / "run"
+    shutil.copytree(small_run, damaged)
+    (damaged / file).write_text(content)
+    code, _, err = plot(damaged, "--out", tmp_path / "p", "--only", only)
+    assert code == 1
+    assert err.startswith(f"error: {damaged / file}: ")
+    assert sentence in err
+    assert err.count("\n") == 1

@@ -162,7 +162,7 @@ def test_training_prefixes_are_prefixes_of_training_problems_and_each_comes_once
     every = task.batch(train)
     expected = {(*row, *target) for row, target in zip(every.tokens, every.targets, strict=True) if target[0] >= 0}
     count = len(expected)
-    assert count == task.lengths_of_answers(train).sum()
+    assert count == task.answer_token_counts(train).sum()
     batch = task.train_batch(3, count, seed=1)
     assert sorted((*row, *target) for row, target in zip(batch.tokens, batch.targets, strict=True)) == sorted(expected)
     drawn = task_of(1, rows="prefix", draws="random").train_batch(3, 4 * count, seed=1)

@@ -148,9 +148,12 @@ def test_prompts_of_prefix_rows_are_padded_before_the_equals_sign():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"context": 12}, "--context 12: the longest sample needs 13"),
-        ({"rows": "prefix", "prompt_width": 6}, "--prompt-width 6: there are up to 7 tokens before the ="),
-        ({"rows": "prefix", "prompt_width": 9, "context": 13}, "--context 13: the longest sample needs 14"),
+        ({"context": 12}, "--context 12: must be at least 13, the tokens for the longest sample"),
+        ({"rows": "prefix", "prompt_width": 6}, "--prompt-width 6: must be at least 7, the tokens before the ="),
+        (
+            {"rows": "prefix", "prompt_width": 9, "context": 13},
+            "--context 13: must be at least 14",
+        ),
     ],
 )
 def test_a_context_that_is_too_short_is_told(changes, sentence):

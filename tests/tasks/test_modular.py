@@ -62,11 +62,12 @@ def test_text_is_written_with_spaces_and_read_back():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("5", "'5' is no problem: write two numbers, such as 5 111 ="),
-        ("1 2 3", "'1 2 3' is no problem: write two numbers, such as 5 111 ="),
-        ("1 x", "'1 x' is no problem: write two numbers, such as 5 111 ="),
-        ("-1 2", "'-1 2' is no problem: write two numbers, such as 5 111 ="),
+        ("5", "'5' is no problem: write two numbers, such as 1 12 ="),
+        ("1 2 3", "'1 2 3' is no problem: write two numbers, such as 1 12 ="),
+        ("1 x", "'1 x' is no problem: write two numbers, such as 1 12 ="),
+        ("-1 2", "'-1 2' is no problem: write two numbers, such as 1 12 ="),
         ("1 13 =", "13: must be 0 to 12, below the modulus"),
+        ("1 " + "9" * 5000, "9" * 5000 + ": must be 0 to 12, below the modulus"),
     ],
 )
 def test_what_is_no_problem_is_told_in_one_sentence(text, sentence):
@@ -91,7 +92,7 @@ def test_zero_is_a_number_here_and_no_padding():
     task = task_of()
     problem = EnumeratedProblems(np.array([0]))
     assert task.text(problem) == [Problem("0 0 = ", "0")]
-    assert task.lengths_of_answers(problem).tolist() == [1]
+    assert task.answer_token_counts(problem).tolist() == [1]
     assert not task.score(np.array([[5]]), problem)[0]
 
 

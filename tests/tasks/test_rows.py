@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import RandomKey
-from tinygrad_arith.tasks.rows import all_prefix_rows, epoch_indices, next_token_targets, packed_left, prefix_rows
+from tinygrad_arith.tasks.rows import (
+    all_prefix_rows,
+    epoch_indices,
+    next_token_targets,
+    packed_left,
+    prefix_at,
+    prefix_rows,
+)
 
 SAMPLES = np.array([[7, 9, 1, 2, 3], [8, 9, 4, 5, 0]])  # a prompt of two tokens, then an answer; 0 is padding
 
@@ -72,3 +79,9 @@ def test_a_step_does_not_depend_on_the_steps_before_it():
     forwards = [epoch_indices(key, step, 6, 10).tolist() for step in range(8)]
     backwards = [epoch_indices(key, step, 6, 10).tolist() for step in reversed(range(8))]
     assert forwards == backwards[::-1]
+
+
+def test_prefixes_are_counted_sample_by_sample():
+    rows, places = prefix_at(np.array([3, 5, 6]), np.arange(6))  # answers of 3, 2 and 1 tokens
+    assert rows.tolist() == [0, 0, 0, 1, 1, 2]
+    assert places.tolist() == [0, 1, 2, 0, 1, 0]

@@ -44,6 +44,25 @@ class TooLarge(DigitMaximum):
     def result(self, first, second):
         return first + second
 
+class Failing(DigitMaximum):
+    def result(self, first, second):
+        return first[:, 99]
+
+class Writing(DigitMaximum):
+    def result(self, first, second):
+        first += second
+        return first % 10
+
+class Growing(DigitMaximum):
+    def result(self, first, second):
+        return np.pad(first, ((0, 0), (0, 7 - first.shape[1])))
+
+class WrongSigns(DigitMaximum):
+    signed = True
+
+    def negative(self, first, second):
+        return first < second
+
 class Complement(DigitMaximum):
     def result(self, first, second):
         return 9 - first
@@ -110,6 +129,9 @@ def test_a_changed_file_is_read_again(file):
         ("Signed", "it is signed, but has no method `negative`"),
         ("Flat", "Flat.result: must return an array of whole numbers, one row of digits for each problem"),
         ("TooLarge", "TooLarge.result: must return digits from 0 to 9"),
+        ("Failing", r"Failing.result: IndexError: index 99 is out of bounds .* \(own.py, line 42\)"),
+        ("Writing", r"Writing.result: ValueError: .*read-only \(own.py, line "),
+        ("WrongSigns", "WrongSigns.negative: must return an array of bool, one for each problem"),
         ("Complement", "Complement.result: must not depend on zeros above the operands' digits"),
     ],
 )
@@ -126,6 +148,28 @@ def test_a_file_that_is_not_there_and_one_that_fails_are_told(tmp_path):
     broken.write_text("import numpy\nx = 1 / 0\n")
     with pytest.raises(ValueError, match=r"broken\.py cannot be run: ZeroDivisionError: division by zero"):
         task_of(broken)
+
+
+def test_a_result_that_fails_for_longer_operands_is_told(file):
+    with pytest.raises(ValueError, match=r"Growing\.result: ValueError: .* \(own\.py, line 51\)"):
+        task_of(file, "Growing", longest=9)
+
+
+def test_a_file_that_exits_does_not_end_the_program(tmp_path):
+    leaving = tmp_path / "leaving.py"
+    leaving.write_text("raise SystemExit(3)\n")
+    with pytest.raises(ValueError, match=r"leaving\.py cannot be run: SystemExit: 3"):
+        task_of(leaving)
+
+
+def test_two_files_of_one_name_and_dataclasses_in_them(file, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / file.name
+    with_class = "@dataclass\nclass Pair:\n    first: int\n"
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    other.write_text(head + with_class + MAXIMUM.replace('symbol = "|"', 'symbol = "&"'))
+    assert task_of(other).symbol == "&"
+    assert task_of(file).symbol == "|"
 
 
 def test_results_are_those_of_the_class(file):

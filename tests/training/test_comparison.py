@@ -36,6 +36,12 @@ def test_the_figures_of_a_run(tmp_path, write_run):
     }
 
 
+def test_the_loss_is_the_mean_of_the_last_steps_only(tmp_path, write_run, monkeypatch):
+    monkeypatch.setattr("tinygrad_arith.training.comparison.LAST_LOSSES", 5)
+    run = read_finished(write_run(tmp_path / "run", seed=3))
+    assert run.loss == pytest.approx(sum(13 / step for step in range(16, 21)) / 5)
+
+
 def test_what_was_never_reached_is_null(tmp_path, write_run):
     run = read_finished(write_run(tmp_path / "run", shares=(0.0, 0.99, 0.5, 0.5)))
     assert run.reached(0.99) == (10, 1.0)
@@ -100,12 +106,21 @@ def test_a_directory_of_runs_stands_for_all_of_them(tmp_path, write_run):
             run_directories([path])
 
 
+RESULT = (
+    '{"step": 20, "seconds": 3.0, "test_exact_match": 1.0, "test_correct": 8, "test_count": 8, "interval_95": [0, 1]}'
+)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
         ("result.json", None, "not finished: it lacks result.json; go on with: .* --resume"),
         ("result.json", "{", "not a run's result"),
-        ("result.json", '{"step": 20}', "it lacks interval_95"),
+        ("result.json", '{"step": 20}', "it lacks seconds"),
+        ("result.json", "[20]", "it lacks step"),
+        ("result.json", RESULT.replace('"test_count": 8', '"test_count": 0'), "test_count is 0, not at least 1"),
+        ("result.json", RESULT.replace('"test_count": 8', '"test_count": "8"'), "test_count is '8', not a number"),
+        ("metrics.jsonl", '{"step": 20}\n', "metrics.jsonl: not a run's metrics: KeyError: 'loss'"),
         ("metrics.jsonl", '{"step": 1, "loss": 1.0, "seconds": 0.1}\n', "does not end at step 20"),
         ("metrics.jsonl", "", "does not end at step 20"),
     ],

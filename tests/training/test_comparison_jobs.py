@@ -210,7 +210,7 @@ def test_metrics_are_followed_while_they_are_written(tmp_path):
 
 
 def test_a_journal_that_cannot_be_read_is_told(tmp_path):
-    for text, complaint in (("{", "not valid JSON"), ("[]", "not a journal")):
+    for text, complaint in (("{", "not valid JSON"), ("[]", "not a journal"), ('{"runs": {"a": 5}}', "not a journal")):
         (tmp_path / "journal.json").write_text(text)
         with pytest.raises(UserError, match=complaint):
             read_journal(tmp_path)

@@ -7,6 +7,8 @@ import pytest
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.tasks import Batch, TaskConfig, Vocabulary, build_task
+from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.metrics import write_objects
 from tinygrad_arith.training.predictions import PredictionsWriter, read_predictions, trim_predictions
 
 TASK = build_task(TaskConfig(digits=4, padding="none", validation_size=20, test_size=9))
@@ -104,3 +106,18 @@ def test_an_answer_that_is_never_read_is_predicted_all_the_same(tmp_path):
     np.testing.assert_array_equal(found.tokens[:, 3], task.answers(problems)[:, 0])
     assert found.predicted.tolist() == [[[2, 2, 2, -1]] * 4]
     assert found.counted.tolist() == [[False, False, True, False]] * 4
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "complaint"),
+    [
+        ({"tokens": [[1, 2]]}, {"step": 1}, "KeyError: 'counted'"),
+        ({"tokens": [[1, 2]], "counted": [[1]], "vocabulary": "ab"}, {"step": 1, "predicted": [[1, 1]]}, "same tokens"),
+        ({"tokens": [[1]], "counted": [[1]], "vocabulary": "ab"}, {"step": 1, "predicted": [[2]]}, "its vocabulary"),
+    ],
+)
+def test_a_file_of_something_else_is_told(tmp_path, header, row, complaint):
+    path = tmp_path / "predictions.jsonl"
+    write_objects(path, [header, row])
+    with pytest.raises(UserError, match=f"{path}: not a run's predictions: .*{complaint}"):
+        read_predictions(path)

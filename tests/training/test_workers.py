@@ -119,7 +119,9 @@ def test_an_error_in_a_process_reaches_the_caller_and_the_next_batch_works(three
 
 def test_a_process_that_is_gone_is_told_in_one_sentence(three_processes):
     three_processes.others[1].process.kill()
-    with pytest.raises(UserError, match=r"a process of this training ended with status -?[0-9]+; --worker-kind threads"):
+    with pytest.raises(
+        UserError, match=r"a process of this training ended with status -?[0-9]+; --worker-kind threads"
+    ):
         three_processes.forward_backward(batch_of(), KEY)
 
 

@@ -4,7 +4,7 @@ from .attention_maps import attention_maps
 from .generation import choose_tokens, generate
 from .gpt import GPT, GPTConfig
 from .shape_report import ShapeReport, report_shapes
-from .window import WindowConfig, WindowGPT, WindowNet
+from .window import WindowConfig, WindowGPT, WindowModel, WindowNet
 
 __all__ = [
     "GPT",
@@ -12,6 +12,7 @@ __all__ = [
     "ShapeReport",
     "WindowConfig",
     "WindowGPT",
+    "WindowModel",
     "WindowNet",
     "attention_maps",
     "choose_tokens",

@@ -37,11 +37,7 @@ def generate(
     or where positions or key_mask do not reach over the tokens to come.
     """
     batch, length = prompts.shape
-    if length == 0:
-        raise ValueError("generate: a prompt needs at least one token")
-    if length + max_new_tokens > model.config.context + 1:  # the last token is never fed back
-        room = model.config.context + 1 - length
-        raise ValueError(f"generate: a prompt of {length} tokens leaves room for {room}, not {max_new_tokens}")
+    check_room(model.config.context, length, max_new_tokens)
     if temperature > 0.0 and key is None:
         raise ValueError("generate: a temperature above 0 needs a key for its draws")
     if max_new_tokens <= 0:
@@ -72,6 +68,15 @@ def generate(
                 break
             ids = following[:, None]  # (B, 1)
     return tokens
+
+
+def check_room(context: int, length: int, max_new_tokens: int) -> None:
+    """Raise ValueError if a prompt of this length is empty, or leaves no room for so many tokens."""
+    if length == 0:
+        raise ValueError("generate: a prompt needs at least one token")
+    room = context + 1 - length  # the last token is never fed back
+    if max_new_tokens > room:
+        raise ValueError(f"generate: a prompt of {length} tokens leaves room for {room}, not {max_new_tokens}")
 
 
 def over_rows(name: str, array: np.ndarray | None, batch: int, length: int) -> np.ndarray | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..training.checkpoints import FOLDER as CHECKPOINTS
 from ..training.checkpoints import complete_checkpoints
-from ..training.comparison import group_labels, options_of_group
+from ..training.comparison import alike, group_labels
 from ..training.errors import UserError
 from ..training.runs import RunRecord
 from .accuracy_by_length import accuracy_by_length
@@ -52,15 +52,14 @@ class Picture:
 
 def series_of(runs: Sequence[RunData], curve: Callable[[RunData], Curve], without: str = "") -> list[Series]:
     """A series for each group of runs that differ in their seed only (and in the task's option `without`)."""
-    groups: dict[Any, list[RunData]] = {}
-    records = [dataclasses.replace(run.record, config=leveled(run.record.config, without)) for run in runs]
-    first: dict[Any, RunRecord] = {}
-    for run, record in zip(runs, records, strict=True):
-        key = (record.preset, options_of_group(record))
-        groups.setdefault(key, []).append(run)
-        first.setdefault(key, record)
-    labels = short_labels(list(first.values()))
-    return [Series(label, [curve(run) for run in group]) for label, group in zip(labels, groups.values(), strict=True)]
+
+    def record(run: RunData) -> RunRecord:
+        """What the run was made with, as far as it counts."""
+        return dataclasses.replace(run.record, config=leveled(run.record.config, without))
+
+    groups = alike(runs, record)
+    labels = short_labels([record(members[0]) for members in groups])
+    return [Series(label, [curve(run) for run in members]) for label, members in zip(labels, groups, strict=True)]
 
 
 def short_labels(records: Sequence[RunRecord]) -> list[str]:
@@ -116,6 +115,7 @@ def draw_train_sizes(runs: Sequence[RunData]) -> Figures:
     """Exact match against the number of distinct training problems."""
 
     def point(run: RunData) -> Curve:
+        """The run as one dot."""
         return Curve(np.array([float(run.task.train_size)]), np.array([run.test_exact_match]))
 
     return {"accuracy_train_size": accuracy_by_train_size(series_of(with_train_size(runs), point, "train_size"))}

@@ -1,6 +1,5 @@
 """What pictures of a run are drawn from; what is dear (the model, evaluations) is made when first asked for."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +9,14 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..training.build import make_task
+from ..training.comparison import is_finished, read_result
 from ..training.errors import UserError
 from ..training.evaluation import Breakdown, Evaluation, break_down, evaluate_exact_match
 from ..training.metrics import FILE_NAME as METRICS
 from ..training.metrics import read_metrics
 from ..training.predictions import FILE_NAME as PREDICTIONS
 from ..training.predictions import Predictions, read_predictions
-from ..training.runs import RESULT_FILE, LoadedRun, RunRecord, load_run, read_record
+from ..training.runs import LoadedRun, RunRecord, load_run, read_record
 from ..training.workers import part_of
 from .series import Curve
 
@@ -41,6 +41,9 @@ class RunData:
         self.path, self.choices = path, choices
         self.record: RunRecord = read_record(path)
         self.rows: list[dict[str, Any]] = read_metrics(path / METRICS)
+        for row in self.evaluated:
+            if "loss" not in row or "examples" not in row:
+                raise UserError(f"{path / METRICS}: not a run's metrics: step {row['step']} lacks loss or examples")
 
     @property
     def evaluated(self) -> list[dict[str, Any]]:
@@ -65,8 +68,7 @@ class RunData:
     @cached_property
     def test_exact_match(self) -> float | None:
         """Exact match on the test problems at the end of training; None before it."""
-        path = self.path / RESULT_FILE
-        return json.loads(path.read_text(encoding="utf-8"))["test_exact_match"] if path.is_file() else None
+        return read_result(self.path)["test_exact_match"] if is_finished(self.path) else None
 
     @cached_property
     def evaluation(self) -> Evaluation:

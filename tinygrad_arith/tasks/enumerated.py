@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..backend import RandomKey, integers
-from . import scoring
 from .batch import Batch, Problem
 from .config import TaskConfig
-from .positions import with_offsets
-from .rows import all_prefix_rows, epoch_indices, next_token_targets, packed_left, prefix_rows
+from .rows import at_least, epoch_indices, packed_left, prefix_at
 from .splits import HELD_OUT, mix
 from .vocabulary import NO_TOKEN, Vocabulary
+from .written import WrittenTask
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def hash_indices(count: int, seed: int) -> np.ndarray:
     return mix((state ^ np.arange(count, dtype=np.uint64)) + np.uint64(0x9E3779B97F4A7C15))
 
 
-class EnumeratedTask:
+class EnumeratedTask(WrittenTask):
     """What the enumerated tasks share; see `Task` for what the methods promise."""
 
     def __init__(self, config: TaskConfig, vocabulary: Vocabulary, count: int, prompt_length: int, answer_length: int):
@@ -74,7 +73,7 @@ class EnumeratedTask:
         self.position_count = self.context + config.position_offset
         self.split = self.split_indices(count)
         self.train_size = len(self.split["train"])
-        self.ends: np.ndarray | None = None  # made when first asked for
+        self.prefix_ends: np.ndarray | None = None  # see `prefix_at`; made when first asked for
 
     # What is learned from, and what is tested on
 
@@ -93,31 +92,23 @@ class EnumeratedTask:
             split["train"] = split["train"][: config.train_size]
         return split
 
-    def problems(self, split: str, count: int) -> EnumeratedProblems:
-        """The first `count` problems of "validation" or "test"; raises ValueError if the split holds fewer."""
-        if split not in HELD_OUT:
-            raise ValueError(f"split {split!r}: must be one of {', '.join(HELD_OUT)}")
-        if not 0 <= count <= len(self.split[split]):
-            raise ValueError(f"--count {count}: the {split} split holds {len(self.split[split]):,} problems")
-        return EnumeratedProblems(self.split[split][:count])
+    def all_held_out(self, split: str) -> EnumeratedProblems:
+        """All problems of "validation" or "test", in the order of their hashes."""
+        return EnumeratedProblems(self.split[split])
 
-    def train_problems(self, step: int, batch_size: int, seed: int) -> EnumeratedProblems:
-        """The problems in the batch of a training step, one a row."""
-        return self.train_draw(step, batch_size, seed)[0]
-
-    def train_draw(self, step: int, batch_size: int, seed: int) -> tuple[EnumeratedProblems, np.ndarray | None]:
+    def train_rows(self, step: int, batch_size: int, seed: int) -> tuple[EnumeratedProblems, np.ndarray | None]:
         """The problem of each row of a training batch, and which token of its answer it predicts: int64 (n,).
 
         None where a row is a whole sample.
         """
+        train = EnumeratedProblems(self.split["train"])
         if self.rows == "whole":
-            chosen = self.draw_rows(step, batch_size, seed, len(self.split["train"]))  # (n,)
-            return EnumeratedProblems(self.split["train"][chosen]), None
-        ends = self.prefix_ends()  # (train_size,)
-        chosen = self.draw_rows(step, batch_size, seed, int(ends[-1]))  # (n,), in all prefixes one after another
-        rank = np.searchsorted(ends, chosen, side="right")  # (n,), whose prefix it is
-        begins = np.where(rank > 0, ends[rank - 1], 0)  # (n,)
-        return EnumeratedProblems(self.split["train"][rank]), chosen - begins
+            return train[self.draw_rows(step, batch_size, seed, self.train_size)], None
+        if self.prefix_ends is None:
+            self.prefix_ends = np.cumsum(self.answer_token_counts(train))  # (train_size,)
+        chosen = self.draw_rows(step, batch_size, seed, int(self.prefix_ends[-1]))  # (n,), in all prefixes
+        rows, places = prefix_at(self.prefix_ends, chosen)
+        return train[rows], places
 
     def draw_rows(self, step: int, batch_size: int, seed: int, count: int) -> np.ndarray:
         """Which of `count` training rows are in a step's batch: int64 (batch_size,)."""
@@ -125,66 +116,24 @@ class EnumeratedTask:
             return epoch_indices(RandomKey(seed, "train.order"), step, batch_size, count)
         return integers(RandomKey(seed, "train", step=step), batch_size, 0, count)
 
-    def prefix_ends(self) -> np.ndarray:
-        """How many prefixes there are up to and including those of each training problem: int64 (train_size,)."""
-        if self.ends is None:
-            self.ends = np.cumsum(self.lengths_of_answers(EnumeratedProblems(self.split["train"])))
-        return self.ends
-
-    def lengths_of_answers(self, problems: EnumeratedProblems) -> np.ndarray:
-        """How many tokens each answer has: int64 (n,)."""
-        return np.sum(self.answers(problems) != self.vocabulary.padding, axis=1)
-
     # Problems as tokens
 
     def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
         """The prompts as token ids, int64 (n, prompt_width + 1): padding, if any, just before the `=`."""
         raise NotImplementedError
 
-    def answers(self, problems: EnumeratedProblems) -> np.ndarray:
-        """The right answers as token ids, int64 (n, answer_length), padding behind their end mark."""
-        raise NotImplementedError
-
     def samples(self, problems: EnumeratedProblems) -> np.ndarray:
-        """Whole samples, padded: int64 (n, the context, or one more where the last token is never read)."""
+        """Whole samples, padded: int64 (n, T), or (n, T + 1) where the last token is never read."""
         samples = np.concatenate([self.prompts(problems), self.answers(problems)], axis=1)
         if self.rows == "whole":
             samples = packed_left(samples, self.vocabulary.padding)
         missing = max(0, self.context - samples.shape[1])
         return np.pad(samples, ((0, 0), (0, missing)), constant_values=self.vocabulary.padding)
 
-    def train_batch(self, step: int, batch_size: int, seed: int) -> Batch:
-        """The batch of a training step: a pure function of its arguments."""
-        problems, places = self.train_draw(step, batch_size, seed)
-        if places is not None:
-            rows = prefix_rows(self.samples(problems), self.prompt_width + 1, places, self.vocabulary.padding)
-            return self.masked_batch(*rows)
-        batch = self.batch(problems)
-        if self.config.position_offset == 0:
-            return batch
-        key = RandomKey(seed, "train.offset", step=step)
-        positions = np.broadcast_to(np.arange(self.context), batch.tokens.shape)  # (B, T)
-        return batch._replace(positions=with_offsets(positions, key, self.config.position_offset, zeros_too=True))
-
-    def batch(self, problems: EnumeratedProblems) -> Batch:
-        """The problems with their right answers: a row each, or with prefix rows `answer_length` rows each."""
-        samples = self.samples(problems)
-        if self.rows == "prefix":
-            rows = all_prefix_rows(samples, self.prompt_width + 1, self.answer_length, self.vocabulary.padding)
-            return self.masked_batch(*rows)
-        bears_loss = np.ones_like(samples, dtype=bool)  # (n, T)
-        behind = -1
-        if self.config.loss == "padding-too":
-            behind = self.vocabulary.padding
-        else:
-            bears_loss &= samples != self.vocabulary.padding
-        if self.config.loss == "answer":
-            bears_loss &= np.arange(samples.shape[1]) > self.equals_place(samples)[:, None]
-        return self.masked_batch(samples, next_token_targets(samples, bears_loss, behind))
-
-    def masked_batch(self, tokens: np.ndarray, targets: np.ndarray) -> Batch:
-        """Tokens and targets, no longer than the context, with a key mask unless padding is learned too."""
-        tokens, targets = tokens[:, : self.context], targets[:, : self.context]
+    def whole_batch(self, problems: EnumeratedProblems) -> Batch:
+        """The problems with their right answers, (n, T), with a key mask unless padding is learned too."""
+        samples = self.samples(problems)  # (n, T or T + 1)
+        tokens, targets = samples[:, : self.context], self.targets(samples)[:, : self.context]  # (n, T)
         padded = self.vocabulary.padding != NO_TOKEN and self.config.loss != "padding-too"
         return Batch(tokens, targets, key_mask=tokens != self.vocabulary.padding if padded else None)
 
@@ -198,25 +147,6 @@ class EnumeratedTask:
         if (tokens == padding).any() and self.config.loss != "padding-too":
             key_mask = np.pad(tokens != padding, ((0, 0), (0, self.answer_length)), constant_values=True)
         return Batch(tokens, np.full_like(tokens, -1), key_mask=key_mask)
-
-    def equals_place(self, tokens: np.ndarray) -> np.ndarray:
-        """Where the `=` stands in each row of `tokens` (n, T): int64 (n,)."""
-        return (tokens == self.vocabulary.ids["="]).argmax(axis=1)
-
-    # Answers
-
-    def answer_predictions(self, logits: Any, batch: Batch) -> np.ndarray:
-        """What a model answers, from its logits (n, T, V) on whole problems: int64 (n, answer_length).
-
-        With prefix rows the logits are (n * answer_length, 1, V).
-        """
-        if self.rows == "prefix":
-            return scoring.prefix_predictions(logits, self.answer_length)
-        return scoring.answer_predictions(logits, batch.tokens, self.vocabulary.ids["="], self.answer_length)
-
-    def score(self, predictions: np.ndarray, problems: EnumeratedProblems) -> np.ndarray:
-        """Which answers (n, answer_length) are right in full: bool (n,)."""
-        return scoring.exact_match(predictions, self.answers(problems), self.vocabulary.padding)
 
     def operand_lengths(self, problems: EnumeratedProblems) -> None:
         """None: there are not two operands of some length each."""
@@ -238,10 +168,3 @@ class EnumeratedTask:
             )
             for prompt, answer in zip(self.prompts(problems), self.answers(problems), strict=True)
         ]
-
-
-def at_least(flag: str, chosen: int, needed: int, where: str) -> int:
-    """The chosen size, or the one that is needed where it was left open (0); raises ValueError if it is too small."""
-    if chosen and chosen < needed:
-        raise ValueError(f"--{flag} {chosen}: must be at least {needed}, the tokens {where}")
-    return chosen or needed

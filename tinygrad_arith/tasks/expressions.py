@@ -142,7 +142,7 @@ class Expressions(EnumeratedTask):
         return {
             "tokens of the expression": np.sum(prompts != self.vocabulary.padding, axis=1) - 1,
             "multiplications": np.sum(prompts == ids["*"], axis=1),
-            "digits of the answer": self.lengths_of_answers(problems) - 1,
+            "digits of the answer": self.answer_token_counts(problems) - 1,
         }
 
     def statements(self, problems: EnumeratedProblems) -> list[str]:

@@ -19,6 +19,7 @@ import numpy as np
 from .config import TaskConfig
 from .digits import significant_lengths
 from .positions import SCHEMES
+from .rows import at_least
 from .vocabulary import Vocabulary
 
 # Padding, then the order of the ids in the articles that the tasks are from.
@@ -69,16 +70,10 @@ class Layout:
         self.lead = int(config.spaces) + int(signed and config.sign == "first")  # tokens between `=` and the digits
         self.answer_length = answer_length(config, signed, int(widths[-1]))
         longest_prompt = prompt_length(config, self.width)
-        self.prompt_width = config.prompt_width or longest_prompt
-        if self.prompt_width < longest_prompt:
-            raise ValueError(
-                f"--prompt-width {self.prompt_width}: there are up to {longest_prompt} tokens before the ="
-            )
+        self.prompt_width = at_least("prompt-width", config.prompt_width, longest_prompt, "before the = of a prompt")
         # In a row that is a prefix, the last token of the answer is never read.
         needed = self.prompt_width + self.answer_length + (config.rows == "whole")
-        self.context = config.context or needed
-        if self.context < needed:
-            raise ValueError(f"--context {self.context}: the longest sample needs {needed} positions")
+        self.context = at_least("context", config.context, needed, "for the longest sample")
         self.ragged = config.padding != "zero" or self.context > needed or config.rows == "prefix"
 
     # Pieces

@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 
 from ..backend import RandomKey, random_bits, uniform
-from . import scoring
 from .batch import Batch, Problem, Problems
+from .checks import ask, check_result
 from .config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .layout import Layout, answer_length, prompt_length, vocabulary_of_numbers
-from .positions import SCHEMES, with_offsets
-from .rows import all_prefix_rows, epoch_indices, next_token_targets, prefix_rows
-from .splits import HELD_OUT, HashedSplit, LengthSplit, ListedSplit, all_pairs, where
+from .positions import SCHEMES
+from .rows import epoch_indices, prefix_at
+from .splits import HashedSplit, LengthSplit, ListedSplit, all_pairs, where
+from .written import WrittenTask
 
 CHAIN_DIGIT = 0.4  # the share of digit pairs that the carry mix makes add up to base - 1 (Quirke and Barez 2023)
 
 FEW_PAIRS = 4096  # so many may all be held out by chance
 
 
-class NumberTask:
+class NumberTask(WrittenTask):
     """A task of two operands; a subclass says what is to be computed, all else comes from the configuration.
 
     symbol: one character between the operands
@@ -58,6 +59,7 @@ class NumberTask:
         self.vocabulary = vocabulary_of_numbers(self.base, self.symbol, self.signed, config.spaces)
         self.layout = Layout(config, self.vocabulary, self.symbol, self.signed, self.result_widths(self.width))
         self.answer_length, self.context = self.layout.answer_length, self.layout.context
+        self.prompt_width = self.layout.prompt_width
         self.longest_context = max(self.context, trained.longest_context if trained else self.room_for_longest())
         self.position_count = trained.position_count if trained else self.count_positions()
         self.split = self.make_length_split(trained) if trained else self.make_split()
@@ -88,7 +90,7 @@ class NumberTask:
     def result_width(self, digits: int) -> int:
         """How many digits the result of operands of so many digits has."""
         zeros = np.zeros((1, digits), dtype=np.uint8)
-        return self.result(zeros, zeros).shape[1]
+        return ask(self, "result", zeros, zeros).shape[1]
 
     def room_for_longest(self) -> int:
         """The positions that a sample with operands of the longest digits needs."""
@@ -160,10 +162,6 @@ class NumberTask:
             return problems
         return Problems(*(np.pad(digits, ((0, 0), (0, missing))) for digits in (problems.first, problems.second)))
 
-    def train_problems(self, step: int, batch_size: int, seed: int) -> Problems:
-        """The problems of the rows of a training step's batch."""
-        return self.train_rows(step, batch_size, seed)[0]
-
     def train_rows(self, step: int, batch_size: int, seed: int) -> tuple[Problems, np.ndarray | None]:
         """The problems of a training step's rows, and which token of its answer each row predicts: int64 (n,).
 
@@ -204,27 +202,14 @@ class NumberTask:
         if self.prefix_ends is None:
             self.prefix_ends = np.cumsum(self.answer_token_counts(pairs))  # (pairs,), in all prefixes one after another
         chosen = epoch_indices(key, step, batch_size, int(self.prefix_ends[-1]))  # (n,)
-        row = np.searchsorted(self.prefix_ends, chosen, side="right")  # (n,)
-        begins = np.where(row > 0, self.prefix_ends[row - 1], 0)
-        return pairs[row], chosen - begins
+        rows, places = prefix_at(self.prefix_ends, chosen)
+        return pairs[rows], places
 
-    def answer_token_counts(self, problems: Problems) -> np.ndarray:
-        """How many tokens each answer has, its `.` included: int64 (n,)."""
-        return np.count_nonzero(self.answers(problems) != self.vocabulary.padding, axis=1)
-
-    def problems(self, split: str, count: int) -> Problems:
-        """The first `count` problems of "validation" or "test"; the training seed has no influence on them.
-
-        Raises ValueError if the split holds fewer.
-        """
-        if split not in HELD_OUT:
-            raise ValueError(f"split {split!r}: must be one of {', '.join(HELD_OUT)}")
+    def all_held_out(self, split: str) -> Problems:
+        """All problems of "validation" or "test"; found once."""
         if split not in self.held_out:
             self.held_out[split] = self.find_held_out(split)
-        found = self.held_out[split]
-        if not 0 <= count <= len(found):
-            raise ValueError(f"--count {count}: the {split} split holds {len(found):,} problems")
-        return found[:count]
+        return self.held_out[split]
 
     def find_held_out(self, split: str) -> Problems:
         """All problems of a held-out split; validation may be the first of the test."""
@@ -254,36 +239,13 @@ class NumberTask:
 
     # Problems as tokens
 
-    def train_batch(self, step: int, batch_size: int, seed: int) -> Batch:
-        """The batch of a training step, `batch_size` rows: a pure function of its arguments."""
-        problems, places = self.train_rows(step, batch_size, seed)
-        if places is not None:
-            tokens = self.whole_rows(problems)[0]
-            start = self.layout.prompt_width + 1
-            return self.prefix_batch(*prefix_rows(tokens, start, places, self.vocabulary.padding))
-        batch = self.batch(problems)
-        if self.config.position_offset == 0:
-            return batch
-        key = RandomKey(seed, "train.offset", step=step)
-        return batch._replace(positions=self.offset_positions(batch, key))
+    def samples(self, problems: Problems) -> np.ndarray:
+        """Whole samples: token ids, (n, T), or (n, T + 1) where a row of a batch is a prefix."""
+        return self.whole_rows(problems)[0]
 
-    def offset_positions(self, batch: Batch, key: RandomKey) -> np.ndarray:
-        """The position ids of a batch (n, T), each row shifted by an offset of its own."""
-        positions = batch.positions
-        if positions is None:
-            positions = np.broadcast_to(np.arange(self.context), batch.tokens.shape)  # (n, T)
-        in_order = self.config.position_ids == "order"
-        return with_offsets(positions, key, self.config.position_offset, zeros_too=in_order)
-
-    def batch(self, problems: Problems) -> Batch:
-        """The problems with their right answers, (n, T), or all their prefixes, (n * answer_length, T).
-
-        There is a key mask if there is padding.
-        """
+    def whole_batch(self, problems: Problems) -> Batch:
+        """The problems with their right answers, (n, T); there is a key mask if there is padding."""
         tokens, ids = self.whole_rows(problems)
-        if self.rows == "prefix":
-            start = self.layout.prompt_width + 1
-            return self.prefix_batch(*all_prefix_rows(tokens, start, self.answer_length, self.vocabulary.padding))
         no_mask = not self.layout.ragged or self.config.loss == "padding-too"
         return Batch(
             tokens,
@@ -297,25 +259,6 @@ class NumberTask:
         answers, ids = self.answer_rows(problems)
         prompts = self.layout.prompts(problems.first, problems.second)
         return self.layout.rows(prompts, answers, ids, self.context + (self.rows == "prefix"))
-
-    def prefix_batch(self, tokens: np.ndarray, targets: np.ndarray) -> Batch:
-        """Prefixes (n, T + 1) and their next tokens (n, 1) as a batch: the last column is always padding."""
-        tokens = tokens[:, :-1]  # (n, T)
-        return Batch(tokens, targets, key_mask=tokens != self.vocabulary.padding)
-
-    def targets(self, tokens: np.ndarray) -> np.ndarray:
-        """The token to be predicted at each position of `tokens` (n, T), -1 where that bears no loss: int64 (n, T)."""
-        padding = self.vocabulary.padding
-        if self.config.loss == "padding-too":
-            return next_token_targets(tokens, np.ones_like(tokens, dtype=bool), behind=padding)
-        counted = tokens != padding  # (n, T)
-        if self.config.loss == "answer":
-            counted &= np.arange(self.context) > self.equals_place(tokens)[:, None]
-        return next_token_targets(tokens, counted)
-
-    def equals_place(self, tokens: np.ndarray) -> np.ndarray:
-        """Where the `=` stands in each row of `tokens` (n, T): int64 (n,)."""
-        return (tokens == self.vocabulary.ids["="]).argmax(axis=1)
 
     def prompt(self, problem: Problems) -> Batch:
         """One problem up to and including its `=`; see `Task.prompt`."""
@@ -346,16 +289,6 @@ class NumberTask:
         lengths = self.layout.result_lengths(first, second, result)  # (n,)
         return self.layout.answers(lengths, result, negative), self.layout.answer_ids(lengths)
 
-    def answer_predictions(self, logits: Any, batch: Batch) -> np.ndarray:
-        """What a model answers, from its logits on `batch(problems)`: int64 (n, answer_length)."""
-        if self.rows == "prefix":
-            return scoring.prefix_predictions(logits, self.answer_length)
-        return scoring.answer_predictions(logits, batch.tokens, self.vocabulary.ids["="], self.answer_length)
-
-    def score(self, predictions: np.ndarray, problems: Problems) -> np.ndarray:
-        """Which answers (n, answer_length) are right in full: bool (n,)."""
-        return scoring.exact_match(predictions, self.answers(problems), self.vocabulary.padding)
-
     def groups(self, problems: Problems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: the digits of the longer operand, int64 (n,)."""
         return {"operand length": np.maximum(*self.operand_lengths(problems))}
@@ -368,7 +301,7 @@ class NumberTask:
 
     def text(self, problems: Problems) -> list[Problem]:
         """The problems as they are written for the model, without padding."""
-        tokens = self.whole_rows(problems)[0]
+        tokens = self.samples(problems)
         starts = self.equals_place(tokens) + 1
         return [
             Problem(self.written(row[:start]), self.written(row[start:]))
@@ -428,27 +361,6 @@ class NumberTask:
             return ", ".join([*parts, f"for a model trained on up to {self.trained.digits}"])
         parts.append(f"{self.train_size:,} training pairs" if self.train_size else "all but 1 in 8 pairs for training")
         return ", ".join(parts)
-
-
-def check_result(task: NumberTask, width: int) -> None:
-    """Raise ValueError if what a task computes, for a few random operands, is not what `NumberTask.result` promises."""
-    where = f"{type(task).__name__}.result"
-    shorter = (width + 1) // 2
-    first, second = random_digits(RandomKey(0, "task.check"), 2 * 32, shorter, task.base).reshape(2, 32, shorter)
-    above = ((0, 0), (0, width - shorter))
-    results = [task.result(first, second), task.result(np.pad(first, above), np.pad(second, above))]
-    for result in results:
-        if not isinstance(result, np.ndarray) or result.dtype.kind not in "iu" or result.ndim != 2 or len(result) != 32:
-            raise ValueError(f"{where}: must return an array of whole numbers, one row of digits for each problem")
-        if result.size and not 0 <= result.min() <= result.max() < task.base:
-            raise ValueError(f"{where}: must return digits from 0 to {task.base - 1}")
-    narrow, wide = results
-    if (
-        narrow.shape[1] > wide.shape[1]
-        or wide[:, narrow.shape[1] :].any()
-        or (wide[:, : narrow.shape[1]] != narrow).any()
-    ):
-        raise ValueError(f"{where}: must not depend on zeros above the operands' digits")
 
 
 def with_long_chains(problems: Problems, key: RandomKey, base: int) -> Problems:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import RandomKey, integers
+from .batch import Batch
 
 
 class Scheme(NamedTuple):
@@ -34,3 +35,11 @@ def with_offsets(positions: np.ndarray, key: RandomKey, largest: int, *, zeros_t
     """
     offsets = integers(key, (len(positions), 1), 0, largest + 1)  # (n, 1)
     return positions + np.where(zeros_too | (positions > 0), offsets, 0)  # (n, T)
+
+
+def with_row_offsets(batch: Batch, key: RandomKey, largest: int, *, zeros_too: bool) -> Batch:
+    """The batch (n, T) with its position ids, by default 0 to T - 1, shifted as `with_offsets` does."""
+    positions = batch.positions
+    if positions is None:
+        positions = np.broadcast_to(np.arange(batch.tokens.shape[1]), batch.tokens.shape)  # (n, T)
+    return batch._replace(positions=with_offsets(positions, key, largest, zeros_too=zeros_too))

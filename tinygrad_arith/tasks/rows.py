@@ -1,4 +1,5 @@
-"""What rows of a batch are made of, for every task: next-token targets, prefixes with one next token, whole epochs."""
+"""What rows of a batch are made of, for every task: next-token targets, prefixes with one next token, whole epochs;
+and how wide they are."""
 
 from functools import lru_cache
 
@@ -54,6 +55,17 @@ def all_prefix_rows(
     return prefix_rows(np.repeat(tokens, answer_length, axis=0), start, places, padding)
 
 
+def prefix_at(ends: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which samples, and which places of their answers, some of all prefixes are, counted sample by sample.
+
+    ends int64 (samples,): how many prefixes there are up to and including those of each sample; chosen int64 (n,), each
+    below the last of `ends`. Returns rows and places, int64 (n,) each.
+    """
+    rows = np.searchsorted(ends, chosen, side="right")  # (n,)
+    begins = np.where(rows > 0, ends[rows - 1], 0)  # (n,)
+    return rows, chosen - begins
+
+
 def epoch_indices(key: RandomKey, step: int, batch_size: int, size: int) -> np.ndarray:
     """The items, 0 to size - 1, of a step's batch if each item comes once an epoch, in an order drawn for each epoch.
 
@@ -75,3 +87,10 @@ def epoch_order(key: RandomKey, epoch: int, size: int) -> np.ndarray:
     order = np.argsort(random_bits(key.at(step=epoch), size), kind="stable")  # (size,)
     order.setflags(write=False)
     return order
+
+
+def at_least(flag: str, chosen: int, needed: int, where: str) -> int:
+    """The chosen size, or the one that is needed where it was left open (0); raises ValueError if it is too small."""
+    if chosen and chosen < needed:
+        raise ValueError(f"--{flag} {chosen}: must be at least {needed}, the tokens {where}")
+    return chosen or needed

@@ -1,6 +1,8 @@
 """A user's own task, from `FILE.py:Class`."""
 
 import importlib.util
+import sys
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ def load_task_class(name: str) -> Any:
         raise ValueError(f"--task {name}: there is no file {file}")
     try:
         module = load_module(path.resolve(), path.stat().st_mtime_ns)
-    except Exception as error:  # whatever a user's file may raise
+    except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise ValueError(f"--task {name}: {file} cannot be run: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     if found is None:
@@ -31,10 +33,18 @@ def load_task_class(name: str) -> Any:
 
 @lru_cache(maxsize=32)
 def load_module(path: Path, changed: int) -> Any:
-    """Run a Python file as a module; `changed` is when it was last written."""
-    spec = importlib.util.spec_from_file_location(f"user_task_{path.stem}", path)
+    """Run a Python file as a module; `changed` is when it was last written.
+
+    Its name tells its place, so that two files of one name do not take each other's.
+    """
+    spec = importlib.util.spec_from_file_location(f"user_task_{zlib.crc32(bytes(path)):08x}_{path.stem}", path)
     assert spec is not None  # as for every name that ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # dataclasses look their own module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
     return module

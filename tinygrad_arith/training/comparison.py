@@ -7,10 +7,10 @@ import dataclasses
 import json
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,13 +23,14 @@ from .runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Run = TypeVar("Run")
 THRESHOLDS = (0.99, 0.999)  # of the validation problems: how soon a run got there is told
 NEVER = math.inf  # steps or seconds to what a run did not reach: later than all that did
 LAST_LOSSES = 100  # steps at the end of a run whose losses are averaged
 # Options that change how fast a run is or what is kept of it, not what it computes:
 MACHINE_OPTIONS = frozenset({"device", "workers", "worker_kind", "blas_threads", "batch_makers"})
 OPTIONS_APART_FROM_GROUP = MACHINE_OPTIONS | {"seed", "checkpoint_every", "keep_checkpoints"}
-KNOWN_RESULTS = frozenset({"step", "seconds", "test_exact_match", "test_correct", "test_count", "interval_95"})
+KNOWN_RESULTS = ("step", "seconds", "test_exact_match", "test_correct", "test_count", "interval_95")
 
 
 @dataclass(frozen=True)
@@ -183,23 +184,37 @@ def is_finished(directory: Path) -> bool:
 def read_finished(directory: Path) -> FinishedRun:
     """Read a finished run; raises UserError if it is none, or not finished, or its files do not belong together."""
     record = read_record(directory)
-    path = directory / RESULT_FILE
     if not is_finished(directory):
         raise UserError(
             f"{directory}: not finished: it lacks {RESULT_FILE}; go on with: "
             f"python -m tinygrad_arith.train --resume {directory}"
         )
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        missing = sorted(KNOWN_RESULTS - set(result))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a run's result: {error}") from error
-    if missing:
-        raise UserError(f"{path}: not a run's result: it lacks {missing[0]}")
+    result = read_result(directory)
     rows = read_metrics(directory / METRICS)
     if not rows or rows[-1]["step"] != result["step"]:
         raise UserError(f"{directory}: {METRICS} does not end at step {result['step']}, that of {RESULT_FILE}")
-    return FinishedRun(directory, record, curves_of(rows), result)
+    try:
+        curves = curves_of(rows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{directory / METRICS}: not a run's metrics: {type(error).__name__}: {error}") from error
+    return FinishedRun(directory, record, curves, result)
+
+
+def read_result(directory: Path) -> dict[str, Any]:
+    """The `result.json` of a finished run; raises UserError if it is none."""
+    path = directory / RESULT_FILE
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not a run's result: {error}") from error
+    for name in KNOWN_RESULTS:
+        if not isinstance(result, dict) or name not in result:
+            raise UserError(f"{path}: not a run's result: it lacks {name}")
+        if name != "interval_95" and not isinstance(result[name], int | float):
+            raise UserError(f"{path}: not a run's result: {name} is {result[name]!r}, not a number")
+    if result["test_count"] < 1:
+        raise UserError(f"{path}: not a run's result: test_count is {result['test_count']}, not at least 1")
+    return result
 
 
 def curves_of(rows: Sequence[dict[str, Any]]) -> Curves:
@@ -219,19 +234,25 @@ def group_runs(runs: Iterable[FinishedRun]) -> list[Group]:
 
     Raises UserError if two runs of a group have the same seed: they are the same run twice.
     """
-    groups: dict[Any, list[FinishedRun]] = {}
-    for run in runs:
-        groups.setdefault((run.record.preset, options_of_group(run.record)), []).append(run)
-    labels = group_labels([members[0].record for members in groups.values()])
+    groups = alike(runs, lambda run: run.record)
+    labels = group_labels([members[0].record for members in groups])
     found = [
-        Group(label, sorted(members, key=lambda run: run.seed))
-        for label, members in zip(labels, groups.values(), strict=True)
+        Group(label, sorted(members, key=lambda run: run.seed)) for label, members in zip(labels, groups, strict=True)
     ]
     for group in found:
         for run, other in zip(group.runs, group.runs[1:], strict=False):
             if run.seed == other.seed:
                 raise UserError(f"{run.directory} and {other.directory}: the same options and the same seed; name one")
     return found
+
+
+def alike(runs: Iterable[Run], record_of: Callable[[Run], RunRecord]) -> list[list[Run]]:
+    """Runs of one preset and the same options, but for the seed and the machine, together; groups by their first."""
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        record = record_of(run)
+        groups.setdefault((record.preset, options_of_group(record)), []).append(run)
+    return list(groups.values())
 
 
 def options_of_group(record: RunRecord) -> tuple[tuple[str, Any], ...]:

@@ -176,7 +176,9 @@ def read_journal(directory: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(values, dict):
+    runs = values.get("runs", {}) if isinstance(values, dict) else None
+    noted = {"sittings", "whole_seconds"}  # of each run
+    if not isinstance(runs, dict) or not all(isinstance(run, dict) and noted <= set(run) for run in runs.values()):
         raise UserError(f"{path}: not a journal of a comparison")
     return values
 

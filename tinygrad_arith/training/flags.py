@@ -101,6 +101,13 @@ def add_device_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on, as the type of a door's own flag."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+    return int(text)
+
+
 def limits(option: dataclasses.Field) -> str:
     """The allowed range of a numeric field, for its help; nothing where every value is allowed."""
     low, high = option.metadata.get("range") or (None, None)

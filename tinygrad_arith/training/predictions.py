@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd import no_grad
-from ..backend import to_numpy
 from ..tasks import Task
+from ..tasks.scoring import most_likely
 from ..tasks.vocabulary import NO_TOKEN, PADDING
+from .errors import UserError
 from .metrics import MetricsWriter, read_objects, write_objects
 
 FILE_NAME = "predictions.jsonl"
@@ -98,9 +99,7 @@ def likeliest_tokens(model: Any, task: Task, problems: Any, samples: np.ndarray,
     with no_grad():
         logits = model(batch.tokens, positions=batch.positions, key_mask=batch.key_mask).data
     if task.rows == "whole":
-        if logits.dtype.itemsize < 4:
-            logits = logits.astype(np.float32)  # (n, T', V): CuPy finds no largest bfloat16
-        return to_width(to_numpy(logits.argmax(axis=-1)), width)
+        return to_width(most_likely(logits), width)
     answers = task.answer_predictions(logits, batch)  # (n, answer_length)
     predicted = np.full_like(samples, -1)  # (n, T)
     for row, start, answer in zip(predicted, starts, answers, strict=True):
@@ -116,17 +115,28 @@ def to_width(array: np.ndarray, width: int) -> np.ndarray:
 
 
 def read_predictions(path: Path) -> Predictions | None:
-    """What a file holds, up to the first line that is torn; None if there is no file, or no evaluation in it yet."""
+    """What a file holds, up to the first line that is torn; None if there is no file, or no evaluation in it yet.
+
+    Raises UserError if it holds something else.
+    """
     header, *rows = read_objects(path) or [{}]
-    if "tokens" not in header or not rows:
+    if not rows:
         return None
-    return Predictions(
-        tokens=np.array(header["tokens"], dtype=np.int64),
-        counted=np.array(header["counted"], dtype=bool),
-        vocabulary=tuple(header["vocabulary"]),
-        steps=[row["step"] for row in rows],
-        predicted=np.array([row["predicted"] for row in rows], dtype=np.int64),
-    )
+    try:
+        found = Predictions(
+            tokens=np.array(header["tokens"], dtype=np.int64),
+            counted=np.array(header["counted"], dtype=bool),
+            vocabulary=tuple(header["vocabulary"]),
+            steps=[row["step"] for row in rows],
+            predicted=np.array([row["predicted"] for row in rows], dtype=np.int64),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a run's predictions: {type(error).__name__}: {error}") from error
+    if found.counted.shape != found.tokens.shape or found.predicted.shape != (len(rows), *found.tokens.shape):
+        raise UserError(f"{path}: not a run's predictions: its lines do not tell of the same tokens")
+    if max(found.tokens.max(), found.predicted.max()) >= len(found.vocabulary):
+        raise UserError(f"{path}: not a run's predictions: it has tokens beyond its vocabulary")
+    return found
 
 
 def trim_predictions(path: Path, last_step: int) -> None:

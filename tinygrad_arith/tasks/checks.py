@@ -1,0 +1,48 @@
+"""What a task computes, which may be a user's own code, held against what `NumberTask` promises."""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..backend import RandomKey
+from .digits import random_digits
+
+
+def ask(task: Any, method: str, *operands: np.ndarray) -> Any:
+    """What a method of a task, which may be a user's, gives for operands (n, D) that it must not write to.
+
+    Raises ValueError if it fails, with the line where it did.
+    """
+    for digits in operands:
+        digits.setflags(write=False)
+    try:
+        return getattr(task, method)(*operands)
+    except Exception as error:  # whatever a user's method may raise
+        line = traceback.extract_tb(error.__traceback__)[:2][-1]  # the method's own, whatever it called
+        where = f"{Path(line.filename).name}, line {line.lineno}"
+        raise ValueError(f"{type(task).__name__}.{method}: {type(error).__name__}: {error} ({where})") from error
+
+
+def check_result(task: Any, width: int) -> None:
+    """Raise ValueError if what a task computes, for a few random operands, is not what `NumberTask` promises."""
+    where, count, shorter = f"{type(task).__name__}.result", 32, (width + 1) // 2
+    pairs = random_digits(RandomKey(0, "task.check"), 2 * count, shorter, task.base).reshape(2, count, shorter)
+    above = np.pad(pairs, ((0, 0), (0, 0), (0, width - shorter)))  # the same with zeros above
+    narrow, wide = ask(task, "result", *pairs), ask(task, "result", *above)
+    for result in (narrow, wide):
+        if not is_array(result, "iu", 2, count):
+            raise ValueError(f"{where}: must return an array of whole numbers, one row of digits for each problem")
+        if result.size and not 0 <= result.min() <= result.max() < task.base:
+            raise ValueError(f"{where}: must return digits from 0 to {task.base - 1}")
+    shared = narrow.shape[1]
+    if shared > wide.shape[1] or wide[:, shared:].any() or (wide[:, :shared] != narrow).any():
+        raise ValueError(f"{where}: must not depend on zeros above the operands' digits")
+    if task.signed and not is_array(ask(task, "negative", *pairs), "b", 1, count):
+        raise ValueError(f"{type(task).__name__}.negative: must return an array of bool, one for each problem")
+
+
+def is_array(value: Any, kinds: str, axes: int, count: int) -> bool:
+    """Whether a value is an array of one of these kinds of dtype, with so many axes and `count` rows."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.ndim == axes and len(value) == count
