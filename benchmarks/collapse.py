@@ -20,6 +20,7 @@ import numpy as np
 from collapse_report import report
 
 from tinygrad_arith.backend import array_module
+from tinygrad_arith.training.batches import make_batches
 from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.evaluation import evaluate_exact_match
@@ -28,16 +29,21 @@ from tinygrad_arith.training.results import rate_of
 from tinygrad_arith.training.trainer import start_steps
 
 PRESET = "candle-binary-reversed"
-VARIANTS: dict[str, dict] = {  # what is changed of the optimizer
+VARIANTS: dict[str, dict[str, dict]] = {  # what is changed of which section
     "verbatim": {},
-    "warm-up 500": {"warmup": 500},
-    "clip 1": {"clip": 1.0},
-    "beta2 0.95": {"beta2": 0.95},
-    "beta2 0.99": {"beta2": 0.99},
-    "no decay": {"weight_decay": 0.0},
-    "cosine": {"schedule": "cosine"},
-    "rate 3e-4": {"learning_rate": 3e-4},
-    "eps 1e-6": {"eps": 1e-6},
+    "warm-up 500": {"optimizer": {"warmup": 500}},
+    "clip 1": {"optimizer": {"clip": 1.0}},
+    "clip 0.1": {"optimizer": {"clip": 0.1}},
+    "beta2 0.99": {"optimizer": {"beta2": 0.99}},
+    "beta2 0.95": {"optimizer": {"beta2": 0.95}},
+    "eps 1e-6": {"optimizer": {"eps": 1e-6}},
+    "eps 1e-4": {"optimizer": {"eps": 1e-4}},
+    "no decay": {"optimizer": {"weight_decay": 0.0}},
+    "rate 3e-4": {"optimizer": {"learning_rate": 3e-4}},
+    "cosine": {"optimizer": {"schedule": "cosine"}},
+    "cosine, beta2 0.95, clip 1": {"optimizer": {"schedule": "cosine", "beta2": 0.95, "clip": 1.0}},
+    "loss on answers": {"task": {"loss": "answer"}},
+    "pre-norm": {"model": {"norm": "pre"}},
 }
 EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps
 PROBLEMS = 500
@@ -47,9 +53,10 @@ QUANTITIES = ("gradient", "update", "weights", "second_moment")
 def configuration(variant: str, seed: int, steps: int | None) -> Config:
     """The preset with the variant's changes."""
     config = load_preset(PRESET).config
-    training = dataclasses.replace(config.training, seed=seed, steps=steps or config.training.steps)
-    optimizer = dataclasses.replace(config.optimizer, **VARIANTS[variant])
-    return dataclasses.replace(config, training=training, optimizer=optimizer).validate().resolved()
+    changes = VARIANTS[variant] | {"training": {"seed": seed, "steps": steps or config.training.steps}}
+    for section, options in changes.items():
+        config = dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **options)})
+    return config.validate().resolved()
 
 
 class Recorder:
@@ -88,18 +95,22 @@ def train(variant: str, seed: int, steps: int | None, out: Path) -> None:
     model = initialize(make_model(config, task), config, choose_training_device(training))
     optimizer = make_optimizer(config, model)
     runner, recorder = start_steps(model, optimizer, config), Recorder(model, optimizer)
+    batches = make_batches(task, training, ahead=runner.waits)
     validation = task.problems("validation", PROBLEMS)
     losses, norms, evaluated, began = [], [], [], time.perf_counter()
     for step in range(1, training.steps + 1):
-        runner.enqueue(task.train_batch(step - 1, training.batch, seed), step - 1)
+        runner.enqueue(batches.at(step - 1), step - 1)
         if step % RECORD_EVERY == 0:
             recorder.record(rate_of(config, step - 1))
         if step % EVALUATE_EVERY == 0:
             for result in runner.results():
                 losses.append(result.loss)
                 norms.append(result.gradient_norm)
+            if not math.isfinite(losses[-1] + norms[-1]):
+                raise SystemExit(f"{variant}, seed {seed}: not finite in the steps up to {step}")
             evaluated.append(evaluate_exact_match(model, task, validation).exact_match)
     runner.close()
+    batches.close()
     seconds = time.perf_counter() - began
     out.mkdir(parents=True, exist_ok=True)
     name = f"{variant}-seed{seed}".replace(" ", "_")

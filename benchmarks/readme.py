@@ -13,12 +13,27 @@ import statistics
 import sys
 from pathlib import Path
 
+from collapse_report import table as variants_table
 from gpu_rivals.report import ladder_table
 
+from tinygrad_arith.training.console import as_duration
+from tinygrad_arith.training.presets import load_preset
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "cuda.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "cuda.md", ROOT / "docs" / "collapse.md")
 RESULTS = ROOT / "benchmarks" / "results"
 
+HEADLINES = (  # preset, what it is
+    ("candle-binary-reversed", "12-bit binary addition of the candle article, to the parameter"),
+    ("julia-gpt", "two-digit sums by the window model of the Julia article"),
+    ("julia-dnn", "the same by its dense rival"),
+    ("julia-split-plain", "the same sums by our causal GPT, plain"),
+    ("julia-split-reversed", "and least significant digit first"),
+    ("julia-expressions", "expressions of depth 2 from a quarter of them"),
+    ("coupled-10digit", "10-digit sums by 53,201 parameters, coupled positions"),
+    ("absolute-10digit", "the same with learned absolute positions"),
+    ("grokking-mod113", "addition modulo 113 from 30 % of the pairs"),
+)
 TRAINED = (  # name of the result, what it is
     ("binary-reversed", "8 bits, reversed (the default)"),
     ("binary-reversed-numba", "the same, with Numba"),
@@ -86,6 +101,43 @@ def gpu_attention() -> str:
     return ladder_table(result) + where
 
 
+def experiments() -> str:
+    """The headline of each published experiment; docs/experiments.md has all."""
+    rows = []
+    for preset, what in HEADLINES:
+        result = newest(f"experiment_{preset}")
+        runs = result["runs"]
+        shares = sorted(run["test_exact_match"] for run in runs)
+        found = f"{shares[0]:.2%}" if shares[0] == shares[-1] else f"{shares[0]:.2%} to {shares[-1]:.2%}"
+        time = as_duration(statistics.median(run["seconds"] for run in runs))
+        where = "GPU" if result["gpus"] else f"{result['cores']} CPU cores"
+        published = load_preset(preset).published or "–"
+        rows.append((f"{what} (`{preset}`)", published, f"{found}, {len(runs)} seeds", f"{time}, {where}"))
+    return table(("what", "published", "ours: exact match", "training"), rows)
+
+
+def gpu_steps() -> str:
+    """Our training step on the GPU beside PyTorch's, as one graph and eager."""
+    result = newest("gpu_train_step")
+    rows = []
+    for entry in result["configurations"]:
+        ours, graph, eager = (
+            entry["contestants"][name]["ms"]["median"] for name in ("ours", "torch-graph", "torch-eager")
+        )
+        name = f"{entry['configuration']}, {entry['precision']}"
+        rows.append((name, f"{ours:.2f} ms", f"{graph:.2f} ms", f"{eager:.1f} ms", f"**{ours / graph:.2f}**"))
+    header = ("d_model/layers/heads/T/batch", "ours", "PyTorch, one graph", "PyTorch, eager", "ours over its graph")
+    where = f"\n\n{result['gpu']}, {result['date']}; `benchmarks/gpu_train_step.py`."
+    return table(header, rows) + where
+
+
+def collapse() -> str:
+    """How often accuracy collapses, by what was changed."""
+    result = newest("collapse")
+    where = f"\n\n{result['machine']}, {result['date']}; `benchmarks/collapse.py`."
+    return variants_table(result["variants"]) + where
+
+
 def train_steps() -> str:
     """Our training step on the CPU over PyTorch's fastest variant, with and without what is optional."""
     result = newest("cpu_train_step")
@@ -119,6 +171,9 @@ TABLES = {
     "rivals": rivals,
     "gpu_attention": gpu_attention,
     "train_steps": train_steps,
+    "collapse": collapse,
+    "experiments": experiments,
+    "gpu_steps": gpu_steps,
 }
 
 

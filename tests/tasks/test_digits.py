@@ -84,15 +84,16 @@ def test_random_digits_are_uniform(base):
 
 
 @pytest.mark.parametrize("base", [2, 10])
-def test_random_digits_by_length_have_uniform_lengths_and_uniform_values_of_each(base):
+@pytest.mark.parametrize("positive", [False, True])
+def test_random_digits_by_length_have_uniform_lengths_and_uniform_values_of_each(base, positive):
     width = 4
-    drawn = digits.random_digits_by_length(RandomKey(4, "test"), 40_000, width, base)
+    drawn = digits.random_digits_by_length(RandomKey(4, "test"), 40_000, width, base, positive=positive)
     lengths = digits.significant_lengths(drawn)
     shares = np.bincount(lengths, minlength=width + 1)[1:] / len(drawn)
     assert np.abs(shares - 1 / width).max() < 0.01
     values = np.array(digits.to_integers(drawn, base))
     for length in (1, 2, 3):
-        low = 0 if length == 1 else base ** (length - 1)
+        low = 0 if length == 1 and not positive else base ** (length - 1)
         of_length = values[lengths == length]
         assert of_length.min() == low
         assert of_length.max() == base**length - 1

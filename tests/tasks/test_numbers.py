@@ -78,8 +78,10 @@ def test_a_training_batch_is_a_pure_function_of_step_size_and_seed(bits):
         assert not np.array_equal(once, task.train_batch(step, 16, seed=seed).tokens)
 
 
-@pytest.mark.parametrize("operands", ["uniform", "by-length"])
-@pytest.mark.parametrize("bits", [4, 12])
+@pytest.mark.parametrize(
+    ("bits", "operands"),
+    [(4, "uniform"), (4, "by-length"), (12, "uniform"), (12, "by-length"), (12, "by-length-positive")],
+)
 def test_no_training_batch_holds_a_held_out_pair(bits, operands):
     task = task_of(digits=bits, operands=operands)
     held_out = {

@@ -10,6 +10,13 @@ from tinygrad_arith.tasks import TaskConfig, build_task
     [
         ({"digits": 0}, "--digits 0: must be 1 to 1000"),
         ({"digits": 1001}, "--digits 1001: must be 1 to 1000"),
+        (
+            {"digits": 3, "operands": "by-length-positive"},
+            (
+                "--operands by-length-positive: needs more problems than the 64 of --digits 3, which are all listed, "
+                "those with a 0 among them"
+            ),
+        ),
         ({"digits": "8"}, "--digits '8': must be a whole number"),
         ({"digits": True}, "--digits True: must be a whole number"),
         ({"order": "backwards"}, "--order backwards: must be one of reversed, plain, reversed-answer"),

@@ -63,7 +63,9 @@ class TaskConfig:
         choices=("answer", "all", "padding-too"),
     )
     operands: str = task_option(
-        "uniform", "draw values uniformly, or first a length in digits, then a value", choices=("uniform", "by-length")
+        "uniform",
+        "draw values uniformly, or first a length in digits, then a value, which may be 0 or is positive",
+        choices=("uniform", "by-length", "by-length-positive"),
     )
     carry_mix: float = task_option(
         0.0,
@@ -240,7 +242,12 @@ def check_meaningful(config: TaskConfig) -> None:
 
 
 def check_lengths(config: TaskConfig) -> None:
-    """The rules of `longest` and `curriculum`."""
+    """The rules of `operands`, `longest` and `curriculum`."""
+    if config.operands == "by-length-positive" and config.listed:
+        raise ValueError(
+            f"--operands by-length-positive: needs more problems than the {config.problem_count:,} of "
+            f"{config.size_flag}, which are all listed, those with a 0 among them"
+        )
     if config.longest and config.longest < config.digits:
         raise ValueError(f"--longest {config.longest}: must be 0 or at least --digits {config.digits}")
     digits, until = 0, 0

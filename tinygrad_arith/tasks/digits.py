@@ -108,16 +108,18 @@ def random_digits(key: RandomKey, count: int, width: int, base: int) -> np.ndarr
     return bits.reshape(-1)[: count * width].reshape(count, width).astype(np.uint8)
 
 
-def random_digits_by_length(key: RandomKey, count: int, width: int, base: int) -> np.ndarray:
+def random_digits_by_length(
+    key: RandomKey, count: int, width: int, base: int, *, positive: bool = False
+) -> np.ndarray:
     """`count` numbers: a length uniform in 1..width, then a number of exactly that many digits: uint8 (count, width).
 
-    Of one digit are 0 to base - 1; a longer number's leading digit is not 0.
+    A longer number's leading digit is not 0; of one digit are 0 to base - 1, or 1 to base - 1 (`positive`).
     """
     lengths = integers(key.at(purpose=key.purpose + ".lengths"), (count, 1), 1, width + 1)  # (n, 1)
     leading = integers(key.at(purpose=key.purpose + ".leading"), (count, 1), 1, base)  # (n, 1)
     digits = random_digits(key, count, width, base)  # (n, D)
     place = np.arange(1, width + 1)  # (D,)
-    digits = np.where((place == lengths) & (lengths > 1), leading, digits)
+    digits = np.where((place == lengths) & (positive | (lengths > 1)), leading, digits)
     return np.where(place <= lengths, digits, 0).astype(np.uint8)
 
 

@@ -151,8 +151,12 @@ class NumberTask(WrittenTask):
 
     def draw(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
         """`count` random pairs of operands, of any split, of at most `longest` digits if given."""
-        draw_digits = random_digits_by_length if self.config.operands == "by-length" else random_digits
-        both = draw_digits(key, 2 * count, longest or self.digits, self.base)  # (2 * count, longest)
+        sizes = 2 * count, longest or self.digits, self.base
+        if self.config.operands == "uniform":
+            both = random_digits(key, *sizes)  # (2 * count, longest)
+        else:
+            positive = self.config.operands == "by-length-positive"
+            both = random_digits_by_length(key, *sizes, positive=positive)
         return self.widened(Problems(both[:count], both[count:]))
 
     def widened(self, problems: Problems) -> Problems:

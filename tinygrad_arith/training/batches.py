@@ -9,8 +9,19 @@ from typing import Any
 
 from ..tasks import Batch
 from .child_process import ChildProcess
+from .config import TrainingConfig
 
 MAKER = "tinygrad_arith.training.batch_maker"
+
+
+def make_batches(task: Any, training: TrainingConfig, *, ahead: bool, first: int = 0) -> "Batches | BatchesAhead":
+    """The batches of a training from step `first` on, to be closed after use.
+
+    ahead: whether other processes may make them ahead: while a GPU computes, this process has little else to do
+    """
+    if ahead and training.batch_makers:
+        return BatchesAhead(task, training.batch, training.seed, first, training.batch_makers)
+    return Batches(task, training.batch, training.seed)
 
 
 class Batches:

@@ -17,7 +17,7 @@ import numpy as np
 from ..backend import RandomKey, array_module
 from ..nn import first_nonfinite
 from ..optim import clip_scale, gradient_norm
-from .batches import Batches, BatchesAhead
+from .batches import make_batches
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, Progress, save_checkpoint
 from .config import Config
@@ -134,7 +134,7 @@ class Trainer:
         self.reporter = reporter or Reporter()
         self.progress = Progress()
         self.steps: Any = None  # `HostSteps` or `DeviceSteps`, while `run` runs
-        self.batches: Any = Batches(task, config.training.batch, config.training.seed)
+        self.batches: Any = None  # `Batches` or `BatchesAhead`, likewise
         self.under_way = 0  # steps that were enqueued since the last look
         self.began = 0.0  # when the first of them was
         self.validation = task.problems("validation", config.training.eval_size)
@@ -156,10 +156,7 @@ class Trainer:
         training = self.config.training
         self.reporter.started(self.progress.step, training.steps)
         self.steps = start_steps(self.model, self.optimizer, self.config)
-        if self.steps.waits and training.batch_makers:  # the GPU computes beside; CPU cores have enough to do
-            self.batches = BatchesAhead(
-                self.task, training.batch, training.seed, self.progress.step, training.batch_makers
-            )
+        self.batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
         try:
             with StopSignals() as signals:
                 while not self.finished():
