@@ -105,6 +105,8 @@ def experiments() -> str:
     """The headline of each published experiment; docs/experiments.md has all."""
     rows = []
     for preset, what in HEADLINES:
+        if not list(RESULTS.glob(f"experiment_{preset}_????-??-??.json")):
+            continue  # not yet run as the preset is today
         result = newest(f"experiment_{preset}")
         runs = result["runs"]
         shares = sorted(run["test_exact_match"] for run in runs)
