@@ -112,10 +112,10 @@ def experiments() -> str:
         shares = sorted(run["test_exact_match"] for run in runs)
         found = f"{shares[0]:.2%}" if shares[0] == shares[-1] else f"{shares[0]:.2%} to {shares[-1]:.2%}"
         time = as_duration(statistics.median(run["seconds"] for run in runs))
-        where = "GPU" if result["gpus"] else f"{result['cores']} CPU cores"
         published = load_preset(preset).published or "–"
-        rows.append((f"{what} (`{preset}`)", published, f"{found}, {len(runs)} seeds", f"{time}, {where}"))
-    return table(("what", "published", "ours: exact match", "training"), rows)
+        seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
+        rows.append((f"{what} (`{preset}`)", published, f"{found}; {seeds}", time, result["machine"]))
+    return table(("what", "published", "ours, exact match", "training", "on"), rows)
 
 
 def gpu_steps() -> str:
