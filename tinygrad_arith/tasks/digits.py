@@ -108,9 +108,7 @@ def random_digits(key: RandomKey, count: int, width: int, base: int) -> np.ndarr
     return bits.reshape(-1)[: count * width].reshape(count, width).astype(np.uint8)
 
 
-def random_digits_by_length(
-    key: RandomKey, count: int, width: int, base: int, *, positive: bool = False
-) -> np.ndarray:
+def random_digits_by_length(key: RandomKey, count: int, width: int, base: int, *, positive: bool = False) -> np.ndarray:
     """`count` numbers: a length uniform in 1..width, then a number of exactly that many digits: uint8 (count, width).
 
     A longer number's leading digit is not 0; of one digit are 0 to base - 1, or 1 to base - 1 (`positive`).
