@@ -100,7 +100,7 @@ def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
         ("run", str(directory)),
     ]
-    out.print(data_table("from the test", COLUMNS, map(answer_row, test.examples)))
+    out.print(data_table("problems from the test", COLUMNS, map(answer_row, test.examples)))
     if test.mistakes:
         title = f"{len(test.mistakes)} of {test.count - test.correct:,} mistakes"
         out.print(data_table(title, COLUMNS, map(answer_row, test.mistakes)))
