@@ -154,8 +154,9 @@ def default_directory(presets: Sequence[str]) -> Path:
 
 def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[str, str]) -> None:
     """Print the table or the JSON of finished runs; `comparison.json` and `comparison.png` go into `out`."""
+    from tinygrad_arith.plots.comparison import comparison_picture
     from tinygrad_arith.plots.figure import save_figure
-    from tinygrad_arith.training.comparison import comparison_picture, group_runs, read_finished
+    from tinygrad_arith.training.comparison import group_runs, read_finished
     from tinygrad_arith.training.comparison_report import comparison_table
     from tinygrad_arith.training.files import write_json
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from tinygrad_arith.plots.comparison import comparison_picture
 from tinygrad_arith.training.comparison import (
     NEVER,
     Spread,
-    comparison_picture,
     group_runs,
     read_finished,
     run_directories,

@@ -11,10 +11,23 @@ from .series import Curve, Series
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..training.comparison import Group
+
 DECADE = 10.0
 BINS = 200  # along the steps, in each of which the losses of a run are averaged
 BAND_OPACITY = 0.18
 LONGEST_IN_TWO_COLUMNS = 44  # characters of a name, in the legend
+
+
+def comparison_picture(groups: "Sequence[Group]") -> "Figure":
+    """The groups' losses and exact match over the training steps."""
+    last = max(int(run.curves.steps[-1]) for group in groups for run in group.runs)
+    losses, exact_match = [], []
+    for group in groups:
+        curves = [run.curves for run in group.runs]
+        losses.append(Series(group.label, [binned(curve.steps, curve.losses, last) for curve in curves]))
+        exact_match.append(Series(group.label, [Curve(curve.evaluated, curve.exact_match) for curve in curves]))
+    return comparison(losses, exact_match)
 
 
 def comparison(losses: Sequence[Series], exact_match: Sequence[Series], title: str = "") -> "Figure":

@@ -21,7 +21,7 @@ from .metrics import read_metrics
 from .runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 Run = TypeVar("Run")
 THRESHOLDS = (0.99, 0.999)  # of the validation problems: how soon a run got there is told
@@ -276,17 +276,3 @@ def group_labels(records: Sequence[RunRecord]) -> list[str]:
         differing = [f"{n} {v}" for n, v in own.items() if any(rival[n] != v for rival in rivals)]
         labels.append(record.preset + (f" ({', '.join(differing)})" if differing else ""))
     return labels
-
-
-def comparison_picture(groups: Sequence[Group]) -> "Figure":
-    """The groups' losses and exact match over the training steps: see `plots.comparison`."""
-    from ..plots.comparison import binned, comparison
-    from ..plots.series import Curve, Series
-
-    last = max(int(run.curves.steps[-1]) for group in groups for run in group.runs)
-    losses, exact_match = [], []
-    for group in groups:
-        curves = [run.curves for run in group.runs]
-        losses.append(Series(group.label, [binned(curve.steps, curve.losses, last) for curve in curves]))
-        exact_match.append(Series(group.label, [Curve(curve.evaluated, curve.exact_match) for curve in curves]))
-    return comparison(losses, exact_match)
