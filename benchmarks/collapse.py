@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from collapse_report import report
+from collapse_report import EVALUATE_EVERY, RECORD_EVERY, report
 
 from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
@@ -45,9 +45,7 @@ VARIANTS: dict[str, dict[str, dict]] = {  # what is changed of which section
     "loss on answers": {"task": {"loss": "answer"}},
     "pre-norm": {"model": {"norm": "pre"}},
 }
-EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps
 PROBLEMS = 500
-QUANTITIES = ("gradient", "update", "weights", "second_moment")
 
 
 def configuration(variant: str, seed: int, steps: int | None) -> Config:

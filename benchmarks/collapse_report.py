@@ -15,7 +15,7 @@ from environment import RESULTS, environment
 from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, ORANGE, blank_figure, clean_axes, save_figure
 
 REACHED, COLLAPSED = 0.99, 0.9  # exact match: learned; lost again
-EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps, as in collapse.py
+EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps between two evaluations, and between two rows of a record
 GRADIENT, UPDATE, WEIGHTS, SECOND_MOMENT = range(4)  # of a record's table
 GROUPS = {  # of parameters: a part of their names
     "embedding": "token_embedding",
