@@ -5,8 +5,8 @@ import pytest
 
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy
-from tinygrad_arith.cpu import operations as fast
-from tinygrad_arith.cpu import passes_numpy
+from tinygrad_arith.cpu import linear, operations, passes_numpy, rows
+from tinygrad_arith.cpu.passes import LIBRARY
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops import OPERATIONS, chosen_table
@@ -29,7 +29,10 @@ def passes(request, monkeypatch):
     """Runs the test with each set of passes."""
     if request.param not in PASSES:
         pytest.skip("Numba is not installed: pip install '.[fast]'")
-    monkeypatch.setattr(fast, "passes", PASSES[request.param])
+    users = [module for module in vars(operations).values() if hasattr(module, "passes")]
+    assert linear in users
+    for module in users:
+        monkeypatch.setattr(module, "passes", PASSES[request.param])
     return PASSES[request.param]
 
 
@@ -42,10 +45,20 @@ def single(rng, *shape):
     return rng.normal(size=shape).astype(np.float32)
 
 
+def fast_pair(name, inputs, **options):
+    """The forward and backward that the registry chooses for these; never the textbook's."""
+    operation = OPERATIONS[name]
+    names = operation.forward.__code__.co_varnames
+    with textbook_only(False):
+        forward, backward = choose(operation, dict(zip(names, inputs, strict=False)) | options)
+    assert backward is not None, f"the textbook's {name}"
+    return forward, backward
+
+
 def compare(name, inputs, rng, same=SAME, **options):
     """Output and gradients of the fast pair against the textbook's on the same float32 numbers."""
     operation = OPERATIONS[name]
-    forward, backward = getattr(fast, f"{name}_forward"), getattr(fast, f"{name}_backward")
+    forward, backward = fast_pair(name, inputs, **options)
     before = [value.copy() if isinstance(value, np.ndarray) else value for value in inputs]
     expected, cache = operation.forward(*inputs, **options)
     dy = single(rng, *np.shape(expected)) if np.shape(expected) else np.float32(1.37)
@@ -122,6 +135,52 @@ def test_embedding(passes, shape, rng):
     compare("embedding", (rng.integers(0, 5, shape[:-1]), single(rng, 5, shape[-1])), rng)
 
 
+BASIC_INDICES = [
+    2,
+    -1,
+    np.int64(3),
+    None,
+    Ellipsis,
+    slice(1, None),
+    slice(None, None, -2),
+    slice(3, 1),
+    (),
+    (2, 1, 0),
+    (slice(None), -1),
+    (Ellipsis, None, 0),
+    (None, 1, slice(None, 2), np.int32(1), None),
+]
+OTHER_INDICES = [
+    [0, 2],
+    np.array([3, 0, 3, 3]),
+    np.array(1),
+    (slice(None), np.array([1, 1])),
+    np.arange(4) > 1,
+    True,
+    (Ellipsis, False),
+    np.True_,
+]
+
+
+@pytest.mark.parametrize("index", BASIC_INDICES, ids=repr)
+def test_a_basic_index_is_assigned(index, rng):
+    compare("index", (single(rng, 4, 5, 3), index), rng)
+    compare("index", (single(rng, 4, 5, 6)[:, ::-1, ::2], index), rng)
+
+
+@pytest.mark.parametrize("index", OTHER_INDICES, ids=repr)
+def test_any_other_index_is_added_by_the_textbook(index, rng):
+    operation = OPERATIONS["index"]
+    with textbook_only(False):
+        assert choose(operation, {"x": single(rng, 4, 5, 3), "index": index}) == (operation.forward, None)
+
+
+def test_index_in_float64_is_the_textbooks(rng):
+    operation = OPERATIONS["index"]
+    with textbook_only(False):
+        assert choose(operation, {"x": rng.normal(size=(4, 5)), "index": 0}) == (operation.forward, None)
+
+
 @pytest.mark.parametrize("scale", [1.0, 40.0])
 def test_cross_entropy_sum(passes, scale, rng):
     compare("cross_entropy_sum", (scale * single(rng, 4, 6, 7), rng.integers(-1, 7, (4, 6))), rng)
@@ -130,25 +189,26 @@ def test_cross_entropy_sum(passes, scale, rng):
 
 
 @pytest.mark.parametrize("add", [False, True])
-@pytest.mark.parametrize("rows", [1, 700])  # one block, several
+@pytest.mark.parametrize("count", [1, 700])  # one block, several
 @pytest.mark.parametrize("name", ["linear", "layernorm", "rmsnorm", "ffn", "embedding"])
-def test_gradients_go_to_their_destinations(passes, name, rows, add, rng, monkeypatch):
+def test_gradients_go_to_their_destinations(passes, name, count, add, rng, monkeypatch):
     """Into what is offered, added or not; beside those where nothing is offered."""
-    monkeypatch.setattr(fast, "BLOCK_ELEMENTS", 300)
-    x, bias, hidden = single(rng, rows, 6), single(rng, 6), single(rng, 5)
+    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", 300)
+    x, bias, hidden = single(rng, count, 6), single(rng, 6), single(rng, 5)
     inputs = {
         "linear": (x, single(rng, 6, 6), bias),
         "layernorm": (x, single(rng, 6), bias),
         "rmsnorm": (x, bias),
         "ffn": (x, single(rng, 6, 5), hidden, single(rng, 5, 6), bias),
-        "embedding": (rng.integers(0, 7, rows), single(rng, 7, 6)),
+        "embedding": (rng.integers(0, 7, count), single(rng, 7, 6)),
     }[name]
     operation = OPERATIONS[name]
     expected, cache = operation.forward(*inputs)
     dy = single(rng, *expected.shape)
     wanted = operation.backward(dy, cache)
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-    _, cache = getattr(fast, f"{name}_forward")(*inputs)
+    forward, backward = fast_pair(name, inputs)
+    _, cache = forward(*inputs)
     first = 0 if name == "embedding" else 1
     for offered in ([True] * len(wanted), [index % 2 == 0 for index in range(len(wanted))]):
         held = [single(rng, *gradient.shape) for gradient in wanted]
@@ -156,7 +216,7 @@ def test_gradients_go_to_their_destinations(passes, name, rows, add, rng, monkey
             Destination(array.copy(), add) if use and index >= first else None
             for index, (array, use) in enumerate(zip(held, offered, strict=True))
         ]
-        found = getattr(fast, f"{name}_backward")(dy, cache, needs=(True,) * len(wanted), into=into)
+        found = backward(dy, cache, needs=(True,) * len(wanted), into=into)
         for index, (mine, other) in enumerate(zip(found, wanted, strict=True)):
             if into[index] is not None:
                 assert mine is into[index].array
@@ -235,8 +295,8 @@ def test_what_runs_is_chosen_by_dtype_and_the_textbook_can_be_forced(rng):
     operation = OPERATIONS["linear"]
     arguments = {"x": single(rng, 2, 3), "weight": single(rng, 3, 4)}
     with textbook_only(False):
-        assert choose(operation, arguments)[0] is fast.linear_forward
-        assert ("linear", "cpu", "float32", fast.chosen.name) in chosen_table()
+        assert choose(operation, arguments)[0] is linear.linear_forward
+        assert ("linear", "cpu", "float32", LIBRARY) in chosen_table()
         mixed = arguments | {"weight": arguments["weight"].astype(np.float64)}
         double = {name: value.astype(np.float64) for name, value in arguments.items()}
         for other in (mixed, double):

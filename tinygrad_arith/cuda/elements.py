@@ -66,10 +66,6 @@ def run_over(kernel: Any, arrays: tuple, *more: Any, row: int = 0) -> None:
     kernel(min(quotient(work, THREADS), MOST_BLOCKS), THREADS, *arrays, packs, size, *more)
 
 
-def destinations(into: Any, arrays: tuple) -> list[tuple[Any, bool]]:
-    """For each array whose gradient is to be made: where it goes, and whether it is added to what is there."""
-    into = into or (None,) * len(arrays)
-    return [
-        (cupy.empty(array.shape, dtype=array.dtype), False) if destination is None else tuple(destination)
-        for destination, array in zip(into, arrays, strict=True)
-    ]
+def contiguous_like(array: Any) -> Any:
+    """A new array of the same shape and dtype, C-contiguous however the other lies."""
+    return cupy.empty(array.shape, dtype=array.dtype)

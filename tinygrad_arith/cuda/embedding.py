@@ -6,6 +6,7 @@ Nothing here waits for the device, so it can be captured (CuPy's own sort cannot
 import numpy as np
 
 from ..ops.embedding import EmbeddingCache
+from ..ops.fast import destinations
 from .elements import (
     BFLOAT16,
     C_NAMES,
@@ -14,7 +15,6 @@ from .elements import (
     THREADS,
     WARP,
     aligned,
-    destinations,
     indices_of,
     pack_of,
     quotient,
@@ -54,7 +54,7 @@ def embedding_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.embedding`."""
     ids, (vocabulary, _) = cache
     dy = rows_of(dy)  # (N, C)
-    ((dtable, add),) = destinations(into, (_Like(cache.table_shape, dy.dtype),))  # (V, C)
+    ((dtable, add),) = destinations(into, (cache.table_shape,), lambda shape: cupy.empty(shape, dy.dtype))  # (V, C)
     if len(dy) == 0:
         if not add:
             dtable.fill(0)
@@ -94,13 +94,6 @@ def sum_by_id_sorted(ids, dy, dtable, add):  # ids (N,); dy (N, C); dtable (V, C
         some = positions[first : first + TILES]
         sizes = len(some), vocabulary, channels, int(add or first > 0)
         build.kernel("embedding_segments")(quotient(vocabulary, TABLE_ROWS), THREADS, some, dy, dtable, *sizes)
-
-
-class _Like:
-    """Stands for an array of which only shape and dtype are known."""
-
-    def __init__(self, shape, dtype):
-        self.shape, self.dtype = shape, dtype
 
 
 def accepts(ids, table) -> bool:

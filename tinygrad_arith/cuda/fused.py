@@ -5,7 +5,9 @@ The kernels are in kernels/, one file a family, which one module here launches. 
 passes that others fuse into theirs.
 """
 
+from ..ops.fast import always, assigned_index_backward, basic_index, not_empty
 from ..ops.registry import Implementation, not_differentiable, register
+from ..ops.shaping import index_forward
 from . import activations, adamw, cross_entropy, dropout, embedding, layernorm, rmsnorm, rotary
 from .adamw import gradient_norm, norm_and_scale
 from .elements import DTYPES, FLOAT32
@@ -24,16 +26,11 @@ __all__ = [
 ]
 
 
-def always(**arguments) -> bool:
-    """No condition."""
-    return True
-
-
 for _operation, _module, _accepts in (
     ("layernorm", layernorm, layernorm.accepts),
     ("rmsnorm", rmsnorm, rmsnorm.accepts),
-    ("rotary", rotary, rotary.accepts),
-    ("packed_rotary", rotary, rotary.accepts_packed),
+    ("rotary", rotary, not_empty),
+    ("packed_rotary", rotary, not_empty),
     ("gelu", activations, always),
     ("relu", activations, always),
     ("add", activations, activations.adds_rows),
@@ -44,4 +41,5 @@ for _operation, _module, _accepts in (
     _forward, _backward = (getattr(_module, f"{_operation}_{way}") for way in ("forward", "backward"))
     register(Implementation(_operation, "fused", "cuda", DTYPES, _forward, _backward, _accepts))
 
+register(Implementation("index", "assignment", "cuda", DTYPES, index_forward, assigned_index_backward, basic_index))
 register(Implementation("adamw", "fused", "cuda", (FLOAT32,), adamw.adamw_update, not_differentiable, adamw.accepts))

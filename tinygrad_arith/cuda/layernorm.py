@@ -1,10 +1,10 @@
 """Layer normalisation on the GPU: one kernel forward; two backward, since each channel's sums run over all rows."""
 
 import functools
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ops.fast import LayerNormCache, destinations
 from .elements import (
     BFLOAT16,
     C_NAMES,
@@ -12,7 +12,7 @@ from .elements import (
     THREADS,
     WARP,
     aligned,
-    destinations,
+    contiguous_like,
     pack_of,
     quotient,
     rows_of,
@@ -24,15 +24,6 @@ MOST_HELD = 32  # numbers of a row in a thread; the backward has five registers 
 MOST_CHANNELS = THREADS * MOST_HELD
 ROWS_A_SHARE = 4  # rows at least that add up in registers before a partial sum is written
 MOST_PARTIALS = 512  # rows of partial sums: enough blocks for every multiprocessor, few enough to read again
-
-
-class LayerNormCache(NamedTuple):
-    """Saved: two numbers a row, float32; the input by reference, normalised again in the backward."""
-
-    x: Any  # (N, C)
-    mean: Any  # (N,)
-    rstd: Any  # (N,)
-    weight: Any  # (C,)
 
 
 @functools.cache
@@ -71,7 +62,7 @@ def layernorm_backward(dy, cache, *, needs, into=None, owned=False):
     partial = cupy.empty((blocks, 2 * channels), dtype=FLOAT32)  # (blocks, 2 C): dweight, dbias
     arrays = rows_of(dy), x, mean, rstd, weight, dx, partial
     build.kernel("layernorm_backward")(blocks, THREADS, *arrays, count, channels)
-    dweight, dbias = destinations(into and into[1:], (weight, weight))
+    dweight, dbias = destinations(into and into[1:], (weight, weight), contiguous_like)
     finish_column_sums(partial, dweight, dbias)
     return dx.reshape(dy.shape), dweight[0], dbias[0]
 

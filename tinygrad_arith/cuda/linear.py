@@ -5,12 +5,12 @@ buffer, and an activation's derivative is saved instead of what it is computed f
 and a bias's gradient summed by the kernel of the product beside it.
 """
 
-from typing import Any, NamedTuple
-
+from ..ops.fast import FfnCache, always, destinations, known_activation
+from ..ops.linear import LinearCache
 from ..ops.registry import Implementation, register
 from . import passes
 from .branch import branch
-from .elements import DTYPES, destinations, rows_of
+from .elements import DTYPES, contiguous_like, rows_of
 from .products import multiply, multiply_add_bias, multiply_sum_columns
 from .source import cupy
 
@@ -42,38 +42,22 @@ def all_given(into) -> bool:
     return bool(into) and None not in into[1:]
 
 
-class LinearCache(NamedTuple):
-    """As the textbook's: both inputs by reference."""
-
-    x: Any  # (..., Cin)
-    weight: Any  # (Cin, Cout)
-
-
 def linear_forward(x, weight, bias=None):
     """See `ops.linear`."""
     y = product_plus_bias(rows_of(x), weight, bias)  # (N, Cout)
-    return y.reshape(*x.shape[:-1], weight.shape[1]), LinearCache(x, weight)
+    return y.reshape(*x.shape[:-1], weight.shape[1]), LinearCache(x, weight, bias is not None)
 
 
 def linear_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.linear`."""
-    x, weight = cache
+    x, weight, has_bias = cache
     rows, dy = rows_of(x), rows_of(dy)  # (N, Cin), (N, Cout)
-    gradients = destinations(into and into[1:], (weight, weight[0])[: len(needs) - 1])
+    parameters = (weight, weight[0]) if has_bias else (weight,)  # weight[0] is shaped as the bias
+    gradients = destinations(into and into[1:], parameters, contiguous_like)
     with branch(rows, dy, when=all_given(into)):
         parameter_gradients(rows, dy, *gradients)
     dx = multiply(dy, weight.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., Cin)
     return (dx, *(gradient for gradient, _ in gradients))
-
-
-class FfnCache(NamedTuple):
-    """Saved: the hidden layer once (relu) or twice (gelu: activation and slope); x and the weights by reference."""
-
-    x: Any  # (..., C)
-    w1: Any  # (C, F)
-    w2: Any  # (F, C)
-    activated: Any  # (N, F)
-    slope: Any  # (N, F) or None
 
 
 def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
@@ -94,7 +78,7 @@ def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.ffn`."""
     x, w1, w2, activated, slope = cache
     rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
-    dw1, db1, dw2, db2 = destinations(into and into[1:], (w1, w1[0], w2, w2[0]))
+    dw1, db1, dw2, db2 = destinations(into and into[1:], (w1, w1[0], w2, w2[0]), contiguous_like)
     apart = all_given(into)
     with branch(activated, dy, when=apart):
         parameter_gradients(activated, dy, dw2, db2)
@@ -107,16 +91,6 @@ def ffn_backward(dy, cache, *, needs, into=None, owned=False):
         parameter_gradients(rows, dhidden, dw1, db1)
     dx = multiply(dhidden, w1.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., C)
     return (dx, dw1[0], db1[0], dw2[0], db2[0])
-
-
-def known_activation(x, w1, b1, w2, b2, activation="gelu") -> bool:
-    """Those that have a pass."""
-    return activation in ("relu", "gelu")
-
-
-def always(**arguments) -> bool:
-    """No condition."""
-    return True
 
 
 for _operation, _forward, _backward, _accepts in (

@@ -1,21 +1,12 @@
 """Root-mean-square normalisation on the GPU: one kernel forward; two backward, as for layer normalisation."""
 
-from typing import Any, NamedTuple
-
-from .elements import BFLOAT16, FLOAT32, THREADS, aligned, destinations, quotient, rows_of
+from ..ops.fast import RMSNormCache, destinations
+from .elements import BFLOAT16, FLOAT32, THREADS, aligned, contiguous_like, quotient, rows_of
 from .layernorm import MOST_CHANNELS, blocks_of_backward, variant
 from .passes import finish_column_sums
 from .source import cupy
 
 FILE = "rmsnorm.cu"
-
-
-class RMSNormCache(NamedTuple):
-    """Saved: one number a row, float32; the input by reference, normalised again in the backward."""
-
-    x: Any  # (N, C)
-    rrms: Any  # (N,)
-    weight: Any  # (C,)
 
 
 def rmsnorm_forward(x, weight, eps=1e-5):
@@ -37,7 +28,7 @@ def rmsnorm_backward(dy, cache, *, needs, into=None, owned=False):
     partial = cupy.empty((blocks, channels), dtype=FLOAT32)  # (blocks, C)
     arrays = rows_of(dy), x, rrms, weight, dx, partial
     build.kernel("rmsnorm_backward")(blocks, THREADS, *arrays, count, channels)
-    (dweight,) = destinations(into and into[1:], (weight,))
+    (dweight,) = destinations(into and into[1:], (weight,), contiguous_like)
     finish_column_sums(partial, dweight)
     return dx.reshape(dy.shape), dweight[0]
 

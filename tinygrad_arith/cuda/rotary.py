@@ -61,16 +61,6 @@ def rotary_backward(dy, cache, *, needs, into=None, owned=False):
 packed_rotary_backward = rotary_backward  # which heads are turned is in the cache
 
 
-def accepts(x, positions, base=10000.0) -> bool:
-    """Something to turn."""
-    return x.size > 0
-
-
-def accepts_packed(qkv, positions, heads, *, kv_heads=None, base=10000.0) -> bool:
-    """Something to turn."""
-    return qkv.size > 0
-
-
 BUILDS = (
     variant(FLOAT32, INT64, 64),
     variant(BFLOAT16, INT32, 64),

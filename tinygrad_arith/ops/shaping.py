@@ -59,17 +59,8 @@ def index_backward(dy, cache):
     """Returns dx in x's shape. An element taken several times gets the sum of the gradients."""
     xp = array_module(dy)
     dx = xp.zeros(cache.shape, dtype=dy.dtype)
-    if _takes_once(cache.index):
-        dx[cache.index] = dy
-    else:
-        xp.add.at(dx, cache.index, dy)
+    xp.add.at(dx, cache.index, dy)
     return dx
-
-
-def _takes_once(index) -> bool:
-    """Whether an index can take no element twice: whole numbers and slices cannot (and are fast), arrays can."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
 
 
 def reshape_shapes(x, shape) -> OpShapes:

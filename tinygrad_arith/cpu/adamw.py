@@ -1,0 +1,14 @@
+"""The optimizer's update on the CPU: one pass over the flat buffers, shared by the cores."""
+
+from .parts import in_parts
+from .passes import passes
+
+
+def adamw_update(values, gradients, first, second, decayed, rates):
+    """See `optim.adamw`."""
+
+    def between(start: int, stop: int) -> None:
+        arrays = (array[start:stop] for array in (values, gradients, first, second))
+        passes.adamw(*arrays, max(decayed - start, 0), rates)
+
+    in_parts(between, len(values), len(values))
