@@ -1,12 +1,14 @@
 """Why the accuracy of a run collapses: the same training with one thing changed at a time, and what happens inside.
 
     python benchmarks/collapse.py train --variant verbatim --seeds 1 2 3 --out DIR   # records into DIR
-    python benchmarks/collapse.py report DIR [--write]                              # table, pictures, dated JSON
+    python benchmarks/collapse.py train --sharpness --seeds 1 --out DIR2            # with the edge of stability
+    python benchmarks/collapse.py report DIR [--edge DIR2] [--write]                # table, pictures, dated JSON
 
 A *collapse*: exact match on the 500 validation problems was at least 0.99 at some evaluation (every 50 steps), and at a
 later one it is below 0.9. It lasts until 0.99 is reached again. Beside the accuracy a run records, every 10 steps and
 for each parameter: the norm of the gradient, the norm of the update, that of the weights, and the root of the mean of
-AdamW's second moment.
+AdamW's second moment. With --sharpness also, at every evaluation, the sharpness of `collapse_sharpness.py` over the
+edge of stability: with AdamW's preconditioner as it is, and as it was when 99 % was first reached.
 """
 
 import argparse
@@ -17,9 +19,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from collapse_report import EVALUATE_EVERY, RECORD_EVERY, report
+from collapse_report import EVALUATE_EVERY, REACHED, RECORD_EVERY, report
+from collapse_sharpness import Sharpness, edge
 
-from tinygrad_arith.backend import array_module
+from tinygrad_arith.backend import RandomKey, array_module
 from tinygrad_arith.training.batches import make_batches
 from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
@@ -46,6 +49,7 @@ VARIANTS: dict[str, dict[str, dict]] = {  # what is changed of which section
     "pre-norm": {"model": {"norm": "pre"}},
 }
 PROBLEMS = 500
+SHARPNESS_ROWS = 768  # examples of the loss whose curvature is measured: four batches
 
 
 def configuration(variant: str, seed: int, steps: int | None) -> Config:
@@ -85,7 +89,38 @@ class Recorder:
         return rows.astype(np.float32)
 
 
-def train(variant: str, seed: int, steps: int | None, out: Path) -> None:
+class EdgeRecorder:
+    """The sharpness over the edge of stability, at every evaluation."""
+
+    def __init__(self, model, optimizer, runner, task, config: Config):
+        self.optimizer, self.config = optimizer, config
+        self.root_when_learned = None  # the preconditioner's diagonal, (N,)
+        batch = task.train_batch(config.training.steps, SHARPNESS_ROWS, config.training.seed)  # never trained on
+        key = RandomKey(config.training.seed, "sharpness")
+        workers = getattr(runner, "workers", runner)  # on a GPU the runner computes by itself
+        self.sharpness = Sharpness(model.flat, lambda: workers.forward_backward(batch, key))
+        self.rows: list[tuple[float, float]] = []
+
+    def record(self, step: int, exact_match: float) -> None:
+        """After `step` steps: with the preconditioner as it is, and as it was when 99 % was first reached or NaN."""
+        root = self.preconditioner()
+        if self.root_when_learned is None and exact_match >= REACHED:
+            self.root_when_learned = root
+        limit = edge(rate_of(self.config, step - 1), self.optimizer.betas[0])
+        now = self.sharpness.measure(root, "now") / limit
+        then = np.nan
+        if self.root_when_learned is not None:
+            then = self.sharpness.measure(self.root_when_learned, "then") / limit
+        self.rows.append((now, then))
+
+    def preconditioner(self):
+        """The diagonal of P, (N,): what AdamW divides the mean gradient by."""
+        second = self.optimizer.second_moment
+        unbiased = second / (1.0 - self.optimizer.betas[1] ** self.optimizer.steps)
+        return array_module(second).sqrt(unbiased) + self.optimizer.eps
+
+
+def train(variant: str, seed: int, steps: int | None, out: Path, sharpness: bool) -> None:
     """One run, recorded into `out`."""
     config = configuration(variant, seed, steps)
     training = config.training
@@ -93,6 +128,7 @@ def train(variant: str, seed: int, steps: int | None, out: Path) -> None:
     model = initialize(make_model(config, task), config, choose_training_device(training))
     optimizer = make_optimizer(config, model)
     runner, recorder = start_steps(model, optimizer, config), Recorder(model, optimizer)
+    at_the_edge = EdgeRecorder(model, optimizer, runner, task, config) if sharpness else None
     batches = make_batches(task, training, ahead=runner.waits)
     validation = task.problems("validation", PROBLEMS)
     losses, norms, evaluated, began = [], [], [], time.perf_counter()
@@ -107,6 +143,8 @@ def train(variant: str, seed: int, steps: int | None, out: Path) -> None:
             if not math.isfinite(losses[-1] + norms[-1]):
                 raise SystemExit(f"{variant}, seed {seed}: not finite in the steps up to {step}")
             evaluated.append(evaluate_exact_match(model, task, validation).exact_match)
+            if at_the_edge:
+                at_the_edge.record(step, evaluated[-1])
     runner.close()
     batches.close()
     seconds = time.perf_counter() - began
@@ -115,11 +153,13 @@ def train(variant: str, seed: int, steps: int | None, out: Path) -> None:
     np.savez_compressed(
         out / f"{name}.npz",
         about=json.dumps({"variant": variant, "seed": seed, "steps": training.steps, "seconds": round(seconds, 1)}),
+        config=json.dumps(config.to_dict()),
         parameters=recorder.names,
         losses=np.array(losses, np.float32),
         norms=np.array(norms, np.float32),
         exact_match=np.array(evaluated),
         table=recorder.table(),
+        sharpness=np.array(at_the_edge.rows if at_the_edge else (), np.float32).reshape(-1, 2),
     )
     print(f"{name}: exact match {evaluated[-1]:.3f}, lowest of the last half "
           f"{min(evaluated[len(evaluated) // 2:]):.3f}, {seconds:.0f} s", flush=True)  # fmt: skip
@@ -133,18 +173,20 @@ def main() -> None:
     trains.add_argument("--variant", choices=VARIANTS, nargs="+", default=["verbatim"])
     trains.add_argument("--seeds", type=int, nargs="+", default=[1])
     trains.add_argument("--steps", type=int, help="of each run (default: those of the preset)")
+    trains.add_argument("--sharpness", action="store_true", help="measure the sharpness too: some 30 s more on a GPU")
     trains.add_argument("--out", type=Path, required=True, metavar="DIR")
     reports = commands.add_parser("report", help="what the records in DIR say")
     reports.add_argument("directory", type=Path, metavar="DIR")
+    reports.add_argument("--edge", type=Path, metavar="DIR2", help="records made with --sharpness")
     reports.add_argument("--machine", default="", help="in words, for the result's file")
     reports.add_argument("--write", action="store_true", help="write JSON and pictures")
     args = parser.parse_args()
     if args.command == "report":
-        report(args.directory, args.machine, args.write)
+        report(args.directory, args.edge, args.machine, args.write)
         return
     for variant in args.variant:
         for seed in args.seeds:
-            train(variant, seed, args.steps, args.out)
+            train(variant, seed, args.steps, args.out, args.sharpness)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ class Run:
     """The record of one run.
 
     losses, norms: (steps,); exact_match: (evaluations,); table: (records, 4, parameters)
+    sharpness: (evaluations, 2), over the edge of stability, with the preconditioner as it is, and as it was when 99 %
+               was first reached; (0, 2) if it was not measured
+    config:    empty in records of before 2026-11-22, 13:00
     """
 
     variant: str
@@ -45,6 +48,8 @@ class Run:
     norms: np.ndarray
     exact_match: np.ndarray
     table: np.ndarray
+    sharpness: np.ndarray
+    config: dict[str, Any]
 
     @property
     def learned_at(self) -> int | None:
@@ -84,7 +89,10 @@ def load(directory: Path) -> list[Run]:
         with np.load(path) as file:
             about = json.loads(str(file["about"]))
             arrays = {name: file[name] for name in ("losses", "norms", "exact_match", "table")}
-            runs.append(Run(**about, parameters=[str(name) for name in file["parameters"]], **arrays))
+            arrays["sharpness"] = file["sharpness"] if "sharpness" in file else np.zeros((0, 2))
+            config = json.loads(str(file["config"])) if "config" in file else {}
+            names = [str(name) for name in file["parameters"]]
+            runs.append(Run(**about, parameters=names, config=config, **arrays))
     if not runs:
         raise SystemExit(f"{directory}: there are no records")
     return runs
@@ -102,6 +110,8 @@ def summary(variant: str, runs: list[Run]) -> dict[str, Any]:
     collapses = [run.collapses() for run in runs]
     learned = [run.learned_at for run in runs]
     after = sum(run.steps - at for run, at in zip(runs, learned, strict=True) if at)
+    depths = [lowest for of_run in collapses for _, _, lowest in of_run]
+    since = [run.exact_match[at // EVALUATE_EVERY :] for run, at in zip(runs, learned, strict=True) if at]
     return {
         "variant": variant,
         "seeds": [run.seed for run in runs],
@@ -110,6 +120,9 @@ def summary(variant: str, runs: list[Run]) -> dict[str, Any]:
         "runs_that_collapsed": sum(map(bool, collapses)),
         "collapses": [[list(one) for one in of_run] for of_run in collapses],
         "collapses_per_10000_steps_once_learned": round(1e4 * sum(map(len, collapses)) / after, 2) if after else None,
+        "median_lowest": statistics.median(depths) if depths else None,
+        "share_below_0.9_once_learned": float((np.concatenate(since) < COLLAPSED).mean()) if since else None,
+        "lowest_of_the_last_tenth": [float(run.exact_match[-len(run.exact_match) // 10 :].min()) for run in runs],
         "final_exact_match": [float(run.exact_match[-1]) for run in runs],
         "final_loss": [round(float(run.losses[-100:].mean()), 4) for run in runs],
         "seconds": [run.seconds for run in runs],
@@ -119,28 +132,74 @@ def summary(variant: str, runs: list[Run]) -> dict[str, Any]:
 def table(summaries: list[dict[str, Any]]) -> str:
     """The figures as a Markdown table."""
     header = (
-        "variant",
-        "seeds",
-        "0.99 at step",
-        "runs that collapsed",
+        "changed",
+        "99 % at step",
         "collapses in 10,000 steps",
-        "exact match at the end",
+        "lowest of a collapse",
+        "steps below 90 %",
+        "lowest in the last tenth of a run",
     )
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " --: |" * (len(header) - 1)]
     for entry in summaries:
         learned = [at for at in entry["learned_at"] if at]
-        count, final = len(entry["seeds"]), entry["final_exact_match"]
-        rate = entry["collapses_per_10000_steps_once_learned"]
+        rate, lowest, share = (
+            entry[name]
+            for name in ("collapses_per_10000_steps_once_learned", "median_lowest", "share_below_0.9_once_learned")
+        )
+        ends = sorted(entry["lowest_of_the_last_tenth"])
         cells = (
-            entry["variant"],
-            str(count),
-            f"{statistics.median(learned):,.0f} ({len(learned)} of {count})" if learned else f"never (0 of {count})",
-            f"{entry['runs_that_collapsed']} of {len(learned)}",
+            "nothing" if entry["variant"] == "verbatim" else entry["variant"],
+            f"{statistics.median(learned):,.0f}" if learned else "never",
             "-" if rate is None else f"{rate:.1f}",
-            f"{statistics.median(final):.3f} ({min(final):.3f} to {max(final):.3f})",
+            "-" if lowest is None else f"{lowest:.2f}",
+            "-" if share is None else f"{share:.0%}",
+            " ".join(f"{value:.2f}" for value in ends),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def edge_summary(run: Run) -> dict[str, Any]:
+    """How far from the edge of stability a run was, from when it had learned on."""
+    start = (run.learned_at or run.steps) // EVALUATE_EVERY
+    now, then = run.sharpness[start:].T
+    before = [at // EVALUATE_EVERY - 2 for at, _, _ in run.collapses()]  # the last evaluation that saw nothing
+    return {
+        "variant": run.variant,
+        "seed": run.seed,
+        "median": float(np.median(now)),
+        "share_above_1": float((now > 1).mean()),
+        "median_with_the_preconditioner_of_then": float(np.median(then)),
+        "median_before_a_collapse": float(np.median(run.sharpness[before, 0])) if before else None,
+    }
+
+
+def edge_curves(runs: list[Run]) -> Any:
+    """The sharpness over the edge of stability, a panel a run, with the accuracy above it."""
+    figure = blank_figure(8.4, 1.9 * len(runs) + 0.5)
+    panels = figure.subplots(len(runs), 1, sharex=True, squeeze=False).ravel()
+    for axes, run in zip(panels, runs, strict=True):
+        at = EVALUATE_EVERY * np.arange(1, len(run.exact_match) + 1)
+        axes.axhline(1, color=GREY, linewidth=0.8)
+        axes.plot(at, run.sharpness[:, 0], color=BLUE, linewidth=0.9, label="sharpness over the edge")
+        axes.plot(
+            at,
+            run.sharpness[:, 1],
+            color=ORANGE,
+            linewidth=0.9,
+            label="with the second moment of when 99 % was reached",
+        )
+        axes.set_yscale("log")
+        share = axes.twinx()
+        share.plot(at, run.exact_match, color=GREEN, linewidth=0.7, alpha=0.7)
+        share.set_ylim(0, 1.05)
+        share.spines[["top"]].set_visible(False)
+        share.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        clean_axes(axes)
+        axes.set_title(f"{run.variant}, seed {run.seed}", fontsize=9, loc="left")
+    panels[0].legend(fontsize=7, frameon=False, loc="upper right", ncols=2)
+    panels[-1].set_xlabel("training step; green: exact match, on the right")
+    return figure
 
 
 def curves(runs: list[Run]) -> Any:
@@ -234,19 +293,24 @@ def before_and_after(runs: list[Run]) -> dict[str, float]:
     return {name: round(statistics.median(values), 3) for name, values in found.items() if values}
 
 
-def report(directory: Path, machine: str, write: bool) -> None:
-    """Prints the table; writes JSON and pictures if asked to."""
+def report(directory: Path, edge: Path | None, machine: str, write: bool) -> None:
+    """Prints the table; writes JSON and pictures if asked to. `edge` holds the records with the sharpness."""
     runs = load(directory)
     summaries = [summary(variant, of_variant) for variant, of_variant in by_variant(runs)]
     print(table(summaries))
     changes = before_and_after(runs)
     print(changes)
+    at_the_edge = load(edge) if edge else []
+    edges = [edge_summary(run) for run in at_the_edge]
+    for entry in edges:
+        print(entry)
     if not write:
         return
     measured = environment(["tinygrad_arith", "numpy"])
     if machine:
         measured |= {"cpu": None, "cores": None, "machine": machine}
-    values = {"benchmark": "collapse", **measured, "before_a_collapse": changes, "variants": summaries}
+    values = {"benchmark": "collapse", **measured, "before_a_collapse": changes}
+    values |= {"config": runs[0].config, "edge_of_stability": edges, "variants": summaries}
     path = RESULTS / f"collapse_{measured['date']}.json"
     path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     images = RESULTS.parents[1] / "docs" / "images"
@@ -254,4 +318,6 @@ def report(directory: Path, machine: str, write: bool) -> None:
     worst = deepest(runs)
     if worst is not None:
         save_figure(anatomy(*worst), images / "collapse_anatomy.png")
+    if at_the_edge:
+        save_figure(edge_curves(at_the_edge), images / "collapse_edge.png")
     print(f"written to {path.name} and docs/images/")
