@@ -160,18 +160,23 @@ def table(summaries: list[dict[str, Any]]) -> str:
 
 
 def edge_summary(run: Run) -> dict[str, Any]:
-    """How far from the edge of stability a run was, from when it had learned on."""
-    start = (run.learned_at or run.steps) // EVALUATE_EVERY
-    now, then = run.sharpness[start:].T
+    """How far from the edge of stability a run was from when it had learned on; null where it never had."""
+    learned = run.learned_at
+    now, then = run.sharpness[learned // EVALUATE_EVERY - 1 :].T if learned else run.sharpness[:0].T
     before = [at // EVALUATE_EVERY - 2 for at, _, _ in run.collapses()]  # the last evaluation that saw nothing
     return {
         "variant": run.variant,
         "seed": run.seed,
-        "median": float(np.median(now)),
-        "share_above_1": float((now > 1).mean()),
-        "median_with_the_preconditioner_of_then": float(np.median(then)),
-        "median_before_a_collapse": float(np.median(run.sharpness[before, 0])) if before else None,
+        "median": median(now),
+        "share_above_1": float((now > 1).mean()) if learned else None,
+        "median_with_the_preconditioner_of_then": median(then),
+        "median_before_a_collapse": median(run.sharpness[before, 0]),
     }
+
+
+def median(values: np.ndarray) -> float | None:
+    """The median, or None of no values."""
+    return float(np.median(values)) if len(values) else None
 
 
 def edge_curves(runs: list[Run]) -> Any:
