@@ -49,7 +49,7 @@ VARIANTS: dict[str, dict[str, dict]] = {  # what is changed of which section
     "pre-norm": {"model": {"norm": "pre"}},
 }
 PROBLEMS = 500
-SHARPNESS_ROWS = 768  # examples of the loss whose curvature is measured: four batches
+SHARPNESS_ROWS = 384  # examples of the loss whose curvature is measured: two batches
 
 
 def configuration(variant: str, seed: int, steps: int | None) -> Config:

@@ -19,7 +19,7 @@ import numpy as np
 
 from tinygrad_arith.backend import array_module, on_device_of
 
-FIRST_ITERATIONS, ITERATIONS = 40, 12  # from a random direction; from the one found last time
+FIRST_ITERATIONS, ITERATIONS = 40, 8  # from a random direction; from the one found last time
 REACH = 1e-4  # length of the displacement in P's coordinates: about a fiftieth of a training step of the candle run
 
 

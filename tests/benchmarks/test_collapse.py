@@ -92,4 +92,4 @@ def test_a_short_training_is_recorded_and_reported(tmp_path, monkeypatch, capsys
     assert np.array_equal(plain.losses, edged.losses)  # to measure it changes nothing
     assert plain.config == config.to_dict()
     collapse_report.report(tmp_path / "plain", tmp_path / "edge", "", write=False)
-    assert "| verbatim | 1 |" in capsys.readouterr().out
+    assert "| nothing | never |" in capsys.readouterr().out
