@@ -6,9 +6,9 @@
     python benchmarks/experiments.py --check
 
 --gather turns the finished runs in a directory into results/experiment_PRESET_DATE.json, a file for each preset or, if
-options were changed, for each variant of it. --write makes the tables of the page anew, between `<!-- table: NAME -->`
-and `<!-- end -->`; what stands outside is written by hand. With --check nothing is written; the exit code is 1 if the
-page does not say what the files say.
+options were changed, for each variant of it. --write makes the tables of the page anew (`experiments_page.py`); what
+stands outside them is written by hand. With --check nothing is written; the exit code is 1 if the page does not say
+what the files say.
 """
 
 import argparse
@@ -16,16 +16,15 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments_page import Entry, filled
+
 from tinygrad_arith.training.comparison import (
-    NEVER,
     OPTIONS_APART_FROM_GROUP,
-    THRESHOLDS,
     Group,
-    Spread,
     group_runs,
     is_finished,
     option_values,
@@ -33,9 +32,8 @@ from tinygrad_arith.training.comparison import (
     run_directories,
 )
 from tinygrad_arith.training.comparison_jobs import changed, flag_of, read_journal
-from tinygrad_arith.training.comparison_report import as_loss, as_share, as_steps, in_a_line
 from tinygrad_arith.training.config import Config, all_fields
-from tinygrad_arith.training.console import as_duration, fail
+from tinygrad_arith.training.console import fail
 from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.presets import load_preset, preset_names
 
@@ -133,17 +131,10 @@ def newest_experiments() -> dict[tuple[str, tuple[str, ...]], dict[str, Any]]:
     return found
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a bar within a cell is not taken for the end of it."""
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [header, ["---"] * len(header), *escaped]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def entries() -> list[tuple[str, tuple[str, ...], dict[str, Any] | None]]:
-    """(preset, changed flags, experiment) of all presets, each before its variants; None for one not yet run."""
+def entries() -> list[Entry]:
+    """All presets, each before its variants."""
     experiments = newest_experiments()
-    found: list[tuple[str, tuple[str, ...], dict[str, Any] | None]] = []
+    found: list[Entry] = []
     for name in preset_names():
         own: dict[tuple[str, ...], dict[str, Any] | None]
         own = {changes: values for (preset, changes), values in experiments.items() if preset == name}
@@ -155,81 +146,6 @@ def entries() -> list[tuple[str, tuple[str, ...], dict[str, Any] | None]]:
 def in_number_order(changes: Sequence[str]) -> list[list[tuple[float, str]]]:
     """A key that sorts `--train-size=3000` before `--train-size=10000`."""
     return [[(float(w), "") if w.isdecimal() else (-1.0, w) for w in re.split(r"(\d+)", flag)] for flag in changes]
-
-
-def figures() -> str:
-    """Each preset, what it reproduces, what was published, and ours."""
-    header = ("preset", "what it is", "published", "exact match", "99 % after", "99.9 % after", "loss", "training")
-    rows = []
-    for name, changes, values in entries():
-        preset = load_preset(name)
-        about = [name_of(name, changes), preset.title, preset.published or "–"]
-        rows.append([*about, *(ours(values["runs"]) if values else ["not yet run", *[""] * (len(header) - 4)])])
-    return table(header, rows)
-
-
-def name_of(preset: str, changes: Sequence[str]) -> str:
-    """The preset, with the flags that were changed."""
-    return " ".join(f"`{word}`" for word in (preset, *changes))
-
-
-def ours(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """The cells of one experiment: medians over its seeds, with the range in parentheses."""
-    problems, seeds = f"{runs[0]['test_count']:,}", len(runs)
-    exact_match = over([run["test_exact_match"] for run in runs], as_share)
-    cells = [f"{exact_match} of {problems}; {seeds} seed{'s' if seeds > 1 else ''}{further(runs)}"]
-    for threshold in map(str, THRESHOLDS):
-        steps = over([run["steps_to"][threshold] for run in runs], as_steps)
-        seconds = over([run["seconds_to"][threshold] for run in runs], as_time)
-        cells.append(steps if steps == "never" else f"{steps} steps; {seconds}")
-    loss = over([run["mean_of_last_losses"] for run in runs], as_loss)
-    return [*cells, loss, f"{runs[0]['step']:,} steps; " + over([run["seconds"] for run in runs], as_time)]
-
-
-def over(values: Sequence[float | None], written: Callable[[float], str]) -> str:
-    """The median and range of a value over runs; null, what was never reached, is later than all others."""
-    return in_a_line(Spread.of(NEVER if value is None else value for value in values), written)
-
-
-def as_time(seconds: float) -> str:
-    """A time span as people read it."""
-    return "never" if seconds == NEVER else as_duration(seconds)
-
-
-def further(runs: Sequence[dict[str, Any]]) -> str:
-    """Other measures that all runs have, such as the one of an article."""
-    names = [name for name in runs[0]["further"] if all(name in run["further"] for run in runs)]
-    found = {name: over([run["further"][name] for run in runs], "{:.4g}".format) for name in names}
-    return "".join(f"; {name.replace('_', ' ')} {values}" for name, values in found.items())
-
-
-def commands() -> str:
-    """Each experiment's source, command, machine and date."""
-    header = ("preset", "source", "command", "seeds", "machine", "date")
-    rows = []
-    for name, changes, values in entries():
-        start = [name_of(name, changes), load_preset(name).source]
-        if values is None:
-            rows.append(
-                [*start, f"`python -m tinygrad_arith.compare --preset {name} --seeds 5`", "", "not yet run", ""]
-            )
-            continue
-        seeds = ", ".join(str(run["seed"]) for run in values["runs"])
-        jobs = f", {values['jobs']} runs at a time" if values["jobs"] > 1 else ""
-        rows.append([*start, f"`{values['command']}`", seeds, values["machine"] + jobs, values["date"]])
-    return table(header, rows)
-
-
-TABLES = {"figures": figures, "commands": commands}
-
-
-def filled(text: str) -> str:
-    """A page with every table made anew."""
-
-    def fill(match: re.Match) -> str:
-        return f"<!-- table: {match[1]} -->\n\n{TABLES[match[1]]()}\n\n<!-- end -->"
-
-    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -254,10 +170,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     text = PAGE.read_text(encoding="utf-8")
     if args.check:
-        return (
-            0 if filled(text) == text else fail(f"{PAGE.name} differs; run: python benchmarks/experiments.py --write")
-        )
-    PAGE.write_text(filled(text), encoding="utf-8")
+        differs = f"{PAGE.name} differs; run: python benchmarks/experiments.py --write"
+        return 0 if filled(text, entries()) == text else fail(differs)
+    PAGE.write_text(filled(text, entries()), encoding="utf-8")
     return 0
 
 

@@ -1,5 +1,6 @@
 """docs/experiments.md says what the committed results say; gathering runs loses and invents nothing."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from tinygrad_arith.training.presets import load_preset, preset_names
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-import experiments  # noqa: E402  # it lies there
+import experiments  # noqa: E402  # they lie there
+import experiments_page  # noqa: E402
 
 MACHINE = {"date": "2026-11-20", "cpu": "a processor", "cores": 2, "gpus": [], "versions": {"numpy": "2.4"}}
 PAGE = """By hand.
 
-<!-- table: figures -->
+<!-- table: ours -->
 old
 <!-- end -->
 
@@ -129,24 +131,24 @@ def test_the_tables_are_written_and_checked_and_prose_stays(results, comparison,
     assert experiments.main(["--write"]) == 0
     assert experiments.main(["--check"]) == 0
     text = experiments.PAGE.read_text(encoding="utf-8")
-    assert text.startswith("By hand.\n\n<!-- table: figures -->")
+    assert text.startswith("By hand.\n\n<!-- table: ours -->")
     assert "\nBetween.\n" in text
     assert text.endswith("<!-- end -->\nEnd.\n")
     figures, commands = text.split("Between.")
     row = row_of(figures, "`--digits=3`")
-    assert row[3] == "87.50% (75.00% to 100.00%) of 8; 3 seeds"
-    assert row[4:6] == [
-        "15 (10 to never) steps; 1.5 s (1.0 s to never)",
-        "20 (10 to never) steps; 2.0 s (1.0 s to never)",
+    assert row[1:3] == ["", "87.50% (75.00% to 100.00%) of 8; 3 seeds"]
+    assert row[3:5] == [
+        "12 (10 to 15) steps; 1.2 s (1.0 s to 1.5 s); 2 of 3 seeds",
+        "15 (10 to 20) steps; 1.5 s (1.0 s to 2.0 s); 2 of 3 seeds",
     ]
-    assert row[7] == "20 steps; 4.0 s (3.0 s to 5.0 s)"
-    assert row_of(commands, "`--digits=3`")[3:] == ["1, 2, 3", "a processor, 2 cores, 2 runs at a time", "2026-11-20"]
+    assert row[6] == "20 steps; 4.0 s (3.0 s to 5.0 s)"
+    assert row_of(commands, "--digits=3")[2:] == ["1, 2, 3", "a processor, 2 cores, 2 runs at a time", "2026-11-20"]
+    for name in experiments_page.GROUPS["ours"]:
+        published = load_preset(name).published or "–"
+        assert row_of(figures, f"| `{name}` |")[1:3] == [published, "not yet run"]
     for name in preset_names():
-        assert row_of(figures, f"| `{name}` |")[1:4] == [
-            load_preset(name).title,
-            load_preset(name).published or "–",
-            "not yet run",
-        ]
+        command = f"`python -m tinygrad_arith.compare --preset {name} --seeds 5`"
+        assert row_of(commands, command)[1:4] == [load_preset(name).source, "", "not yet run"]
 
     path = next(results.iterdir())
     path.write_text(path.read_text().replace('"test_exact_match": 0.875', '"test_exact_match": 0.9'))
@@ -173,9 +175,42 @@ def test_the_newest_is_shown_and_variants_follow_in_the_order_of_their_numbers(r
     found = [(changes, values) for name, changes, values in experiments.entries() if name == "binary-reversed"]
     assert [changes for changes, _ in found] == [(), ("--train-size=3000",), ("--train-size=10000",)]
     assert [values["date"] for _, values in found] == ["2026-11-21", "2026-11-20", "2026-11-20"]
-    row = row_of(experiments.figures(), "`--train-size=3000`")
+    row = row_of(experiments_page.table_named("ours", experiments.entries()), "`--train-size=3000`")
     assert row[0] == "`binary-reversed` `--train-size=3000`"
-    assert row[3:6] == ["12.50% of 1,000; 1 seed; in fives 0.75", "never", "never"]
+    assert row[2:5] == ["12.50% of 1,000; 1 seed; in fives 75.00%", "never", "never"]
+
+
+def test_the_best_evaluation_is_told_where_the_run_lost_it(results):
+    put(results, "2026-11-21", 0.8)
+    (path,) = results.iterdir()
+    values = json.loads(path.read_text())
+    for best, told in ((0.9, True), (0.81, False)):
+        values["runs"][0]["best_exact_match"] = best
+        path.write_text(json.dumps(values))
+        text = experiments_page.table_named("ours", experiments.entries())
+        assert ("best evaluation on the way 90.00%" in text) == told
+
+
+def test_every_preset_has_its_place_on_the_page():
+    assert sorted(name for group in experiments_page.GROUPS.values() for name in group) == sorted(preset_names())
+    page = experiments.PAGE.read_text(encoding="utf-8")
+    for group in (*experiments_page.GROUPS, "commands"):
+        assert page.count(f"<!-- table: {group} -->") == 1
+
+
+def test_lee_et_al_by_the_number_of_sums(results):
+    for size, share in ((1000, 0.25), (10_000, 0.5)):
+        config = load_preset("lee-plain-3digit").config
+        task = dataclasses.replace(config.task, train_size=size)
+        put(results, "2026-11-21", share)
+        path = results / "experiment_binary-reversed_2026-11-21.json"
+        values = json.loads(path.read_text()) | {"preset": "lee-plain-3digit"}
+        path.unlink()
+        values["config"] = dataclasses.replace(config, task=task).resolved().to_dict()
+        experiments.result_path(values).write_text(json.dumps(values))
+    text = experiments_page.table_named("lee", experiments.entries())
+    assert row_of(text, "| 1,000 |") == ["1,000", "0.4 %", "25.00%", "1.6 %", "–"]
+    assert row_of(text, "| 10,000 |") == ["10,000", "87.4 %", "50.00%", "100.0 %", "–"]
 
 
 def test_a_preset_that_was_changed_later_does_not_keep_its_old_figures(results):
