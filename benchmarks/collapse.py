@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from collapse_report import EVALUATE_EVERY, REACHED, RECORD_EVERY, report
+from collapse_report import EVALUATE_EVERY, REACHED, RECORD_EVERY, VARIANTS, report
 from collapse_sharpness import Sharpness, edge
 
 from tinygrad_arith.backend import RandomKey, array_module
@@ -32,22 +32,6 @@ from tinygrad_arith.training.results import rate_of
 from tinygrad_arith.training.trainer import start_steps
 
 PRESET = "candle-binary-reversed"
-VARIANTS: dict[str, dict[str, dict]] = {  # what is changed of which section
-    "verbatim": {},
-    "warm-up 500": {"optimizer": {"warmup": 500}},
-    "clip 1": {"optimizer": {"clip": 1.0}},
-    "clip 0.1": {"optimizer": {"clip": 0.1}},
-    "beta2 0.99": {"optimizer": {"beta2": 0.99}},
-    "beta2 0.95": {"optimizer": {"beta2": 0.95}},
-    "eps 1e-6": {"optimizer": {"eps": 1e-6}},
-    "eps 1e-4": {"optimizer": {"eps": 1e-4}},
-    "no decay": {"optimizer": {"weight_decay": 0.0}},
-    "rate 3e-4": {"optimizer": {"learning_rate": 3e-4}},
-    "cosine": {"optimizer": {"schedule": "cosine"}},
-    "cosine, beta2 0.95, clip 1": {"optimizer": {"schedule": "cosine", "beta2": 0.95, "clip": 1.0}},
-    "loss on answers": {"task": {"loss": "answer"}},
-    "pre-norm": {"model": {"norm": "pre"}},
-}
 PROBLEMS = 500
 SHARPNESS_ROWS = 384  # examples of the loss whose curvature is measured: two batches
 

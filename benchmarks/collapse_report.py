@@ -16,6 +16,22 @@ from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, ORANGE, blank_figure,
 
 REACHED, COLLAPSED = 0.99, 0.9  # exact match: learned; lost again
 EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps between two evaluations, and between two rows of a record
+VARIANTS: dict[str, dict[str, dict]] = {  # what is changed of which section of the preset
+    "verbatim": {},
+    "no decay": {"optimizer": {"weight_decay": 0.0}},
+    "warm-up 500": {"optimizer": {"warmup": 500}},
+    "rate 3e-4": {"optimizer": {"learning_rate": 3e-4}},
+    "eps 1e-6": {"optimizer": {"eps": 1e-6}},
+    "eps 1e-4": {"optimizer": {"eps": 1e-4}},
+    "pre-norm": {"model": {"norm": "pre"}},
+    "loss on answers": {"task": {"loss": "answer"}},
+    "clip 1": {"optimizer": {"clip": 1.0}},
+    "clip 0.1": {"optimizer": {"clip": 0.1}},
+    "beta2 0.99": {"optimizer": {"beta2": 0.99}},
+    "beta2 0.95": {"optimizer": {"beta2": 0.95}},
+    "cosine": {"optimizer": {"schedule": "cosine"}},
+    "cosine, beta2 0.95, clip 1": {"optimizer": {"schedule": "cosine", "beta2": 0.95, "clip": 1.0}},
+}
 GRADIENT, UPDATE, WEIGHTS, SECOND_MOMENT = range(4)  # of a record's table
 GROUPS = {  # of parameters: a part of their names
     "embedding": "token_embedding",
@@ -99,10 +115,11 @@ def load(directory: Path) -> list[Run]:
 
 
 def by_variant(runs: list[Run]) -> Iterator[tuple[str, list[Run]]]:
-    """The runs of each variant, verbatim first."""
-    names = sorted({run.variant for run in runs}, key=lambda name: (name != "verbatim", name))
-    for name in names:
-        yield name, [run for run in runs if run.variant == name]
+    """The runs of each variant, in the order of VARIANTS."""
+    for name in VARIANTS:
+        mine = [run for run in runs if run.variant == name]
+        if mine:
+            yield name, mine
 
 
 def summary(variant: str, runs: list[Run]) -> dict[str, Any]:
@@ -271,6 +288,8 @@ def anatomy(run: Run, start: int) -> Any:
         axes.set_yscale("log")
     for axes in (top, gradient, ratio, moment):
         clean_axes(axes)
+    low, high = ratio.get_ylim()
+    ratio.set_ylim(low, 30 * high)  # room for the legend
     ratio.legend(fontsize=7, ncols=4, frameon=False, loc="upper left")
     moment.set_xlabel(f"training step (seed {run.seed})")
     moment.set_xlim(first, last)
