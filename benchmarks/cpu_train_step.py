@@ -25,6 +25,8 @@ from cpu_rivals.variants import DEFAULT_VARIANTS, VARIANTS, Variant, find_varian
 from cpu_rivals.worker import WorkerError
 from environment import RESULTS, environment, in_words
 
+from tinygrad_arith.backend import available_cores
+
 BUSY = 0.5  # processes that want a core, in the mean over the last minute, before we start
 
 
@@ -72,7 +74,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="CONFIG", help=f"repeatable; default all: {known}")
     parser.add_argument("--rounds", type=positive(int), default=5, help="turns for each contestant (default 5)")
     parser.add_argument("--seconds", type=positive(float), default=2.0, help="length of a turn, about (default 2)")
-    parser.add_argument("--threads", type=positive(int), default=usable_cores(), help="for each (default all cores)")
+    parser.add_argument("--threads", type=positive(int), default=available_cores(), help="for each (default all cores)")
     parser.add_argument("--variants", nargs="+", metavar="NAME", default=DEFAULT_VARIANTS, help=", ".join(VARIANTS))
     parser.add_argument("--json", action="store_true", help="print the results as JSON, all else to stderr")
     parser.add_argument("--write", action="store_true", help="write JSON and table to benchmarks/results/")
@@ -104,11 +106,6 @@ def ours_first(names: list[str]) -> list[Variant]:
     if reporting.OURS not in names:
         raise ValueError(f"--variants: {reporting.OURS!r} must be among them, the others are compared with it")
     return [find_variant(name) for name in dict.fromkeys([reporting.OURS, *names])]
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe(options: argparse.Namespace) -> dict[str, Any]:

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tinygrad_arith.training.machine import installed_versions, machine_facts
+
 RESULTS = Path(__file__).resolve().parent / "results"
+VARIABLES = "TINYGRAD_ARITH_"  # what the names of our own environment variables begin with
 
 
 def environment(packages: Iterable[str] = ("numpy", "scipy")) -> dict[str, Any]:
-    """Date, CPU model, cores, Python and the versions of the packages that are installed."""
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    today = datetime.date.today().isoformat()
-    return {"date": today, "cpu": _cpu_model(), "cores": os.cpu_count(), "versions": versions}
-
-
-def _cpu_model() -> str:
-    """The processor's name where the system tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    """Date, CPU model, cores for this process, the versions of Python and of the packages that are installed, and those
+    environment variables that choose which of our code runs."""
+    facts = machine_facts(on_gpu=False)
+    return {
+        **{name: facts[name] for name in ("date", "cpu", "cores")},
+        "versions": installed_versions(packages),
+        "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)},
+    }
 
 
 def in_words(measured: dict[str, Any]) -> str:

@@ -16,8 +16,7 @@ from pathlib import Path
 from collapse_report import table as variants_table
 from gpu_rivals.report import ladder_table
 
-from tinygrad_arith.training.comparison_report import as_share
-from tinygrad_arith.training.console import as_duration
+from tinygrad_arith.training.console import as_duration, as_share
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "cuda.md", ROOT / "docs" / "collapse.md")
@@ -63,7 +62,8 @@ def train_seeds() -> str:
         runs = result["runs"]
         shares = sorted(run["test_correct"] / run["test_count"] for run in runs)
         seconds = [run["seconds"] for run in runs]
-        found = f"{shares[0]:.2%}" if shares[0] == shares[-1] else f"{shares[0]:.2%} to {shares[-1]:.2%}"
+        low, high = map(as_share, (shares[0], shares[-1]))
+        found = low if low == high else f"{low} to {high}"
         time = f"{statistics.median(seconds):.0f} s ({min(seconds):.0f} to {max(seconds):.0f})"
         rows.append((title, f"{runs[0]['step']:,}", f"{len(runs)}", f"{runs[0]['test_count']:,}", found, time))
     where = f"\n\n{result['cpu']}, {result['cores']} cores, {result['date']}; `benchmarks/train_seeds.py`."

@@ -3,7 +3,8 @@
     python benchmarks/train_seeds.py [--preset binary-reversed] [--seeds 1 2 3 4 5] [--write] [FLAGS OF TRAIN ...]
 
 Each seed is a fresh process with a fixed number of steps, tested once at its end on pairs never seen. Flags that this
-script does not know go to the train command. With --write the figures go to benchmarks/results/ as dated JSON.
+script does not know go to the train command. With --write the figures go to benchmarks/results/ as dated JSON, with the
+flags and with environment variables such as TINYGRAD_ARITH_CPU.
 """
 
 import argparse

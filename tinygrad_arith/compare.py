@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_arith.tasks.options import flag_name
 from tinygrad_arith.training.console import EXIT_FAILURE, EXIT_INTERRUPTED, console, fail, run_door, warn
 from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.flags import Parser, add_config_flags, given_flags, make_parser, positive
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = [name for fields in given_flags(args).values() for name in fields]
     given += [name for name in ("seeds", "jobs") if getattr(args, name) is not None]
     if given:
-        parser.error(f"--{given[0].replace('_', '-')}: only with --preset; finished runs are compared as they are")
+        parser.error(f"{flag_name(given[0])}: only with --preset; finished runs are compared as they are")
     return compare_finished(args)
 
 

@@ -88,12 +88,16 @@ def choose_task(run: "LoadedRun", digits: int | None) -> "Task":
 
 
 def choose_problems(task: "Task", split: str, count: int | None) -> Any:
-    """The first `count` problems of the split, or all; raises UserError if it holds fewer."""
+    """The first `count` problems of the split, or all; raises UserError if it holds fewer, or none at all."""
     size = task.config.test_size if split == "test" else task.config.validation_size
+    if not size:
+        raise UserError(
+            f"--split {split}: holds no problem of at most {task.config.digits} digits; choose more --digits"
+        )
     try:
         return task.problems(split, size if count is None else count)
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error) if count is None else f"--count {count}: {error}") from error
 
 
 def draw(run: "LoadedRun", split: str, digits: int | None, breakdown: "Breakdown") -> Path | None:
@@ -126,7 +130,7 @@ def print_json(measured: Measured) -> None:
 
 def print_tables(measured: Measured) -> None:
     """Print the tables, then the whole in a few lines."""
-    from tinygrad_arith.training.evaluation_report import evaluation_tables, interval_in_words
+    from tinygrad_arith.training.evaluation_report import evaluation_tables, interval_in_words, share_in_words
 
     out = console()
     for table in evaluation_tables(measured.breakdown):
@@ -135,11 +139,8 @@ def print_tables(measured: Measured) -> None:
     facts = [
         ("run", f"{run.path}, step {run.step:,}"),
         ("task", measured.task.describe()),
-        (
-            "exact match",
-            f"{result.exact_match:.2%} of {result.count:,} {measured.split} problems ({result.correct:,} right)",
-        ),
-        ("95 % interval", interval_in_words(result.correct, result.count)),
+        ("exact match", share_in_words(result.correct, result.count, f"{measured.split} problems")),
+        ("95 % interval", interval_in_words(result.interval)),
         ("loss", f"{result.loss:.4g} nats per counted token"),
     ]
     if measured.picture is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_arith.training.console import EXIT_FAILURE, as_duration, console, data_table, on_terminal, run_door
-from tinygrad_arith.training.flags import Parser, make_parser
+from tinygrad_arith.training.flags import Parser, make_parser, whole
 
 if TYPE_CHECKING:
     from tinygrad_arith.training.gradient_suite import Outcome, Subject
@@ -55,13 +55,6 @@ def make_gradcheck_parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return parser
-
-
-def whole(text: str) -> int:
-    """A whole number from 0 on that a random key can hold."""
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32 - 1, not {text}")
-    return int(text)
 
 
 def load_subjects(file: str | None, seed: int) -> "list[Subject]":

@@ -1,12 +1,12 @@
 """Look at a training batch as the model sees it: `python -m tinygrad_arith.peek`."""
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tinygrad_arith.training.config import all_fields
 from tinygrad_arith.training.console import console, data_table, run_door
 from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_flags, make_parser
+from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_flags, converter, make_parser, whole
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
@@ -62,17 +62,18 @@ def make_peek_parser() -> Parser:
     )
     view.add_argument("--show", type=whole, default=1, metavar="INT", help="rows of the batch to show (default: 1)")
     view.add_argument("--step", type=whole, default=0, metavar="INT", help="training steps before it (default: 0)")
-    view.add_argument("--seed", type=whole, metavar="INT", help="seed of the training (default: that of the preset)")
+    view.add_argument(
+        "--seed", type=seed_of_training(), metavar="INT", help="seed of the training (default: that of the preset)"
+    )
     view.add_argument("--picture", metavar="FILE", help="also draw the first row into this file, such as mask.png")
     add_config_flags(parser, sections=("task",), defaults=load_preset(DEFAULT_PRESET).config)
     return parser
 
 
-def whole(text: str) -> int:
-    """A whole number from 0 on that a random key can hold."""
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32 - 1, not {text}")
-    return int(text)
+def seed_of_training() -> Callable[[str], int]:
+    """The type of a flag that takes the seeds that training takes."""
+    (seed,) = (option for section, option in all_fields(("training",)) if option.name == "seed")
+    return converter(seed)
 
 
 def targets_by_place(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "np.ndarray":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinygrad_arith.tasks.options import flag_name
 from tinygrad_arith.training.console import EXIT_INTERRUPTED, console, run_door
 from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_flags, given_flags, make_parser
@@ -100,10 +101,10 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
 
     given = given_flags(args)
     steps = given.get("training", {}).pop("steps", None)
-    conflicts = [f"--{name.replace('_', '-')}" for fields in given.values() for name in fields]
-    conflicts += [f"--{name.replace('_', '-')}" for name in ("preset", "out", "dry_run") if getattr(args, name)]
+    conflicts = [name for fields in given.values() for name in fields]
+    conflicts += [name for name in ("preset", "out", "dry_run") if getattr(args, name)]
     if conflicts:
-        parser.error(f"{conflicts[0]}: not with --resume, which takes every option from the run")
+        parser.error(f"{flag_name(conflicts[0])}: not with --resume, which takes every option from the run")
     directory = newest_run() if args.resume == NEWEST else Path(args.resume)
     with resumed_session(directory, steps, args.until) as session:
         return train(session)

@@ -73,37 +73,53 @@ def measure(
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         directory = Path(scratch)
         write_inputs(configuration, directory, threads)
-        runners: list[Runner] = []
-        skipped: dict[str, str] = {}
-        reference: dict[str, Any] = {}
-        for variant in variants:
-            try:
-                runner = start(variant, configuration, directory, threads, stack)
-                answers = warm_up(runner)
-            except WorkerError as error:
-                if not runners:
-                    raise
-                skipped[variant.name] = str(error)
-                say(f"  {variant.name}: skipped, {error}")
-                continue
-            reference = reference or answers
-            agree(variant.name, answers, reference, configuration.name)
-            runners.append(runner)
-        others = ", ".join(runner.variant.name for runner in runners[1:])
-        gradients = reference.pop("gradients")
-        say(f"  loss and all {len(gradients)} gradients agree: {others or 'nobody to compare with'}")
-        parameters = sum(gradient.size for gradient in gradients.values())
-        del gradients, answers, reference  # as large as the model
+
+        def ready(variant: Variant) -> tuple[Runner, dict[str, Any]]:
+            """A contestant that has taken its first steps, and its answers."""
+            runner = start(variant, configuration, directory, threads, stack)
+            return runner, warm_up(runner)
+
+        runners, skipped, parameters = gather(variants, ready, configuration.name, say)
         take_turns(runners, rounds, seconds)
-        result = {runner.variant.name: runner.summary() for runner in runners}
         return {
             "configuration": configuration.to_dict(),
             "parameters": parameters,
-            "variants": result,
+            "variants": {runner.variant.name: runner.summary() for runner in runners},
             "skipped": skipped,
             "versions": {name: version for runner in runners for name, version in runner.versions.items()},
             "split": runners[0].worker.ask("profile", steps=max(FEWEST_STEPS, runners[0].steps // 2)),
         }
+
+
+def gather(
+    variants: Iterable[Variant],
+    ready: Callable[[Variant], tuple[Runner, dict[str, Any]]],
+    where: str,
+    say: Callable[[str], None],
+) -> tuple[list[Runner], dict[str, str], int]:
+    """Those that take part, all of whom agree with the first; why the others do not; how many parameters there are.
+
+    Raises Disagreement, or WorkerError if the first one fails.
+    """
+    runners: list[Runner] = []
+    skipped: dict[str, str] = {}
+    reference: dict[str, Any] = {}  # the first one's answers: as large as the model, so they end with this function
+    for variant in variants:
+        try:
+            runner, answers = ready(variant)
+        except WorkerError as error:
+            if not runners:
+                raise
+            skipped[variant.name] = str(error)
+            say(f"  {variant.name}: skipped, {error}")
+            continue
+        reference = reference or answers
+        agree(variant.name, answers, reference, where)
+        runners.append(runner)
+    others = ", ".join(runner.variant.name for runner in runners[1:])
+    gradients = reference["gradients"]
+    say(f"  loss and all {len(gradients)} gradients agree: {others or 'nobody to compare with'}")
+    return runners, skipped, sum(gradient.size for gradient in gradients.values())
 
 
 def write_inputs(configuration: Configuration, directory: Path, threads: int) -> None:

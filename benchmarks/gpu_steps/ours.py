@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import cupy
 import numpy as np
@@ -59,8 +58,3 @@ class OurStep:
         self.steps.close()
         del self.steps, self.model
         cupy.get_default_memory_pool().free_all_blocks()
-
-
-def make(graph: bool) -> Any:
-    """A function that makes the contestant."""
-    return lambda configuration, weights, precision: OurStep(configuration, weights, precision, graph)

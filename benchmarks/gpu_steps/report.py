@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import Any
 
+from cpu_rivals.report import in_ratio, spread
+
 from .contestants import OURS, VARIANTS
-
-
-def spread(values: list[float]) -> dict[str, Any]:
-    """Median, smallest and largest, and the values themselves, one a round."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "per_round": values}
 
 
 def ratio_to_torch(contestants: dict[str, Any]) -> dict[str, Any] | None:
@@ -25,11 +21,6 @@ def ratio_to_torch(contestants: dict[str, Any]) -> dict[str, Any] | None:
 def in_ms(found: dict[str, Any]) -> str:
     """ "0.284 (0.281 to 0.290)"."""
     return f"{found['median']:.3f} ({found['min']:.3f} to {found['max']:.3f})"
-
-
-def in_ratio(found: dict[str, Any] | None) -> str:
-    """ "0.47 (0.46 to 0.48)"."""
-    return f"{found['median']:.2f} ({found['min']:.2f} to {found['max']:.2f})" if found else "not measured"
 
 
 def lines(result: dict[str, Any]) -> list[str]:

@@ -62,6 +62,24 @@ def test_a_shape_is_filled_in_element_order():
     assert normal(KEY, (0, 4)).shape == (0, 4)
 
 
+@pytest.mark.parametrize("shape", [(7,), (7, 3), (7, 2, 5), (7, 4)], ids=str)  # rows of 1, 3, 10 and 4 words
+@pytest.mark.parametrize("name", ["uniform", "integers", "normal"])
+def test_a_row_of_the_key_gives_the_numbers_of_that_row_on(name, shape):
+    draw = {
+        "uniform": lambda key, shape: uniform(key, shape),
+        "integers": lambda key, shape: integers(key, shape, -3, 1000),
+        "normal": lambda key, shape: normal(key, shape),
+    }[name]
+    whole = draw(KEY, shape)
+    for row in range(shape[0] + 1):
+        part = draw(KEY.at(row=row), (shape[0] - row, *shape[1:]))
+        np.testing.assert_array_equal(part, whole[row:])
+
+
+def test_rows_may_be_given_as_one_number():
+    np.testing.assert_array_equal(integers(KEY.at(row=5), 6, 0, 99), integers(KEY, 11, 0, 99)[5:])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_uniform_is_uniform_in_its_half_open_range(dtype):
     drawn = uniform(KEY, (100_000,), dtype)

@@ -136,7 +136,8 @@ def test_the_tables_are_written_and_checked_and_prose_stays(results, comparison,
     assert text.endswith("<!-- end -->\nEnd.\n")
     figures, commands = text.split("Between.")
     row = row_of(figures, "`--digits=3`")
-    assert row[1:3] == ["", "87.50% (75.00% to 100.00%) of 8; 3 seeds"]
+    best = "best evaluation on the way 100.00% (20.00% to 100.00%)"
+    assert row[1:3] == ["", f"87.50% (75.00% to 100.00%) of 8; 3 seeds; {best}"]
     assert row[3:5] == [
         "12 (10 to 15) steps; 1.2 s (1.0 s to 1.5 s); 2 of 3 seeds",
         "15 (10 to 20) steps; 1.5 s (1.0 s to 2.0 s); 2 of 3 seeds",

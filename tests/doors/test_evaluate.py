@@ -23,6 +23,7 @@ def test_json_agrees_with_the_result_that_training_measured(evaluate, small_run)
     assert values["correct"] == measured["test_correct"]
     assert values["exact_match"] == measured["test_exact_match"]
     assert values["interval_95"] == measured["interval_95"]
+    assert 0 < values["loss"] < 10
     for name in ("by_operand_length", "by_longest_carry_chain"):
         assert sum(group["count"] for group in values[name]) == 16
         assert sum(group["correct"] for group in values[name]) == values["correct"]
@@ -74,6 +75,11 @@ def test_longer_operands_than_those_trained_on(evaluate, other_runs):
     assert len(values["by_answer_position"]) == 7
     code, out, _ = evaluate("--digits", "6", path=run)
     assert (code, out) == (1, "")
+
+
+def test_a_split_without_problems_is_no_measurement(evaluate, other_runs):
+    found = evaluate("--digits", "1", "--split", "validation", path=other_runs["coupled"])
+    assert found == (1, "", "error: --split validation: holds no problem of at most 1 digits; choose more --digits\n")
 
 
 def test_a_task_without_digits_says_so(evaluate, other_runs):

@@ -1,12 +1,14 @@
 """The gradcheck door: everything passes, a wrong backward is named with its fault, misuse is one sentence."""
 
+import io
 import json
 import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from tinygrad_arith.gradcheck import main
+from tinygrad_arith.gradcheck import main, outcomes_table
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.training import gradient_subjects, gradient_suite
 
@@ -156,6 +158,86 @@ def test_a_right_pair_of_a_user_passes(gradcheck, my_ops):
     assert "30 elements compared in float64 (seed 0), 2 of 2 wrong backwards rejected" in out
 
 
+PRODUCT = """
+import numpy as np
+
+
+def product_forward(a, b):
+    return a * b, (a, b)
+
+
+def product_backward(dy, cache):
+    a, b = cache
+    return dy * b, dy * a
+
+
+def product_inputs(rng):
+    return rng.normal(size=(3, 5)), rng.normal(size=(3, 5))
+"""
+
+CONV = """
+import numpy as np
+
+
+def conv1d_forward(x, k):
+    return np.array([x[t:t + len(k)] @ k for t in range(len(x) - len(k) + 1)]), (x, k)
+
+
+def conv1d_backward(dy, cache):
+    x, k = cache
+    dx, dk = np.zeros_like(x), np.zeros_like(k)
+    for t in range(len(dy)):
+        dx[t:t + len(k)] = dy[t] * k
+        dk += dy[t] * x[t:t + len(k)]
+    return dx, dk
+
+
+def conv1d_inputs(rng):
+    return rng.normal(size=9), rng.normal(size=3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "first"),
+    [
+        (PRODUCT.replace("dy * b,", "dy * b * np.arange(5.0),"), "is right but for a factor that is the same within"),
+        (PRODUCT.replace("return dy * b, dy * a", "return dy * a, dy * b"), "is the gradient of b: are two gradients"),
+        (PRODUCT.replace("dy * b,", "np.zeros_like(a),"), "is zero everywhere"),
+        (CONV, "keeps only the last contribution to elements that are used more than once"),
+        (PRODUCT.replace("dy * b,", "b * 1.0,"), "does not use the cotangent dy: it is the gradient for a dy of ones"),
+    ],
+)
+def test_a_fault_in_one_gradient_is_not_explained_by_a_slip_in_another(gradcheck, my_ops, source, first):
+    code, out, _ = gradcheck("--file", my_ops(source))
+    assert code == 1
+    lines = [line.strip() for line in out.splitlines() if line.startswith("    it ")]
+    assert len(lines) >= 2
+    assert lines[0].startswith(f"it {first}")
+    assert "known slip" not in out
+
+
+def test_a_fault_in_an_operation_of_ours_is_told_by_its_true_gradients(monkeypatch):
+    """The edited backward is also what the mutants are built on: those of dx must not "explain" dweight."""
+    own = OPERATIONS["linear"]
+
+    def edited(dy, cache):
+        dx, dweight, *rest = own.backward(dy, cache)
+        return dx, 2 * dweight, *rest
+
+    trial = gradient_subjects.operation_trials("linear")[0]
+    broken = {"pair": (own.forward, edited), "reference": (own.forward, edited)}
+    report = gradient_suite.judge(gradient_suite.Trial(**{**vars(trial), **broken}), "float64", "cpu", 0)[1]
+    assert [finding.text for finding in report["weight"].findings] == ["is the true gradient times 2 = 2"]
+    assert report["x"].passed
+
+
+def test_a_forward_in_float32_is_refused_in_words(gradcheck, my_ops):
+    source = PRODUCT.replace("return a * b, (a, b)", "return (a * b).astype(np.float32), (a, b)")
+    code, out, _ = gradcheck("--file", my_ops(source))
+    assert code == 1
+    assert "product_forward returns float32 although it is given float64" in out
+
+
 def test_inputs_may_be_a_dict_and_settings_are_heeded(gradcheck, my_ops):
     source = """
 def scale_forward(x, factor, times):
@@ -181,6 +263,7 @@ scale_settings = {"options": {"times": 3.0}, "allow": ("equal_axes",)}
     code, out, _ = gradcheck("--file", my_ops(right.replace('"equal_axes",', ""), "square.py"))
     assert code == 1
     assert "refused, because it would prove nothing: x (5, 5) has two axes of the same size" in out
+    assert 'if this is meant, say so in the file: scale_settings = {"allow": ("equal_axes",)}' in " ".join(out.split())
 
 
 def test_a_wrong_pair_is_named_with_its_fault(gradcheck, my_ops):
@@ -208,9 +291,9 @@ def test_only_the_chosen_pairs_of_a_file_are_checked(gradcheck, my_ops):
     path = my_ops(SOFTMAX + LINEAR_TRANSPOSED)
     assert gradcheck("--file", path, "--op", "softmax")[0] == 0
     assert gradcheck("--file", path, "--op", "linear")[0] == 1
-    assert gradcheck("--file", path, "--op", "softmx")[2] == (
-        "error: --op softmx: there is no such check; did you mean softmax?\n"
-    )
+    code, _, err = gradcheck("--file", path, "--op", "softmx")
+    assert code == 2
+    assert err == "error: --op softmx: there is no such check; did you mean softmax? (--help lists every flag)\n"
 
 
 def test_an_exception_of_the_users_code_names_its_line(gradcheck, my_ops):
@@ -267,8 +350,8 @@ def test_what_is_wrong_with_a_file_is_one_sentence(gradcheck, my_ops, source, se
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
-        (["--op", "layernrm"], 1, "--op layernrm: there is no such check; did you mean layernorm?"),
-        (["--op", "zzz"], 1, "--op zzz: there is no such check; known: embedding, linear, layernorm,"),
+        (["--op", "layernrm"], 2, "--op layernrm: there is no such check; did you mean layernorm?"),
+        (["--op", "zzz"], 2, "--op zzz: there is no such check; known: embedding, linear, layernorm,"),
         (["--file", "nowhere.py"], 1, "--file nowhere.py: there is no such file"),
         (["--dtype", "float16"], 2, "--dtype: invalid choice: 'float16'"),
         (["--seed", "-1"], 2, "--seed: must be a whole number from 0 to 2**32 - 1, not -1"),
@@ -280,6 +363,38 @@ def test_bad_flags_are_one_sentence(gradcheck, flags, code, sentence):
     assert found == code
     assert err.startswith(f"error: {sentence}")
     assert err.count("\n") == 1
+
+
+def long_name(source):
+    return source.replace("softmax", "softmax_" + "of_everything_" * 8)
+
+
+def test_a_pipe_gets_every_name_whole(gradcheck, my_ops):
+    source = long_name(SOFTMAX)
+    out = gradcheck("--file", my_ops(source))[1]
+    assert long_name("softmax ") in out
+    assert "\u2026" not in out
+    flags = [flag for name in ("attention_blockwise", "window-gpt-batch-tensor") for flag in ("--op", name)]
+    out = gradcheck(*flags)[1]
+    rows = [line for line in out.splitlines() if "attention_blockwise" in line or "window-gpt-batch-tensor" in line]
+    assert len(rows) == 2
+    assert "largest error" in out
+
+
+@pytest.mark.parametrize("width", [80, 50])
+def test_a_terminal_gets_every_name_whole_on_one_line(monkeypatch, width):
+    outcome = gradient_suite.Outcome("model", "window-gpt-batch-tensor", 14, 12345, 1.1e-11, 15, 15, 75.0, ("wrong",))
+    other = gradient_suite.Outcome("operation", "attention_blockwise", 14, 4032, None, 0, 0, 3.4, ())
+    out = io.StringIO()
+    Console(file=out, width=width).print(outcomes_table([other, outcome], width))
+    text = out.getvalue()
+    assert "\u2026" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for name in ("attention_blockwise", "window-gpt-batch-tensor"):
+        assert any(line.strip().startswith(name) for line in text.splitlines())
+    if width == 80:
+        (row,) = (line.split() for line in text.splitlines() if "window-gpt" in line)
+        assert row == ["window-gpt-batch-tensor", "14", "12,345", "1.1e-11", "15/15", "1", "min", "15", "s", "FAILED"]
 
 
 def test_cuda_without_cupy_says_what_to_install(gradcheck, monkeypatch):

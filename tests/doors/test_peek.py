@@ -73,6 +73,12 @@ def test_the_preset_decides_what_is_not_given(peek):
     assert all(len(row) == 5 for row in cells(reversed_out))  # no padding: no column for it
 
 
+def test_the_seeds_are_those_that_training_takes(peek):
+    code, out, err = peek("--seed", str(2**63))
+    assert (code, err) == (0, "")
+    assert f"seed {2**63} " in " ".join(out.split())
+
+
 def test_the_first_row_can_be_drawn(peek, tmp_path):
     path = tmp_path / "mask.png"
     code, out, _ = peek("--picture", str(path))
@@ -84,12 +90,13 @@ def test_the_first_row_can_be_drawn(peek, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
-        (["--digits", "0"], 2, "--digits: must be between 1 and 1000, not 0"),
+        (["--digits", "0"], 2, "--digits: must be 1 to 1000, not 0"),
         (["--digitz", "3"], 2, "unknown flag --digitz; did you mean --digits?"),
         (["--preset", "binary-reverse"], 2, "--preset binary-reverse: no such preset; did you mean binary-reversed?"),
         (["--show", "0"], 2, "--show 0: must be 1 to 128"),
         (["--show", "129"], 2, "--show 129: must be 1 to 128"),
         (["--step", "-1"], 2, "--step: must be a whole number from 0 to 2**32 - 1, not -1"),
+        (["--seed", str(2**63 + 1)], 2, f"--seed: must be 0 to {2**63}, not {2**63 + 1}"),
         (["--digits", "4", "--test-size", "300"], 1, "--digits 4: has only 256 operand pairs"),
         (["--picture", "mask.xyz"], 1, "--picture mask.xyz: Format 'xyz' is not supported"),
     ],

@@ -1,5 +1,6 @@
 """The plot door: which pictures a run has, where they go, and that they show what the run measured."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.plot import folder_name, main
-from tinygrad_arith.plots.catalogue import PICTURES, short_labels
+from tinygrad_arith.plots.catalogue import PICTURES, draw_train_sizes, short_labels
 from tinygrad_arith.plots.run_data import Choices, RunData
 from tinygrad_arith.train import main as train
 from tinygrad_arith.training.evaluation import evaluate_exact_match
@@ -107,6 +108,27 @@ def test_attention_is_drawn_of_the_problem_that_was_asked_for(small_run):
     assert [layer.shape for layer in maps] == [(2, len(tokens), len(tokens))]
     np.testing.assert_allclose(maps[0].sum(axis=-1), 1.0, atol=1e-5)
     assert np.all(np.triu(maps[0], 1) == 0)
+
+
+def test_attention_to_padding_is_drawn_with_the_padding(tmp_path):
+    flags = ["--task", "expressions", "--depth", "1", "--rows", "prefix", "--prompt-width", "9", "--batch", "8"]
+    flags += ["--architecture", "window-gpt", "--attend-to", "padding", "--layers", "1", "--d-model", "8"]
+    assert train([*flags, "--warmup", "1", "--steps", "2", "--eval-size", "2", "--out", str(tmp_path / "run")]) == 0
+    maps, tokens = RunData(tmp_path / "run", Choices(problem="1+2=")).attention()
+    assert tokens == [*"1+2______=", *"___"[: len(tokens) - 10]]
+    assert [layer.shape for layer in maps] == [(4, len(tokens), len(tokens))]
+    np.testing.assert_allclose(maps[0].sum(axis=-1), 1.0, atol=1e-5)
+
+
+def test_runs_of_several_train_sizes_count_their_seeds_once(small_run, monkeypatch):
+    runs = [RunData(small_run, Choices()) for _ in range(4)]
+    for run, seed, size in zip(runs, (1, 2, 1, 2), (20, 20, 40, 40), strict=True):
+        config = run.record.config
+        task = dataclasses.replace(config.task, train_size=size)
+        training = dataclasses.replace(config.training, seed=seed)
+        run.record = dataclasses.replace(run.record, config=dataclasses.replace(config, task=task, training=training))
+    (figure,) = draw_train_sizes(runs).values()
+    assert figure.axes[0].get_title(loc="left").endswith(": binary-reversed (2 seeds)")
 
 
 def test_groups_are_told_apart_by_what_differs(small_run, modular_run):

@@ -16,6 +16,7 @@ from tinygrad_arith.train import main
 from tinygrad_arith.training.console import run_door
 from tinygrad_arith.training.metrics import read_metrics
 from tinygrad_arith.training.runs import load_run, locked, read_record
+from tinygrad_arith.training.session import resumed_session
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
 MODEL = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
@@ -41,8 +42,8 @@ def uninterrupted(tmp_path_factory):
     return directory
 
 
-def process(arguments, here, program=("-m", "tinygrad_arith.train")):
-    """A child that trains; what it prints is read with `.communicate()`."""
+def process(arguments, here, program=("-m", "tinygrad_arith.train"), **options):
+    """A child that trains; what it prints is read with `.communicate()`. The options are those of `Popen`."""
     return subprocess.Popen(
         [sys.executable, *program, *map(str, arguments)],
         cwd=here,
@@ -50,6 +51,7 @@ def process(arguments, here, program=("-m", "tinygrad_arith.train")):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        **options,
     )
 
 
@@ -195,6 +197,19 @@ def test_ctrl_c_finishes_the_step_and_saves(here, number, code):
     assert f"--resume {directory}" in out
 
 
+@posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_to_all_processes_of_a_training_saves_too(here, name):
+    directory, number = here / "run", signal.Signals[name]
+    child = process([*LONG, "--workers", "2", "--out", directory], here, start_new_session=True)
+    wait_for_rows(child, directory, 10)
+    os.killpg(child.pid, number)
+    assert child.communicate(timeout=60)[1] == ""
+    assert child.returncode == 128 + number
+    last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
+    assert seal(directory, last)["step"] == last
+
+
 def test_a_second_trainer_is_refused(here, uninterrupted, capsys):
     with locked(uninterrupted):
         code, err = exit_line(capsys, ["--resume", str(uninterrupted)])
@@ -223,9 +238,9 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
         (["--digitz", "3"], 2, "unknown flag --digitz; did you mean --digits?"),
         (["--prest", "x"], 2, "unknown flag --prest; did you mean --preset?"),
         (["--preset", "binary-revrsed"], 2, "no such preset; did you mean binary-reversed"),
-        (["--digits", "0"], 2, "--digits: must be between 1 and 1000, not 0"),
+        (["--digits", "0"], 2, "--digits: must be 1 to 1000, not 0"),
         (["--until", "99.9"], 2, "--until: must be above 0 and at most 1, not 99.9"),
-        (["--batch", "100000"], 1, "--batch 100000: larger than the 54,536 training pairs of this task"),
+        (["--batch", "100000", "--draws", "epochs"], 1, "--batch 100000: larger than the 54,536 training problems"),
         (["--heads", "3"], 1, "--heads 3: must divide --d-model 64"),
         (["--digits", "2", "--test-size", "16"], 1, "--digits 2: has only 16 operand pairs"),
         (["--out", "taken"], 1, "taken: not empty"),
@@ -273,6 +288,20 @@ def test_until_is_kept_over_a_resume(here, capsys):
     capsys.readouterr()
     assert main(["--resume", str(directory), "--until", "0.5"]) == 0
     assert read_record(directory).until == 0.5
+
+
+def test_a_finished_run_that_is_to_go_on_is_not_finished(here, capsys):
+    directory = here / "run"
+    assert main([*TINY, "--schedule", "constant", "--warmup", "2", "--steps", "4", "--out", str(directory)]) == 0
+    made = json.loads((directory / "config.json").read_text())
+    for steps, until, finished in ((4, None, True), (4, 0.5, True), (6, None, False)):
+        with resumed_session(directory, steps, until):  # as if it were interrupted here
+            assert (directory / "result.json").is_file() == finished
+    found = json.loads((directory / "config.json").read_text())
+    assert (found["created"], found["versions"]) == (made["created"], made["versions"])
+    assert [entry["step"] for entry in found["resumed"]] == [4, 4, 4]
+    assert main(["--resume", str(directory)]) == 0
+    assert json.loads((directory / "result.json").read_text())["step"] == 6
 
 
 def test_resuming_the_newest_finished_run_tests_it_again(here, capsys):

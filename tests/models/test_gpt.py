@@ -1,5 +1,7 @@
 """The GPT: every parameter's gradient, causality, positions, parameter counts, the dry pass."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -211,3 +213,15 @@ def test_two_half_batches_sum_to_the_whole_batch():
 
     halves = gradient([slice(0, 2), slice(2, 4)])
     assert_close(halves, gradient([slice(0, 4)]), tolerance("half_batches", "float64"))
+
+
+def test_a_word_that_is_none_is_refused():
+    config = VARIANTS["pre-norm, learned positions"]
+    for name, allowed in (
+        ("norm", "pre, post"),
+        ("normalization", "layernorm, rmsnorm, batch-tensor, none"),
+        ("positions", "learned, sinusoidal, rotary, none"),
+        ("activation", "relu, gelu, gelu-exact"),
+    ):
+        with pytest.raises(ValueError, match=f"no {name} 'Pre'.* {allowed}$"):
+            GPT(dataclasses.replace(config, **{name: "Pre"}))

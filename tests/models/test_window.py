@@ -78,6 +78,13 @@ def test_attention_to_padding_is_the_other_way_round():
         assert np.isfinite(model(rows_of("1234123")).data).all()  # no padding: nothing is seen
 
 
+def test_a_word_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"^no attend_to 'paddin': it must be one of tokens, padding$"):
+        dataclasses.replace(TINY, attend_to="paddin")
+    with pytest.raises(ValueError, match=r"^no activation 'Relu': it must be one of relu, gelu, gelu-exact$"):
+        WindowNet(dataclasses.replace(TINY, activation="Relu"))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_dropout_in_training_only(name):
     model, ids, key = tiny(name), rows_of("1234"), RandomKey(1, "dropout", step=3)

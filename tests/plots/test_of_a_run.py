@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from tinygrad_arith.plots import answer_positions, attention_maps, group_scores, losses, save_figure, token_picture
-from tinygrad_arith.plots.figure import BLUE, ORANGE
+from tinygrad_arith.plots.figure import BLUE, ORANGE, short_count
 from tinygrad_arith.plots.token_picture import MOST_ROWS, chosen_rows, fitting
 from tinygrad_arith.tasks.scoring import GroupScore, wilson_interval
 from tinygrad_arith.training.predictions import SamplePredictions
@@ -19,6 +19,12 @@ def test_each_place_of_the_answer_has_a_line(tmp_path):
     assert len({line.get_color() for line in axes.lines}) == 3
     assert [label.get_text() for label in bar.get_yticklabels()] == ["1", "2", "3"]
     save_figure(figure, tmp_path / "positions.png")
+
+
+@pytest.mark.parametrize(("places", "step"), [(15, 1), (16, 1), (17, 2), (32, 2), (33, 3)])
+def test_as_many_places_are_named_as_fit(places, step):
+    bar = answer_positions([50, 100], np.zeros((2, places))).axes[1]
+    assert [label.get_text() for label in bar.get_yticklabels()] == [str(p) for p in range(1, places + 1, step)]
 
 
 def test_bars_have_their_share_interval_and_count(tmp_path):
@@ -112,6 +118,24 @@ def test_both_losses_are_drawn_on_logarithmic_axes(tmp_path):
     np.testing.assert_allclose(axes.lines[1].get_xydata(), [(5, 3.0), (10, 3.0)])
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     save_figure(figure, tmp_path / "losses.png")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (800, "800"),
+        (999.6, "1k"),
+        (15_000, "15k"),
+        (999_400, "999k"),
+        (999_600, "1M"),
+        (-999_600, "-1M"),
+        (2.5e6, "2.5M"),
+        (5e12, "5000G"),
+    ],
+)
+def test_counts_are_short(count, text):
+    assert short_count(count) == text
 
 
 def test_a_long_run_is_thinned_but_keeps_its_ends():

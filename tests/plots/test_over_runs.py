@@ -36,6 +36,17 @@ def test_a_single_group_is_named_in_the_title():
     assert figure.axes[0].get_title(loc="left") == "exact match on validation problems: reversed (2 seeds)"
 
 
+def test_a_seed_with_several_curves_counts_once():
+    curves = [Curve(np.array([float(size)]), np.array([0.5])) for size in (100, 100, 200, 200)]
+    assert (
+        accuracy_by_train_size([Series("reversed", curves, seeds=2)])
+        .axes[0]
+        .get_title(loc="left")
+        .endswith(": reversed (2 seeds)")
+    )
+    assert Series("reversed", curves[::2], seeds=1).title == "reversed"
+
+
 def test_runs_of_very_different_lengths_get_a_logarithmic_axis():
     far = Series("long", [Curve(np.array([10.0, 700.0]), np.array([0.0, 1.0]))])
     assert accuracy_curves([*TWO_GROUPS, far], "x").axes[0].get_xscale() == "log"

@@ -26,6 +26,7 @@ def test_the_training_curve_shows_every_loss_and_every_evaluation(tmp_path):
     np.testing.assert_allclose(loss.lines[0].get_xydata(), [(row["step"], row["loss"]) for row in ROWS])
     np.testing.assert_allclose(exact_match.lines[0].get_xydata(), [(s, s / 64) for s in range(10, 61, 10)])
     assert loss.get_yscale() == "log"
+    assert loss.get_title(loc="left") == "loss, nats per counted token"
     assert texts(figure) == ["93.7%"]
     assert save_figure(figure, tmp_path / "curve.png").read_bytes().startswith(PNG_START)
 

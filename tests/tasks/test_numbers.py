@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.tasks import Problem, TaskConfig, build_task
-from tinygrad_arith.tasks.digits import to_integers
+from tinygrad_arith.tasks.digits import significant_lengths, to_integers
 
 LAYOUTS = list(itertools.product(("reversed", "plain"), ("zero", "none"), ("answer", "all"), ("uniform", "by-length")))
 
@@ -103,7 +103,7 @@ def test_operands_longer_than_any_machine_word_add_up():
 
 def test_problems_beyond_the_split_and_unknown_splits_are_refused():
     task = task_of()
-    with pytest.raises(ValueError, match="--count 26: the test split holds 25 problems"):
+    with pytest.raises(ValueError, match=r"^the test split holds 25 problems, not 26$"):
         task.problems("test", 26)
     with pytest.raises(ValueError, match="split 'train': must be one of test, validation"):
         task.problems("train", 1)
@@ -217,6 +217,39 @@ def test_without_a_mix_nothing_else_is_drawn():
     assert not np.array_equal(plain.train_batch(0, 50, 1).tokens, mixed.train_batch(0, 50, 1).tokens)
 
 
+@pytest.mark.parametrize("operands", ["uniform", "by-length", "by-length-positive"])
+@pytest.mark.parametrize("name", ["binary-addition", "decimal-addition", "binary-subtraction", "decimal-subtraction"])
+def test_the_carry_mix_leaves_every_operand_as_long_as_it_was_drawn(name, operands):
+    options = {"task": name, "digits": 12, "operands": operands}
+    plain, mixed = (task_of(**options, carry_mix=share).train_problems(0, 5000, seed=1) for share in (0.0, 1.0))
+    np.testing.assert_array_equal(mixed.first, plain.first)
+    assert (mixed.second != plain.second).any()
+    np.testing.assert_array_equal(significant_lengths(mixed.second), significant_lengths(plain.second))
+    if operands == "by-length-positive":
+        assert mixed.second.any(axis=1).all()
+
+
+@pytest.mark.parametrize("base", ["binary", "decimal"])
+@pytest.mark.parametrize("name", ["addition", "subtraction"])
+def test_the_carry_mix_makes_long_chains_more_frequent_in_sums_and_in_differences(base, name):
+    def share_of_long_ones(carry_mix):
+        task = task_of(task=f"{base}-{name}", digits=12, carry_mix=carry_mix)
+        groups = task.groups(task.train_problems(0, 5000, seed=1))
+        return (groups["longest carry chain" if name == "addition" else "longest borrow chain"] >= 5).mean()
+
+    assert share_of_long_ones(1.0) > 1.5 * share_of_long_ones(0.0) + 0.02
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [({"task": "decimal-multiplication", "carry_mix": 0.5}, "--carry-mix 0.5"), ({"sign": "first"}, "--sign first")],
+)
+def test_an_option_that_the_arithmetic_has_no_use_for_is_refused(options, flag):
+    task = {"task": "binary-addition", **options}["task"]
+    with pytest.raises(ValueError, match=f"^{flag}: means nothing for --task {task}; leave it out$"):
+        task_of(digits=5, **options)
+
+
 @pytest.mark.parametrize("bits", [4, 12])
 def test_a_capped_training_set_has_so_many_problems_and_smaller_ones_are_part_of_larger(bits):
     def drawn(size):
@@ -284,6 +317,38 @@ def test_a_prefix_row_belongs_to_its_problem(draws):
     assert places == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("digits", [1, 4])
+def test_every_prefix_of_every_problem_is_drawn_equally_often(digits):
+    """Of one digit all pairs are listed, of four they are not."""
+    task = task_of(**{**PREFIX, "digits": digits}, test_size=20)
+    batch, problems = task.train_batch(0, 60_000, seed=1), task.train_problems(0, 60_000, seed=1)
+    lengths = task.answer_token_counts(problems)
+    places = np.count_nonzero(batch.tokens != task.vocabulary.padding, axis=1) - np.array(
+        [len(text.prompt) for text in task.text(problems)]
+    )
+    for length in np.unique(lengths):
+        drawn = np.bincount(places[lengths == length], minlength=length)  # (length,)
+        assert len(drawn) == length
+        np.testing.assert_allclose(drawn / drawn.mean(), 1.0, atol=5 / np.sqrt(drawn.mean()))
+    whole = task_of(**{**PREFIX, "digits": digits, "rows": "whole"}, test_size=20)
+    counts = np.bincount(whole.answer_token_counts(whole.train_problems(0, 60_000, seed=1)))  # (L,), of problems
+    expected = counts * np.arange(len(counts))
+    found = np.bincount(lengths, minlength=len(counts))
+    np.testing.assert_allclose(found / found.sum(), expected / expected.sum(), atol=0.01)
+
+
+@pytest.mark.parametrize("changes", [{"curriculum": "2:10"}, {"carry_mix": 1.0}, {"operands": "by-length"}])
+def test_prefixes_are_drawn_with_all_that_problems_are_drawn_with(changes):
+    task = task_of(**{**PREFIX, "digits": 6}, **changes)
+    problems = task.train_problems(3, 500, seed=1)
+    assert task.split.members(problems, "train").all()
+    batch = task.train_batch(3, 500, seed=1)
+    assert (batch.targets >= 0).all()
+    assert batch.targets.shape == (500, 1)
+    if "curriculum" in changes:
+        assert not problems.first[:, 2:].any()
+
+
 def test_predictions_of_prefixes_are_put_together_again():
     task = task_of(**PREFIX)
     problems = task.problems("test", 25)
@@ -327,7 +392,7 @@ def test_validation_problems_may_be_the_first_of_the_test(bits):
     task = task_of(digits=bits, validation="test")
     np.testing.assert_array_equal(task.problems("validation", 9).first, task.problems("test", 9).first)
     assert bits == 12 or task.train_size == 256 - 25
-    with pytest.raises(ValueError, match="--count 10: the validation split holds 9 problems"):
+    with pytest.raises(ValueError, match=r"^the validation split holds 9 problems, not 10$"):
         task.problems("validation", 10)
 
 

@@ -38,6 +38,7 @@ from tinygrad_arith.tasks import TaskConfig, build_task
         ({"digits": 10, "test_size": 16385}, "--test-size 16385: must be at most 16,384 for --digits 10"),
         ({"spaces": "yes"}, "--spaces 'yes': must be true or false"),
         ({"carry_mix": 1.5}, "--carry-mix 1.5: must be 0.0 to 1.0"),
+        ({"carry_mix_steps": 100}, "--carry-mix-steps 100: is for --carry-mix only"),
         ({"longest": 7}, "--longest 7: must be 0 or at least --digits 8"),
         (
             {"curriculum": "3-2000"},

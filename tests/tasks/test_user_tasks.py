@@ -21,6 +21,15 @@ class DigitMaximum(NumberTask):
 class Octal(DigitMaximum):
     base = 8
 
+class Sum(NumberTask):
+    symbol, base = "&", 8
+
+    def result(self, first, second):
+        return first  # for all that the draws know
+
+    def chain_digits(self, first):
+        return 7 - first
+
 class Signed(DigitMaximum):
     signed = True
 
@@ -67,6 +76,10 @@ class Complement(DigitMaximum):
     def result(self, first, second):
         return 9 - first
 
+class WrongChains(Sum):
+    def chain_digits(self, first):
+        return first + 1
+
 number = 3
 '''
 
@@ -102,13 +115,22 @@ def test_all_options_apply_to_it(file, changes, expected):
 
 
 def test_it_trains_and_tests_like_the_others(file):
-    task = task_of(file, position_ids="abacus", position_offset=5, longest=6, carry_mix=0.5, curriculum="1:10,2:20")
+    task = task_of(file, position_ids="abacus", position_offset=5, longest=6, curriculum="1:10,2:20")
     assert task.train_batch(3, 16, seed=1).tokens.shape == (16, task.context)
     assert len(task.problems("test", 20)) == 20
     assert len(task.with_digits(6).problems("test", 20)) == 20
     assert task_of(file, "Octal").describe().startswith("a|b of up to 3 digits")
     with pytest.raises(ValueError, match="'8' at position 1 is not a digit of base 8: allowed are 0 to 7"):
         task_of(file, "Octal").parse("8|1")
+
+
+def test_it_may_say_what_hands_a_carry_on(file):
+    problems = task_of(file, "Sum", digits=9, carry_mix=1.0).train_problems(0, 3000, seed=1)
+    assert 0.35 < (problems.first + problems.second == 7).mean() < 0.55
+    with pytest.raises(ValueError, match=r"WrongChains.chain_digits: must return a digit from 0 to 7 for each digit"):
+        task_of(file, "WrongChains", carry_mix=0.5)
+    with pytest.raises(ValueError, match=r"--carry-mix 0.5: means nothing for --task .*own.py:DigitMaximum; leave it"):
+        task_of(file, carry_mix=0.5)
 
 
 def test_a_changed_file_is_read_again(file):
@@ -129,7 +151,7 @@ def test_a_changed_file_is_read_again(file):
         ("Signed", "it is signed, but has no method `negative`"),
         ("Flat", "Flat.result: must return an array of whole numbers, one row of digits for each problem"),
         ("TooLarge", "TooLarge.result: must return digits from 0 to 9"),
-        ("Failing", r"Failing.result: IndexError: index 99 is out of bounds .* \(own.py, line 42\)"),
+        ("Failing", r"Failing.result: IndexError: index 99 is out of bounds .* \(own.py, line 51\)"),
         ("Writing", r"Writing.result: ValueError: .*read-only \(own.py, line "),
         ("WrongSigns", "WrongSigns.negative: must return an array of bool, one for each problem"),
         ("Complement", "Complement.result: must not depend on zeros above the operands' digits"),
@@ -151,7 +173,7 @@ def test_a_file_that_is_not_there_and_one_that_fails_are_told(tmp_path):
 
 
 def test_a_result_that_fails_for_longer_operands_is_told(file):
-    with pytest.raises(ValueError, match=r"Growing\.result: ValueError: .* \(own\.py, line 51\)"):
+    with pytest.raises(ValueError, match=r"Growing\.result: ValueError: .* \(own\.py, line 60\)"):
         task_of(file, "Growing", longest=9)
 
 

@@ -1,6 +1,7 @@
 """Batches made ahead by other processes are those that would have been made here."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tinygrad_arith.tasks import TaskConfig, build_task
 from tinygrad_arith.training.batches import Batches, BatchesAhead
 from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.interrupts import STOP_SIGNALS
 
 SEED, SIZE = 3, 6
 CONFIG = TaskConfig(digits=3, validation_size=4, test_size=4, padding="none")
@@ -45,6 +47,19 @@ def test_an_error_of_a_maker_is_raised_here(task):
     with pytest.raises((ValueError, KeyError)):
         ahead.at(0)
     ahead.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
+def test_makers_hear_no_stop_signal(task):
+    ahead = BatchesAhead(task, SIZE, SEED, 0, 2)
+    try:
+        for steps in (range(2), range(2, 40)):  # while they start, and later
+            for maker in ahead.makers:
+                for number in STOP_SIGNALS:
+                    maker.process.send_signal(number)
+            take(ahead, steps)
+    finally:
+        ahead.close()
 
 
 def test_a_maker_that_died_is_told(task):

@@ -19,7 +19,7 @@ JULIA = {"d_model": 48, "heads": 3, "layers": 3, "positions": "sinusoidal"}
 PUBLISHED = {
     "candle": (CANDLE, GPT, 448_711),
     "julia-gpt": (WINDOW | {"model": JULIA | {"architecture": "window-gpt"}}, WindowGPT, 101_201),
-    "julia-dnn": (WINDOW | {"model": JULIA | {"architecture": "window-net"}}, WindowNet, 2_514_353),
+    "julia-dnn": (WINDOW | {"model": JULIA | {"architecture": "window-net", "heads": 4}}, WindowNet, 2_514_353),
 }
 
 

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from tinygrad_arith.training import checkpoints
 from tinygrad_arith.training.checkpoints import (
     Progress,
     arrays_path,
@@ -23,7 +24,7 @@ def arrays(step):
 
 
 def save(folder, step, keep=2):
-    progress = Progress(step=step, examples=10 * step, tokens=20 * step, seconds=0.1 * step, exact_match=0.5)
+    progress = Progress(step=step, examples=10 * step, seconds=0.1 * step, exact_match=0.5)
     return save_checkpoint(folder, progress, *arrays(step), seed=3, keep=keep)
 
 
@@ -38,7 +39,7 @@ def steps_on_disk(folder):
 def test_everything_comes_back_to_the_bit(tmp_path):
     save(tmp_path / "c", 12)
     loaded = load_newest(tmp_path / "c", no_warning)
-    assert loaded.progress == Progress(12, 120, 240, 0.1 * 12, 0.5)
+    assert loaded.progress == Progress(12, 120, 0.1 * 12, 0.5)
     for saved, found in zip(arrays(12), (loaded.model, loaded.optimizer), strict=True):
         assert saved.keys() == found.keys()
         for name, array in saved.items():
@@ -109,6 +110,37 @@ def test_all_damaged_is_an_error(tmp_path):
         truncate(save(tmp_path, step))
     with pytest.raises(UserError, match="no complete checkpoint: all of the 2 there are damaged"):
         load_newest(tmp_path, lambda sentence: None)
+
+
+@pytest.mark.parametrize("moment", ["before the JSON is read", "before the arrays are read"])
+def test_a_checkpoint_that_is_replaced_while_it_is_read(tmp_path, monkeypatch, moment):
+    save(tmp_path, 7, keep=1)
+    name = "read_checkpoint" if moment == "before the JSON is read" else "verify_arrays_file"
+    real = getattr(checkpoints, name)
+
+    def too_late(*arguments):
+        monkeypatch.setattr(checkpoints, name, real)
+        save(tmp_path, 14, keep=1)
+        return real(*arguments)
+
+    monkeypatch.setattr(checkpoints, name, too_late)
+    assert load_newest(tmp_path, no_warning).progress.step == 14
+
+
+def test_one_of_an_older_version_is_read(tmp_path):
+    seal = save(tmp_path, 7).with_suffix(".json")
+    facts = json.loads(seal.read_text()) | {"tokens": 140, "best_exact_match": 0.5, "best_step": 5}
+    seal.write_text(json.dumps(facts))
+    assert load_newest(tmp_path, no_warning).progress == Progress(7, 70, 0.1 * 7, 0.5)
+
+
+def test_what_is_finished():
+    progress = Progress(step=4, exact_match=0.5)
+    assert progress.finished(4, None)
+    assert not progress.finished(5, None)
+    assert progress.finished(5, 0.5)
+    assert not progress.finished(5, 0.51)
+    assert not Progress(step=4).finished(5, 0.1)
 
 
 def test_arrays_without_their_json_are_no_checkpoint(tmp_path):

@@ -13,7 +13,7 @@ from tinygrad_arith.training.comparison import (
     run_directories,
     spreads,
 )
-from tinygrad_arith.training.comparison_report import as_loss, as_seconds, as_share, comparison_row, in_a_line
+from tinygrad_arith.training.comparison_report import as_loss, as_seconds, comparison_row, in_a_line
 from tinygrad_arith.training.errors import UserError
 
 
@@ -27,6 +27,8 @@ def test_the_figures_of_a_run(tmp_path, write_run):
         "test_exact_match": 1.0,
         "test_correct": 8,
         "test_count": 8,
+        "best_exact_match": 1.0,
+        "best_step": 20,
         "steps_to": {"0.99": 15, "0.999": 20},
         "seconds_to": {"0.99": 1.5, "0.999": 2.0},
         "final_loss": 13 / 20,
@@ -47,7 +49,14 @@ def test_what_was_never_reached_is_null(tmp_path, write_run):
     assert run.reached(0.99) == (10, 1.0)
     assert run.reached(0.999) == (NEVER, NEVER)
     assert run.values()["steps_to"] == {"0.99": 10, "0.999": None}
+    assert run.best() == (0.99, 10)
     json.dumps(run.values(), allow_nan=False)
+
+
+def test_the_best_evaluation_is_the_first_of_equals(tmp_path, write_run):
+    assert read_finished(write_run(tmp_path / "equals", shares=(0.5, 0.75, 0.75, 0.5))).best() == (0.75, 10)
+    never = read_finished(write_run(tmp_path / "never", shares=(None, None, None, None))).values()
+    assert (never["best_exact_match"], never["best_step"]) == (None, None)
 
 
 def test_further_numbers_of_a_result_are_kept(tmp_path, write_run):
@@ -146,10 +155,7 @@ def test_the_picture_has_a_line_and_a_band_for_each_group(tmp_path, write_run):
     assert list(exact_match.lines[1].get_xdata()) == [5, 10, 15, 20]
 
 
-def test_numbers_are_written_so_that_only_all_is_100_percent():
-    assert as_share(0.99999) == "99.99%"
-    assert as_share(1.0) == "100.00%"
-    assert as_share(0.29) == "29.00%"
+def test_losses_and_seconds_have_the_digits_that_matter():
     assert as_loss(0.19712) == "0.1971"
     assert as_loss(3.2e-7) == "3.2e-07"
     assert as_seconds(9.96) == "10"

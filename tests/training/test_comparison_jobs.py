@@ -64,7 +64,8 @@ def test_given_options_become_flags_but_for_the_seed():
 
 
 def test_a_configuration_that_will_not_do_is_told_before_anything_is_made(tmp_path):
-    for bad, complaint in (({"model": {"heads": 3}}, "--heads 3"), ({"training": {"batch": 10**6}}, "--batch 1000000")):
+    too_large = {"task": {"draws": "epochs"}, "training": {"batch": 10**6}}
+    for bad, complaint in (({"model": {"heads": 3}}, "--heads 3"), (too_large, "--batch 1000000")):
         with pytest.raises(UserError, match=complaint):
             plan_jobs(PRESETS, bad, 1, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -78,13 +79,21 @@ def test_a_run_with_other_options_is_not_taken_for_one_of_these(tmp_path, write_
 
 def test_slots_on_the_cpu(monkeypatch):
     monkeypatch.setattr(comparison_jobs, "available_cores", lambda: 2)
-    one_core = Slot(flags=("--workers=1", "--blas-threads=1"))
+    one_core = Slot(one_core=True)
     assert make_slots(ON_CPU, None) == [one_core] * 2
     assert make_slots(ON_CPU[:1], None) == [Slot()]
     assert make_slots(ON_CPU, 1) == [Slot()]
     assert make_slots(ON_CPU, 4) == [one_core] * 3
     assert make_slots(ON_CPU[:1], 4) == [Slot()]
-    assert make_slots([TrainingConfig(device="cpu", workers=2)] * 3, None) == [Slot()] * 2
+    assert make_slots([*ON_CPU, TrainingConfig(device="cpu", workers=2)], None) == [one_core] * 2
+
+
+def test_a_run_has_one_core_unless_its_own_options_say_otherwise():
+    slot = Slot(one_core=True)
+    assert slot.flags(TrainingConfig()) == ["--workers=1", "--blas-threads=1"]
+    assert slot.flags(TrainingConfig(workers=2)) == ["--blas-threads=1"]
+    assert slot.flags(TrainingConfig(workers=1, blas_threads=2)) == []
+    assert Slot().flags(TrainingConfig()) == []
 
 
 def test_gpus_are_shared_out_in_turn(monkeypatch):
@@ -148,11 +157,14 @@ class StopsAfter(JobsReporter):
 
 
 @posix
-def test_a_signal_stops_all_runs_which_save_and_can_go_on(tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_signal_stops_all_runs_which_save_and_can_go_on(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("tinygrad_arith.training.interrupts.leave_terminal", lambda: None)
     given = with_training(steps=50_000, checkpoint_every=50_000, eval_every=50_000)
     jobs = plan_jobs(PRESETS[:1], given, 3, tmp_path)
-    outcome = side_by_side(jobs, [Slot()] * 2, StopsAfter(2)).run()
-    assert (outcome.failures, outcome.signal) == ({}, signal.SIGINT)
+    number = signal.Signals[name]
+    outcome = side_by_side(jobs, [Slot()] * 2, StopsAfter(2, number)).run()
+    assert (outcome.failures, outcome.signal) == ({}, number)
     assert not any(is_finished(job.directory) for job in jobs)
     assert not jobs[2].directory.exists()  # nothing new was started
     for job in jobs[:2]:
@@ -233,6 +245,6 @@ def test_reporters_tell_how_every_run_ended(reporter, monkeypatch):
     one.closed()
     text = stream.getvalue()
     assert "3 runs, 1 of them finished before" in text
-    assert "good  done (2 of 3)  loss 1.5000  exact match 0.2500" in text
+    assert "good  done (2 of 3)  loss 1.5000  exact match 25.00%" in text
     assert "bad  failed: no [more] memory" in text
     assert "late  stopped at step 5 of 20" in text

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from tinygrad_arith.training.config import Config, ModelOptions, all_fields, complaint_about, flag_name
+from tinygrad_arith.tasks.options import complaint_about, flag_name
+from tinygrad_arith.training.config import Config, ModelOptions, all_fields
 from tinygrad_arith.training.errors import UserError
 
 
@@ -19,7 +20,7 @@ def test_the_default_is_valid():
 
 
 def test_field_names_are_unique_and_explained():
-    flags = [flag_name(option) for _, option in all_fields()]
+    flags = [flag_name(option.name) for _, option in all_fields()]
     assert len(set(flags)) == len(flags)
     assert all(option.metadata["help"] for _, option in all_fields())
 
@@ -72,11 +73,11 @@ def test_bad_files_are_explained(values, sentence):
 @pytest.mark.parametrize(
     ("sections", "sentence"),
     [
-        ({"task": {"digits": 0}}, "--digits 0: must be between 1 and 1000"),
+        ({"task": {"digits": 0}}, "--digits 0: must be 1 to 1000"),
         ({"task": {"digits": 3, "validation_size": 60}}, "--validation-size"),
         ({"model": {"heads": 3}}, "--heads 3: must divide --d-model 64"),
         ({"model": {"kv_heads": 3}}, "--kv-heads 3: must divide --heads 4"),
-        ({"model": {"dropout": 1.0}}, "--dropout 1.0: must be between 0.0 and 0.99"),
+        ({"model": {"dropout": 1.0}}, "--dropout 1.0: must be 0.0 to 0.99"),
         ({"model": {"d_model": 15, "heads": 3, "positions": "sinusoidal"}}, "--d-model 15: must be even"),
         (
             {"model": {"d_model": 12, "positions": "rotary"}},
@@ -94,6 +95,16 @@ def test_bad_files_are_explained(values, sentence):
             {"task": {"rows": "prefix"}, "model": {"architecture": "window-net", "positions": "rotary"}},
             "--positions rotary: must be learned or sinusoidal or none for --architecture window-net",
         ),
+        *(
+            (
+                {"task": {"rows": "prefix"}, "model": {"architecture": "window-net", name.replace("-", "_"): value}},
+                f"--{name} {str(value).lower()}: means nothing for --architecture window-net; leave it out",
+            )
+            for name, value in {
+                **{"heads": 3, "kv-heads": 2, "ffn": 7, "norm": "post", "normalization": "rmsnorm"},
+                **{"scale-residuals": False, "rotary-base": 5.0, "attend-to": "padding"},
+            }.items()
+        ),
         (
             {"task": {"rows": "prefix"}, "model": {"architecture": "window-gpt", "normalization": "batch-tensor"}},
             "--workers 0: must be 1 for --normalization batch-tensor",
@@ -108,7 +119,7 @@ def test_bad_files_are_explained(values, sentence):
         ),
         ({"optimizer": {"warmup": 601}}, "--warmup 601: longer than the 600 steps"),
         ({"training": {"eval_size": 1001}}, "--eval-size 1001: larger than the --validation-size 1000"),
-        ({"training": {"steps": 0}}, "--steps 0: must be between 1 and"),
+        ({"training": {"steps": 0}}, "--steps 0: must be 1 to 99999999"),
     ],
 )
 def test_what_does_not_fit_names_its_flag(sections, sentence):
@@ -117,9 +128,33 @@ def test_what_does_not_fit_names_its_flag(sections, sentence):
     assert sentence in str(raised.value)
 
 
-def test_a_batch_larger_than_the_training_set():
-    with pytest.raises(UserError, match=r"^--batch 100000: larger than the 53,536 training pairs of this task$"):
-        changed(training={"batch": 100_000}).validate(train_size=53_536)
+def test_a_model_without_heads_may_have_any_width():
+    changed(task={"rows": "prefix"}, model={"architecture": "window-net", "d_model": 7}).validate()
+
+
+def test_a_batch_holds_no_problem_twice_where_each_comes_once_an_epoch():
+    config = changed(task={"draws": "epochs"}, training={"batch": 53_537})
+    with pytest.raises(
+        UserError, match=r"^--batch 53537: larger than the 53,536 training problems of this task, which "
+    ):
+        config.validate(train_size=53_536)
+    changed(task={"draws": "epochs"}, training={"batch": 53_536}).validate(train_size=53_536)
+
+
+def test_a_batch_may_be_larger_than_the_training_set_where_problems_or_prefixes_of_them_repeat():
+    changed(training={"batch": 100_000}).validate(train_size=53_536)
+    prefixes = changed(
+        task={"task": "expressions", "depth": 1, "order": "plain", "rows": "prefix", "draws": "epochs"},
+        model={"architecture": "window-gpt"},
+        training={"batch": 255, "eval_size": 25},
+    )
+    prefixes.validate(train_size=100)
+
+
+def test_every_section_is_checked():
+    for section, changes in (("task", {"digits": 0}), ("model", {"layers": 0}), ("optimizer", {"eps": 0.0})):
+        with pytest.raises(UserError, match=r"^--[a-z]+ 0"):
+            changed(**{section: changes}).validate()
 
 
 def test_configurations_are_frozen():

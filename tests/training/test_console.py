@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from tinygrad_arith.training.console import as_bytes, as_duration, run_door
+from tinygrad_arith.training.console import as_bytes, as_duration, as_share, run_door
 from tinygrad_arith.training.errors import UserError, did_you_mean
 
 
@@ -44,3 +44,10 @@ def test_words_for_sizes_and_times():
 def test_nearest_words():
     assert did_you_mean("--digitz", ["--digits", "--seed"]) == "; did you mean --digits?"
     assert did_you_mean("--zzz", ["--digits", "--seed"]) == ""
+
+
+def test_only_all_is_100_percent():
+    assert as_share(0.99999) == "99.99%"
+    assert as_share(999_960 / 1_000_000) == "99.99%"
+    assert as_share(1.0) == "100.00%"
+    assert as_share(0.29) == "29.00%"

@@ -1,5 +1,7 @@
 """Evaluation in one forward pass: against a model that is right, one that errs where told, and greedy decoding."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,18 @@ from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.models import GPT, GPTConfig, generate
 from tinygrad_arith.tasks import TaskConfig, build_task
 from tinygrad_arith.tasks.digits import longest_carry_chain, significant_lengths
+from tinygrad_arith.tasks.scoring import GroupScore
 from tinygrad_arith.training.build import make_optimizer
 from tinygrad_arith.training.config import Config, OptimizerConfig
+from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
-from tinygrad_arith.training.evaluation_report import evaluation_tables, evaluation_values
+from tinygrad_arith.training.evaluation_report import (
+    evaluation_tables,
+    evaluation_values,
+    interval_in_words,
+    score_row,
+    share_in_words,
+)
 from tinygrad_arith.training.trainer import training_step
 from tinygrad_arith.training.workers import Workers
 
@@ -68,12 +78,10 @@ def test_mistakes_are_found_where_they_are():
     assert (correct.sum(), count.sum()) == (60, 90)
 
 
-def test_no_problems_are_no_trouble():
+def test_no_problems_are_no_measurement():
     task = task_of()
-    evaluation = evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 0))
-    assert (evaluation.count, evaluation.exact_match, evaluation.interval) == (0, 0.0, (0.0, 1.0))
-    assert evaluation.loss == 0.0
-    assert break_down(evaluation, task).by_group == {"operand length": [], "longest carry chain": []}
+    with pytest.raises(UserError, match="there are no problems to evaluate"):
+        evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 0))
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": "none"}, {"loss": "all", "padding": "none", "order": "plain"}])
@@ -121,12 +129,21 @@ def greedy_answer(model, task, prompt):
     return task.vocabulary.decode(generate(model, ids, task.answer_length, stop_token=stop)[0])
 
 
+def test_only_all_is_100_percent():
+    assert share_in_words(999_960, 1_000_000, "test problems") == "99.99% of 1,000,000 test problems (999,960 right)"
+    assert interval_in_words((0.999_96, 1.0)) == "99.99% to 100.00%"
+    assert score_row(GroupScore(3, 100_000, 99_999))[3] == "99.99%"
+
+
 def test_the_report_holds_the_same_numbers():
     task = task_of()
     evaluation = evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 90))
     breakdown = break_down(evaluation, task)
     values = evaluation_values(evaluation, breakdown)
     assert (values["count"], values["correct"], values["exact_match"]) == (90, 90, 1.0)
+    assert values["loss"] == evaluation.loss
+    lost = dataclasses.replace(evaluation, loss=float("nan"))
+    assert evaluation_values(lost, breakdown)["loss"] is None  # JSON knows no NaN
     assert sum(group["count"] for group in values["by_operand_length"]) == 90
     assert [table.row_count for table in evaluation_tables(breakdown)] == [
         *map(len, breakdown.by_group.values()),

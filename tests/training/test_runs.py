@@ -14,6 +14,7 @@ from tinygrad_arith.training.runs import (
     newest_run,
     read_record,
     write_record,
+    write_resumption,
 )
 
 
@@ -24,6 +25,21 @@ def test_the_record_round_trips_and_names_versions(tmp_path):
     facts = json.loads((tmp_path / "config.json").read_text())
     assert facts["versions"].keys() == {"tinygrad_arith", "python", "numpy", "platform"}
     assert facts["seed"] == Config().training.seed
+
+
+def test_a_resumption_keeps_how_the_run_was_made(tmp_path):
+    write_record(tmp_path, RunRecord(Config(), "binary-reversed"))
+    path = tmp_path / "config.json"
+    made = json.loads(path.read_text()) | {"created": "2020-01-02T03:04:05+00:00", "versions": {"numpy": "1.0"}}
+    path.write_text(json.dumps(made))
+    longer = RunRecord(Config(), "binary-reversed", until=0.5)
+    for step in (4, 9):
+        write_resumption(tmp_path, longer, step)
+    assert read_record(tmp_path) == longer
+    found = json.loads(path.read_text())
+    assert (found["created"], found["versions"]) == (made["created"], made["versions"])
+    assert [entry["step"] for entry in found["resumed"]] == [4, 9]
+    assert all(entry["date"] > made["created"] and "python" in entry["versions"] for entry in found["resumed"])
 
 
 def test_what_is_no_run_is_explained(tmp_path):
@@ -98,4 +114,7 @@ def test_the_newest_run(tmp_path, monkeypatch):
     for name, time in times.items():
         for path in (tmp_path / "runs" / name).iterdir():
             os.utime(path, (time, time))
+    assert newest_run().name == "x-seed1"
+    (tmp_path / "runs" / "x-seed2" / "metrics.jsonl.tmp").write_text("")  # may be gone when it is looked at
+    (tmp_path / "runs" / "x-seed2" / "gone").symlink_to("nowhere")
     assert newest_run().name == "x-seed1"

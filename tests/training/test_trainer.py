@@ -151,13 +151,36 @@ def test_until_stops_at_the_evaluation_that_reaches_it(tmp_path):
     assert facts["exact_match"] == 1.0
 
 
-def test_the_best_evaluation_is_kept(tmp_path):
+def test_what_a_checkpoint_tells_of_the_progress(tmp_path):
     trainer = make_trainer(TINY, tmp_path)
     trainer.run()
-    best = max((row["exact_match"], -row["step"]) for row in read_metrics(tmp_path / "metrics.jsonl")[5::6])
-    assert trainer.progress.best_exact_match >= best[0]
-    assert trainer.progress.examples == 20 * 8
-    assert trainer.progress.tokens == 20 * 8 * 5  # four digits and the stop of each answer
+    last = read_metrics(tmp_path / "metrics.jsonl")[-1]
+    facts = json.loads((tmp_path / "checkpoints" / "step-00000020.json").read_text())
+    assert (facts["step"], facts["examples"], facts["exact_match"]) == (20, 20 * 8, last["exact_match"])
+
+
+@pytest.mark.parametrize("fails", ["PredictionsWriter", "start_steps", "make_batches"])
+def test_what_was_opened_is_closed_when_the_rest_cannot_be_opened(tmp_path, monkeypatch, fails):
+    listener, closed = Listener(), []
+
+    def failing(*arguments, **options):
+        raise OSError("no more of these")
+
+    class Closes:
+        waits = False
+
+        def close(self):
+            closed.append(self)
+
+    monkeypatch.setattr("tinygrad_arith.training.trainer.start_steps", lambda *arguments: Closes())
+    monkeypatch.setattr(f"tinygrad_arith.training.trainer.{fails}", failing)
+    trainer = make_trainer(TINY, tmp_path, reporter=listener)
+    with pytest.raises(OSError, match="no more of these"):
+        trainer.run()
+    assert trainer.metrics.file.closed
+    assert trainer.predictions is None or trainer.predictions.file.closed
+    assert len(closed) == (fails == "make_batches")
+    assert listener.events == [("started", 0, 20), ("ended",)]
 
 
 def test_a_learning_rate_that_blows_up_names_step_and_tensor(tmp_path):
@@ -184,3 +207,12 @@ def test_plain_lines(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["1/20", "6/20", "12/20", "18/20", "20/20"]
     assert all("loss " in line and "examples/s" in line and line.endswith(" left") for line in lines)
+
+
+def test_a_line_says_100_percent_of_all_only(capsys):
+    reporter = LineReporter()
+    reporter.started(0, 9)
+    for step, measured in ((1, {}), (2, {"exact_match": 0.99996}), (3, {"exact_match": 1.0})):
+        reporter.stepped({"step": step, "loss": 0.5, "examples_per_second": 1.0, **measured})
+    found = [line.split("exact match")[1].split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert found == ["-", "99.99%", "100.00%"]

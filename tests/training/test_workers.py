@@ -1,12 +1,15 @@
 """Workers: the parts of a batch add up to the whole, the same bits every time; the choice of threads."""
 
+import os
+
 import numpy as np
 import pytest
 
 from tinygrad_arith.backend import DtypePolicy, RandomKey
-from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.models import GPT, GPTConfig, WindowConfig, WindowGPT
 from tinygrad_arith.tasks import Batch
 from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.interrupts import STOP_SIGNALS
 from tinygrad_arith.training.shared_arrays import SharedArrays, map_arrays
 from tinygrad_arith.training.threads import Threads, choose_threads
 from tinygrad_arith.training.worker_processes import WorkerProcesses, start_workers
@@ -14,6 +17,7 @@ from tinygrad_arith.training.workers import Workers
 from tinygrad_arith.verify import assert_close, tolerance
 
 KEY = RandomKey(1, "dropout")
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
 
 
 def model_of(dtype="float64", **changes):
@@ -43,6 +47,26 @@ def test_parts_add_up_to_the_whole_batch(count, tied):
     assert shared_counted == counted
     assert shared_loss == pytest.approx(loss, rel=1e-12)
     assert_close(shared, whole, tolerance("half_batches", "float64"))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+@pytest.mark.parametrize("examples", [5, 16])
+def test_dropout_does_not_depend_on_the_number_of_workers(count, examples):
+    batch = batch_of(examples)
+    loss, _, whole = gradient(model_of(dropout=0.3), 1, batch)
+    shared_loss, _, shared = gradient(model_of(dropout=0.3), count, batch)
+    assert shared_loss == pytest.approx(loss, rel=1e-12)
+    assert_close(shared, whole, tolerance("half_batches", "float64"))
+
+
+def test_dropout_of_probabilities_does_not_depend_on_the_number_of_workers():
+    shape = {"vocabulary": 7, "context": 9, "d_model": 12, "layers": 2, "heads": 3, "padding": 0, "dropout": 0.3}
+    batch, losses = batch_of(5), []
+    batch = batch._replace(targets=batch.targets[:, :1])
+    for count in (1, 2, 3):
+        model = WindowGPT(WindowConfig(**shape)).initialize(seed=1, policy=DtypePolicy.uniform("float64"))
+        losses.append(gradient(model, count, batch)[0])
+    assert losses == pytest.approx(losses[:1] * 3, rel=1e-12)
 
 
 def test_the_same_bits_every_time():
@@ -123,6 +147,18 @@ def test_a_process_that_is_gone_is_told_in_one_sentence(three_processes):
         UserError, match=r"a process of this training ended with status -?[0-9]+; --worker-kind threads"
     ):
         three_processes.forward_backward(batch_of(), KEY)
+
+
+@posix
+def test_processes_hear_no_stop_signal(three_processes):
+    for other in three_processes.others:  # they are starting still
+        for number in STOP_SIGNALS:
+            other.process.send_signal(number)
+    expected = three_processes.forward_backward(batch_of(), KEY)
+    for other in three_processes.others:
+        for number in STOP_SIGNALS:
+            other.process.send_signal(number)
+    assert three_processes.forward_backward(batch_of(), KEY) == expected
 
 
 def test_closed_workers_leave_a_model_that_works():

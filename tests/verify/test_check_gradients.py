@@ -120,7 +120,9 @@ def test_wrong_form_is_a_mismatch(change, said):
 
 def test_wrong_number_of_gradients():
     assert "2 gradients for 3 differentiable inputs (x, w, b)" in str(failure(lambda dy, c: affine_backward(dy, c)[:2]))
-    assert "1 gradients" in str(failure(lambda dy, c: affine_backward(dy, c)[0]))
+    assert "1 gradient for 3" in str(failure(lambda dy, c: affine_backward(dy, c)[:1]))
+    assert "returns an array of float64, not a tuple of 3 gradients (x, w, b)" in str(failure(lambda dy, c: dy))
+    assert "returns None, not a tuple of 3 gradients (x, w, b): is its return missing?" in str(failure(lambda dy, c: None))
 
 
 def test_none_may_stand_for_an_argument_that_is_none():
@@ -142,8 +144,8 @@ def test_writing_to_an_input_or_the_cotangent_is_a_mismatch():
         cache[0][0, 0, 0] += 1e-9
         return gradients
 
-    assert "writes to what it was given: the cotangent dy" in str(failure(writes_dy))
-    with pytest.raises(GradientMismatch, match="given: x"):
+    assert "backward writes to what it was given: the cotangent dy (40 of 40 elements" in str(failure(writes_dy))
+    with pytest.raises(GradientMismatch, match=r"given: x \(1 of 30 elements, the first at \(0, 0, 0\): 2\.0"):
         check_gradients(affine_forward, writes_x, (X.copy(), W, B))
 
 
@@ -153,7 +155,7 @@ def test_a_forward_that_writes_to_its_input_is_a_mismatch():
         x += 1e-12
         return y, y
 
-    with pytest.raises(GradientMismatch):
+    with pytest.raises(GradientMismatch, match=r"forward writes to what it was given: x \(30 of 30 elements, the first at"):
         check_gradients(forward, lambda dy, y: dy, (X.copy(),))
 
 
@@ -166,14 +168,16 @@ def test_two_answers_are_a_mismatch():
         kept = kept + db
         return dx, dw, kept
 
-    assert "another answer" in str(failure(accumulates))
+    said = str(failure(accumulates))
+    assert "another answer" in said
+    assert "gradient of b (4 of 4 elements, the first at (0,): " in said
     noise = np.random.default_rng(0)
     with pytest.raises(GradientMismatch, match="two answers"):
         check_gradients(lambda x: (x * noise.normal(), x), lambda dy, x: dy, (X,))
 
 
 def test_forward_that_is_not_finite_or_not_a_pair():
-    with pytest.raises(GradientMismatch, match="holds NaN"):
+    with pytest.raises(GradientMismatch, match=r"\d+ entries that are NaN or infinite, the first at \(0, 0, \d\)"):
         check_gradients(lambda x: (np.where(x > 0, x, np.nan), x), lambda dy, x: dy, (X,))
     with pytest.raises(TypeError, match=r"must return \(out, cache\)"):
         check_gradients(lambda x: x, lambda dy, x: dy, (X,))
@@ -204,6 +208,9 @@ def test_wrt_names_and_integers():
         np.add.at(gradient, cache[0], dy)
         return gradient
 
+    with pytest.raises(TypeError, match="returns 2 outputs at its first call and 1 at its second"):
+        calls = iter(range(9))
+        check_gradients(lambda x: (((x, x) if next(calls) == 0 else x), x), lambda dy, x: dy, (X,))
     report = check_gradients(forward, backward, (ids, table))
     assert [entry.name for entry in report.inputs] == ["table"]
     assert check_gradients(affine_forward, spoiled(0, np.negative), (X, W, B), wrt=("w", "b")).passed
@@ -213,6 +220,22 @@ def test_wrt_names_and_integers():
         check_gradients(affine_forward, affine_backward, (X, W, B), wrt=("wieght",))
     with pytest.raises(ValueError, match="names has 2 entries for 3"):
         check_gradients(affine_forward, affine_backward, (X, W, B), names=("i", "j"))
+
+
+def test_no_ratio_to_a_derivative_of_zero():
+    mask = np.arange(30).reshape(2, 5, 3) % 2
+    with pytest.raises(GradientMismatch) as caught:
+        check_gradients(lambda x: (x * x * mask, x), lambda dy, x: 2 * x * dy, (X,))
+    assert "the differences say 0\n" in str(caught.value)
+    assert "ratio" not in str(caught.value)
+
+
+def test_one_element_is_one():
+    def one(gradient):
+        gradient[1, 2] *= 1.7
+        return gradient
+
+    assert "w: 1 of 12 elements is wrong\n" in str(failure(spoiled(1, one)))
 
 
 def test_the_message_is_something_to_act_on():

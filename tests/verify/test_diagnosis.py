@@ -173,3 +173,169 @@ def test_a_missing_row_term_is_seen_without_any_mutant(backward, said):
     x = np.random.default_rng(4).normal(size=(3, 5))
     report = GradientCheck(softmax_forward, (x,)).run(backward)
     assert said in " ".join(finding.text for finding in report["x"].findings)
+
+
+# What would fit whatever is wrong says nothing
+
+
+def times_forward(a, b):
+    return a * np.sin(b), (a, b)
+
+
+def times_backward(dy, cache):
+    a, b = cache
+    return dy * np.sin(b), dy * a * np.cos(b)
+
+
+A, B = RNG.normal(size=(4, 6)), RNG.normal(size=(4, 6))
+ON_B = {
+    "b scaled": lambda backward, dy, cache: (backward(dy, cache)[0], 1.001 * backward(dy, cache)[1]),
+    "b negated": lambda backward, dy, cache: (backward(dy, cache)[0], -backward(dy, cache)[1]),
+}
+ON_A = {"a tripled": lambda backward, dy, cache: (3 * backward(dy, cache)[0], backward(dy, cache)[1])}
+
+
+def report_on(change, **settings):
+    """The report on the pair `times` with the gradient of `a` changed."""
+
+    def backward(dy, cache):
+        da, db = times_backward(dy, cache)
+        return change(da.copy()), db
+
+    if "reference" in settings:
+        settings["reference"] = (times_forward, backward)
+    return GradientCheck(times_forward, {"a": A, "b": B}).run(backward, **settings)
+
+
+@pytest.mark.parametrize("own", [{}, {"reference": "the pair itself"}])
+def test_a_slip_in_another_inputs_gradient_explains_nothing(own):
+    """A mutant of b leaves the wrong gradient of a as it is: no wonder that it has the same."""
+    (finding,) = report_on(columns_only, mutants=ON_B | ON_A, **own)["a"].findings
+    assert finding.kind == "left out"
+    (finding,) = report_on(lambda g: 3 * g, mutants=ON_B, **own)["a"].findings
+    assert (finding.kind, finding.text) == ("factor", "is the true gradient times 3 = 3")
+
+
+@pytest.mark.parametrize("own", [{}, {"reference": "the pair itself"}])
+def test_a_slip_is_built_on_the_true_gradients_where_there_is_no_trusted_pair(own):
+    texts = [finding.text for finding in report_on(lambda g: 3 * g, mutants=ON_B | ON_A, **own)["a"].findings]
+    assert texts[-1] == "equals what a known slip gives: a tripled"
+
+
+def test_a_slip_that_is_no_slip_here_explains_nothing():
+    """An error below the closeness of two gradients: the true gradient is as close as any candidate."""
+
+    def one_small(g):
+        g.flat[np.argmin(np.abs(g))] *= 1.0005
+        return g
+
+    trusted = {"reference": (times_forward, times_backward)}
+    report = GradientCheck(times_forward, {"a": A, "b": B}).run(
+        lambda dy, c: (one_small(times_backward(dy, c)[0]), times_backward(dy, c)[1]), mutants=ON_B, **trusted
+    )
+    (finding,) = report["a"].findings
+    assert finding.kind == "factor on part"
+    assert finding.text == "has the factor 1.0005 at the one wrong element and is right at all others"
+
+
+def test_a_gradient_that_is_zero_up_to_rounding_is_zero():
+    """Softmax under a cotangent of ones: not exactly zero, and the reason why."""
+    x = np.random.default_rng(4).normal(size=(3, 5))
+
+    def softmax_backward(dy, y):
+        return y * (1 - y.sum(axis=-1, keepdims=True))
+
+    (finding,) = GradientCheck(softmax_forward, (x,)).run(softmax_backward)["x"].findings
+    assert finding.kind == "zero"
+    assert "as it is for a dy of ones: is dy used?" in finding.text
+    (finding,) = report_on(lambda g: 0 * g)["a"].findings
+    assert finding.text == "is zero everywhere"
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (1,)])
+def test_a_gradient_that_should_be_zero_resembles_nothing_else(shape):
+    inputs = {"a": RNG.normal(size=shape), "b": RNG.normal(size=shape)}
+    settings = {"zero": ("b",), "allow": ("single_element",)}
+    check = GradientCheck(lambda a, b: (np.sin(a) + (b - b), (a, b)), inputs, **settings)
+    mutants = {"a negated": lambda backward, dy, cache: (-backward(dy, cache)[0], backward(dy, cache)[1])}
+    report = check.run(lambda dy, c: (dy * np.cos(c[0]), 1e-3 * dy), mutants=mutants)
+    (finding,) = report["b"].findings
+    assert finding.kind == "not zero"
+    assert finding.text.startswith("must be zero: the output does not depend on b here; its largest entry is 0.00")
+
+
+def test_an_error_that_no_sampled_element_shows_is_told_as_one_of_a_direction():
+    """5,893 elements off by a hair each: the sum along a direction shows it, no single element does."""
+    x = np.random.default_rng(7).normal(size=(71, 83))
+    report = GradientCheck(lambda x: (np.sin(x), x), (x,)).run(lambda dy, x: dy * np.cos(x) * (1 + 3e-6))
+    entry, text = report["x"], str(report)
+    assert (entry.wrong, entry.wrong_directions, entry.findings) == (1, 1, ())
+    assert "x: along a random direction of length 1 the backward says " in text
+    assert "no single wrong element was found among the " in text
+    assert "    at x[" not in text
+
+
+# Several contributions, and factors of rows
+
+
+def conv_forward(x, k):
+    """Valid cross-correlation: x (T, C), k (K, C, D) -> (T - K + 1, D)."""
+    taps = len(k)
+    return sum(x[j : len(x) - taps + 1 + j] @ k[j] for j in range(taps)), (x, k)
+
+
+@pytest.mark.parametrize("by_tap", [False, True])
+def test_a_convolution_that_overwrites(by_tap):
+    def backward(dy, cache):
+        x, k = cache
+        dx, dk = np.zeros_like(x), np.stack([x[j : j + len(dy)].T @ dy for j in range(len(k))])
+        if by_tap:
+            for j in range(len(k)):
+                dx[j : j + len(dy)] = dy @ k[j].T
+        else:
+            for t in range(len(dy)):
+                dx[t : t + len(k)] = k @ dy[t]
+        return dx, dk
+
+    finding = diagnosed(conv_forward, backward, {"x": X, "k": RNG.normal(size=(2, 6, 3))}, "x")
+    assert finding.kind == "duplicates"
+    which = "first" if by_tap else "last"
+    assert f"keeps only the {which} contribution along axis 0 of the output to elements that are used" in finding.text
+
+
+def logsumexp_forward(x):
+    return np.log(np.exp(x).sum(axis=-1)), x
+
+
+ROW_FACTORS = [
+    (logsumexp_forward, lambda dy, x: dy[..., None] * np.exp(x), {"x": X},
+     "the same within each row along axis 1 (from 4.", "it equals exp(the output)"),
+    (lambda x, w: (x * w, (x, w)), lambda dy, c: (dy, (dy * c[0]).sum(axis=0)), {"x": X, "w": RNG.normal(size=6)},
+     "the same within each row along axis 0 (from -", "it equals 1/w"),
+    (lambda x, w: (x * w, (x, w)), lambda dy, c: (dy * c[1] ** 2, (dy * c[0]).sum(axis=(0, 1))),
+     {"x": RNG.normal(size=(2, 5, 3)), "w": RNG.normal(size=3)}, "along axes 0 and 1 (from ", "it equals w"),
+    (lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x) * np.array([[1.5], [2.5], [3.0], [1.0]]), {"x": X},
+     "within each row along axis 1 (from 1 to 3)", "missing or wrong"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("forward", "backward", "inputs", "said", "named"), ROW_FACTORS)
+def test_a_factor_of_each_row(forward, backward, inputs, said, named):
+    finding = diagnosed(forward, backward, inputs, next(iter(inputs)))
+    assert finding.kind == "row factor"
+    assert said in finding.text
+    assert finding.text.endswith(named)
+
+
+def test_no_row_factor_where_a_row_has_one_number():
+    """The maximum of a row: one entry a row, which any wrong number fits."""
+
+    def backward(dy, x):
+        return dy[:, None] * (x == x.max(axis=1, keepdims=True)) * np.array([[1.5], [2.5], [3.0], [1.2]])
+
+    assert diagnosed(lambda x: (x.max(axis=1), x), backward, (X,), "x").kind == "unknown"
+
+
+def test_a_term_is_told_with_its_multiple():
+    finding = diagnosed(product_forward, with_change(0, lambda g, dy, c: g + 0.3 * c[0]), (X, W, RNG.normal(size=3)), "x")
+    assert finding.text == "is off by 0.3 times x itself: a term is missing, or one too many"

@@ -94,3 +94,57 @@ def test_unknown_allowances_are_named():
     with pytest.raises(ValueError, match="equal_axis"):
         check_gradients(scale_forward, scale_backward, (X, RNG.normal(size=3)), allow=("equal_axis",))
     assert check_gradients(scale_forward, scale_backward, (X, RNG.normal(size=3)), allow=tuple(ALLOWANCES)).passed
+
+
+def test_a_forward_in_float32_is_refused():
+    said = "returns float32 although it is given float64: differences at a step of 1e-05 are lost in its rounding"
+
+    def exponential(x):
+        return np.exp(x.astype(np.float32)), x
+
+    for dtype in (np.float64, np.float32):
+        with pytest.raises(VacuousCheck, match=f"exponential {said}"):
+            check_gradients(exponential, lambda dy, x: (dy * np.exp(x)).astype(x.dtype), (X.astype(dtype),))
+
+    def two(x):
+        return (np.exp(x), x.astype(np.float32)), x
+
+    with pytest.raises(VacuousCheck, match="two returns float32 as output 1 although"):
+        check_gradients(two, lambda dy, x: dy[0] * np.exp(x) + dy[1], (X,))
+
+
+def test_a_forward_that_computes_in_float32_inside_is_refused():
+    weight = RNG.normal(size=3)
+
+    def inside(x, weight):
+        return np.exp(x.astype(np.float32)) * weight, (x, weight)
+
+    def backward(dy, cache):
+        x, weight = cache
+        return dy * np.exp(x) * weight, (dy * np.exp(x.astype(np.float32))).sum(axis=(0, 1))
+
+    with pytest.raises(VacuousCheck, match=r"inside answers in steps: 30 of 30 outputs that a change of x by .* 1e-11"):
+        check_gradients(inside, backward, (X, weight))
+    with pytest.raises(VacuousCheck, match="answers in steps"):  # all differences are zero
+        check_gradients(lambda x: (np.round(x), x), lambda dy, x: dy, (X,))
+
+
+def test_a_wrong_backward_of_a_smooth_forward_is_not_refused():
+    for scale in (1e-8, 1.0, 1e8):
+        with pytest.raises(GradientMismatch):
+            check_gradients(lambda x: (np.tanh(x), x), lambda dy, x: dy, (scale * RNG.normal(size=(3, 5)),))
+
+
+def test_wrt_that_chooses_nothing_or_no_input():
+    weight = RNG.normal(size=3)
+    with pytest.raises(ValueError, match=r"wrt names position 7; the differentiable inputs are 0 \(x\), 1 \(weight\)"):
+        check_gradients(scale_forward, scale_backward, (X, weight), wrt=(7,))
+    with pytest.raises(VacuousCheck, match="no gradient to check: wrt is empty"):
+        check_gradients(scale_forward, scale_backward, (X, weight), wrt=())
+
+
+def test_a_refusal_has_its_setting_apart():
+    with pytest.raises(VacuousCheck) as caught:
+        check_gradients(scale_forward, scale_backward, (RNG.normal(size=(3, 3)), RNG.normal(size=3)))
+    assert (caught.value.setting, caught.value.value) == ("allow", "equal_axes")
+    assert str(caught.value) == f'{caught.value.reason}; if this is meant, say so: allow=("equal_axes",)'

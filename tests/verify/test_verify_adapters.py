@@ -135,3 +135,39 @@ def test_a_loss_that_ignores_its_cotangent_is_rejected():
 
     with pytest.raises(GradientMismatch, match=r"does not use the cotangent|times"):
         check_module(careless, Layer())
+
+
+def test_module_allow_and_zero_may_be_one_name():
+    layer = Layer()
+    layer.w.data[:] = 0.5
+    assert check_module(loss, layer, allow="constant_input").passed
+    layer.named_parameters = lambda: {"w": layer.w, "b": layer.b, "unused": layer.unused}
+    layer.unused = Tensor(RNG.normal(size=(2, 3)))
+    layer.unused.grad = np.zeros((2, 3))
+
+    def keeps_unused(module):
+        return loss(module)
+
+    layer.zero_gradients = lambda: None
+    assert check_module(keeps_unused, layer, allow="constant_input", zero="unused").passed
+    with pytest.raises(VacuousCheck, match=r"the true gradient of unused .* is zero"):
+        check_module(keeps_unused, layer, allow="constant_input", zero="unused too")
+
+
+def test_module_whose_loss_or_gradient_is_no_number():
+    def with_loss(value):
+        def other(layer):
+            out = loss(layer)
+            out.data = out.data * 0 + next(value)
+            return out
+
+        return other
+
+    with pytest.raises(VacuousCheck, match="the loss over Layer is nan"):
+        check_module(with_loss(iter([np.nan] * 9)), Layer())
+    with pytest.raises(VacuousCheck, match=r"differs between two calls \(3\.0, then 3\.5\)"):
+        check_module(with_loss(iter([2.5, 3.0, 3.5])), Layer())
+    layer = Layer()
+    layer.fault = np.nan
+    with pytest.raises(GradientMismatch, match=r"layer\.w: the gradient holds 15 entries that are NaN or infinite, the"):
+        check_module(loss, layer)

@@ -27,15 +27,18 @@ class RandomKey:
     purpose: what the numbers are for ("init", "train", "dropout", ...); two purposes never share numbers
     step:    the training step, 0 to 2**32 - 1
     site:    which of several places with this purpose, 0 to 2**32 - 1; fixed at construction, not by call order
+    row:     for an array that is a part of a larger one: which row of that one its first row is. Its numbers are those
+             that the larger one has there, so that a batch may be shared in any way and still draws the same
     """
 
     seed: int
     purpose: str
     step: int = 0
     site: int = 0
+    row: int = 0
 
     def at(self, **changes) -> "RandomKey":
-        """The same key at another step, site or purpose."""
+        """The same key at another step, site, row or purpose."""
         return replace(self, **changes)
 
     def words(self) -> tuple[int, int]:
@@ -60,13 +63,15 @@ def philox4x32(counter, key: tuple[int, int]):  # counter (4, n) uint32
     return [word.astype(np.uint32) for word in (c0, c1, c2, c3)]
 
 
-def random_bits(key: RandomKey, count: int, xp: ModuleType = np):
-    """`count` random 32-bit words. Word `i` is word `i % 4` of block `i // 4`, so a longer draw begins with a shorter.
+def random_bits(key: RandomKey, count: int, xp: ModuleType = np, start: int = 0):
+    """Random 32-bit words, from number `start` on. Word `i` is word `i % 4` of block `i // 4`, so a longer draw begins
+    with a shorter.
 
     Returns uint32 (count,).
     """
-    blocks = (count + 3) // 4
-    index = xp.arange(blocks, dtype=np.uint64)
+    first, end = start // 4, (start + count + 3) // 4
+    blocks = end - first
+    index = xp.arange(first, end, dtype=np.uint64)
     counter = [
         (index & MASK_32).astype(np.uint32),
         (index >> 32).astype(np.uint32),
@@ -74,12 +79,21 @@ def random_bits(key: RandomKey, count: int, xp: ModuleType = np):
         xp.full(blocks, key.site, dtype=np.uint32),
     ]
     words = philox4x32(counter, key.words())
-    return xp.stack(words, axis=1).reshape(-1)[:count]  # (count,)
+    return xp.stack(words, axis=1).reshape(-1)[start - 4 * first :][:count]  # (count,)
+
+
+def bits_of(key: RandomKey, shape, each: int, xp: ModuleType):
+    """`each` words for every element of an array of this shape, whose first row is row `key.row` of a larger one.
+
+    Returns uint32 (elements * each,).
+    """
+    row_size = each * int(np.prod(np.atleast_1d(shape)[1:]))
+    return random_bits(key, each * int(np.prod(shape)), xp, key.row * row_size)
 
 
 def uniform(key: RandomKey, shape, dtype=np.float32, xp: ModuleType = np):
     """Uniform in [0, 1), of the given shape: 24 random bits an element, so that float32 holds each value exactly."""
-    bits = random_bits(key, int(np.prod(shape)), xp)
+    bits = bits_of(key, shape, 1, xp)
     return ((bits >> 8).astype(dtype) * 2.0**-24).reshape(shape)
 
 
@@ -89,14 +103,13 @@ def integers(key: RandomKey, shape, low: int, high: int, xp: ModuleType = np):
     By multiply and shift (Lemire 2019, without the rejection step): a value's probability is off by less than
     (high - low) / 2**32 of itself.
     """
-    bits = random_bits(key, int(np.prod(shape)), xp)
+    bits = bits_of(key, shape, 1, xp)
     return (low + ((bits.astype(np.uint64) * (high - low)) >> 32).astype(np.int64)).reshape(shape)
 
 
 def normal(key: RandomKey, shape, dtype=np.float32, xp: ModuleType = np):
     """Standard normal numbers of the given shape (Box and Muller 1958), computed in float64, then cast."""
-    count = int(np.prod(shape))
-    bits = random_bits(key, 2 * count, xp).reshape(count, 2)
+    bits = bits_of(key, shape, 2, xp).reshape(-1, 2)
     radius = xp.sqrt(-2.0 * xp.log((bits[:, 0] + 1.0) * 2.0**-32))  # + 1: the logarithm of 0 is never taken
     angle = (2.0 * np.pi * 2.0**-32) * bits[:, 1]
     return (radius * xp.cos(angle)).astype(dtype).reshape(shape)

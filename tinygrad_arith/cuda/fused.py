@@ -36,7 +36,7 @@ for _operation, _module, _accepts in (
     ("add", activations, activations.adds_rows),
     ("cross_entropy_sum", cross_entropy, always),
     ("embedding", embedding, embedding.accepts),
-    ("dropout", dropout, always),
+    ("dropout", dropout, dropout.accepts),
 ):
     _forward, _backward = (getattr(_module, f"{_operation}_{way}") for way in ("forward", "backward"))
     register(Implementation(_operation, "fused", "cuda", DTYPES, _forward, _backward, _accepts))

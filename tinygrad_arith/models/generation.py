@@ -51,22 +51,40 @@ def generate(
         return _greedy_on_gpu(model, prompts, max_new_tokens, positions, key_mask, stop_token)
     else:
         reader = CachedReader(model, batch, positions, key_mask)
-    tokens = np.zeros((batch, 0), dtype=np.int64)  # (B, 0)
-    done = np.zeros(batch, dtype=bool)  # (B,)
-    ids = prompts
+
+    def choose(logits: Any, step: int) -> np.ndarray:  # (B, V) -> (B,)
+        """The token of a step; bfloat16 is widened."""
+        logits = to_numpy(logits.astype(model.flat.values.dtype, copy=False))  # (B, V)
+        return choose_tokens(logits, temperature, top_k, key.at(step=step) if key else None)
+
     with no_grad():
-        for step in range(max_new_tokens):
-            logits = reader(ids)  # (B, V)
-            logits = to_numpy(logits.astype(model.flat.values.dtype, copy=False))  # (B, V), bfloat16 widened
-            draw = key.at(step=step) if key else None
-            following = choose_tokens(logits, temperature, top_k, draw)  # (B,)
-            if stop_token is not None:
-                following = np.where(done, stop_token, following)
-                done |= following == stop_token
-            tokens = np.concatenate([tokens, following[:, None]], axis=1)  # (B, step + 1)
-            if done.all() and stop_token is not None:
-                break
-            ids = following[:, None]  # (B, 1)
+        return write_on(reader, prompts, max_new_tokens, choose, stop_token)
+
+
+def write_on(
+    reader: Callable[[Any], Any],
+    prompts: np.ndarray,
+    max_new_tokens: int,
+    choose: Callable[[Any, int], np.ndarray],
+    stop_token: int | None,
+) -> np.ndarray:
+    """Token after token, int64 (B, at most max_new_tokens), until every row has stopped.
+
+    reader: takes the tokens that are new to it, (B, T), and returns the logits behind the last of them, (B, V)
+    choose: takes these logits and the number of the step, and returns the next tokens, (B,)
+    """
+    tokens = np.zeros((len(prompts), 0), dtype=np.int64)  # (B, 0)
+    done = np.zeros(len(prompts), dtype=bool)  # (B,)
+    ids = prompts
+    for step in range(max_new_tokens):
+        following = choose(reader(ids), step)  # (B,)
+        if stop_token is not None:
+            following = np.where(done, stop_token, following)
+            done |= following == stop_token
+        tokens = np.concatenate([tokens, following[:, None]], axis=1)  # (B, step + 1)
+        if stop_token is not None and done.all():
+            break
+        ids = following[:, None]  # (B, 1)
     return tokens
 
 

@@ -35,6 +35,11 @@ class WindowConfig(GPTConfig):
     padding: int = 0
     attend_to: str = "tokens"
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for an `attend_to` that is none of the two."""
+        if self.attend_to not in ("tokens", "padding"):
+            raise ValueError(f"no attend_to {self.attend_to!r}: it must be one of tokens, padding")
+
 
 class WindowModel(Module):
     """What the window models share: the embedding, the head over all positions, and how they are called."""
@@ -115,13 +120,16 @@ class WindowGPT(WindowModel):
 class WindowNet(WindowModel):
     """The dense rival: hidden layers as wide as all embedded positions side by side, each with dropout.
 
-    The article's has 2,514,353 parameters: vocabulary 17, window 19, d_model 48, 3 layers, ReLU, sinusoids.
+    The article's has 2,514,353 parameters: vocabulary 17, window 19, d_model 48, 3 layers, ReLU, sinusoids. It has
+    no heads, no norm and no residual stream; what the configuration says of these is not looked at.
     """
 
     def __init__(self, config: WindowConfig):
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std, bias=True)
         self.position_embedding = config.position_table()
+        if config.activation not in ACTIVATIONS:
+            raise ValueError(f"no activation {config.activation!r}: it must be one of {', '.join(ACTIVATIONS)}")
         width, gain = config.context * config.d_model, config.weight_gain
         self.hidden = [Linear(width, width, gain=gain) for _ in range(config.layers)]
         self.dropouts = [Dropout(config.dropout) for _ in range(config.layers)]

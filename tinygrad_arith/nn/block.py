@@ -12,7 +12,7 @@ from .normalization import make_norm
 class Block(Module):
     """x -> x + f(norm(x)) ("pre", Xiong et al. 2020) or x -> norm(x + f(x)) ("post", Vaswani et al. 2017).
 
-    f is first the attention, then the feed-forward network.
+    f is first the attention, then the feed-forward network. Raises ValueError for another `norm`.
 
     normalization:       of the two norms, see `make_norm`
     causal, rotary_base: see `SelfAttention`
@@ -39,6 +39,8 @@ class Block(Module):
         gain: float = 1.0,
         output_gain: float = 1.0,
     ):
+        if norm not in ("pre", "post"):
+            raise ValueError(f"no norm {norm!r}: it must be one of pre, post")
         self.attention_norm = make_norm(normalization, channels)
         self.attention = SelfAttention(
             channels,

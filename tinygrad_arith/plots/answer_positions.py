@@ -35,7 +35,7 @@ def answer_positions(steps: Sequence[int], shares: np.ndarray, names: Sequence[s
     axes.set_title(title or "right tokens by their place in the answer", fontsize=11, loc="left")
     scale = ScalarMappable(BoundaryNorm(np.arange(places + 1) + 0.5, places), colors)
     bar = figure.colorbar(scale, ax=axes)
-    shown = range(1, places + 1, 1 + places // MOST_NAMED)
+    shown = range(1, places + 1, -(-places // MOST_NAMED))
     bar.set_ticks(shown, labels=[names[place - 1] if names else str(place) for place in shown])
     bar.ax.tick_params(length=0, labelsize=8)
     bar.ax.minorticks_off()

@@ -59,7 +59,10 @@ def series_of(runs: Sequence[RunData], curve: Callable[[RunData], Curve], withou
 
     groups = alike(runs, record)
     labels = short_labels([record(members[0]) for members in groups])
-    return [Series(label, [curve(run) for run in members]) for label, members in zip(labels, groups, strict=True)]
+    return [
+        Series(label, [curve(run) for run in members], seeds=len({run.record.config.training.seed for run in members}))
+        for label, members in zip(labels, groups, strict=True)
+    ]
 
 
 def short_labels(records: Sequence[RunRecord]) -> list[str]:

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..training.files import atomic_path
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -51,10 +53,11 @@ def count_axis(axis: Any) -> None:
 
 def short_count(count: float) -> str:
     """`800`, `15k`, `2.5M`."""
+    rounded = float(f"{count:.3g}")  # first, so that 999,600 becomes 1M
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(count) >= size:
-            return f"{count / size:.3g}{letter}"
-    return f"{count:.3g}"
+        if abs(rounded) >= size:
+            return f"{rounded / size:g}{letter}"
+    return f"{rounded:g}"
 
 
 def legend_below(figure: Any, axes: Any) -> None:
@@ -85,10 +88,6 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.removeprefix(".") or "png"
-    temporary = path.with_name(path.name + ".tmp")
-    try:
+    with atomic_path(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=DOTS_PER_INCH)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

@@ -23,7 +23,7 @@ def losses(rows: Sequence[Mapping[str, Any]], title: str = "") -> "Figure":
 
 
 def draw_losses(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The two lines, each with its name at its end's height where they stand apart, else in a legend."""
+    """The two lines, with a legend."""
     for name, label, color in (("loss", "training", BLUE), ("validation_loss", "validation", ORANGE)):
         points = np.array([(row["step"], row[name]) for row in rows if row.get(name, 0.0) > 0.0]).reshape(-1, 2)
         points = thinned(points)

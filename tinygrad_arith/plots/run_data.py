@@ -73,11 +73,11 @@ class RunData:
     @cached_property
     def evaluation(self) -> Evaluation:
         """The model's answers to the test problems. Raises UserError if there are not so many."""
-        size = self.task.config.test_size if self.choices.count is None else self.choices.count
+        count = self.choices.count
         try:
-            problems = self.task.problems("test", size)
+            problems = self.task.problems("test", self.task.config.test_size if count is None else count)
         except ValueError as error:
-            raise UserError(str(error)) from error
+            raise UserError(str(error) if count is None else f"--count {count}: {error}") from error
         return evaluate_exact_match(self.loaded.model, self.task, problems)
 
     @cached_property
@@ -126,7 +126,9 @@ class RunData:
         row = part_of(batch, slice(0, 1))  # of rows that are prefixes, the prompt
         tokens = row.tokens  # (1, T)
         maps = attention_maps(self.loaded.model, tokens, positions=row.positions, key_mask=row.key_mask)
-        length = int(np.max(np.flatnonzero(tokens[0] != self.task.vocabulary.padding), initial=0)) + 1
+        length = tokens.shape[1]
+        if self.record.config.model.attend_to == "tokens":  # nobody looks at the padding behind the last token
+            length = int(np.max(np.flatnonzero(tokens[0] != self.task.vocabulary.padding), initial=0)) + 1
         texts = [self.task.vocabulary.tokens[token] for token in tokens[0, :length]]
         return [to_numpy(layer)[0, :, :length, :length] for layer in maps], texts
 

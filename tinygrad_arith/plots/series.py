@@ -16,15 +16,20 @@ class Curve:
 
 @dataclass(frozen=True)
 class Series:
-    """The curves of runs that differ in their seed only, under one name."""
+    """The curves of runs that differ in their seed only, under one name.
+
+    seeds: how many seeds the runs have, where that is not the number of curves
+    """
 
     label: str
     curves: Sequence[Curve] = field(default_factory=tuple)
+    seeds: int | None = None
 
     @property
     def title(self) -> str:
-        """The name, with the number of runs if there are several."""
-        return self.label if len(self.curves) == 1 else f"{self.label} ({len(self.curves)} seeds)"
+        """The name, with the number of seeds if there are several."""
+        seeds = len(self.curves) if self.seeds is None else self.seeds
+        return self.label if seeds == 1 else f"{self.label} ({seeds} seeds)"
 
     def spread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """At each x that any curve has: x, the lowest, the median and the highest y, each (n,)."""

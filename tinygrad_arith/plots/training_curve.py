@@ -49,7 +49,7 @@ def draw_loss(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, 1.05 * np.max(losses, initial=1e-6))
-    axes.set_title("loss, nats per token", fontsize=10, loc="left")
+    axes.set_title("loss, nats per counted token", fontsize=10, loc="left")
 
 
 def draw_exact_match(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:

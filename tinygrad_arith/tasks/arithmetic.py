@@ -16,6 +16,10 @@ class Addition(NumberTask):
         """The sums, uint8 (n, D + 1)."""
         return digits.add(first, second, self.base)
 
+    def chain_digits(self, first: np.ndarray) -> np.ndarray:
+        """What makes base - 1 with each digit, uint8 (n, D)."""
+        return np.uint8(self.base - 1) - first
+
     def groups(self, problems: Problems) -> dict[str, np.ndarray]:
         """The digits of the longer operand, and over how many digits the farthest-travelling carry is handed on."""
         chains = digits.longest_carry_chain(problems.first, problems.second, self.base)
@@ -34,6 +38,10 @@ class Subtraction(NumberTask):
     def negative(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Where the second operand is the larger one, bool (n,)."""
         return digits.is_less(first, second)
+
+    def chain_digits(self, first: np.ndarray) -> np.ndarray:
+        """The digits themselves, uint8 (n, D): a borrow passes equal ones."""
+        return first
 
     def groups(self, problems: Problems) -> dict[str, np.ndarray]:
         """The digits of the longer operand, the longest chain of borrows, and whether the difference is negative."""

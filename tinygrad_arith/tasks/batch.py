@@ -13,8 +13,9 @@ class Batch(NamedTuple):
     """What a model is trained on: `B` samples of `T` tokens.
 
     tokens:    int64 (B, T)
-    targets:   int64 (B, T), the next token; -1 where nothing is predicted that bears loss
-    weights:   None, or float (B, T): how much each target counts
+    targets:   int64 (B, T), the next token; -1 where nothing is predicted that bears loss; (B, 1) where a row is a
+               prefix, which has one next token
+    weights:   None, or float of the targets' shape: how much each of them counts
     positions: None for 0, 1, ..., T - 1, or int64 (B, T)
     key_mask:  None where no token is padding, or bool (B, T), false on padding
     """

@@ -43,6 +43,18 @@ def check_result(task: Any, width: int) -> None:
         raise ValueError(f"{type(task).__name__}.negative: must return an array of bool, one for each problem")
 
 
+def check_chain_digits(task: Any, width: int) -> None:
+    """Raise ValueError if the digits that hand carries on, for a few random operands, are none."""
+    first = random_digits(RandomKey(0, "task.check"), 32, width, task.base)  # (n, D)
+    found = ask(task, "chain_digits", first)
+    one_each = is_array(found, "iu", 2, 32) and found.shape == first.shape
+    if not one_each or not 0 <= found.min() <= found.max() < task.base:
+        raise ValueError(
+            f"{type(task).__name__}.chain_digits: must return a digit from 0 to {task.base - 1} for each digit of the "
+            "first operands"
+        )
+
+
 def is_array(value: Any, kinds: str, axes: int, count: int) -> bool:
     """Whether a value is an array of one of these kinds of dtype, with so many axes and `count` rows."""
     return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.ndim == axes and len(value) == count

@@ -1,7 +1,10 @@
 """The options of a task, as a frozen dataclass: flags, presets and `config.json` are all read against its fields."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from .options import check_options, flag_name, option
 
 LARGEST_LISTED = 2**18  # up to so many pairs of operands, 262,144, all of them are listed
 HELD_OUT_SHARE = 16  # beyond it, one pair in 16 belongs to the validation split and one in 16 to the test split
@@ -22,11 +25,6 @@ FOR_MODULAR = ("modulus",)
 NOT_FOR_MODULAR = ("order", "rows", "prompt_width", "context")
 
 
-def task_option(default: Any, help: str, *, choices: tuple = (), range: tuple | None = None) -> Any:
-    """A field with a default, its meaning, and the allowed values: a list of them, or an inclusive (low, high)."""
-    return field(default=default, metadata={"help": help, "choices": choices, "range": range})
-
-
 class Stage(NamedTuple):
     """One stage of a curriculum: operands have at most `digits` digits in the steps before `until`."""
 
@@ -38,90 +36,89 @@ class Stage(NamedTuple):
 class TaskConfig:
     """What is learned, how it is written, and how many problems are kept from training."""
 
-    task: str = task_option(
+    task: str = option(
         "binary-addition", f"what is learned: {', '.join(TASKS)}, or FILE.py:Class for a task of your own"
     )
-    digits: int = task_option(8, "digits of the longest operand: bits, in binary", range=(1, 1000))
-    order: str = task_option(
+    digits: int = option(8, "digits of the longest operand: bits, in binary", range=(1, 1000))
+    order: str = option(
         "reversed",
         "digits written least significant first, or plain; reversed-answer: operands plain, the answer reversed",
         choices=("reversed", "plain", "reversed-answer"),
     )
-    padding: str = task_option(
+    padding: str = option(
         "zero",
         "zeros up to the full length, up to that of the longer operand (the result as long as such operands can make "
         "it), or none",
         choices=("zero", "longer", "none"),
     )
-    spaces: bool = task_option(False, "write a + b = c. with spaces; the answer then begins with one")
-    sign: str = task_option(
+    spaces: bool = option(False, "write a + b = c. with spaces; the answer then begins with one")
+    sign: str = option(
         "last", "where a difference has its + or -, behind or before its digits", choices=("last", "first")
     )
-    loss: str = task_option(
+    loss: str = option(
         "answer",
         "tokens that bear loss: those of the answer, all but padding, or every position with its padding too",
         choices=("answer", "all", "padding-too"),
     )
-    operands: str = task_option(
+    operands: str = option(
         "uniform",
         "draw values uniformly, or first a length in digits, then a value, which may be 0 or is positive",
         choices=("uniform", "by-length", "by-length-positive"),
     )
-    carry_mix: float = task_option(
+    carry_mix: float = option(
         0.0,
-        "share of training problems with long carry chains: each of their digit pairs is, with probability 0.4, "
-        "made to add up to base - 1",
+        "share of training problems with long chains of carries or borrows: each of their digit pairs is, with "
+        "probability 0.4, made one that hands them on (digits that add up to base - 1, or that are equal)",
         range=(0.0, 1.0),
     )
-    carry_mix_steps: int = task_option(
-        0, "over so many steps that share falls to 0; 0: it stays", range=(0, 99_999_999)
-    )
-    curriculum: str = task_option(
+    carry_mix_steps: int = option(0, "over so many steps that share falls to 0; 0: it stays", range=(0, 99_999_999))
+    curriculum: str = option(
         "", "operands grow: 3:2000,6:7000 means 3 digits until step 2000, 6 until 7000, then --digits"
     )
-    position_ids: str = task_option(
+    position_ids: str = option(
         "order",
         "0, 1, 2, ...; coupled: digits of one significance share an id; abacus: a digit's place within its number",
         choices=("order", "coupled", "abacus"),
     )
-    position_offset: int = task_option(
+    position_offset: int = option(
         0, "largest random offset that training adds to a row's position ids", range=(0, 10_000)
     )
-    longest: int = task_option(0, "digits that the model has room for, for tests; 0: --digits", range=(0, 1000))
-    context: int = task_option(0, "positions of every batch; 0: as many as the longest sample needs", range=(0, 10_000))
-    rows: str = task_option(
+    longest: int = option(0, "digits that the model has room for, for tests; 0: --digits", range=(0, 1000))
+    context: int = option(0, "positions of every batch; 0: as many as the longest sample needs", range=(0, 10_000))
+    rows: str = option(
         "whole",
         "a training row is a whole sample with all its next tokens, or one prefix of it and its one next token",
         choices=("whole", "prefix"),
     )
-    prompt_width: int = task_option(
+    prompt_width: int = option(
         0, "pad the prompt before its = to so many tokens, for --rows prefix; 0: to the longest one", range=(0, 10_000)
     )
-    depth: int = task_option(2, "of expressions", range=(0, 2))
-    modulus: int = task_option(113, "of modular addition", range=(2, 250))
-    train_size: int = task_option(
+    depth: int = option(2, "of expressions", range=(0, 2))
+    modulus: int = option(113, "of modular addition", range=(2, 250))
+    train_size: int = option(
         0,
         "distinct problems to train on, a larger number holding a smaller one's; 0: all, but 25 % of the expressions "
         "and 30 % of modular addition",
         range=(0, 1_000_000),
     )
-    draws: str = task_option(
+    draws: str = option(
         "random",
-        "draw training problems with replacement, or each once an epoch in an order drawn anew",
+        "draw training problems (with --rows prefix: their prefixes, all as often) with replacement, or each once an "
+        "epoch in an order drawn anew",
         choices=("random", "epochs"),
     )
-    validation_size: int = task_option(
+    validation_size: int = option(
         0, "problems kept for validation; 0: 1,000, or a 16th of all pairs if that is less", range=(0, 1_000_000)
     )
-    test_size: int = task_option(
+    test_size: int = option(
         0, "problems kept for the test; 0: 10,000, or a quarter of all pairs if that is less", range=(0, 1_000_000)
     )
-    validation: str = task_option(
+    validation: str = option(
         "own",
         "validation problems are kept for that alone, or are the first of the test's (nothing is chosen by them)",
         choices=("own", "test"),
     )
-    split_seed: int = task_option(0, "decides which problems are kept", range=(0, 2**63))
+    split_seed: int = option(0, "decides which problems are kept", range=(0, 2**63))
 
     def resolved(self) -> "TaskConfig":
         """The same options with sizes that were left to the task (0) as numbers: of the splits, `longest`."""
@@ -141,8 +138,7 @@ class TaskConfig:
 
         Raises ValueError: one sentence that names the flag.
         """
-        for option in fields(self):
-            check_value(option.name, getattr(self, option.name), option.type, option.metadata)
+        check_options(self)
         check_task_name(self.task)
         check_meaningful(self)
         check_lengths(self)
@@ -200,27 +196,6 @@ class TaskConfig:
         return parse_curriculum(self.curriculum) if self.curriculum else ()
 
 
-KIND_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-
-
-def check_value(name: str, value: Any, kind: Any, rules: Any) -> None:
-    """Raise ValueError unless `value` has the type of its field and is among its choices or in its range."""
-    flag = flag_of(name)
-    if type(value) is not kind and not (kind is float and type(value) is int):
-        raise ValueError(f"{flag} {value!r}: must be {KIND_WORDS[kind]}")
-    if rules["choices"] and value not in rules["choices"]:
-        raise ValueError(f"{flag} {value}: must be one of {', '.join(rules['choices'])}")
-    if rules["range"]:
-        low, high = rules["range"]
-        if not low <= value <= high:
-            raise ValueError(f"{flag} {value}: must be {low} to {high}")
-
-
-def flag_of(name: str) -> str:
-    """The command-line flag of an option."""
-    return "--" + name.replace("_", "-")
-
-
 def check_task_name(name: str) -> None:
     """Raise ValueError unless it is one of our tasks or looks like a user's `FILE.py:Class`."""
     file, colon, cls = name.rpartition(":")
@@ -234,11 +209,16 @@ def check_meaningful(config: TaskConfig) -> None:
         "expressions": (*FOR_NUMBERS, *FOR_MODULAR),
         "modular-addition": (*FOR_NUMBERS, *FOR_EXPRESSIONS, *NOT_FOR_MODULAR),
     }.get(config.task, (*FOR_EXPRESSIONS, *FOR_MODULAR))
+    check_defaults(config, foreign)
+
+
+def check_defaults(config: TaskConfig, foreign: Iterable[str]) -> None:
+    """Raise ValueError if one of the options that are `foreign` to the task was changed."""
     defaults = TaskConfig()
     for name in foreign:
         value = getattr(config, name)
         if value != getattr(defaults, name):
-            raise ValueError(f"{flag_of(name)} {value}: means nothing for --task {config.task}; leave it out")
+            raise ValueError(f"{flag_name(name)} {value}: means nothing for --task {config.task}; leave it out")
 
 
 def check_lengths(config: TaskConfig) -> None:
@@ -288,7 +268,7 @@ def check_rows(config: TaskConfig) -> None:
         return
     for name, needed in (("loss", "answer"), ("position_ids", "order"), ("position_offset", 0)):
         if getattr(config, name) != needed:
-            raise ValueError(f"{flag_of(name)} {getattr(config, name)}: must be {needed} with --rows prefix")
+            raise ValueError(f"{flag_name(name)} {getattr(config, name)}: must be {needed} with --rows prefix")
     if config.longest > config.digits:
         raise ValueError(f"--longest {config.longest}: must be --digits {config.digits} with --rows prefix")
 
@@ -300,6 +280,8 @@ def check_draws(config: TaskConfig) -> None:
             raise ValueError(f"--draws epochs: {config.size_flag} has too many problems for that; give a --train-size")
         if config.curriculum:
             raise ValueError(f"--curriculum {config.curriculum}: needs --draws random")
+    if config.carry_mix_steps and not config.carry_mix:
+        raise ValueError(f"--carry-mix-steps {config.carry_mix_steps}: is for --carry-mix only")
     if config.carry_mix and (config.train_size or config.draws == "epochs"):
         limit = f"--train-size {config.train_size}" if config.train_size else "--draws epochs"
         raise ValueError(f"--carry-mix {config.carry_mix}: makes new problems, which {limit} does not allow")

@@ -21,7 +21,6 @@ from .vocabulary import Vocabulary
 
 TOKENS = ("_", "+", "*", "=", *"0123456789", "(", ")", ".")  # the article's 17, in the order of its ids
 BASE = 10
-LARGEST_DEPTH = 2
 
 
 def expression_count(depth: int) -> int:
@@ -155,10 +154,11 @@ class Expressions(EnumeratedTask):
 
         Raises ValueError with one sentence that says what is wrong and what is allowed.
         """
-        expression = "".join(text.split()).removesuffix("=")
-        for position, character in enumerate(expression, start=1):
-            if character not in "0123456789+*()":
+        typed = text.rstrip().removesuffix("=")
+        for position, character in enumerate(typed, start=1):
+            if not character.isspace() and character not in "0123456789+*()":
                 raise ValueError(f"{character!r} at position {position}: allowed are the digits, +, *, ( and )")
+        expression = "".join(typed.split())
         index = parse_expression(expression, self.depth)
         if index is None:
             raise ValueError(f"{expression!r} is no expression of depth {self.depth}: those are {SHAPES[self.depth]}")

@@ -1,29 +1,28 @@
 """Tasks of two numbers: `1011+110=` is answered by `00001.` (13 + 3 = 16, least significant bit first).
 
 `NumberTask` does all but the arithmetic; a task is a few lines (see `arithmetic.py`, and docs/tasks.md for a task of
-your own). `layout.py` says how a sample is written, `splits.py` what is kept from training.
+your own). `layout.py` says how a sample is written, `splits.py` what is kept from training, `draws.py` what a training
+step gets, `typed.py` how problems that people type are read.
 
 loss "answer" counts the predictions of the answer's tokens, its final `.` included; "all" those of all tokens but
 padding; "padding-too" every position, padding included: there is no key mask then.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from ..backend import RandomKey, random_bits, uniform
+from ..backend import RandomKey
 from .batch import Batch, Problem, Problems
-from .checks import ask, check_result
-from .config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
+from .checks import ask, check_chain_digits, check_result
+from .config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig, check_defaults
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
+from .draws import TrainingDraws
 from .layout import Layout, answer_length, prompt_length, vocabulary_of_numbers
 from .positions import SCHEMES
-from .rows import epoch_indices, prefix_at
-from .splits import HashedSplit, LengthSplit, ListedSplit, all_pairs, where
+from .splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
+from .typed import example, split_operands
 from .written import WrittenTask
-
-CHAIN_DIGIT = 0.4  # the share of digit pairs that the carry mix makes add up to base - 1 (Quirke and Barez 2023)
 
 FEW_PAIRS = 4096  # so many may all be held out by chance
 
@@ -55,7 +54,10 @@ class NumberTask(WrittenTask):
         self.config, self.trained = config, trained
         self.digits, self.rows = config.digits, config.rows
         self.width = max(config.digits, trained.width if trained else 0)
+        self.check_meaningful()
         check_result(self, self.width)
+        if config.carry_mix:
+            check_chain_digits(self, self.width)
         self.vocabulary = vocabulary_of_numbers(self.base, self.symbol, self.signed, config.spaces)
         self.layout = Layout(config, self.vocabulary, self.symbol, self.signed, self.result_widths(self.width))
         self.answer_length, self.context = self.layout.answer_length, self.layout.context
@@ -65,8 +67,8 @@ class NumberTask(WrittenTask):
         self.split = self.make_length_split(trained) if trained else self.make_split()
         self.train_size = self.split.train_size
         self.check_training()
+        self.draws = TrainingDraws(self)
         self.held_out: dict[str, Problems] = {}  # made when first asked for
-        self.prefix_ends: np.ndarray | None = None  # likewise
 
     # The arithmetic
 
@@ -80,6 +82,20 @@ class NumberTask(WrittenTask):
     def negative(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Which results are negative, bool (n,); asked for only where the task is `signed`."""
         raise NotImplementedError(f"{type(self).__name__} is signed, but has no method `negative`")
+
+    def chain_digits(self, first: np.ndarray) -> np.ndarray:
+        """For each digit (n, D) of a first operand that of a second one which hands a carry on: uint8 (n, D).
+
+        Asked for only with `--carry-mix`; a task without carries does not have this method.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method `chain_digits`")
+
+    def check_meaningful(self) -> None:
+        """Raise ValueError if an option was changed that means nothing for this arithmetic."""
+        foreign = [] if self.signed else ["sign"]
+        if type(self).chain_digits is NumberTask.chain_digits:
+            foreign.append("carry_mix")
+        check_defaults(self.config, foreign)
 
     def result_widths(self, width: int) -> np.ndarray:
         """How many digits `result` has for operands of 0 (never asked for), 1, ..., `width` digits: int64 (D + 1,)."""
@@ -171,43 +187,7 @@ class NumberTask(WrittenTask):
 
         None where a row is a whole sample.
         """
-        key = RandomKey(seed, "train", step=step)
-        if self.config.draws == "epochs":
-            return self.epoch_rows(RandomKey(seed, "train.order"), step, batch_size)
-        problems = self.draw_training(key, batch_size)
-        if self.rows == "whole":
-            return problems, None
-        bits = random_bits(key.at(purpose="train.prefix"), batch_size).astype(np.uint64)  # (n,)
-        lengths = self.answer_token_counts(problems)
-        return problems, ((bits * lengths.astype(np.uint64)) >> np.uint64(32)).astype(np.int64)
-
-    def draw_training(self, key: RandomKey, count: int) -> Problems:
-        """`count` training problems, drawn with replacement: as far as the curriculum is, with the carry mix."""
-        longest = next((stage.digits for stage in self.config.stages if key.step < stage.until), None)
-        problems = self.split.train(key, count, longest)
-        share = self.carry_share(key.step)
-        if share == 0:
-            return problems
-        mixed = with_long_chains(problems, key.at(purpose="train.chain"), self.base)
-        chosen = uniform(key.at(purpose="train.mix"), (count,)) < share  # (n,)
-        return where(chosen & self.split.members(mixed, "train"), mixed, problems)
-
-    def carry_share(self, step: int) -> float:
-        """The share of problems with long carry chains in a training step."""
-        steps = self.config.carry_mix_steps
-        return self.config.carry_mix * (max(0.0, 1 - step / steps) if steps else 1.0)
-
-    def epoch_rows(self, key: RandomKey, step: int, batch_size: int) -> tuple[Problems, np.ndarray | None]:
-        """As `train_rows`, where each problem, or each prefix of each, comes once an epoch."""
-        assert self.split.listed is not None  # the configuration saw to it
-        pairs = self.split.listed.pairs
-        if self.rows == "whole":
-            return pairs[epoch_indices(key, step, batch_size, len(pairs))], None
-        if self.prefix_ends is None:
-            self.prefix_ends = np.cumsum(self.answer_token_counts(pairs))  # (pairs,), in all prefixes one after another
-        chosen = epoch_indices(key, step, batch_size, int(self.prefix_ends[-1]))  # (n,)
-        rows, places = prefix_at(self.prefix_ends, chosen)
-        return pairs[rows], places
+        return self.draws.rows(step, batch_size, seed)
 
     def all_held_out(self, split: str) -> Problems:
         """All problems of "validation" or "test"; found once."""
@@ -365,65 +345,3 @@ class NumberTask(WrittenTask):
             return ", ".join([*parts, f"for a model trained on up to {self.trained.digits}"])
         parts.append(f"{self.train_size:,} training pairs" if self.train_size else "all but 1 in 8 pairs for training")
         return ", ".join(parts)
-
-
-def with_long_chains(problems: Problems, key: RandomKey, base: int) -> Problems:
-    """The problems, each digit pair made, with probability 0.4, to add up to base - 1, which hands carries on.
-
-    The second digit is changed, as far as the shorter operand reaches.
-    """
-    first, second = problems.first, problems.second
-    shorter = np.minimum(significant_lengths(first), significant_lengths(second))  # (n,)
-    place = np.arange(first.shape[1])  # (D,)
-    changed = (uniform(key, first.shape) < CHAIN_DIGIT) & (place < shorter[:, None])  # (n, D)
-    return Problems(first, np.where(changed, np.uint8(base - 1) - first, second))
-
-
-def example(symbol: str, base: int) -> str:
-    """A problem as a person may type it."""
-    return f"73{symbol}58=" if base == 10 else f"1011{symbol}110="
-
-
-def split_operands(text: str, symbol: str, base: int) -> tuple[str, str]:
-    """The two operands in a text like `1011 + 110 =`, spaces dropped. Raises ValueError for anything else."""
-    kind = {2: "a binary digit", 10: "a decimal digit"}.get(base, f"a digit of base {base}")
-    digits = "0123456789"[:base]
-    operands = [""]
-    ended = False
-    for position, character in enumerate(text.rstrip(), start=1):
-        if character.isspace():
-            continue
-        if ended:
-            raise ValueError(f"{character!r} at position {position} stands behind the '=', which ends a problem")
-        if character in digits:
-            operands[-1] += character
-        elif character == symbol and len(operands) == 1:
-            operands.append("")
-        elif character == symbol:
-            raise ValueError(f"a second {symbol!r} at position {position}: a problem has two operands")
-        elif character == "=":
-            ended = True
-        else:
-            allowed = "0 and 1" if base == 2 else f"0 to {base - 1}"
-            raise ValueError(f"{character!r} at position {position} is not {kind}: allowed are {allowed}")
-    if len(operands) == 1:
-        raise ValueError(f"there is no {symbol!r} in {text.strip()!r}: write a problem as {example(symbol, base)}")
-    return operands[0], operands[1]
-
-
-RESERVED = "_=. ()0123456789"  # characters that mean something else in every vocabulary
-
-
-def check_number_task(found: Any, name: str) -> None:
-    """Raise ValueError, one sentence, unless a user's class is a `NumberTask` with a usable symbol and base."""
-    if not (isinstance(found, type) and issubclass(found, NumberTask)):
-        raise ValueError(f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask")
-    symbol, base = getattr(found, "symbol", None), getattr(found, "base", None)
-    if not isinstance(symbol, str) or len(symbol) != 1 or symbol in RESERVED or symbol.isspace():
-        raise ValueError(f"--task {name}: its symbol is {symbol!r}, but must be one character, none of {RESERVED!r}")
-    if type(base) is not int or not 2 <= base <= 10:
-        raise ValueError(f"--task {name}: its base is {base!r}, but must be a whole number from 2 to 10")
-    if found.result is NumberTask.result:
-        raise ValueError(f"--task {name}: it has no method `result`")
-    if found.signed and found.negative is NumberTask.negative:
-        raise ValueError(f"--task {name}: it is signed, but has no method `negative`")

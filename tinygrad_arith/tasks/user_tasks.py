@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+RESERVED = "_=. ()0123456789"  # characters that mean something else in every vocabulary
+
 
 def load_task_class(name: str) -> Any:
     """The class that `FILE.py:Class` names; the file is run once, and again after it was changed.
@@ -25,8 +27,6 @@ def load_task_class(name: str) -> Any:
     found = getattr(module, class_name, None)
     if found is None:
         raise ValueError(f"--task {name}: {file} has no class {class_name}")
-    from .numbers import check_number_task  # `numbers` imports the configuration, which imports this file
-
     check_number_task(found, name)
     return found
 
@@ -48,3 +48,20 @@ def load_module(path: Path, changed: int) -> Any:
         del sys.modules[spec.name]
         raise
     return module
+
+
+def check_number_task(found: Any, name: str) -> None:
+    """Raise ValueError, one sentence, unless a user's class is a `NumberTask` with a usable symbol and base."""
+    from .numbers import NumberTask  # which imports the configuration, which imports this file
+
+    if not (isinstance(found, type) and issubclass(found, NumberTask)):
+        raise ValueError(f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask")
+    symbol, base = getattr(found, "symbol", None), getattr(found, "base", None)
+    if not isinstance(symbol, str) or len(symbol) != 1 or symbol in RESERVED or symbol.isspace():
+        raise ValueError(f"--task {name}: its symbol is {symbol!r}, but must be one character, none of {RESERVED!r}")
+    if type(base) is not int or not 2 <= base <= 10:
+        raise ValueError(f"--task {name}: its base is {base!r}, but must be a whole number from 2 to 10")
+    if found.result is NumberTask.result:
+        raise ValueError(f"--task {name}: it has no method `result`")
+    if found.signed and found.negative is NumberTask.negative:
+        raise ValueError(f"--task {name}: it is signed, but has no method `negative`")

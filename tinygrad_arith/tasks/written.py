@@ -63,7 +63,7 @@ class WrittenTask:
             raise ValueError(f"split {split!r}: must be one of {', '.join(HELD_OUT)}")
         found = self.all_held_out(split)
         if not 0 <= count <= len(found):
-            raise ValueError(f"--count {count}: the {split} split holds {len(found):,} problems")
+            raise ValueError(f"the {split} split holds {len(found):,} problems, not {count:,}")
         return found[:count]
 
     def train_problems(self, step: int, batch_size: int, seed: int) -> Any:

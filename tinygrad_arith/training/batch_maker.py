@@ -1,7 +1,6 @@
 """The other end of `batches`: makes every so many-th training batch until nobody takes them any more."""
 
 import itertools
-import signal
 
 from ..tasks import build_task
 from .child_process import Parent
@@ -9,7 +8,6 @@ from .child_process import Parent
 
 def main() -> None:
     """Takes (task's configuration, batch size, seed, first step, stride); answers with one batch after another."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the first one decides
     parent = Parent()
     config, size, seed, first, stride = next(parent.messages())
     try:

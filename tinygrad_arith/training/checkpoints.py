@@ -33,11 +33,12 @@ class Progress:
 
     step: int = 0  # optimizer steps done, which is also the data position: batch i is a function of (seed, i)
     examples: int = 0
-    tokens: int = 0  # tokens that bore loss
     seconds: float = 0.0  # of training, over all sittings
     exact_match: float | None = None  # at the newest evaluation
-    best_exact_match: float | None = None
-    best_step: int | None = None
+
+    def finished(self, steps: int, until: float | None) -> bool:
+        """Whether all `steps` are done or the newest evaluation reached the exact match of `until`."""
+        return self.step >= steps or (until is not None and (self.exact_match or 0.0) >= until)
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,21 @@ def delete_checkpoint(seal: Path) -> None:
 def load_newest(folder: Path, warn: Callable[[str], None] = warn) -> Checkpoint | None:
     """The newest checkpoint that is whole; None if none was ever completed.
 
-    A damaged one (truncated, changed, unreadable) is passed over with a warning, and the one before it is tried.
+    A damaged one (truncated, changed, unreadable) is passed over with a warning, and the one before it is tried. One
+    that a trainer has replaced by a newer one meanwhile is no damage: then it is looked again.
     Raises UserError if checkpoints were completed but every one is damaged.
     """
+    before: list[Path] = []
     seals = complete_checkpoints(folder)
-    for seal in reversed(seals):
-        try:
-            return read_checkpoint(seal)
-        except DamagedCheckpoint as damage:
-            warn(f"checkpoint {seal.with_suffix('.safetensors')} is damaged ({damage}); trying the one before it")
+    while seals != before:
+        for seal in reversed(seals):
+            try:
+                return read_checkpoint(seal)
+            except DamagedCheckpoint as damage:
+                if seal.is_file():
+                    path = seal.with_suffix(".safetensors")
+                    warn(f"checkpoint {path} is damaged ({damage}); trying the one before it")
+        seals, before = complete_checkpoints(folder), seals
     if seals:
         raise UserError(f"{folder}: no complete checkpoint: all of the {len(seals)} there are damaged")
     return None

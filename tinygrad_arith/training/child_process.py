@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from .errors import UserError
+from .interrupts import deaf_children, ignore_stop_signals
 
 
 class ChildProcess:
-    """A process that runs a module of this package (see `serve`), and what is said to it. Its first words are its task.
+    """A process that runs a module of this package, and what is said to it, first of all its task; see `Parent`.
+
+    It hears no signal that asks it to stop: it ends when this object is closed, or with the process that made it.
 
     advice: what the user may do where it died, as the end of a sentence
     """
@@ -20,7 +23,8 @@ class ChildProcess:
     def __init__(self, module: str, *task: Any, advice: str = "--worker-kind threads does without processes"):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-m", module]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        with deaf_children():
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self.requests: Any = self.process.stdin
         self.answers: Any = self.process.stdout
         self.advice = advice
@@ -57,6 +61,7 @@ class Parent:
     """The other end, in the child: what it is asked, and its answers."""
 
     def __init__(self) -> None:
+        ignore_stop_signals()
         self.requests: BinaryIO = sys.stdin.buffer
         self.answers = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)  # whatever else is printed goes to stderr: stdout is for answers

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,14 +20,11 @@ from .metrics import FILE_NAME as METRICS
 from .metrics import read_metrics
 from .runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record
 
-if TYPE_CHECKING:
-    pass
-
 Run = TypeVar("Run")
 THRESHOLDS = (0.99, 0.999)  # of the validation problems: how soon a run got there is told
 NEVER = math.inf  # steps or seconds to what a run did not reach: later than all that did
 LAST_LOSSES = 100  # steps at the end of a run whose losses are averaged
-# Options that change how fast a run is or what is kept of it, not what it computes:
+# Options that change how fast a run is and how it rounds, not what it computes:
 MACHINE_OPTIONS = frozenset({"device", "workers", "worker_kind", "blas_threads", "batch_makers"})
 OPTIONS_APART_FROM_GROUP = MACHINE_OPTIONS | {"seed", "checkpoint_every", "keep_checkpoints"}
 KNOWN_RESULTS = ("step", "seconds", "test_exact_match", "test_correct", "test_count", "interval_95")
@@ -75,6 +72,13 @@ class FinishedRun:
             return NEVER, NEVER
         return int(self.curves.evaluated[there[0]]), float(self.curves.seconds[there[0]])
 
+    def best(self) -> tuple[float, int] | tuple[None, None]:
+        """(exact match, step) of the best evaluation on the way, the first of equals; None if there was none."""
+        if not len(self.curves.evaluated):
+            return None, None
+        place = int(self.curves.exact_match.argmax())
+        return float(self.curves.exact_match[place]), int(self.curves.evaluated[place])
+
     def further_results(self) -> dict[str, float]:
         """The numbers in `result.json` beside those that every run has, such as another measure of an article."""
         numbers = {k: v for k, v in self.result.items() if isinstance(v, int | float) and not isinstance(v, bool)}
@@ -83,12 +87,15 @@ class FinishedRun:
     def values(self) -> dict[str, Any]:
         """The figures of this run, ready for JSON; what was not reached is null."""
         reached = {str(threshold): self.reached(threshold) for threshold in THRESHOLDS}
+        best_exact_match, best_step = self.best()
         return {
             "seed": self.seed,
             "step": self.result["step"],
             "test_exact_match": self.exact_match,
             "test_correct": self.result["test_correct"],
             "test_count": self.result["test_count"],
+            "best_exact_match": best_exact_match,
+            "best_step": best_step,
             "steps_to": {name: finite(steps) for name, (steps, _) in reached.items()},
             "seconds_to": {name: finite(seconds) for name, (_, seconds) in reached.items()},
             "final_loss": float(self.curves.losses[-1]),

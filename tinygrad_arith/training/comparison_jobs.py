@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores, library_of
+from ..tasks.options import flag_name
 from .build import choose_training_device
 from .comparison import MACHINE_OPTIONS, is_finished, option_values
 from .comparison_progress import JobsReporter
@@ -32,7 +33,7 @@ from .session import plan
 
 JOURNAL_FILE = "journal.json"
 LOOK_EVERY = 0.1  # seconds between looks at the processes
-ONE_CORE = ("--workers=1", "--blas-threads=1")
+ONE_CORE = ("workers", "blas_threads")  # options that are 1 where a run has one core
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,11 @@ def flags_of(given: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def flag_of(name: str, value: Any) -> str:
-    """An option as a flag: `--steps=600`, `--tf32`, `--no-tf32`."""
-    flag = name.replace("_", "-")
+    """An option with its value as a flag: `--steps=600`, `--tf32`, `--no-tf32`."""
+    flag = flag_name(name)
     if isinstance(value, bool):
-        return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag}={value}"
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag}={value}"
 
 
 def check_same_options(job: Job) -> None:
@@ -115,33 +116,36 @@ def check_same_options(job: Job) -> None:
     there, wanted = option_values(read_record(job.directory).config), option_values(job.config)
     for name, value in wanted.items():
         if name not in MACHINE_OPTIONS and there[name] != value:
-            flag = name.replace("_", "-")
             raise UserError(
-                f"{job.directory}: was trained with --{flag} {there[name]}, not {value}; choose another --out"
+                f"{job.directory}: was trained with {flag_name(name)} {there[name]}, not {value}; choose another --out"
             )
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one process: what it adds to the environment, and to the flags of a run that is new."""
+    """A place for one process: what it adds to the environment, and whether a run has but one core of the CPU there."""
 
     environment: dict[str, str] = field(default_factory=dict)
-    flags: tuple[str, ...] = ()
+    one_core: bool = False
+
+    def flags(self, training: TrainingConfig) -> list[str]:
+        """What it adds to the flags of a new run, unless the run's own options say otherwise."""
+        open_options = [name for name in ONE_CORE if not getattr(training, name)]
+        return [flag_of(name, 1) for name in open_options] if self.one_core else []
 
 
 def make_slots(training: Sequence[TrainingConfig], count: int | None) -> list[Slot]:
     """Places for `count` processes, or fewer if there are fewer runs; `training` are the options of each run.
 
     By default as many as there are GPUs or, where none is used, cores. On the CPU each process has one core, unless it
-    is alone. With more processes than GPUs, the GPUs are shared out in turn.
+    is alone or its options say otherwise. With more processes than GPUs, the GPUs are shared out in turn.
     """
     if any(choose_training_device(options) == "cuda" for options in training):
         gpus = visible_gpus()
         count = min(count or len(gpus), len(training))
         return [Slot({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]}) for i in range(count)]
     count = min(count or available_cores(), len(training))
-    chosen = any(options.workers or options.blas_threads for options in training)
-    return [Slot(flags=() if count == 1 or chosen else ONE_CORE) for _ in range(count)]
+    return [Slot(one_core=count > 1)] * count
 
 
 def visible_gpus() -> list[str]:
@@ -199,7 +203,7 @@ class RunningJob:
         self.metrics = MetricsFollower(job.directory / METRICS)
         command = job.command()
         if "--resume" not in command:
-            command += slot.flags
+            command += slot.flags(job.config.training)
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | slot.environment
         self.log_start = job.log.stat().st_size if job.log.is_file() else 0
         self.began = time.monotonic()
@@ -284,7 +288,7 @@ class SideBySide:
         reporter.started(jobs, len(jobs) - len(self.waiting))
 
     def run(self) -> Outcome:
-        """Train; a second signal ends the processes at once and raises KeyboardInterrupt."""
+        """Train; a Ctrl-C after another signal ends the processes at once and raises KeyboardInterrupt."""
         try:
             with StopSignals() as signals:
                 while self.waiting or self.running:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from .console import as_share
+
 if TYPE_CHECKING:
     from .comparison_jobs import Job
 
@@ -38,7 +40,7 @@ class JobsReporter:
 def in_words(row: dict[str, Any]) -> str:
     """The loss and, if it was measured, exact match."""
     words = f"loss {row['loss']:.4f}" if "loss" in row else "loss -"
-    return words + (f"  exact match {row['exact_match']:.4f}" if row.get("exact_match") is not None else "")
+    return words + (f"  exact match {as_share(row['exact_match'])}" if row.get("exact_match") is not None else "")
 
 
 class LineJobsReporter(JobsReporter):

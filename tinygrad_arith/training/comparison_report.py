@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .comparison import THRESHOLDS, Group, Spread, spreads
-from .console import data_table
+from .console import as_share, data_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,11 +45,6 @@ def in_a_line(spread: Spread, written: Callable[[float], str]) -> str:
     """`median (low to high)`, or one value if all read the same."""
     median, low, high = map(written, (spread.median, spread.low, spread.high))
     return median if low == high else f"{median} ({low} to {high})"
-
-
-def as_share(share: float) -> str:
-    """A share of 1 in percent, rounded down to a hundredth: `100.00%` means all, to the last one."""
-    return f"{math.floor(1e4 * share + 1e-9) / 100:.2f}%"
 
 
 def as_steps(steps: float) -> str:

@@ -1,23 +1,18 @@
 """Everything that decides what a training run computes, as frozen dataclasses.
 
-A field carries its own help text and limits in its metadata. The command-line flags (`flags.py`), the presets
+A field carries its own help text and limits (see `tasks/options.py`). The command-line flags (`flags.py`), the presets
 (`presets.py`) and the `config.json` of a run are all read and checked against these fields, so that an option is
 written down once, here.
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..tasks import TaskConfig
+from ..tasks.options import check_options, complaint_about, flag_name, option
 from .errors import UserError, did_you_mean
-
-
-def option(default: Any, help: str, *, choices: tuple = (), range: tuple | None = None) -> Any:
-    """A dataclass field with a default, its meaning, and the allowed values: a list, or an inclusive (low, high)."""
-    return field(default=default, metadata={"help": help, "choices": choices, "range": range})
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,9 @@ class TrainingConfig:
 
     steps: int = option(600, "optimizer steps", range=(1, 99_999_999))
     batch: int = option(128, "examples per step", range=(1, None))
-    seed: int = option(1, "of initial weights, batches and dropout: same seed, same bits", range=(0, 2**63))
+    seed: int = option(
+        1, "of initial weights, batches and dropout: same seed on the same machine, same bits", range=(0, 2**63)
+    )
     eval_every: int = option(50, "steps between evaluations on validation problems", range=(1, None))
     eval_size: int = option(0, "validation problems per evaluation; 0: all of them", range=(0, None))
     checkpoint_every: int = option(100, "steps between checkpoints; the last step always saves one", range=(1, None))
@@ -116,18 +113,22 @@ class Config:
     def validate(self, train_size: int | None = None) -> "Config":
         """Check every value and how they fit together; returns self.
 
-        `train_size` is the number of training examples of the task, where it is known.
+        `train_size` is the number of training problems of the task, where it is known.
         Raises UserError: one sentence that names the flag.
         """
-        for section, option_field in all_fields():
-            value = getattr(getattr(self, section), option_field.name)
-            complaint = complaint_about(option_field, value)
-            if complaint:
-                raise UserError(f"{flag_name(option_field)} {value}: {complaint}")
+        try:
+            self.task.validate()
+            for section in (self.model, self.optimizer, self.training):
+                check_options(section)
+        except ValueError as error:
+            raise UserError(str(error)) from error
         check_together(self)
-        batch = self.training.batch
-        if train_size is not None and batch > train_size:
-            raise UserError(f"--batch {batch}: larger than the {train_size:,} training pairs of this task")
+        batch, once = self.training.batch, self.task.draws == "epochs" and self.task.rows == "whole"
+        if once and train_size is not None and batch > train_size:
+            raise UserError(
+                f"--batch {batch}: larger than the {train_size:,} training problems of this task, which come once an "
+                "epoch each (--draws random draws with replacement)"
+            )
         return self
 
     def resolved(self) -> "Config":
@@ -172,49 +173,8 @@ def all_fields(sections: tuple[str, ...] | None = None) -> Iterator[tuple[str, d
             yield section, option_field
 
 
-def flag_name(option_field: dataclasses.Field) -> str:
-    """The command-line flag of a field: `d_model` -> `--d-model`."""
-    return "--" + option_field.name.replace("_", "-")
-
-
-def complaint_about(option_field: dataclasses.Field, value: Any) -> str | None:
-    """What is wrong with a value of this field (type, choice, range), as the end of a sentence; None if all is well."""
-    if not has_type(value, option_field.type):
-        return f"must be {TYPE_WORDS[option_field.type]}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "must be a finite number"
-    choices = option_field.metadata.get("choices") or ()
-    if choices and value not in choices:
-        return "must be one of " + ", ".join(str(choice) for choice in choices)
-    low, high = option_field.metadata.get("range") or (None, None)
-    if (low is None or value >= low) and (high is None or value <= high):
-        return None
-    return "must be " + range_in_words(low, high)
-
-
-TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-
-
-def has_type(value: Any, kind: Any) -> bool:
-    """Whether a value may stand in a field of this type: a whole number may stand for a float, a bool for nothing."""
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is kind
-
-
-def range_in_words(low: float | None, high: float | None) -> str:
-    """`between 1 and 8`, `at least 1` or `at most 8`."""
-    if low is not None and high is not None:
-        return f"between {low} and {high}"
-    return f"at least {low}" if high is None else f"at most {high}"
-
-
 def check_together(config: Config) -> None:
     """The rules that bind two options; raises UserError naming both."""
-    try:
-        config.task.validate()
-    except ValueError as error:
-        raise UserError(str(error)) from error
     check_model(config)
     optimizer, training = config.optimizer, config.training
     if optimizer.warmup > training.steps:
@@ -227,29 +187,40 @@ def check_together(config: Config) -> None:
 def check_model(config: Config) -> None:
     """The rules that bind a model option to another option; raises UserError naming both."""
     model = config.model
+    check_architecture(config)
+    if model.positions == "sinusoidal" and model.d_model % 2:
+        raise UserError(f"--d-model {model.d_model}: must be even for --positions sinusoidal")
+    if "heads" not in FOREIGN[model.architecture]:
+        check_heads(model)
+
+
+def check_heads(model: ModelOptions) -> None:
+    """What attention needs of its heads; raises UserError naming the options."""
     if model.d_model % model.heads:
         raise UserError(f"--heads {model.heads}: must divide --d-model {model.d_model}")
     if model.kv_heads and model.heads % model.kv_heads:
         raise UserError(f"--kv-heads {model.kv_heads}: must divide --heads {model.heads}")
-    if model.positions == "sinusoidal" and model.d_model % 2:
-        raise UserError(f"--d-model {model.d_model}: must be even for --positions sinusoidal")
     if model.positions == "rotary" and (head_size := model.d_model // model.heads) % 2:
         raise UserError(
             f"--positions rotary: turns pairs of channels, but --d-model {model.d_model} with --heads {model.heads} "
             f"leaves {head_size} a head, which is odd"
         )
-    check_architecture(config)
 
 
 def check_architecture(config: Config) -> None:
     """What an architecture needs of the other options; raises UserError naming both."""
     architecture, training = config.model.architecture, config.training
+    for name in FOREIGN[architecture]:
+        value = getattr(config.model, name)
+        if value != getattr(ModelOptions(), name):
+            means_nothing = f"means nothing for --architecture {architecture}; leave it out"
+            raise UserError(f"{flag_name(name)} {str(value).lower()}: {means_nothing}")
     for name, values in ALLOWED[architecture].items():
         value = getattr(config.task if name == "rows" else training if name == "dtype" else config.model, name)
         if value not in values:
             words = [str(word).lower() for word in (value, *values)]
-            flag = "--" + name.replace("_", "-")
-            raise UserError(f"{flag} {words[0]}: must be {' or '.join(words[1:])} for --architecture {architecture}")
+            needed = f"must be {' or '.join(words[1:])} for --architecture {architecture}"
+            raise UserError(f"{flag_name(name)} {words[0]}: {needed}")
     if config.model.normalization == "batch-tensor" and training.workers != 1:  # several see a part of the batch each
         raise UserError(f"--workers {training.workers}: must be 1 for --normalization batch-tensor")
 
@@ -260,8 +231,22 @@ WINDOW: dict[str, tuple] = {"rows": ("prefix",), "tied_head": (False,), "dtype":
 ALLOWED: dict[str, dict[str, tuple]] = {
     "gpt": {"rows": ("whole",), "attend_to": ("tokens",), "normalization": NORMS},
     "window-gpt": WINDOW,
-    "window-net": WINDOW
-    | {"positions": ("learned", "sinusoidal", "none"), "attend_to": ("tokens",), "normalization": NORMS},
+    "window-net": WINDOW | {"positions": ("learned", "sinusoidal", "none")},
+}
+# What options mean nothing for an architecture: they must keep their defaults.
+FOREIGN: dict[str, tuple[str, ...]] = {
+    "gpt": (),
+    "window-gpt": (),
+    "window-net": (
+        "heads",
+        "kv_heads",
+        "ffn",
+        "norm",
+        "normalization",
+        "scale_residuals",
+        "rotary_base",
+        "attend_to",
+    ),
 }
 
 

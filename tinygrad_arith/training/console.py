@@ -1,5 +1,6 @@
 """How every door starts and ends, and what it prints with."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -101,6 +102,11 @@ def as_bytes(count: int) -> str:
             break
         size, unit = size / 1024, larger
     return f"{count:,} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def as_share(share: float) -> str:
+    """A share of 1 in percent, rounded down to a hundredth: `100.00%` means all, to the last one."""
+    return f"{math.floor(1e4 * share + 1e-9) / 100:.2f}%"
 
 
 def as_duration(seconds: float) -> str:

@@ -30,7 +30,7 @@ from ..tasks import Batch
 from .config import Config
 from .console import warn
 from .results import StepResult, rate_of
-from .workers import logits_of
+from .workers import dropout_key, logits_of
 
 KEPT = 256  # steps whose loss and norm wait on the device at most
 SLOTS = 2  # while the batch in one is computed with, the next is copied into the other
@@ -87,7 +87,7 @@ class DeviceSteps:
         slot.run()
         slot.inputs.release()
         self._tell_fallback(slot.run.reason)
-        self._sent.append((step, normalizer, StepResult(np.nan, np.nan, rate, len(batch.tokens), count)))
+        self._sent.append((step, normalizer, StepResult(np.nan, np.nan, rate, len(batch.tokens))))
 
     def results(self) -> list[StepResult]:
         """Those of the steps enqueued since the last call, in order. Waits for the GPU.
@@ -108,13 +108,13 @@ class DeviceSteps:
         count = int(np.count_nonzero(batch.targets != -1))
         there = batch.on_device_of(self.model.flat.values)
         normalizer = max(count, 1)
-        loss = self._backward(there, first_part(key), np.float32(1.0 / normalizer))
+        loss = self._backward(there, key, np.float32(1.0 / normalizer))
         return loss.item() / normalizer, count
 
     def compute(self, batch: Batch, numbers: dict[str, Any]) -> None:
         """The whole step, from arrays on the device; what is captured."""
-        key = RandomKey(self.config.training.seed, "dropout", numbers["step"])
-        loss = self._backward(batch, first_part(key), numbers["inverse_count"])
+        key = dropout_key(self.config.training.seed, numbers["step"])
+        loss = self._backward(batch, key, numbers["inverse_count"])
         if not self.config.optimizer.train_biases:
             self.model.flat.hold_undecayed()
         norm, scale = fused.norm_and_scale(self.model.flat.gradients, self.config.optimizer.clip)
@@ -153,11 +153,6 @@ class DeviceSteps:
         kept = self.record.read()
         for step, normalizer, known in self._sent:
             loss, norm = kept[step % KEPT].tolist()
-            known = StepResult(loss / normalizer, norm, known.learning_rate, known.examples, known.tokens)
+            known = StepResult(loss / normalizer, norm, known.learning_rate, known.examples)
             self._done.append(known)
         self._sent.clear()
-
-
-def first_part(key: RandomKey) -> RandomKey:
-    """The key that `workers.split` gives to the first part of a batch; here it is the only one."""
-    return key.at(purpose=f"{key.purpose} 0")

@@ -13,17 +13,18 @@ from ..autograd import no_grad
 from ..backend import on_device_of
 from ..tasks import Task
 from ..tasks.scoring import GroupScore, by_group, by_length_pair, by_position, wilson_interval
+from .errors import UserError
 
 BATCH = 500  # problems per forward pass
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The answers of a model to `n` problems.
+    """The answers of a model to `n` problems, at least one.
 
     predictions: int64 (n, answer_length), the most likely token at each place, given the right ones before it
     right:       bool (n,), whether the whole answer is right
-    loss:        nats per counted token of these problems, as in training; 0 where there were none
+    loss:        nats per counted token of these problems, as in training
     """
 
     problems: Any
@@ -43,8 +44,8 @@ class Evaluation:
 
     @property
     def exact_match(self) -> float:
-        """The share of problems answered right in full; 0 where there were none."""
-        return self.correct / max(1, self.count)
+        """The share of problems answered right in full."""
+        return self.correct / self.count
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -68,7 +69,12 @@ class Breakdown:
 
 
 def evaluate_exact_match(model: Any, task: Task, problems: Any, batch_size: int = BATCH) -> Evaluation:
-    """Let a model answer `problems`, `batch_size` at a time, without recording a tape."""
+    """Let a model answer `problems`, `batch_size` at a time, without recording a tape.
+
+    Raises UserError if there are none: no share of nothing is a measurement.
+    """
+    if not len(problems):
+        raise UserError("there are no problems to evaluate the model on")
     predictions = np.zeros((len(problems), task.answer_length), dtype=np.int64)  # (n, answer_length)
     total, counted, done = 0.0, 0, 0
     with no_grad():

@@ -1,10 +1,11 @@
 """An evaluation as tables for people and as plain values for JSON."""
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..tasks.scoring import GroupScore, wilson_interval
-from .console import data_table
+from .console import as_share, data_table
 from .evaluation import Breakdown, Evaluation
 
 if TYPE_CHECKING:
@@ -29,26 +30,32 @@ def score_table(title: str, group: str, scores: Iterable[GroupScore]) -> "Table"
 
 def score_row(score: GroupScore) -> tuple[str, ...]:
     """A group as the cells of a table."""
-    share = f"{score.correct / score.total:.2%}"
-    interval = interval_in_words(score.correct, score.total)
+    interval = interval_in_words(wilson_interval(score.correct, score.total))
+    share = as_share(score.correct / score.total)
     return str(score.group), f"{score.total:,}", f"{score.correct:,}", share, interval
 
 
-def interval_in_words(correct: int, total: int) -> str:
-    """The 95 % interval of a share: `99.96% to 100.00%`."""
-    low, high = wilson_interval(correct, total)
-    return f"{low:.2%} to {high:.2%}"
+def share_in_words(correct: int, total: int, of: str) -> str:
+    """`99.99% of 10,000 test problems (9,999 right)`; `of` names the problems."""
+    return f"{as_share(correct / total)} of {total:,} {of} ({correct:,} right)"
+
+
+def interval_in_words(interval: tuple[float, float]) -> str:
+    """The interval of a share: `99.96% to 100.00%`."""
+    low, high = interval
+    return f"{as_share(low)} to {as_share(high)}"
 
 
 def evaluation_values(evaluation: Evaluation, breakdown: Breakdown) -> dict[str, Any]:
     """The evaluation with all its breakdowns as values that JSON can hold."""
     lengths = breakdown.by_lengths
     groups = {f"by_{title.replace(' ', '_')}": score_values(scores) for title, scores in breakdown.by_group.items()}
-    values = {
+    values: dict[str, Any] = {
         "count": evaluation.count,
         "correct": evaluation.correct,
         "exact_match": evaluation.exact_match,
         "interval_95": list(evaluation.interval),
+        "loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
         **groups,
         "by_answer_position": score_values(breakdown.by_position),
     }

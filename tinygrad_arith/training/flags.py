@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from .config import TYPE_WORDS, Config, all_fields, complaint_about, flag_name, range_in_words
+from ..tasks.options import TYPE_WORDS, complaint_about, flag_name, range_in_words
+from .config import Config, all_fields
 from .console import EXIT_MISUSE
 from .errors import did_you_mean
 
@@ -74,19 +75,18 @@ def add_flag(group: Any, section: str, option: dataclasses.Field, default: Any) 
     """Add the flag of one field; its value will be stored under `section.field`."""
     common = {"dest": f"{section}.{option.name}", "default": argparse.SUPPRESS}
     meaning = option.metadata["help"].replace("%", "%%")
+    flag = flag_name(option.name)
     if option.type is bool:
         shown = "on" if default else "off"
-        group.add_argument(
-            flag_name(option), action=argparse.BooleanOptionalAction, help=f"{meaning} (default: {shown})", **common
-        )
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=f"{meaning} (default: {shown})", **common)
         return
     choices = option.metadata.get("choices") or ()
     metavar = "{" + ",".join(str(choice) for choice in choices) + "}" if choices else METAVARS[option.type]
     group.add_argument(
-        flag_name(option),
+        flag,
         type=converter(option),
         metavar=metavar,
-        help=f"{meaning}{limits(option)} (default: {default})",
+        help=f"{meaning}{limits(option)} (default: {'none' if default == '' else default})",
         **common,
     )
 
@@ -105,6 +105,13 @@ def positive(text: str) -> int:
     """A whole number from 1 on, as the type of a door's own flag."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 on that any part of a random key can hold, as the type of a door's own flag."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32 - 1, not {text}")
     return int(text)
 
 

@@ -17,6 +17,8 @@ from ..verify.mutants import MUTANTS
 from .gradient_suite import Pair, Subject, Trial
 
 FLOAT64 = DtypePolicy.uniform("float64")
+KEY_MASK = np.array([[True, True, False, True], [True, True, True, False]])  # (B, T)
+SQUARE = ("equal_axes",)  # the output projection of attention is (C, C)
 
 
 def all_subjects(seed: int = 0) -> list[Subject]:
@@ -130,21 +132,20 @@ def module_subjects(seed: int) -> list[Subject]:
     """Every module of `nn` that has gradients, in each of its variants."""
     rng = np.random.default_rng([seed, 1])
     x = (rng.normal(size=(2, 4, 6)),)  # (B, T, C)
-    key = RandomKey(seed, "gradcheck")
     ids = rng.integers(0, 7, size=(2, 5))  # (B, T)
-    mask = np.array([[True, True, False, True], [True, True, True, False]])  # (B, T)
-    square = ("equal_axes",)  # the output projection of attention is (C, C)
-
-    def attention(name, heads, kv_heads=None, config=None, **options):
-        module = nn.SelfAttention(6, heads, kv_heads, **(config or {}))
-        return module_trial(name, module, seed, x, allow=square, **options)
-
-    def block(name, allow=square, recompute=False, options=None, **config):
-        module = nn.Block(6, 2, 9, **config)
-        module.recompute_activations = recompute
-        return module_trial(name, module, seed, x, allow=allow, **(options or {}))
-
     trials = {
+        **layer_trials(seed, x, ids),
+        "SelfAttention": attention_trials(seed, x),
+        "Identity": (module_trial("(B, T, C)", nn.Identity(), seed, x),),
+        "Dropout": (module_trial("rate 0.4", nn.Dropout(0.4), seed, x, key=RandomKey(seed, "gradcheck")),),
+        "Block": block_trials(seed, x),
+    }
+    return [Subject("module", name, variants) for name, variants in trials.items()]
+
+
+def layer_trials(seed: int, x: tuple[np.ndarray, ...], ids: np.ndarray) -> dict[str, tuple[Trial, ...]]:
+    """Modules of one operation or two, at x ((B, T, 6),) or ids (B, T) from 0 to 6."""
+    return {
         "Linear": (
             module_trial("with a bias", nn.Linear(6, 5), seed, x),
             module_trial("without a bias", nn.Linear(6, 5, bias=False), seed, x),
@@ -160,26 +161,44 @@ def module_subjects(seed: int) -> list[Subject]:
             module_trial(activation, nn.FeedForward(6, 9, activation), seed, x)
             for activation in ("relu", "gelu", "gelu-exact")
         ),
-        "SelfAttention": (
-            attention("two heads", 2),
-            attention("key mask", 2, key_mask=mask),
-            attention("grouped heads", 6, 2),
-            attention("not causal, key mask", 2, config={"causal": False}, key_mask=mask),
-            attention("rotary", 3, config={"rotary_base": 20.0}, positions=np.array([[0, 2, 3, 7], [4, 1, 1, 0]])),
-            attention("dropout of probabilities", 6, 2, config={"dropout": 0.3}, key_mask=mask, dropout_key=key),
-        ),
-        "Identity": (module_trial("(B, T, C)", nn.Identity(), seed, x),),
-        "Dropout": (module_trial("rate 0.4", nn.Dropout(0.4), seed, x, key=key),),
-        "Block": (
-            block("pre-norm, gelu"),
-            block("post-norm, relu", norm="post", activation="relu"),
-            block("dropout, key mask", dropout=0.3, options={"dropout_key": key, "key_mask": mask}),
-            block("activations recomputed", recompute=True, dropout=0.3, options={"dropout_key": key}),
-            block("rmsnorm", normalization="rmsnorm"),
-            block("no norm", normalization="none"),
-        ),
     }
-    return [Subject("module", name, variants) for name, variants in trials.items()]
+
+
+def attention_trials(seed: int, x: tuple[np.ndarray, ...]) -> tuple[Trial, ...]:
+    """Self-attention at x ((2, 4, 6),), in each of its variants."""
+
+    def trial(name, heads, kv_heads=None, config=None, **options):
+        module = nn.SelfAttention(6, heads, kv_heads, **(config or {}))
+        return module_trial(name, module, seed, x, allow=SQUARE, **options)
+
+    key, positions = RandomKey(seed, "gradcheck"), np.array([[0, 2, 3, 7], [4, 1, 1, 0]])  # (B, T)
+    return (
+        trial("two heads", 2),
+        trial("key mask", 2, key_mask=KEY_MASK),
+        trial("grouped heads", 6, 2),
+        trial("not causal, key mask", 2, config={"causal": False}, key_mask=KEY_MASK),
+        trial("rotary", 3, config={"rotary_base": 20.0}, positions=positions),
+        trial("dropout of probabilities", 6, 2, config={"dropout": 0.3}, key_mask=KEY_MASK, dropout_key=key),
+    )
+
+
+def block_trials(seed: int, x: tuple[np.ndarray, ...]) -> tuple[Trial, ...]:
+    """A transformer block at x ((2, 4, 6),), in each of its variants."""
+
+    def trial(name, recompute=False, options=None, **config):
+        module = nn.Block(6, 2, 9, **config)
+        module.recompute_activations = recompute
+        return module_trial(name, module, seed, x, allow=SQUARE, **(options or {}))
+
+    key = {"dropout_key": RandomKey(seed, "gradcheck")}
+    return (
+        trial("pre-norm, gelu"),
+        trial("post-norm, relu", norm="post", activation="relu"),
+        trial("dropout, key mask", dropout=0.3, options=key | {"key_mask": KEY_MASK}),
+        trial("activations recomputed", recompute=True, dropout=0.3, options=key),
+        trial("rmsnorm", normalization="rmsnorm"),
+        trial("no norm", normalization="none"),
+    )
 
 
 def _look_up(module: nn.Module, ids: Any) -> Tensor:
@@ -222,7 +241,7 @@ def model_subjects(seed: int) -> list[Subject]:
     batch["ids"][:, 1] = np.array([0, 1, 2])  # 0 is the padding of windows: a row that has some
     subjects = []
     for name, make in MODELS.items():
-        trial = module_trial("loss", make(), seed, call=_loss, allow=("equal_axes",), **batch)
+        trial = module_trial("loss", make(), seed, call=_loss, allow=SQUARE, **batch)
         subjects.append(Subject("model", name, (trial,)))
     return subjects
 

@@ -1,14 +1,24 @@
-"""Ctrl-C that lets the current step finish."""
+"""Signals that ask a program to stop, and Ctrl-C that lets the current step finish."""
 
+import os
 import signal
+import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
+
+HANG_UP: int | None = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows does not tell
+STOP_SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANG_UP) if number is not None)
 
 
 class StopSignals:
-    """While this context is open, the first SIGINT or SIGTERM only sets `.received`; the second one ends the program.
+    """While this context is open, the first SIGINT, SIGTERM or SIGHUP only sets `.received`; a SIGINT after it ends the
+    program.
 
-    Signals can be handled in the main thread only; elsewhere this does nothing.
+    Further SIGTERM and SIGHUP do nothing: a closed terminal, and `timeout`, send theirs twice at once. What is written
+    to a closed terminal is lost, without an error. A program that was started to outlive its terminal (`nohup`) does
+    not hear SIGHUP here either. Signals can be handled in the main thread only; elsewhere this does nothing.
     """
 
     def __init__(self) -> None:
@@ -17,14 +27,18 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.previous[number] = signal.signal(number, self.handle)
+            for number in STOP_SIGNALS:
+                if number != HANG_UP or signal.getsignal(number) != signal.SIG_IGN:
+                    self.previous[number] = signal.signal(number, self.handle)
         return self
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Note the signal, and put the old handlers back: a second Ctrl-C is not held up by this one."""
-        self.received = number
-        self.restore()
+        """Note the first signal, and put SIGINT's old handler back: a second Ctrl-C is not held up by this one."""
+        if self.received is None:
+            self.received = number
+            signal.signal(signal.SIGINT, self.previous[signal.SIGINT])  # type: ignore[arg-type]
+        if number == HANG_UP:
+            leave_terminal()
 
     def restore(self) -> None:
         """Put back the handlers that were there before."""
@@ -36,3 +50,35 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.restore()
+
+
+def leave_terminal() -> None:
+    """Write to nowhere from now on, unless stdout or stderr is a file: an error there would end what is to be saved."""
+    for stream in (1, 2):
+        if not stat.S_ISREG(os.fstat(stream).st_mode):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that are started meanwhile never hear the stop signals: their parent tells them when to end.
+
+    Such a signal often goes to all processes of a terminal or a job, and only the first of them is to decide. Blocked
+    signals stay blocked in a child, from its first instant on. (Windows cannot; see `ignore_stop_signals`.)
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_stop_signals() -> None:
+    """For a child process: see `deaf_children`."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ def machine_facts(on_gpu: bool) -> dict[str, Any]:
     }
 
 
-def installed_versions() -> dict[str, str]:
-    """The versions of Python and of those of PACKAGES that are installed."""
+def installed_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """The versions of Python and of those of the packages that are installed."""
     versions = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

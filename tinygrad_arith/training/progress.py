@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from .console import as_duration, console, on_terminal
+from .console import as_duration, as_share, console, on_terminal
 from .reporter import Reporter
 
 
@@ -28,7 +28,7 @@ class LineReporter(Reporter):
         parts = [
             f"step {row['step']:>{width}}/{self.steps}",
             f"loss {row['loss']:.4f}",
-            f"exact match {row['exact_match']:.4f}" if "exact_match" in row else "exact match      -",
+            f"exact match {as_share(row['exact_match']) if 'exact_match' in row else '-':>7}",
             f"{row['examples_per_second']:,.0f} examples/s",
             f"{self.time_left(row['step'])} left",
         ]
@@ -67,7 +67,7 @@ class BarReporter(Reporter):
         """Move the bar."""
         fields: dict[str, Any] = {"loss": f"{row['loss']:.4f}", "pace": f"{row['examples_per_second']:,.0f}"}
         if "exact_match" in row:
-            fields["exact_match"] = f"{row['exact_match']:.4f}"
+            fields["exact_match"] = as_share(row["exact_match"])
         self.bar.update(self.line, completed=row["step"], **fields)
 
     def ended(self) -> None:

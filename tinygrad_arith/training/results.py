@@ -14,7 +14,6 @@ class StepResult:
     gradient_norm: float  # before clipping
     learning_rate: float
     examples: int
-    tokens: int  # tokens that bore loss
 
 
 def rate_of(config: Config, step: int) -> float:

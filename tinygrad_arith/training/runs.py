@@ -1,10 +1,11 @@
-"""A run on disk: `runs/<name>/` with `config.json`, `metrics.jsonl`, `checkpoints/` and `plots/`."""
+"""A run on disk: `runs/<name>/` with `config.json`, `metrics.jsonl`, `predictions.jsonl`, `checkpoints/`, `plots/` and,
+when it is finished, `result.json`."""
 
+import contextlib
 import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
 FORMAT = 1
+MADE = ("created", "versions")  # in `config.json`: when a run was begun, and with what
 
 
 @dataclass(frozen=True)
@@ -84,22 +86,40 @@ def read_record(directory: Path) -> RunRecord:
 
 
 def write_record(directory: Path, record: RunRecord) -> None:
-    """Write `config.json`: every option, the seed, and the versions that the run was made with."""
-    values = {
+    """Write the `config.json` of a new run: every option, the seed, the date, and the versions that it is made with."""
+    write_json(directory / CONFIG_FILE, record_values(record, dict(zip(MADE, date_and_versions(), strict=True))))
+
+
+def write_resumption(directory: Path, record: RunRecord, step: int) -> None:
+    """Write the `config.json` of a run that goes on at a step: how it was made stays, this is added to `resumed`."""
+    before = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    date, versions = date_and_versions()
+    made = {name: before.get(name) for name in MADE}
+    made["resumed"] = [*before.get("resumed", []), {"date": date, "step": step, "versions": versions}]
+    write_json(directory / CONFIG_FILE, record_values(record, made))
+
+
+def record_values(record: RunRecord, made: dict[str, Any]) -> dict[str, Any]:
+    """The record and how the run was made, ready for JSON."""
+    return {
         "format": FORMAT,
         "preset": record.preset,
         "until": record.until,
         "seed": record.config.training.seed,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "tinygrad_arith": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "platform": platform.platform(),
-        },
+        **made,
         "config": record.config.to_dict(),
     }
-    write_json(directory / CONFIG_FILE, values)
+
+
+def date_and_versions() -> tuple[str, dict[str, str]]:
+    """Now (UTC), and the versions of what computes."""
+    versions = {
+        "tinygrad_arith": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+    }
+    return datetime.now(UTC).isoformat(timespec="seconds"), versions
 
 
 def make_directory(out: Path | None, preset: str, seed: int) -> Path:
@@ -131,7 +151,7 @@ def check_unused(directory: Path) -> None:
         raise UserError(f"{directory}: not empty (it holds {min(strangers)}); choose another --out")
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold a run directory against a second trainer; raises UserError if another one has it.
 
@@ -157,4 +177,14 @@ def newest_run() -> Path:
     runs = [path.parent for path in RUNS.glob(f"*/{CONFIG_FILE}")]
     if not runs:
         raise UserError(f"--resume: there is no run in {RUNS}/; name the run's directory")
-    return max(runs, key=lambda run: max(path.stat().st_mtime for path in run.iterdir()))
+    return max(runs, key=last_written)
+
+
+def last_written(run: Path) -> float:
+    """When a run was written to last, in seconds; a file that its trainer deletes just now tells nothing."""
+    times = [0.0]
+    for path in run.iterdir():
+        if path.suffix != TEMPORARY_SUFFIX:
+            with contextlib.suppress(FileNotFoundError):
+                times.append(path.stat().st_mtime)
+    return max(times)

@@ -18,7 +18,16 @@ from .metrics import trim_metrics
 from .predictions import FILE_NAME as PREDICTIONS
 from .predictions import trim_predictions
 from .reporter import Reporter
-from .runs import RunRecord, check_unused, locked, make_directory, read_record, write_record
+from .runs import (
+    RESULT_FILE,
+    RunRecord,
+    check_unused,
+    locked,
+    make_directory,
+    read_record,
+    write_record,
+    write_resumption,
+)
 from .threads import resolve_threads
 from .trainer import Trainer
 
@@ -93,8 +102,9 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         checkpoint = load_newest(directory / CHECKPOINTS)
         step = checkpoint.progress.step if checkpoint else 0
         changed = change_record(record, step, steps, until)
-        if changed != record:
-            write_record(directory, changed)
+        if checkpoint is None or not checkpoint.progress.finished(changed.config.training.steps, changed.until):
+            (directory / RESULT_FILE).unlink(missing_ok=True)  # of an end that is none any more
+        write_resumption(directory, changed, step)
         remove_temporaries(directory)
         clean_folder(directory / CHECKPOINTS, step)
         trim_metrics(directory / METRICS, step)

@@ -9,6 +9,7 @@ from .build import choose_training_device, initialize, policy_on
 from .checkpoints import Progress
 from .config import TrainingConfig
 from .console import as_bytes, as_duration, console, data_table, facts_table
+from .evaluation_report import interval_in_words, share_in_words
 from .final import FinalTest
 from .presets import changed_options, load_preset, preset_names
 from .runs import RunRecord
@@ -92,11 +93,10 @@ def print_implementations(record: RunRecord, task: Any, model: Any, device: str)
 
 def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:
     """Print the test's result, sums with the model's answers, mistakes if there are any, and where the run lies."""
-    low, high = test.interval
     out = console()
     facts = [
-        ("exact match", f"{test.exact_match:.2%} of {test.count:,} problems never seen ({test.correct:,} right)"),
-        ("95 % interval", f"{low:.2%} to {high:.2%}"),
+        ("exact match", share_in_words(test.correct, test.count, "problems never seen")),
+        ("95 % interval", interval_in_words(test.interval)),
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
         ("run", str(directory)),
     ]

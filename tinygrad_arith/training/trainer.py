@@ -8,6 +8,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from .predictions import PredictionsWriter
 from .reporter import Reporter
 from .results import StepResult, rate_of
 from .worker_processes import start_workers
-from .workers import logits_of
+from .workers import dropout_key, logits_of
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 
@@ -50,13 +51,13 @@ def training_step(workers: Any, optimizer: Any, batch: Any, config: Config, step
     Raises UserError, naming the step and the first tensor that is not finite, if the loss or the gradient is not.
     The parameters are then as they were before the step.
     """
-    key = RandomKey(config.training.seed, "dropout", step)
-    loss, count = workers.forward_backward(batch, key)
+    key = dropout_key(config.training.seed, step)
+    loss, _ = workers.forward_backward(batch, key)
     if not config.optimizer.train_biases:
         workers.model.flat.hold_undecayed()
     norm = float(gradient_norm(workers.model.flat))
     rate = rate_of(config, step)
-    result = StepResult(loss, norm, rate, len(batch.tokens), count)
+    result = StepResult(loss, norm, rate, len(batch.tokens))
     if not is_finite(result):
         raise UserError(explain_nonfinite(workers, batch, key, loss, norm))
     optimizer.step(rate, clip_scale(norm, config.optimizer.clip))
@@ -138,7 +139,8 @@ class Trainer:
         self.under_way = 0  # steps that were enqueued since the last look
         self.began = 0.0  # when the first of them was
         self.validation = task.problems("validation", config.training.eval_size)
-        self.predictions: Any = None  # `PredictionsWriter`, while `run` runs
+        self.metrics: Any = None  # `MetricsWriter`, while `run` runs
+        self.predictions: Any = None  # `PredictionsWriter`, likewise
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: weights, optimizer state and progress.
@@ -151,42 +153,39 @@ class Trainer:
 
     def run(self) -> Outcome:
         """Train until the last step, the goal of `until`, or a signal; a checkpoint is saved in each case."""
-        metrics = MetricsWriter(self.directory / METRICS)
-        self.predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, self.validation)
+        with ExitStack() as opened:
+            self.open(opened)
+            signals = opened.enter_context(StopSignals())
+            while not self.finished():
+                self.enqueue()
+                if not (self.look_due() or signals.received):
+                    continue
+                for row in self.look():
+                    self.metrics.append(row)
+                    self.reporter.stepped(row)
+                if self.checkpoint_due() or signals.received:
+                    self.metrics.sync()
+                    self.predictions.sync()
+                    self.save()
+                if signals.received:
+                    return Outcome("signal", signals.received)
+        return Outcome("steps" if self.progress.step >= self.config.training.steps else "until")
+
+    def open(self, opened: ExitStack) -> None:
+        """Open what the loop needs, to be closed with `opened`, be it only a part because the rest cannot be opened."""
         training = self.config.training
         self.reporter.started(self.progress.step, training.steps)
-        self.steps = start_steps(self.model, self.optimizer, self.config)
-        self.batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
-        try:
-            with StopSignals() as signals:
-                while not self.finished():
-                    self.enqueue()
-                    if not (self.look_due() or signals.received):
-                        continue
-                    for row in self.look():
-                        metrics.append(row)
-                        self.reporter.stepped(row)
-                    if self.checkpoint_due() or signals.received:
-                        metrics.sync()
-                        self.predictions.sync()
-                        self.save()
-                    if signals.received:
-                        return Outcome("signal", signals.received)
-        finally:
-            self.batches.close()
-            self.steps.close()
-            metrics.close()
-            self.predictions.close()
-            self.reporter.ended()
-        return Outcome("steps" if self.progress.step >= training.steps else "until")
+        opened.callback(self.reporter.ended)
+        self.metrics = opened.enter_context(closing(MetricsWriter(self.directory / METRICS)))
+        predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, self.validation)
+        self.predictions = opened.enter_context(closing(predictions))
+        self.steps = opened.enter_context(closing(start_steps(self.model, self.optimizer, self.config)))
+        batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
+        self.batches = opened.enter_context(closing(batches))
 
     def finished(self) -> bool:
-        """Whether all steps are done or the newest evaluation reached `until`."""
-        return self.progress.step >= self.config.training.steps or self.goal_reached()
-
-    def goal_reached(self) -> bool:
-        """Whether the newest evaluation reached the accuracy of `until`."""
-        return self.until is not None and (self.progress.exact_match or 0.0) >= self.until
+        """Whether there is no step left to do."""
+        return self.progress.finished(self.config.training.steps, self.until)
 
     def checkpoint_due(self) -> bool:
         """Whether the step just done is to be saved."""
@@ -222,7 +221,6 @@ class Trainer:
         made = list(itertools.takewhile(is_finite, results))
         for result in made:
             self.progress.examples += result.examples
-            self.progress.tokens += result.tokens
         evaluated = len(made) == len(results) and self.evaluation_due()
         measured = self.evaluate() if evaluated else {}
         speed = round(sum(result.examples for result in results) / trained, 1)
@@ -248,19 +246,17 @@ class Trainer:
         """What went wrong in a step, counted from 0, on the GPU; the weights are those of before it."""
         training = self.config.training
         batch = self.task.train_batch(step, training.batch, training.seed)
-        key = RandomKey(training.seed, "dropout", step)
+        key = dropout_key(training.seed, step)
         return explain_nonfinite(self.steps, batch, key, result.loss, result.gradient_norm)
 
     def evaluate(self) -> dict[str, Any]:
-        """Measure how the model does on the validation problems, and note the best so far; returns what metrics tell.
+        """Measure how the model does on the validation problems; returns what metrics tell.
 
         What it predicts for the first of them goes into `predictions.jsonl`.
         """
         progress = self.progress
         evaluation = evaluate_exact_match(self.model, self.task, self.validation)
         progress.exact_match = evaluation.exact_match
-        if progress.best_exact_match is None or progress.exact_match > progress.best_exact_match:
-            progress.best_exact_match, progress.best_step = progress.exact_match, progress.step
         self.predictions.append_prediction(progress.step, self.model)
         places = position_scores(evaluation, self.task)
         measured: dict[str, Any] = {"exact_match": evaluation.exact_match}

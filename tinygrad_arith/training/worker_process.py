@@ -1,7 +1,5 @@
 """The other end of `worker_processes`: computes its part of each batch until there are no more."""
 
-import signal
-
 from .child_process import Parent
 from .shared_arrays import map_arrays
 from .threads import settle_process
@@ -11,7 +9,6 @@ from .workers import loss_and_gradient
 
 def main() -> None:
     """Takes (model, shared arrays, part) and then jobs; answers each with its loss or with its error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the first one decides
     settle_process(blas_threads=1)
     parent = Parent()
     messages = parent.messages()

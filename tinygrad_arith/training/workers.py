@@ -3,7 +3,8 @@
 Each worker has a replica of the model: the same weights, gradients of its own, added up at the end. A loss is a sum
 over targets and its normaliser comes from outside, so the parts add up to the loss and the gradient of the whole batch.
 
-The parts are the same ones in every run and are added in a fixed order: the same seed gives the same bits.
+So many workers take the same parts in every run, and these are added in a fixed order: the same seed gives the same
+bits. Another number of workers computes the same, with the same dropout masks, but rounds its sums differently.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,14 @@ import numpy as np
 from ..autograd import functions as F
 from ..backend import RandomKey
 from ..tasks import Batch
+
+
+def dropout_key(seed: int, step: Any) -> RandomKey:
+    """The key of a step's dropout masks; `step` counts from 0.
+
+    The 0 in the name was a worker's number once; it stays, so that older runs go on to the same bits.
+    """
+    return RandomKey(seed, "dropout 0", step)
 
 
 def part_of(batch: Batch, rows: slice) -> Batch:
@@ -36,17 +45,14 @@ def loss_and_gradient(model: Any, batch: Batch, key: RandomKey, normalizer: int)
 
 
 def split(batch: Batch, key: RandomKey, parts: int) -> tuple[list[tuple[Batch, RandomKey]], int, int]:
-    """The parts of a batch, each with the key of its dropout masks; at most `parts`, none of them empty.
+    """The parts of a batch, at most `parts`, none of them empty; each with the key of its dropout masks, which are its
+    rows of the whole batch's.
 
     Returns (parts, normaliser of the loss, counted tokens).
     """
     count = int(np.count_nonzero(batch.targets != -1))
     bounds = np.array_split(np.arange(len(batch.tokens)), parts)
-    jobs = [
-        (part_of(batch, slice(rows[0], rows[-1] + 1)), key.at(purpose=f"{key.purpose} {index}"))
-        for index, rows in enumerate(bounds)
-        if len(rows)
-    ]
+    jobs = [(part_of(batch, slice(rows[0], rows[-1] + 1)), key.at(row=int(rows[0]))) for rows in bounds if len(rows)]
     return jobs, max(count, 1), count
 
 

@@ -1,0 +1,57 @@
+"""An option: a dataclass field that carries its own help text and limits, and what is wrong with a value for it.
+
+The options of a task, of a model and of a training are all such fields, checked here and nowhere else.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+
+
+def option(default: Any, help: str, *, choices: tuple = (), range: tuple | None = None) -> Any:
+    """A dataclass field with a default, its meaning, and the allowed values: a list, or an inclusive (low, high)."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "range": range})
+
+
+def flag_name(name: str) -> str:
+    """The command-line flag of an option: `d_model` -> `--d-model`."""
+    return "--" + name.replace("_", "-")
+
+
+def check_options(section: Any) -> None:
+    """Raise ValueError, one sentence that names the flag, unless each field of a dataclass holds what it may."""
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        complaint = complaint_about(field, value)
+        if complaint:
+            shown = value if has_type(value, field.type) else repr(value)
+            raise ValueError(f"{flag_name(field.name)} {shown}: {complaint}")
+
+
+def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
+    """What is wrong with a value of this field (type, choice, range), as the end of a sentence; None if all is well."""
+    if not has_type(value, field.type):
+        return f"must be {TYPE_WORDS[field.type]}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        return "must be one of " + ", ".join(str(choice) for choice in choices)
+    low, high = field.metadata["range"] or (None, None)
+    if (low is None or value >= low) and (high is None or value <= high):
+        return None
+    return "must be " + range_in_words(low, high)
+
+
+def has_type(value: Any, kind: Any) -> bool:
+    """Whether a value may stand in a field of this type: a whole number may stand for a float, a bool for nothing."""
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+def range_in_words(low: float | None, high: float | None) -> str:
+    """`1 to 8`, `at least 1` or `at most 8`."""
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    return f"at least {low}" if high is None else f"at most {high}"
