@@ -124,6 +124,7 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
         if (threadIdx.x % 4 == 0 && i < queries)
             lse[((long long)b * heads + h) * queries + i] = largest[half] * LN_2 + logf(total[half]);  // log 0 is -inf
     }
+    __syncwarp();  // its other lanes may still be reading the queries, whose rows now take the result
     store(sum, factor[0], factor[1], q_tile, first, ROW(out, b, 0, h), out_position, queries);
 }
 

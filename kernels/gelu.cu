@@ -1,27 +1,40 @@
-// The Gaussian error linear unit in its tanh form, forward and backward; limited by memory if a number costs few
-// instructions. Therefore not tanh but the logistic function s, which is one exponential and one quotient:
+// The Gaussian error linear unit, forward and backward: y = x g with a gate g, in two forms. Limited by memory if a
+// number costs few instructions. In the tanh form therefore not tanh but the logistic function, which is one exponential
+// and one quotient:
 //
-//     (1 + tanh(u)) / 2 = s(2u) = 1 / (1 + exp(-2u)),      u = sqrt(2/pi) (x + 0.044715 x^3)
-//     y     = x s                                           (ops/gelu.py: x/2 (1 + tanh(u)))
-//     dy/dx = s + 2 x s (1 - s) u',   u' = sqrt(2/pi) (1 + 3 0.044715 x^2)     (1 - tanh^2 = 4 s (1 - s))
+//     g     = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)),      u = sqrt(2/pi) (x + 0.044715 x^3)
+//     dy/dx = g + 2 x g (1 - g) u',   u' = sqrt(2/pi) (1 + 3 0.044715 x^2)     (1 - tanh^2 = 4 g (1 - g))
 //
-// Beside being faster it is more exact where x is far below 0: 1 + tanh(u) would cancel there.
+// Beside being faster it is more exact where x is far below 0: 1 + tanh(u) would cancel there. With EXACT:
+//
+//     g     = Phi(x), the normal distribution's;      dy/dx = g + x phi(x),   phi = Phi' = exp(-x^2 / 2) / sqrt(2 pi)
 
 #include "groups.cuh"
 
+#if EXACT
+constexpr float ONE_OVER_SQRT_2_PI = 0.3989422804014327f;
+
+__device__ __forceinline__ float gate(float x) { return normcdff(x); }
+
+// dy/dx at x, where g = gate(x)
+__device__ __forceinline__ float slope_at(float x, float g) {
+    return g + x * ONE_OVER_SQRT_2_PI * __expf(-0.5f * x * x);
+}
+#else
 constexpr float SQRT_2_OVER_PI = 0.7978845608028654f, CUBIC = 0.044715f;
 
-// s(2u). exp(-2u) may be infinite: the quotient is then 0.
+// exp(-2u) may be infinite: the quotient is then 0.
 __device__ __forceinline__ float gate(float x) {
     const float u = SQRT_2_OVER_PI * x * (1.0f + CUBIC * x * x);
     return __fdividef(1.0f, 1.0f + __expf(-2.0f * u));
 }
 
-// dy/dx at x, where s = gate(x)
-__device__ __forceinline__ float slope_at(float x, float s) {
+// dy/dx at x, where g = gate(x)
+__device__ __forceinline__ float slope_at(float x, float g) {
     const float du = SQRT_2_OVER_PI * (1.0f + 3.0f * CUBIC * x * x);
-    return s + 2.0f * x * s * (1.0f - s) * du;
+    return g + 2.0f * x * g * (1.0f - g) * du;
 }
+#endif
 
 // y = gelu(x); both (size,)
 extern "C" __global__ void gelu_forward(const element* x, element* y, int packs, long long size) {
@@ -44,9 +57,9 @@ extern "C" __global__ void bias_gelu(element* h, const element* bias, element* s
         other.load(bias + index % (columns / value.SIZE) * value.SIZE);
 #pragma unroll
         for (int i = 0; i < value.SIZE; ++i) {
-            const float x = value.at[i] + other.at[i], s = gate(x);
-            value.at[i] = x * s;
-            other.at[i] = slope_at(x, s);
+            const float x = value.at[i] + other.at[i], g = gate(x);
+            value.at[i] = x * g;
+            other.at[i] = slope_at(x, g);
         }
         value.store(h + start);
         other.store(slope + start);

@@ -167,10 +167,11 @@ def test_extremes_stay_what_they_are(dtype):
     h = cupy.asarray(np.array([[np.nan, np.inf, -np.inf]], dtype=dtype))
     fused.bias_relu(h, bias)
     np.testing.assert_array_equal(h.get().astype(np.float32), [[np.nan, np.inf, 0.0]])
-    h, slope = cupy.asarray(np.array([[np.nan, 50.0, -50.0]], dtype=dtype)), cupy.zeros((1, 3), dtype=dtype)
-    fused.bias_gelu(h, bias, slope)
-    np.testing.assert_array_equal(h.get().astype(np.float32), [[np.nan, 50.0, 0.0]])
-    np.testing.assert_array_equal(slope.get().astype(np.float32), [[np.nan, 1.0, 0.0]])
+    for exact in (False, True):
+        h, slope = cupy.asarray(np.array([[np.nan, 50.0, -50.0]], dtype=dtype)), cupy.zeros((1, 3), dtype=dtype)
+        fused.bias_gelu(h, bias, slope, exact)
+        np.testing.assert_array_equal(h.get().astype(np.float32), [[np.nan, 50.0, 0.0]])
+        np.testing.assert_array_equal(slope.get().astype(np.float32), [[np.nan, 1.0, 0.0]])
 
 
 SUMS = [*MATRICES, (2049, 48), (3001, 13), (4096, 7), (2100, 768), (300, 2051), (2, 40_000), (65, 8200)]

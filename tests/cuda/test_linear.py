@@ -48,7 +48,7 @@ def check(found, wanted, dtype):
     assert error <= ROUNDING[dtype] * float(cupy.abs(wanted).max())
 
 
-CASES = [("linear", {}), ("ffn", {"activation": "relu"}), ("ffn", {"activation": "gelu"})]
+CASES = [("linear", {}), *(("ffn", {"activation": name}) for name in ("relu", "gelu", "gelu-exact"))]
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

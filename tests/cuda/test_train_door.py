@@ -52,13 +52,17 @@ def test_evaluating_and_sampling_on_both_devices(tmp_path, capsys):
     trained(tmp_path / "run", "--dtype", "bfloat16")
     problems = tmp_path / "problems"
     problems.write_text("101+11=\n1+1=\n")
-    found = []
+    measured, answers = [], []
     for device in ("cpu", "cuda"):
         capsys.readouterr()
         assert evaluate.main([str(tmp_path / "run"), "--json", "--device", device]) == 0
+        measured.append(json.loads(capsys.readouterr().out))
         assert sample.main([str(tmp_path / "run"), "--file", str(problems), "--device", device]) == 0
-        found.append(capsys.readouterr().out)
-    assert found[0] == found[1]
+        answers.append(capsys.readouterr().out)
+    losses = [values.pop("loss") for values in measured]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05, abs=1e-4)  # rounding; the answers are the same
+    assert measured[0] == measured[1]
+    assert answers[0] == answers[1]
 
 
 def test_a_dry_run_names_the_kernels(capsys):

@@ -8,7 +8,7 @@ Each is in the module of its name; this one registers them.
 import numpy as np
 
 from ..ops.embedding import embedding_forward
-from ..ops.fast import always, assigned_index_backward, basic_index, known_activation, not_empty
+from ..ops.fast import always, assigned_index_backward, basic_index, not_empty
 from ..ops.registry import Implementation, not_differentiable, register
 from ..ops.shaping import index_forward
 from . import adamw, cross_entropy, embedding, ffn, layernorm, linear, packed_attention, rmsnorm, rotary
@@ -20,7 +20,7 @@ for _operation, _forward, _backward, _accepts in (
     ("linear", linear.linear_forward, linear.linear_backward, always),
     ("layernorm", layernorm.layernorm_forward, layernorm.layernorm_backward, always),
     ("rmsnorm", rmsnorm.rmsnorm_forward, rmsnorm.rmsnorm_backward, always),
-    ("ffn", ffn.ffn_forward, ffn.ffn_backward, known_activation),
+    ("ffn", ffn.ffn_forward, ffn.ffn_backward, ffn.known_activation),
     (
         "packed_attention",
         packed_attention.packed_attention_forward,

@@ -5,7 +5,7 @@ buffer, and an activation's derivative is saved instead of what it is computed f
 and a bias's gradient summed by the kernel of the product beside it.
 """
 
-from ..ops.fast import FfnCache, always, destinations, known_activation
+from ..ops.fast import FfnCache, always, destinations
 from ..ops.linear import LinearCache
 from ..ops.registry import Implementation, register
 from . import passes
@@ -65,11 +65,11 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
     rows = rows_of(x)  # (N, C)
     hidden = multiply(rows, w1, cupy.empty((len(rows), w1.shape[1]), dtype=x.dtype))  # (N, F)
     slope = None
-    if activation == "gelu":
-        slope = cupy.empty_like(hidden)  # (N, F)
-        passes.bias_gelu(hidden, b1, slope)
-    else:
+    if activation == "relu":
         passes.bias_relu(hidden, b1)
+    else:
+        slope = cupy.empty_like(hidden)  # (N, F)
+        passes.bias_gelu(hidden, b1, slope, exact=activation == "gelu-exact")
     y = product_plus_bias(hidden, w2, b2)  # (N, C)
     return y.reshape(x.shape), FfnCache(x, w1, w2, hidden, slope)
 
@@ -95,6 +95,6 @@ def ffn_backward(dy, cache, *, needs, into=None, owned=False):
 
 for _operation, _forward, _backward, _accepts in (
     ("linear", linear_forward, linear_backward, always),
-    ("ffn", ffn_forward, ffn_backward, known_activation),
+    ("ffn", ffn_forward, ffn_backward, always),
 ):
     register(Implementation(_operation, "cublaslt", "cuda", DTYPES, _forward, _backward, _accepts))

@@ -33,9 +33,9 @@ def elementwise(dtype: np.dtype) -> Build:
     return Build("elementwise.cu", (("ELEMENT", C_NAMES[dtype]),))
 
 
-def gelu(dtype: np.dtype) -> Build:
-    """The kernels of gelu.cu."""
-    return Build("gelu.cu", (("ELEMENT", C_NAMES[dtype]),))
+def gelu(dtype: np.dtype, exact: bool = False) -> Build:
+    """The kernels of gelu.cu; exact: with the normal distribution's function instead of tanh."""
+    return Build("gelu.cu", (("ELEMENT", C_NAMES[dtype]), ("EXACT", int(exact))))
 
 
 def column_sums(dtype: np.dtype, out: np.dtype, columns: int) -> Build:
@@ -59,9 +59,9 @@ def relu_backward(da: Any, a: Any) -> None:  # da, a (N, C)
     run_over(elementwise(da.dtype).kernel("relu_backward"), (da, a, da))
 
 
-def bias_gelu(h: Any, bias: Any, slope: Any) -> None:  # h, slope (N, C); bias (C,)
-    """h = gelu(h + bias), tanh form; slope = its derivative, which is all the backward needs."""
-    run_over(gelu(h.dtype).kernel("bias_gelu"), (h, bias, slope), bias.size, row=bias.size)
+def bias_gelu(h: Any, bias: Any, slope: Any, exact: bool = False) -> None:  # h, slope (N, C); bias (C,)
+    """h = gelu(h + bias), tanh form unless exact; slope = its derivative, which is all the backward needs."""
+    run_over(gelu(h.dtype, exact).kernel("bias_gelu"), (h, bias, slope), bias.size, row=bias.size)
 
 
 def gelu_backward(da: Any, h: Any) -> None:  # da, h (N, C)
@@ -114,7 +114,7 @@ def finish_column_sums(x: Any, *results: tuple[Any, bool]) -> None:  # x (N, C);
 
 BUILDS = (
     *map(elementwise, DTYPES),
-    *map(gelu, DTYPES),
+    *(gelu(dtype, exact) for dtype in DTYPES for exact in (False, True)),
     column_sums(FLOAT32, FLOAT32, 4),
     column_sums(BFLOAT16, FLOAT32, 8),
     column_sums(BFLOAT16, BFLOAT16, 1),

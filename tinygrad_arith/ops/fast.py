@@ -24,11 +24,6 @@ def not_empty(**arguments) -> bool:
     return all(value.size > 0 for value in arguments.values() if hasattr(value, "shape"))
 
 
-def known_activation(x, w1, b1, w2, b2, activation="gelu") -> bool:
-    """Those that have a pass."""
-    return activation in ("relu", "gelu")
-
-
 def basic_index(x, index) -> bool:
     """Whole numbers, slices, None and Ellipsis only, which NumPy calls basic: no element is taken twice."""
     parts = index if isinstance(index, tuple) else (index,)
