@@ -8,9 +8,8 @@
 
 #include "common.cuh"
 
-#ifndef INFINITY
-#define INFINITY __int_as_float(0x7f800000)  // NVRTC has no <math.h>
-#endif
+constexpr float LOG2_E = 1.4426950408889634f;  // exp(x) = 2^(x log2 e): the chip's own exponential has base 2
+constexpr float LN_2 = 0.6931471805599453f;
 
 // The row of HS numbers of view x at batch b, position t, head h. 64 bits: a batch may have more than 2^31 numbers.
 #define ROW(x, b, t, h) (x + (long long)(b) * x##_batch + (long long)(t) * x##_position + (long long)(h) * x##_head)
@@ -38,6 +37,9 @@ __device__ __forceinline__ int first_seer(const bool* key_mask, int b, int j, in
     const bool hidden = is_hidden(key_mask, b, min(j, keys - 1), keys);  // always read: no load waits for another
     return hidden | (j >= keys) ? NEVER : first_query(j, queries, keys, causal);
 }
+
+// 1 / x for the sum of a row, 0 for a row without any. To one unit of the last place; 1.0f / x is a function call.
+__device__ __forceinline__ float inverse_of_sum(float x) { return x == 0.0f ? 0.0f : __fdividef(1.0f, x); }
 
 // For the backward's p = exp(s - lse): a query that sees nothing has lse = -inf and gets +inf, so that p = 0.
 __device__ __forceinline__ float lse_or_infinity(float lse) { return lse == -INFINITY ? INFINITY : lse; }

@@ -1,20 +1,17 @@
 // Tiles of bf16 rows in shared memory, and the two matrix products of tiles that attention needs.
 //
-// HEAD_SIZE (a multiple of 8, at most 128) is given by the compiler's command line. In shared memory a row has CHANNELS
-// of them: 16, 32, 48, 64, 96 or 128, the extra ones zero; a zero channel adds nothing to any product.
+// HEAD_SIZE (a multiple of 8, at most 128) is a macro of the build. In shared memory a row has CHANNELS channels:
+// 16, 32, 48, 64, 96 or 128, the extra ones zero; a zero channel adds nothing to any product.
 #pragma once
 
-#include "attention_mma_ptx.cuh"
+#include "attention_tensor.cuh"
 
 constexpr int CHANNELS = HEAD_SIZE <= 64 ? (HEAD_SIZE + 15) / 16 * 16 : HEAD_SIZE <= 96 ? 96 : 128;
-constexpr float LOG2_E = 1.4426950408889634f;
-constexpr float LN_2 = 0.6931471805599453f;
-
-__host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 // A tile's rows lie one after the other, COLUMNS elements each, in chunks of 16 bytes. Row r keeps its chunk c at place
-// c ^ turn(r): eight rows' chunks of the same number, which one ldmatrix or store takes at once, then lie in the 8 groups of 4
-// banks, each in another. How many rows share one sweep of the banks (128 bytes) depends on the row's length.
+// c ^ turn(r): eight rows' chunks of the same number, which one ldmatrix or store takes at once, then lie in the 8
+// groups of 4 banks, each in another. How many rows share one sweep of the banks (128 bytes) depends on the row's
+// length.
 template <int COLUMNS> struct Tile {
     static constexpr int CHUNKS = COLUMNS / 8;
     static constexpr int ROW_BYTES = COLUMNS * 2;
@@ -49,16 +46,18 @@ template <int COLUMNS> struct Lanes {
         return Lanes(lane % 8 + lane / 16 * 8, lane / 8 % 2);
     }
 
-    // The piece whose corner is (row, column), both multiples of 16: `turn` repeats after 8 rows, and turns chunks in groups
-    // of TURNS, so few columns need a sum of their own: the rest is a constant behind it, which ldmatrix adds.
+    // The piece whose corner is (row, column), both multiples of 16: `turn` repeats after 8 rows, and turns chunks in
+    // groups of TURNS, so few columns need a sum of their own: the rest is a constant behind it, which ldmatrix adds.
     __device__ __forceinline__ u32 at(u32 tile, int row, int column) const {
         constexpr int GROUP = Tile<COLUMNS>::TURNS * 16;
-        return tile + row_offset + ((column * 2 % GROUP) ^ flip) + (row * Tile<COLUMNS>::ROW_BYTES + column * 2 / GROUP * GROUP);
+        return tile + row_offset + ((column * 2 % GROUP) ^ flip) +
+               (row * Tile<COLUMNS>::ROW_BYTES + column * 2 / GROUP * GROUP);
     }
 };
 
-// Starts the copy of rows [0, rows) of a (.., stride) array of heads into a tile of ROWS; the rest becomes zeros.
-// A thread copies the same chunk of every ROWS_A_STEP-th row: one address in the array, from which it goes on in equal steps.
+// Starts the copy of rows [0, rows) of a (.., stride) array of heads into a tile of ROWS; the rest becomes zeros. A
+// thread copies the same chunk of every ROWS_A_STEP-th row: one address in the array, from which it goes on in equal
+// steps.
 template <int ROWS, int THREADS>
 __device__ __forceinline__ void load_rows(u32 tile, const bf16* source, int stride, int rows) {
     constexpr int CHUNKS = Tile<CHANNELS>::CHUNKS;
@@ -89,22 +88,8 @@ __device__ __forceinline__ void store_rows(u32 tile, bf16* target, int stride, i
     }
 }
 
-// The accumulators of one warp: M_TILES x N_TILES results of an mma, 16 x 8 each.
-template <int M_TILES, int N_TILES> struct Accumulator {
-    float at[M_TILES][N_TILES][4];
-
-    __device__ __forceinline__ void clear() {
-#pragma unroll
-        for (int m = 0; m < M_TILES; ++m)
-#pragma unroll
-            for (int n = 0; n < N_TILES; ++n)
-#pragma unroll
-                for (int i = 0; i < 4; ++i) at[m][n][i] = 0.0f;
-    }
-};
-
-// A 16 x 8 M_TILES x K_TILES operand in registers, rounded to bf16 from accumulators. The columns of two neighbouring results are
-// the 16 columns of one A operand, and lie in the same lanes: no data moves.
+// A 16 x 8 M_TILES x K_TILES operand in registers, rounded to bf16 from accumulators. The columns of two neighbouring
+// results are the 16 columns of one A operand, and lie in the same lanes: no data moves.
 template <int M_TILES, int K_TILES> struct Operand {
     u32 at[M_TILES][K_TILES][4];
 
@@ -184,17 +169,4 @@ __device__ __forceinline__ void round_to_tile(const Accumulator<M_TILES, CHANNEL
                 store_shared(Tile<CHANNELS>::address(tile, row, n) + lane % 4 * 4,
                              pack(x.at[m][n][2 * half] * factor[m][half], x.at[m][n][2 * half + 1] * factor[m][half]));
             }
-}
-
-// The tile of work of a block. Tiles of the same rank in different heads have equal work, and `rank` 0 has most. Blocks start in
-// the order of their number: the heaviest first, so that the light ones fill the gaps at the end; but `together`
-// heads at a time, as many as keep their keys and values in the L2 cache.
-struct Work {
-    int rank, head;
-};
-
-__device__ __forceinline__ Work work_of_block(int block, int tiles, int heads, int together) {
-    const int group = block / (tiles * together), inside = block - group * tiles * together;
-    const int width = min(together, heads - group * together);
-    return {inside / width, group * together + inside % width};
 }

@@ -1,26 +1,29 @@
-// Attention backward on tensor cores: the gradients of keys and values, and on request those of the queries in the same pass.
+// Attention backward on tensor cores: the gradients of keys and values, and on request those of the queries in the same
+// pass.
 //
-// Idea: a block owns KEYS keys of one head, KEY_ROWS a warp, and walks over the queries that see them. It works on transposed
-// tables, keys down and queries across: the accumulators of (q kᵀ)ᵀ, made into shares and rounded, are then in the lanes where
-// dv = pᵀ do wants its left operand, and likewise dsᵀ for dk = dsᵀ q. Neither p nor ds goes through memory, and
-// dk and dv stay in the registers of the warp that owns their rows from the first query to the last.
+// Idea: a block owns KEYS keys of one head, KEY_ROWS a warp, and walks over the queries that see them. It works on
+// transposed tables, keys down and queries across: the accumulators of (q kᵀ)ᵀ, made into shares and rounded, are then
+// in the lanes where dv = pᵀ do wants its left operand, and likewise dsᵀ for dk = dsᵀ q. Neither p nor ds goes through
+// memory, and dk and dv stay in the registers of the warp that owns their rows from the first query to the last.
 //
-// PAIRS: for wide heads the sums dk and dv of 32 keys are more than a warp has registers, and with 16 keys a warp reads nearly as
-// much from shared memory as it computes. So two warps share 32 keys: the first has s, p and dv, and hands its p, rounded as
-// dv takes it, to the second, which has dp, ds and dk. No product is done twice, and all have 32 rows.
+// PAIRS: for wide heads the sums dk and dv of 32 keys are more than a warp has registers, and with 16 keys a warp reads
+// nearly as much from shared memory as it computes. So two warps share 32 keys: the first has s, p and dv, and hands
+// its p, rounded as dv takes it, to the second, which has dp, ds and dk. No product is done twice, and all have 32
+// rows.
 //
 // dq_i = sum_j ds_ij k_j runs over keys, that is over blocks. DQ says what is done about it:
-//   0  nothing: another kernel (attention_mma_backward_queries.cu) walks the other way. 7 products in place of 5, but no block
-//      waits for another, and sums have a fixed order: the same bits every time.
-//   1  float32 atomic additions into `dq_sum`, whose order is not fixed: the bits of dq differ from run to run. The block's ds is
-//      gathered in shared memory, `dq_sum` is written in the order of the lanes' registers (16 bytes a lane, 512 a
-//      warp, nothing transposed), and attention_mma_backward_round turns it into dq.
+//   0  nothing: another kernel (attention_mma_backward_queries.cu) walks the other way. 7 products in place of 5, but
+//      no block waits for another, and sums have a fixed order: the same bits every time.
+//   1  float32 atomic additions into `dq_sum`, whose order is not fixed: the bits of dq differ from run to run. The
+//      block's ds is gathered in shared memory, `dq_sum` is written in the order of the lanes' registers (16 bytes a
+//      lane, 512 a warp, nothing transposed), and attention_mma_backward_round turns it into dq.
 //
-// Memory: shared (2 KEYS + 4 QUERIES) rows, and KEYS x QUERIES for p (PAIRS) and for ds (DQ); dq_sum 4 bytes for each element of q.
+// Memory: shared (2 KEYS + 4 QUERIES) rows, and KEYS x QUERIES for p (PAIRS) and for ds (DQ); dq_sum 4 bytes for each
+// element of q.
 // Loses: when the keys give fewer blocks than the GPU has multiprocessors (grouped heads with few keys).
 //
-// Defined from outside: HEAD_SIZE, KEY_ROWS (of a warp: 16 or 32), QUERIES (of a step), CHUNK (queries whose shares are in
-// registers at once), WARPS, BLOCKS (resident per multiprocessor), PAIRS (0 or 1), DQ (0 or 1).
+// Macros of the build: HEAD_SIZE, KEY_ROWS (of a warp: 16 or 32), QUERIES (of a step), CHUNK (queries whose shares are
+// in registers at once), WARPS, BLOCKS (resident per multiprocessor), PAIRS (0 or 1), DQ (0 or 1).
 #include "attention_mma.cuh"
 
 constexpr int THREADS = 32 * WARPS;
@@ -30,7 +33,6 @@ constexpr int M_TILES = KEY_ROWS / 16;
 constexpr int N_TILES = CHUNK / 8;
 constexpr int C_TILES = CHANNELS / 8;
 constexpr int CHUNKS_A_STEP = QUERIES / CHUNK;
-constexpr int ALWAYS = -(1 << 30), NEVER = 1 << 30;
 constexpr u32 KEY_BYTES = KEYS * CHANNELS * 2;
 constexpr u32 QUERY_BYTES = QUERIES * CHANNELS * 2;
 constexpr u32 ROW_SUM_BYTES = QUERIES * 8;
@@ -46,32 +48,6 @@ constexpr int DQ_N = CHANNELS / WARPS_ACROSS / 8;
 static_assert(DQ_M > 0 && DQ_N % 2 == 0, "too many warps for so few queries or channels");
 
 typedef Operand<M_TILES, N_TILES / 2> Shares;  // of a warp's keys in a chunk of queries, as a left operand
-
-// s = -inf where the query is before the first one that sees the key. first_seer[m][half] is ALWAYS or NEVER for keys that all
-// or no queries see.
-__device__ __forceinline__ void hide(Accumulator<M_TILES, N_TILES> &scores, const int (&first_seer)[M_TILES][2],
-                                     int first_query) {
-#pragma unroll
-    for (int n = 0; n < N_TILES; ++n)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const int query = first_query + 8 * n + threadIdx.x % 4 * 2 + i % 2;
-#pragma unroll
-            for (int m = 0; m < M_TILES; ++m)
-                if (query < first_seer[m][i / 2]) scores.at[m][n][i] = -INFINITY;
-        }
-}
-
-// L and r of the two neighbouring queries that a lane has in column tile n, from the rows of a chunk.
-struct RowPair {
-    float logsumexp[2], row_sum[2];
-
-    __device__ __forceinline__ RowPair(u32 rows, int n) {
-        const uint4 pair = load_shared(rows + (8 * n + threadIdx.x % 4 * 2) * 8);
-        logsumexp[0] = __uint_as_float(pair.x), logsumexp[1] = __uint_as_float(pair.z);
-        row_sum[0] = __uint_as_float(pair.y), row_sum[1] = __uint_as_float(pair.w);
-    }
-};
 
 // p_ij = e^(s_ij - L_i), in place.
 __device__ __forceinline__ void make_shares(Accumulator<M_TILES, N_TILES> &scores, u32 rows, float scale_log2) {
@@ -137,7 +113,8 @@ __device__ __forceinline__ void take_shares(Shares &shares, u32 place, int barri
 #pragma unroll
         for (int k = 0; k < N_TILES / 2; ++k) {
             const uint4 four = load_shared(place_of_shares(place, m, k));
-            shares.at[m][k][0] = four.x, shares.at[m][k][1] = four.y, shares.at[m][k][2] = four.z, shares.at[m][k][3] = four.w;
+            u32 (&share)[4] = shares.at[m][k];
+            share[0] = four.x, share[1] = four.y, share[2] = four.z, share[3] = four.w;
         }
 }
 
@@ -187,16 +164,16 @@ __device__ __forceinline__ long long place_in_sum(long long tile, int m, int n) 
 }
 
 // A warp's rows of dk or dv, times a factor, to the array, through its own rows of a tile.
-__device__ __forceinline__ void write_gradient(const Accumulator<M_TILES, C_TILES> &sum, float factor, u32 tile, int row,
-                                               bf16* target, int stride, int rows_left) {
+__device__ __forceinline__ void write_gradient(const Accumulator<M_TILES, C_TILES> &sum, float factor, u32 tile,
+                                               int row, bf16* target, int stride, int rows_left) {
     float factors[M_TILES][2];
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m) factors[m][0] = factors[m][1] = factor;
     round_to_tile(sum, factors, tile, row);
     __syncwarp();
     if (rows_left > 0)
-        store_rows<KEY_ROWS, 32>(tile + row * Tile<CHANNELS>::ROW_BYTES, target + static_cast<long long>(row) * stride, stride,
-                                 rows_left, threadIdx.x % 32);
+        store_rows<KEY_ROWS, 32>(tile + row * Tile<CHANNELS>::ROW_BYTES, target + static_cast<long long>(row) * stride,
+                                 stride, rows_left, threadIdx.x % 32);
 }
 
 // q, dout (B, Tq, NH, HS); k, v, dk, dv (B, Tk, NHkv, HS): strides in elements of batch, position, head.
@@ -225,30 +202,23 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     dv += sample * dv_batch + static_cast<long long>(first_key) * dv_position + kv_head * dv_head;
 
     // The steps: for each query head of the group, the tiles of queries that see the block's first key.
-    const int first_tile = causal ? max(0, first_key - offset) / QUERIES : 0;
-    const int steps_a_head = query_tiles - first_tile, steps = group * steps_a_head;
+    const QueryWalk walk = walk_over_queries<QUERIES>(first_key, offset, query_tiles, group, causal);
 
     const int group_of_keys = threadIdx.x / 32 % GROUPS, warp_key = group_of_keys * KEY_ROWS;
     const bool second = PAIRS && threadIdx.x / 32 >= GROUPS;  // of a pair
     int first_seer[M_TILES][2];
-#pragma unroll
-    for (int m = 0; m < M_TILES; ++m)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const int key = first_key + warp_key + 16 * m + 8 * half + static_cast<int>(threadIdx.x) % 32 / 4;
-            const bool shown = key < keys && (key_mask == nullptr || key_mask[static_cast<long long>(sample) * keys + key]);
-            first_seer[m][half] = !shown ? NEVER : causal ? key - offset : ALWAYS;
-        }
+    find_seers(first_seer, first_key, warp_key, offset, keys, causal, key_mask, sample);
     const bool some_hidden = key_mask != nullptr || first_key + KEYS > keys;
     const int warp_first_seer = first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
 
     auto load_queries = [&](int step) {
-        const int head = kv_head * group + step / steps_a_head, tile = first_tile + step % steps_a_head;
+        const int head = kv_head * group + walk.member(step), tile = walk.tile(step);
         const u32 stage = stages + step % 2 * STAGE_BYTES;
         const long long first = static_cast<long long>(tile) * QUERIES;
         const int left = queries - tile * QUERIES;
         load_rows<QUERIES, THREADS>(stage, q + sample * q_batch + first * q_position + head * q_head, q_position, left);
-        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES, dout + sample * dout_batch + first * dout_position + head * dout_head,
+        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES,
+                                    dout + sample * dout_batch + first * dout_position + head * dout_head,
                                     dout_position, left);
         if (threadIdx.x < QUERIES / 2) {
             const long long row = (static_cast<long long>(sample) * heads + head) * padded + first;
@@ -263,14 +233,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     load_queries(0);
     copies_commit();
 
-    for (int step = 0; step < steps; ++step) {
+    for (int step = 0; step < walk.steps; ++step) {
         copies_wait<0>();
         __syncthreads();  // this step's queries are here for all, and all are done with the step before
-        if (step + 1 < steps) load_queries(step + 1);
+        if (step + 1 < walk.steps) load_queries(step + 1);
         copies_commit();
 
         const u32 q_tile = stages + step % 2 * STAGE_BYTES, do_tile = q_tile + QUERY_BYTES;
-        const int first_query = (first_tile + step % steps_a_head) * QUERIES;
+        const int first_query = walk.tile(step) * QUERIES;
 #pragma unroll 1
         for (int chunk = 0; chunk < QUERIES; chunk += CHUNK) {
             Shares operand;
@@ -290,7 +260,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                 const u32 place = shares + (barrier - 1) * (KEY_ROWS * CHUNK * 2);
                 if (!second) {
                     if (some_hidden || first_query + chunk < warp_first_seer + KEY_ROWS - 1)
-                        hide(scores, first_seer, first_query + chunk);
+                        hide_keys(scores, first_seer, first_query + chunk);
                     make_shares(scores, rows_of_chunk, scale * LOG2_E);
                     operand.round(scores);
                     if (PAIRS) give_shares(operand, place, barrier);
@@ -314,7 +284,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             Accumulator<DQ_M, DQ_N> dq;
             dq.clear();
             multiply_dscores(dq, table, k_tile);
-            const int head = kv_head * group + step / steps_a_head, tile = first_tile + step % steps_a_head;
+            const int head = kv_head * group + walk.member(step), tile = walk.tile(step);
             const long long sum_tile = (static_cast<long long>(sample) * heads + head) * query_tiles + tile;
 #pragma unroll
             for (int m = 0; m < DQ_M; ++m)
@@ -331,7 +301,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         write_gradient(PAIRS ? dv_sum : dk_sum, scale, k_tile, warp_key, dk, dk_position, rows_left);
 }
 
-// dq = scale dq_sum, rounded and brought from the order of registers into that of the array. Grid: query_tiles, heads, batch.
+// dq = scale dq_sum, rounded and brought from the order of registers into that of the array. Grid: query_tiles, heads,
+// batch.
 extern "C" __global__ void __launch_bounds__(THREADS)
     attention_mma_backward_round(const float* dq_sum, bf16* dq, long long dq_batch, int dq_position, int dq_head,
                                  int queries, float scale) {
@@ -350,6 +321,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             store_shared(Tile<CHANNELS>::address(tile, row + 8, chunk) + lane % 4 * 4, pack(x.z * scale, x.w * scale));
         }
     __syncthreads();
-    store_rows<QUERIES, THREADS>(tile, dq + sample * dq_batch + static_cast<long long>(first_query) * dq_position + head * dq_head,
-                                 dq_position, queries - first_query, threadIdx.x);
+    dq += sample * dq_batch + static_cast<long long>(first_query) * dq_position + head * dq_head;
+    store_rows<QUERIES, THREADS>(tile, dq, dq_position, queries - first_query, threadIdx.x);
 }

@@ -1,39 +1,24 @@
 // Attention backward on tensor cores: the gradients of the queries alone, in a fixed order.
 //
-// Idea: the forward's walk again. A block owns QUERIES queries of one head and walks over the keys they see; a warp owns whole
-// rows. Shares come back from the saved log-sum-exp (no online softmax), their gradients from a product, and ds is in the lanes
-// that the product ds k wants its left operand in. Nothing is shared between blocks or warps but the tiles of k and v.
+// Idea: the forward's walk again. A block owns QUERIES queries of one head and walks over the keys they see; a warp
+// owns whole rows. Shares come back from the saved log-sum-exp (no online softmax), their gradients from a product, and
+// ds is in the lanes that the product ds k wants its left operand in. Nothing is shared between blocks or warps but the
+// tiles of k and v.
 //
 // Memory: nothing but dq. Shared: (2 QUERIES + 4 KEYS) rows.
-// Loses: it computes s and dp a second time (attention_mma_backward_keys.cu has computed them): 3 products, of which 2 are repeated.
+// Loses: it computes s and dp a second time (attention_mma_backward_keys.cu has computed them): 3 products, of which 2
+// are repeated.
 //
-// Defined from outside: HEAD_SIZE, QUERIES, KEYS (of a step), CHUNK (keys whose shares are in registers at once), WARPS, BLOCKS.
+// Macros of the build: HEAD_SIZE, QUERIES, KEYS (of a step), CHUNK (keys whose shares are in registers at once), WARPS,
+// BLOCKS.
 #include "attention_mma.cuh"
 
 constexpr int THREADS = 32 * WARPS;
 constexpr int ROWS = QUERIES / WARPS;  // of a warp
 constexpr int M_TILES = ROWS / 16;
 constexpr int N_TILES = CHUNK / 8;
-constexpr int NO_LIMIT = 1 << 30;
 constexpr u32 QUERY_BYTES = QUERIES * CHANNELS * 2;
 constexpr u32 KEY_BYTES = KEYS * CHANNELS * 2;
-
-// s_ij = -inf for hidden pairs: keys from `keys` on, from `limit` + 16 m + 8 half on, and those that the mask hides.
-__device__ __forceinline__ void hide(Accumulator<M_TILES, N_TILES> &scores, int first_key, int keys, int limit,
-                                     const bool* key_mask) {
-#pragma unroll
-    for (int n = 0; n < N_TILES; ++n)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const int key = first_key + 8 * n + threadIdx.x % 4 * 2 + i;
-            const bool shown = key < keys && (key_mask == nullptr || key_mask[key]);
-#pragma unroll
-            for (int m = 0; m < M_TILES; ++m)
-#pragma unroll
-                for (int half = 0; half < 2; ++half)
-                    if (!shown || key >= limit + 16 * m + 8 * half) scores.at[m][n][2 * half + i] = -INFINITY;
-        }
-}
 
 // p_ij = e^(s_ij - L_i);   ds_ij = p_ij (dp_ij - r_i). In place: dshares become dscores.
 __device__ __forceinline__ void softmax_backward(const Accumulator<M_TILES, N_TILES> &scores,
@@ -60,7 +45,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                                    int v_position, int v_head, const bf16* dout, long long dout_batch,
                                    int dout_position, int dout_head, const float2* rows, bf16* dq, long long dq_batch,
                                    int dq_position, int dq_head, const bool* key_mask, int batch, int queries,
-                                   int padded, int keys, int heads, int kv_heads, int causal, float scale, int together) {
+                                   int padded, int keys, int heads, int kv_heads, int causal, float scale,
+                                   int together) {
     extern __shared__ __align__(128) unsigned char shared[];
     const u32 q_tile = shared_address(shared), do_tile = q_tile + QUERY_BYTES, stages = do_tile + QUERY_BYTES;
 
@@ -74,23 +60,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     k += sample * k_batch + kv_head * k_head;
     v += sample * v_batch + kv_head * v_head;
 
-    const int offset = keys - queries;
-    const int seen_by_first = causal ? min(keys, first_query + offset + 1) : keys;
-    const int seen_by_last = causal ? min(keys, min(first_query + QUERIES, queries) + offset) : keys;
-    const int tiles = ceil_div(seen_by_last, KEYS);
-    const int open_keys = key_mask != nullptr ? 0 : seen_by_first;  // the keys before it need no mask
+    const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
+    const int open_keys = key_mask != nullptr ? 0 : walk.seen_by_first;  // the keys before it need no mask
 
     const int warp_row = threadIdx.x / 32 * ROWS, lane_row = warp_row + static_cast<int>(threadIdx.x) % 32 / 4;
-    const int first_limit = causal ? first_query + lane_row + offset + 1 : NO_LIMIT;
-    const int seen_by_warp = causal ? min(keys, first_query + warp_row + ROWS + offset) : keys;
+    const int limit = causal ? first_query + lane_row + walk.offset + 1 : NO_LIMIT;
+    const int seen_by_warp = causal ? min(keys, first_query + warp_row + ROWS + walk.offset) : keys;
     if (key_mask != nullptr) key_mask += static_cast<long long>(sample) * keys;
+    const Visible visible = {keys, limit, key_mask, seen_by_warp};  // as `visible_to`, but see attention_tensor.cuh
 
     float2 row[M_TILES][2];
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
         for (int half = 0; half < 2; ++half)
-            row[m][half] = rows[static_cast<long long>(work.head) * padded + first_query + lane_row + 16 * m + 8 * half];
+            row[m][half] =
+                rows[static_cast<long long>(work.head) * padded + first_query + lane_row + 16 * m + 8 * half];
 
     auto load_keys = [&](int tile) {
         const u32 stage = stages + tile % 2 * 2 * KEY_BYTES;
@@ -103,27 +88,27 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     dq_sum.clear();
     load_rows<QUERIES, THREADS>(q_tile, q, q_position, queries - first_query);
     load_rows<QUERIES, THREADS>(do_tile, dout, dout_position, queries - first_query);
-    if (tiles > 0) load_keys(0);
+    if (walk.tiles > 0) load_keys(0);
     copies_commit();
 
-    for (int tile = 0; tile < tiles; ++tile) {
+    for (int tile = 0; tile < walk.tiles; ++tile) {
         copies_wait<0>();
         __syncthreads();  // this tile is here for all, and all are done with the one before: its stage is free
-        if (tile + 1 < tiles) load_keys(tile + 1);
+        if (tile + 1 < walk.tiles) load_keys(tile + 1);
         copies_commit();
 
         const u32 k_tile = stages + tile % 2 * 2 * KEY_BYTES, v_tile = k_tile + KEY_BYTES;
 #pragma unroll 1
         for (int chunk = 0; chunk < KEYS; chunk += CHUNK) {
             const int first_key = tile * KEYS + chunk;
-            if (first_key >= seen_by_warp) break;  // hidden from all rows of this warp
+            if (first_key >= visible.seen_by_warp) break;  // hidden from all rows of this warp
             // s_ij = q_i . k_j and dp_ij = do_i . v_j
             Accumulator<M_TILES, N_TILES> scores, dshares;
             scores.clear();
             dshares.clear();
             multiply_rows(scores, q_tile, warp_row, k_tile, chunk);
             multiply_rows(dshares, do_tile, warp_row, v_tile, chunk);
-            if (first_key + CHUNK > open_keys) hide(scores, first_key, keys, first_limit, key_mask);
+            if (first_key + CHUNK > open_keys) hide(scores, first_key, visible);
             softmax_backward(scores, dshares, row, scale * LOG2_E);
             Operand<M_TILES, N_TILES / 2> dscores;
             dscores.round(dshares);  // dq_i += sum_j ds_ij k_j

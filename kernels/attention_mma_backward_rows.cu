@@ -1,13 +1,14 @@
 // Before the backward's products: for each query its log-sum-exp and its row sum, side by side.
 //
 // docs/attention.md, section 10: r_i = sum_j p_ij dp_ij = do_i . o_i, one inner product of a row of out and of dout.
-// The scores come back as powers of two, p_ij = 2^(s_ij log2(e) - L_i log2(e)), so the factor log2(e) is applied here, once.
+// The scores come back as powers of two, p_ij = 2^(s_ij log2(e) - L_i log2(e)), so the factor log2(e) is applied here,
+// once.
 //
-// Rows beyond the last query up to `padded` get L = inf: there and for queries that saw nothing p = 2^-inf = 0, so no kernel
-// behind this one asks whether a query exists.
+// Rows beyond the last query up to `padded` get L = inf: there and for queries that saw nothing p = 2^-inf = 0, so no
+// kernel behind this one asks whether a query exists.
 //
-// Memory: reads out and dout once, writes 8 bytes a query. Bound by that: a thread asks for all its pieces of 16 bytes before it
-// uses the first, and blocks that run together read neighbouring heads, which lie side by side.
+// Memory: reads out and dout once, writes 8 bytes a query. Bound by that: a thread asks for all its pieces of 16 bytes
+// before it uses the first, and blocks that run together read neighbouring heads, which lie side by side.
 #include "attention_mma.cuh"
 
 constexpr int THREADS = 256;
@@ -54,9 +55,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         const int query = first + i * ROWS_A_STEP;
         float sum = inner_product(o[i], d[i]);
 #pragma unroll
-        for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+        for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(WHOLE_WARP, sum, distance);
         if (query >= padded || chunk != 0) continue;
         const float logsumexp = query < queries ? lse[row * queries + query] : -INFINITY;
-        rows[row * padded + query] = make_float2(logsumexp == -INFINITY ? INFINITY : logsumexp * LOG2_E, sum);
+        rows[row * padded + query] = make_float2(lse_or_infinity(logsumexp) * LOG2_E, sum);
     }
 }

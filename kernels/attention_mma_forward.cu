@@ -2,23 +2,22 @@
 //
 // Idea: a block owns QUERIES queries of one head and walks over the keys in tiles of KEYS, with the online softmax of
 // docs/attention.md, section 9. Scores and shares never leave the registers: the accumulators of q kᵀ, rounded to bf16,
-// are in the very lanes that the next product, p v, wants its left operand in. A warp owns whole rows, so that
-// the row maximum and sum need no other warp; with 32 rows each piece of k and v read from shared memory serves two products.
+// are in the very lanes that the next product, p v, wants its left operand in. A warp owns whole rows, so that the row
+// maximum and sum need no other warp; with 32 rows each piece of k and v read from shared memory serves two products.
 // While a tile is worked on, the next one is copied into the other of two stages.
 //
 // Memory: nothing but out and one number a query (lse). Shared: (QUERIES + 4 KEYS) rows.
-// Loses: for few queries (a block's rows are idle when Tq < QUERIES), for few blocks (B NH Tq / QUERIES below the number of
-// multiprocessors: a long cache and one query wants the keys split as well), and on Hopper to wgmma, which feeds the tensor cores
-// from shared memory without ldmatrix.
+// Loses: for few queries (a block's rows are idle when Tq < QUERIES), for few blocks (B NH Tq / QUERIES below the
+// number of multiprocessors: a long cache and one query wants the keys split as well), and on Hopper to wgmma, which
+// feeds the tensor cores from shared memory without ldmatrix.
 //
-// Defined from outside: HEAD_SIZE, QUERIES, KEYS, WARPS, BLOCKS (resident per multiprocessor, bounds the registers).
+// Macros of the build: HEAD_SIZE, QUERIES, KEYS, WARPS, BLOCKS (resident per multiprocessor, bounds the registers).
 #include "attention_mma.cuh"
 
 constexpr int THREADS = 32 * WARPS;
 constexpr int ROWS = QUERIES / WARPS;  // of a warp
 constexpr int M_TILES = ROWS / 16;
 constexpr int N_TILES = KEYS / 8;
-constexpr int NO_LIMIT = 1 << 30;
 constexpr float SLACK = 8.0f;
 constexpr u32 QUERY_BYTES = QUERIES * CHANNELS * 2;
 constexpr u32 KEY_BYTES = KEYS * CHANNELS * 2;
@@ -29,49 +28,15 @@ struct Rows {
     float total[M_TILES][2];    // of this lane's columns only; the four lanes of a row add up at the end
 };
 
-// Which keys a row may see: those below `keys`, below `limit` + 16 m + 8 half, and of them those that the mask shows.
-struct Visible {
-    int keys, limit;
-    const bool* key_mask;  // of this sample, or null
-};
-
-// The largest and the sum over the four lanes that share a row.
-__device__ __forceinline__ float quad_max(float x) {
-    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-}
-
-__device__ __forceinline__ float quad_sum(float x) {
-    x += __shfl_xor_sync(0xffffffffu, x, 1);
-    return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
 // m as a power of two. A row that has seen nothing has m = -inf, and -inf - -inf is no number; against 0 its
 // exponentials are 0, as they must be.
 __device__ __forceinline__ float base_of(float maximum, float scale_log2) {
     return maximum == -INFINITY ? 0.0f : maximum * scale_log2;
 }
 
-// s_ij = -inf for hidden pairs, before the maximum is taken.
-__device__ __forceinline__ void hide(Accumulator<M_TILES, N_TILES> &scores, int first_key, const Visible &visible) {
-#pragma unroll
-    for (int n = 0; n < N_TILES; ++n)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const int key = first_key + 8 * n + threadIdx.x % 4 * 2 + i;
-            bool shown = key < visible.keys;
-            if (visible.key_mask != nullptr) shown = shown && visible.key_mask[key];
-#pragma unroll
-            for (int m = 0; m < M_TILES; ++m)
-#pragma unroll
-                for (int half = 0; half < 2; ++half)
-                    if (!shown || key >= visible.limit + 16 * m + 8 * half) scores.at[m][n][2 * half + i] = -INFINITY;
-        }
-}
-
 // m' = max(m, max_j s_j) and the correction e^(m - m') for l and a: only when a score of the warp's rows is more than
-// 2^SLACK above its row's m. The maximum is there against overflow, and any m that is not far too small does that: l and a are
-// relative to the same m, so o and lse are the same. After the first tiles hardly a warp corrects anything.
+// 2^SLACK above its row's m. The maximum is there against overflow, and any m that is not far too small does that: l
+// and a are relative to the same m, so o and lse are the same. After the first tiles hardly a warp corrects anything.
 __device__ __forceinline__ void raise_maximum(const Accumulator<M_TILES, N_TILES> &scores, Rows &rows,
                                               Accumulator<M_TILES, CHANNELS / 8> &a, float scale_log2) {
     float largest[M_TILES][2];
@@ -84,10 +49,10 @@ __device__ __forceinline__ void raise_maximum(const Accumulator<M_TILES, N_TILES
 #pragma unroll
             for (int n = 0; n < N_TILES; ++n)
                 most = fmaxf(most, fmaxf(scores.at[m][n][2 * half], scores.at[m][n][2 * half + 1]));
-            most = quad_max(most);
+            most = row_max(most);
             risen |= (most - rows.maximum[m][half]) * scale_log2 > SLACK;  // never for -inf - -inf
         }
-    if (!__any_sync(0xffffffffu, risen)) return;
+    if (!__any_sync(WHOLE_WARP, risen)) return;
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
@@ -129,7 +94,7 @@ __device__ __forceinline__ void finish(Rows &rows, float scale, float* lse, int 
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            const float total = quad_sum(rows.total[m][half]);
+            const float total = row_sum(rows.total[m][half]);
             const int row = first_row + 16 * m + 8 * half + threadIdx.x % 32 / 4;
             inverse[m][half] = total == 0.0f ? 0.0f : 1.0f / total;
             if (threadIdx.x % 4 == 0 && row < queries)
@@ -156,17 +121,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     k += sample * k_batch + kv_head * k_head;
     v += sample * v_batch + kv_head * v_head;
 
-    // Keys that the block's first and last query see: between them tiles need a mask, behind them they are skipped.
-    const int offset = keys - queries;
-    const int seen_by_first = causal ? min(keys, first_query + offset + 1) : keys;
-    const int seen_by_last = causal ? min(keys, min(first_query + QUERIES, queries) + offset) : keys;
-    const int tiles = ceil_div(seen_by_last, KEYS);
-    const int open_tiles = key_mask != nullptr ? 0 : seen_by_first / KEYS;
+    // The first `open_tiles` need no mask: the block's first query sees all of their keys, and so do the others.
+    const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
+    const int open_tiles = key_mask != nullptr ? 0 : walk.seen_by_first / KEYS;
 
     const int warp_row = threadIdx.x / 32 * ROWS;
-    const int first_limit = causal ? first_query + warp_row + static_cast<int>(threadIdx.x) % 32 / 4 + offset + 1 : NO_LIMIT;
-    const Visible visible = {keys, first_limit, key_mask == nullptr ? nullptr : key_mask + static_cast<long long>(sample) * keys};
-    const int seen_by_warp = causal ? min(keys, first_query + warp_row + ROWS + offset) : keys;
+    const int limit =
+        causal ? first_query + warp_row + static_cast<int>(threadIdx.x) % 32 / 4 + walk.offset + 1 : NO_LIMIT;
+    const Visible visible = visible_to<ROWS>(first_query, warp_row, limit, queries, keys, causal, key_mask, sample);
 
     auto load_keys = [&](int tile) {
         const u32 stage = stages + tile % 2 * 2 * KEY_BYTES;
@@ -184,17 +146,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         for (int half = 0; half < 2; ++half) rows.maximum[m][half] = -INFINITY, rows.total[m][half] = 0.0f;
 
     load_rows<QUERIES, THREADS>(q_tile, q, q_position, queries - first_query);
-    if (tiles > 0) load_keys(0);
+    if (walk.tiles > 0) load_keys(0);
     copies_commit();
 
     // docs/attention.md, section 9: a' = a e^(m - m') + sum_j e^(s_j - m') v_j
-    for (int tile = 0; tile < tiles; ++tile) {
+    for (int tile = 0; tile < walk.tiles; ++tile) {
         copies_wait<0>();
         __syncthreads();  // this tile is here for all, and all are done with the one before: its stage is free
-        if (tile + 1 < tiles) load_keys(tile + 1);
+        if (tile + 1 < walk.tiles) load_keys(tile + 1);
         copies_commit();
 
-        if (tile * KEYS >= seen_by_warp) continue;  // hidden from all rows of this warp
+        if (tile * KEYS >= visible.seen_by_warp) continue;  // hidden from all rows of this warp
         const u32 k_tile = stages + tile % 2 * 2 * KEY_BYTES, v_tile = k_tile + KEY_BYTES;
         Accumulator<M_TILES, N_TILES> scores;
         scores.clear();
@@ -216,5 +178,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const int rows_left = queries - first_query - warp_row;
     out += sample * out_batch + static_cast<long long>(first_query + warp_row) * out_position + head * out_head;
     if (rows_left > 0)
-        store_rows<ROWS, 32>(q_tile + warp_row * Tile<CHANNELS>::ROW_BYTES, out, out_position, rows_left, threadIdx.x % 32);
+        store_rows<ROWS, 32>(q_tile + warp_row * Tile<CHANNELS>::ROW_BYTES, out, out_position, rows_left,
+                             threadIdx.x % 32);
 }

@@ -1,7 +1,8 @@
 // The few machine instructions that the tensor-core kernels are made of, each behind a function.
 //
 // Everything else in attention_mma*.cu is ordinary C++, so that a reader has to look up PTX here only, and a test may
-// put functions of the same meaning in this file's place. Sources: PTX ISA 8.x, sections "mma", "ldmatrix", "cp.async", "bar", "red".
+// put functions of the same meaning in this file's place. Sources: PTX ISA 8.x, sections "mma", "ldmatrix", "cp.async",
+// "bar", "red".
 //
 // Shared memory is addressed by 32-bit byte addresses (`shared_address`), which is what ldmatrix and cp.async take.
 #pragma once
@@ -10,10 +11,6 @@
 
 typedef __nv_bfloat16 bf16;
 typedef unsigned int u32;
-
-#ifndef INFINITY
-#define INFINITY __int_as_float(0x7f800000)  // NVRTC has no <math.h>
-#endif
 
 __device__ __forceinline__ u32 shared_address(const void* pointer) {
     return static_cast<u32>(__cvta_generic_to_shared(pointer));
@@ -103,8 +100,8 @@ __device__ __forceinline__ void add_to_global(float* target, const float (&value
 #endif
 }
 
-// One warp hands something on to another through shared memory, at the block's barrier `id` (1 to 15; 0 is __syncthreads):
-// the giver goes on at once, the taker waits for it and sees all that the giver wrote before.
+// One warp hands something on to another through shared memory, at the block's barrier `id` (1 to 15; 0 is
+// __syncthreads): the giver goes on at once, the taker waits for it and sees all that the giver wrote before.
 __device__ __forceinline__ void hand_on(int id) { asm volatile("bar.arrive %0, 64;" ::"r"(id) : "memory"); }
 
 __device__ __forceinline__ void await_hand_on(int id) { asm volatile("bar.sync %0, 64;" ::"r"(id) : "memory"); }

@@ -14,7 +14,6 @@
 // Macros of the build: HEAD_SIZE (a multiple of 8); QUERY_ROWS and KEY_ROWS, positions rounded up to 16; GROUP_SIZE,
 // query heads that share a key/value head. Fragments and tiles: attention_mma.cuh. Formulas: docs/attention.md.
 
-#include "attention.cuh"
 #include "attention_mma.cuh"
 
 constexpr int QUERY_WARPS = QUERY_ROWS / 16, KEY_WARPS = KEY_ROWS / 16, ALL_WARPS = QUERY_WARPS + KEY_WARPS;
@@ -29,22 +28,6 @@ constexpr int LEAST_WARPS = GROUP_SIZE > 1 || CHANNELS > 64 ? 8 : CHANNELS > 32 
 constexpr int LEAST_BLOCKS = LEAST_WARPS < ALL_WARPS ? 1 : LEAST_WARPS / ALL_WARPS;
 
 using Rows = Accumulator<1, CHANNEL_TILES>;  // results of a warp's 16 queries or keys
-
-// Of tile n of an accumulator, 16 x 8 numbers, a lane has at[0][n][2 half + e]: row g + 8 half, column 8 n + 2 t + e,
-// with g = lane / 4 and t = lane % 4.
-__device__ __forceinline__ int lane_row(int half) { return threadIdx.x % 32 / 4 + 8 * half; }
-__device__ __forceinline__ int lane_column(int n, int e) { return 8 * n + threadIdx.x % 4 * 2 + e; }
-
-// Over the four lanes that share a row, in all of them.
-__device__ __forceinline__ float row_max(float x) {
-    x = fmaxf(x, __shfl_xor_sync(WHOLE_WARP, x, 1));
-    return fmaxf(x, __shfl_xor_sync(WHOLE_WARP, x, 2));
-}
-
-__device__ __forceinline__ float row_sum(float x) {
-    x += __shfl_xor_sync(WHOLE_WARP, x, 1);
-    return x + __shfl_xor_sync(WHOLE_WARP, x, 2);
-}
 
 // A warp's 16 rows, times a factor each, to rows of a view, by way of a tile that nobody reads any more.
 __device__ __forceinline__ void store(const Rows& x, float factor_0, float factor_8, u32 tile, int first,
@@ -119,7 +102,7 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         total[half] = row_sum(total[half]);
-        factor[half] = total[half] == 0.0f ? 0.0f : __fdividef(1.0f, total[half]);
+        factor[half] = inverse_of_sum(total[half]);
         const int i = first + lane_row(half);
         if (threadIdx.x % 4 == 0 && i < queries)
             lse[((long long)b * heads + h) * queries + i] = largest[half] * LN_2 + logf(total[half]);  // log 0 is -inf

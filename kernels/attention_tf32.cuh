@@ -1,14 +1,17 @@
 // Tiles of float32 rows in shared memory, and the two matrix products of tiles that attention needs, on tensor cores.
 //
-// HEAD_SIZE (a multiple of 4, at most 128) and PRODUCTS are given by the compiler's command line. In shared memory a row has CHANNELS
-// of them: 32, 64, 96 or 128, the extra ones zero. A product over channels stops at the last one that counts.
+// HEAD_SIZE (a multiple of 4, at most 128) and PRODUCTS are macros of the build. In shared memory a row has CHANNELS
+// channels: 32, 64, 96 or 128, the extra ones zero. A product over channels stops at the last one that counts.
 //
-// A tensor core multiplies numbers of 11 significant bits, exactly, and adds up in float32. PRODUCTS says how float32 gets there:
+// A tensor core multiplies numbers of 11 significant bits, exactly, and adds up in float32. PRODUCTS says how float32
+// gets there:
 //   1  "tf32": each factor is rounded to those bits.
-//   3  "3xtf32": each factor is cut into two such numbers, x = high + low, which together have 22 of float32's 24 bits, and
-//      a b = low high + high low + high high. The missing low low is smaller than the rounding of a float32 product.
+//   3  "3xtf32": each factor is cut into two such numbers, x = high + low, which together have 22 of float32's 24 bits,
+//      and a b = low high + high low + high high. The missing low low is smaller than the rounding of a float32
+//      product.
 #pragma once
 
+#include "attention_tensor.cuh"
 #include "attention_tf32_ptx.cuh"
 
 constexpr int CHANNELS = (HEAD_SIZE + 31) / 32 * 32;
@@ -16,16 +19,12 @@ constexpr int SUMMED_CHANNELS = (HEAD_SIZE + 7) / 8 * 8;  // that a product over
 constexpr int C_TILES = CHANNELS / 8;
 constexpr int CHUNKS = CHANNELS / 4;  // of 16 bytes, in a row
 constexpr int ROW_BYTES = CHANNELS * 4;
-// With three products a step is long enough to fill the pipeline. Of unrolled steps the compiler starts so many at once that
-// registers run out.
+// With three products a step is long enough to fill the pipeline. Of unrolled steps the compiler starts so many at once
+// that registers run out.
 constexpr int STEPS_UNROLLED = PRODUCTS == 1 ? CHANNELS / 8 : 1;
-constexpr float LOG2_E = 1.4426950408889634f;
-constexpr int NO_LIMIT = 1 << 30;
 
-__host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
-// Row r of a tile keeps its chunk c at place c ^ (r % 8): eight rows' chunks of the same number, which one ldmatrix or copy
-// takes at once, then lie in the 8 groups of 4 banks, each in another.
+// Row r of a tile keeps its chunk c at place c ^ (r % 8): eight rows' chunks of the same number, which one ldmatrix or
+// copy takes at once, then lie in the 8 groups of 4 banks, each in another.
 __device__ __forceinline__ u32 chunk_address(u32 tile, u32 row, u32 chunk) {
     return tile + row * ROW_BYTES + (chunk ^ row % 8) * 16;
 }
@@ -48,8 +47,8 @@ __device__ __forceinline__ void load_rows(u32 tile, const float* source, int str
     }
 }
 
-// Where this lane points ldmatrix to for a piece of 16 rows and 8 channels. An 8 x 8 matrix of 16-bit numbers is one of 8 x 4
-// floats: lane l gets number l % 4 of row l / 4. The four matrices are numbered
+// Where this lane points ldmatrix to for a piece of 16 rows and 8 channels. An 8 x 8 matrix of 16-bit numbers is one of
+// 8 x 4 floats: lane l gets number l % 4 of row l / 4. The four matrices are numbered
 //   down:    0 2   the order of an A operand          across:  0 1   the order of two B operands that are stored
 //            1 3                                               2 3   as rows of n
 struct Lanes {
@@ -78,15 +77,16 @@ template <int N> struct Parts {
     u32 high[N], low[N];
 };
 
-// Rounds to the nearest number of 11 bits, ties away from zero, as cvt.rna.tf32 does, which takes twice the instructions: adds half of
-// the last bit that counts, and the tensor core cuts off the rest. NaN and inf stay what they are.
+// Rounds to the nearest number of 11 bits, ties away from zero, as cvt.rna.tf32 does, which takes twice the
+// instructions: adds half of the last bit that counts, and the tensor core cuts off the rest. NaN and inf stay what
+// they are.
 __device__ __forceinline__ u32 round_tf32(u32 x) {
     constexpr float HALF_OF_LAST_BIT = 1.0f / 2048.0f;  // of a number between 1 and 2
     return __float_as_uint(fmaf(__uint_as_float(x & 0xff800000u), HALF_OF_LAST_BIT, __uint_as_float(x)));
 }
 
-// high is rounded, so low = x - high (exact) has a sign of its own, and what the tensor core cuts off of it has no bias.
-// A NaN may lose itself in high (its bits overflow) but not in low; inf becomes NaN.
+// high is rounded, so low = x - high (exact) has a sign of its own, and what the tensor core cuts off of it has no
+// bias. A NaN may lose itself in high (its bits overflow) but not in low; inf becomes NaN.
 template <int N> __device__ __forceinline__ void split(Parts<N> &parts, const u32 (&x)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
@@ -99,23 +99,9 @@ template <int N> __device__ __forceinline__ void split(Parts<N> &parts, const u3
     }
 }
 
-// The accumulators of one warp: M_TILES x N_TILES results of an mma, 16 x 8 each.
-template <int M_TILES, int N_TILES> struct Accumulator {
-    float at[M_TILES][N_TILES][4];
-
-    __device__ __forceinline__ void clear() {
-#pragma unroll
-        for (int m = 0; m < M_TILES; ++m)
-#pragma unroll
-            for (int n = 0; n < N_TILES; ++n)
-#pragma unroll
-                for (int i = 0; i < 4; ++i) at[m][n][i] = 0.0f;
-    }
-};
-
-// c += a b for one step of 8 summed numbers, columns [8 first, 8 (first + COUNT)) of c.
-// Tensor cores cut off where float32 rounds, always towards zero. A long sum would drift by as many units of its last place as it has
-// steps; so with three products each step starts from zero, the small ones first, and is added to the sum with rounding.
+// c += a b for one step of 8 summed numbers, columns [8 first, 8 (first + COUNT)) of c. Tensor cores cut off where
+// float32 rounds, always towards zero. A long sum would drift by as many units of its last place as it has steps; so
+// with three products each step starts from zero, the small ones first, and is added to the sum with rounding.
 template <int COUNT, int M_TILES, int N_TILES>
 __device__ __forceinline__ void multiply_step(Accumulator<M_TILES, N_TILES> &c, int first, const Parts<4> (&a)[M_TILES],
                                               const Parts<2> (&b)[COUNT]) {
@@ -168,8 +154,10 @@ __device__ __forceinline__ void multiply_rows(Accumulator<M_TILES, N_TILES> &c, 
     }
 }
 
-// The left operand that is the k-th of a row of accumulators. The loop picks registers also where k is known only at run time.
-template <int K_TILES> __device__ __forceinline__ void split_columns(Parts<4> &parts, const float (&a)[K_TILES][4], int k) {
+// The left operand that is the k-th of a row of accumulators. The loop picks registers also where k is known only at
+// run time.
+template <int K_TILES>
+__device__ __forceinline__ void split_columns(Parts<4> &parts, const float (&a)[K_TILES][4], int k) {
     u32 x[4];
 #pragma unroll
     for (int tile = 0; tile < K_TILES; ++tile)
@@ -184,16 +172,17 @@ template <int K_TILES> __device__ __forceinline__ void split_columns(Parts<4> &p
 
 // c += a b: a from accumulators, its columns against the rows of b from `b_row`; the columns of c are channels.
 //
-// A lane holds columns 2t and 2t + 1 of a, the instruction wants t and t + 4. A sum may be taken in any order: the instruction's
-// t is called 2t and its t + 4 is called 2t + 1, in a and in the rows of b. No data moves.
-// The columns are renamed as well: 16 bytes of a row of b, channels 4g to 4g + 3 of 32, are what a lane brings to four products. In
+// A lane holds columns 2t and 2t + 1 of a, the instruction wants t and t + 4. A sum may be taken in any order: the
+// instruction's t is called 2t and its t + 4 is called 2t + 1, in a and in the rows of b. No data moves. The columns
+// are renamed as well: 16 bytes of a row of b, channels 4g to 4g + 3 of 32, are what a lane brings to four products. In
 // return a lane of c has, of its two rows, the channels 8t to 8t + 7 of every 32.
 template <int M_TILES, int K_TILES>
-__device__ __forceinline__ void multiply_columns(Accumulator<M_TILES, C_TILES> &c, const Accumulator<M_TILES, K_TILES> &a,
-                                                 u32 b, int b_row) {
+__device__ __forceinline__ void multiply_columns(Accumulator<M_TILES, C_TILES> &c,
+                                                 const Accumulator<M_TILES, K_TILES> &a, u32 b, int b_row) {
     const u32 lane = threadIdx.x % 32, even_row = lane % 4 * 2;
     const u32 even = chunk_address(b, even_row, lane / 4), odd = chunk_address(b, even_row + 1, lane / 4);
-#pragma unroll(PRODUCTS == 1 || K_TILES > 4 ? K_TILES : 1)  // see STEPS_UNROLLED; to pick one of more would cost too much
+// See STEPS_UNROLLED; to pick one of more than 4 would cost too much.
+#pragma unroll(PRODUCTS == 1 || K_TILES > 4 ? K_TILES : 1)
     for (int k = 0; k < K_TILES; ++k) {
         Parts<4> left[M_TILES];
 #pragma unroll
@@ -213,7 +202,8 @@ __device__ __forceinline__ void multiply_columns(Accumulator<M_TILES, C_TILES> &
     }
 }
 
-// Writes rows [0, rows) of a warp's sums over `multiply_columns`, times a factor for each of a lane's rows 16 m + g + 8 half.
+// Writes rows [0, rows) of a warp's sums over `multiply_columns`, times a factor for each of a lane's rows 16 m + g + 8
+// half.
 template <int M_TILES>
 __device__ __forceinline__ void store_rows(const Accumulator<M_TILES, C_TILES> &x, const float (&factor)[M_TILES][2],
                                            float* target, int stride, int rows) {
@@ -230,52 +220,17 @@ __device__ __forceinline__ void store_rows(const Accumulator<M_TILES, C_TILES> &
                 for (int i = 2 * half; i < 2 * half + 2; ++i) {
                     const int channel = 8 * n + lane % 4 * 8 + i % 2 * 4;
                     const float f = factor[m][half];
-                    const float4 value = {x.at[m][n][i] * f, x.at[m][n + 1][i] * f, x.at[m][n + 2][i] * f, x.at[m][n + 3][i] * f};
+                    const float4 value = {x.at[m][n][i] * f, x.at[m][n + 1][i] * f, x.at[m][n + 2][i] * f,
+                                          x.at[m][n + 3][i] * f};
                     if (channel < HEAD_SIZE)
                         *reinterpret_cast<float4*>(target + static_cast<long long>(row) * stride + channel) = value;
                 }
         }
 }
 
-// e^(scale s - base). The difference is rounded once, where it is small. To apply scale log2(e) as one factor, as the bfloat16 kernels
-// do, would save a multiplication and round `base` once more: an error of 6e-8 of a large score, in every share of its row.
+// e^(scale s - base). The difference is rounded once, where it is small. To apply scale log2(e) as one factor, as the
+// bfloat16 kernels do, would save a multiplication and round `base` once more: an error of 6e-8 of a large score, in
+// every share of its row.
 __device__ __forceinline__ float exponential(float s, float scale, float base) {
     return exp2_fast(fmaf(s, scale, -base) * LOG2_E);
-}
-
-// Which keys a row may see: those below `keys`, below `limit` + 16 m + 8 half, and of them those that the mask shows.
-struct Visible {
-    int keys, limit;
-    const bool* key_mask;  // of this sample, or null
-};
-
-// s_ij = -inf for hidden pairs, queries down and keys across.
-template <int M_TILES, int N_TILES>
-__device__ __forceinline__ void hide(Accumulator<M_TILES, N_TILES> &scores, int first_key, const Visible &visible) {
-#pragma unroll
-    for (int n = 0; n < N_TILES; ++n)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const int key = first_key + 8 * n + threadIdx.x % 4 * 2 + i;
-            bool shown = key < visible.keys;
-            if (visible.key_mask != nullptr) shown = shown && visible.key_mask[key];
-#pragma unroll
-            for (int m = 0; m < M_TILES; ++m)
-#pragma unroll
-                for (int half = 0; half < 2; ++half)
-                    if (!shown || key >= visible.limit + 16 * m + 8 * half) scores.at[m][n][2 * half + i] = -INFINITY;
-        }
-}
-
-// The tile of work of a block. Tiles of the same rank in different heads have equal work, and `rank` 0 has most. Blocks start in
-// the order of their number: the heaviest first, so that the light ones fill the gaps at the end; but `together`
-// heads at a time, as many as keep their keys and values in the L2 cache.
-struct Work {
-    int rank, head;
-};
-
-__device__ __forceinline__ Work work_of_block(int block, int tiles, int heads, int together) {
-    const int group = block / (tiles * together), inside = block - group * tiles * together;
-    const int width = min(together, heads - group * together);
-    return {inside / width, group * together + inside % width};
 }

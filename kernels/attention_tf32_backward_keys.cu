@@ -1,57 +1,39 @@
 // Attention backward on tensor cores for float32: the gradients of keys and values, in a fixed order.
 //
-// Idea: as attention_mma_backward_keys.cu. A block owns KEYS = WARPS KEY_ROWS keys of one head and walks over the queries that see
-// them, on transposed tables, keys down and queries across: the accumulators of (q kᵀ)ᵀ, made into shares, are in the lanes where
-// dv = pᵀ do wants its left operand, and likewise dsᵀ for dk = dsᵀ q. Neither p nor ds goes through memory, and
-// dk and dv stay in the registers of the warp that owns their rows from the first query to the last.
-// dq_i = sum_j ds_ij k_j runs over blocks; attention_tf32_backward_queries.cu walks the other way for it.
+// Idea: as attention_mma_backward_keys.cu. A block owns KEYS = WARPS KEY_ROWS keys of one head and walks over the
+// queries that see them, on transposed tables, keys down and queries across: the accumulators of (q kᵀ)ᵀ, made into
+// shares, are in the lanes where dv = pᵀ do wants its left operand, and likewise dsᵀ for dk = dsᵀ q. Neither p nor ds
+// goes through memory, and dk and dv stay in the registers of the warp that owns their rows from the first query to the
+// last. dq_i = sum_j ds_ij k_j runs over blocks; attention_tf32_backward_queries.cu walks the other way for it.
 //
 // Memory: shared (2 KEYS + 4 QUERIES) rows.
 // Loses: when the keys give fewer blocks than the GPU has multiprocessors (grouped heads with few keys).
 //
-// Defined from outside: HEAD_SIZE, PRODUCTS, KEY_ROWS (of a warp: 16 or 32), QUERIES (of a step), CHUNK (queries whose shares are in
-// registers at once), WARPS, BLOCKS (resident per multiprocessor).
+// Macros of the build: HEAD_SIZE, PRODUCTS, KEY_ROWS (of a warp: 16 or 32), QUERIES (of a step), CHUNK (queries whose
+// shares are in registers at once), WARPS, BLOCKS (resident per multiprocessor).
 #include "attention_tf32.cuh"
 
 constexpr int THREADS = 32 * WARPS;
 constexpr int KEYS = WARPS * KEY_ROWS;
 constexpr int M_TILES = KEY_ROWS / 16;
 constexpr int N_TILES = CHUNK / 8;
-constexpr int ALWAYS = -(1 << 30), NEVER = 1 << 30;
 constexpr u32 KEY_BYTES = KEYS * ROW_BYTES;
 constexpr u32 QUERY_BYTES = QUERIES * ROW_BYTES;
 constexpr u32 STAGE_BYTES = 2 * QUERY_BYTES + QUERIES * 8;  // queries, dout, two numbers a row
-
-// s = -inf where the query is before the first one that sees the key. first_seer[m][half] is ALWAYS or NEVER for keys that all
-// or no queries see.
-__device__ __forceinline__ void hide_keys(Accumulator<M_TILES, N_TILES> &scores, const int (&first_seer)[M_TILES][2],
-                                          int first_query) {
-#pragma unroll
-    for (int n = 0; n < N_TILES; ++n)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const int query = first_query + 8 * n + threadIdx.x % 4 * 2 + i % 2;
-#pragma unroll
-            for (int m = 0; m < M_TILES; ++m)
-                if (query < first_seer[m][i / 2]) scores.at[m][n][i] = -INFINITY;
-        }
-}
 
 // p_ij = e^(s_ij - L_i);   ds_ij = p_ij (dp_ij - r_i). In place: scores become shares, dshares become dscores.
 __device__ __forceinline__ void softmax_backward(Accumulator<M_TILES, N_TILES> &scores,
                                                  Accumulator<M_TILES, N_TILES> &dshares, u32 rows, float scale) {
 #pragma unroll
     for (int n = 0; n < N_TILES; ++n) {
-        const uint4 pair = load_shared(rows + (8 * n + threadIdx.x % 4 * 2) * 8);  // L, r of two neighbouring queries
-        const float logsumexp[2] = {__uint_as_float(pair.x), __uint_as_float(pair.z)};
-        const float row_sum[2] = {__uint_as_float(pair.y), __uint_as_float(pair.w)};
+        const RowPair row(rows, n);
 #pragma unroll
         for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                const float share = exponential(scores.at[m][n][i], scale, logsumexp[i % 2]);
+                const float share = exponential(scores.at[m][n][i], scale, row.logsumexp[i % 2]);
                 scores.at[m][n][i] = share;
-                dshares.at[m][n][i] = share * (dshares.at[m][n][i] - row_sum[i % 2]);
+                dshares.at[m][n][i] = share * (dshares.at[m][n][i] - row.row_sum[i % 2]);
             }
     }
 }
@@ -80,29 +62,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     dv += sample * dv_batch + static_cast<long long>(first_key) * dv_position + kv_head * dv_head;
 
     // The steps: for each query head of the group, the tiles of queries that see the block's first key.
-    const int first_tile = causal ? max(0, first_key - offset) / QUERIES : 0;
-    const int steps_a_head = query_tiles - first_tile, steps = group * steps_a_head;
+    const QueryWalk walk = walk_over_queries<QUERIES>(first_key, offset, query_tiles, group, causal);
 
     const int warp_key = threadIdx.x / 32 * KEY_ROWS;
     int first_seer[M_TILES][2];
-#pragma unroll
-    for (int m = 0; m < M_TILES; ++m)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const int key = first_key + warp_key + 16 * m + 8 * half + static_cast<int>(threadIdx.x) % 32 / 4;
-            const bool shown = key < keys && (key_mask == nullptr || key_mask[static_cast<long long>(sample) * keys + key]);
-            first_seer[m][half] = !shown ? NEVER : causal ? key - offset : ALWAYS;
-        }
+    find_seers(first_seer, first_key, warp_key, offset, keys, causal, key_mask, sample);
     const bool some_hidden = key_mask != nullptr || first_key + KEYS > keys;
     const int warp_first_seer = first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
 
     auto load_queries = [&](int step) {
-        const int head = kv_head * group + step / steps_a_head, tile = first_tile + step % steps_a_head;
+        const int head = kv_head * group + walk.member(step), tile = walk.tile(step);
         const u32 stage = stages + step % 2 * STAGE_BYTES;
         const long long first = static_cast<long long>(tile) * QUERIES;
         const int left = queries - tile * QUERIES;
         load_rows<QUERIES, THREADS>(stage, q + sample * q_batch + first * q_position + head * q_head, q_position, left);
-        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES, dout + sample * dout_batch + first * dout_position + head * dout_head,
+        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES,
+                                    dout + sample * dout_batch + first * dout_position + head * dout_head,
                                     dout_position, left);
         if (threadIdx.x < QUERIES / 2) {
             const long long row = (static_cast<long long>(sample) * heads + head) * padded + first;
@@ -118,14 +93,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     load_queries(0);
     copies_commit();
 
-    for (int step = 0; step < steps; ++step) {
+    for (int step = 0; step < walk.steps; ++step) {
         copies_wait<0>();
         __syncthreads();  // this step's queries are here for all, and all are done with the step before
-        if (step + 1 < steps) load_queries(step + 1);
+        if (step + 1 < walk.steps) load_queries(step + 1);
         copies_commit();
 
         const u32 q_tile = stages + step % 2 * STAGE_BYTES, do_tile = q_tile + QUERY_BYTES;
-        const int tile_query = (first_tile + step % steps_a_head) * QUERIES;
+        const int tile_query = walk.tile(step) * QUERIES;
 #pragma unroll 1
         for (int chunk = 0; chunk < QUERIES; chunk += CHUNK) {
             const int first_query = tile_query + chunk;

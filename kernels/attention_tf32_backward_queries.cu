@@ -1,13 +1,16 @@
 // Attention backward on tensor cores for float32: the gradients of the queries, in a fixed order.
 //
-// Idea: as attention_mma_backward_queries.cu, the forward's walk again. A block owns QUERIES queries of one head and walks over the keys
-// they see; a warp owns whole rows. Shares come back from the saved log-sum-exp, their gradients from a product, and ds is in the
-// lanes that the product ds k wants its left operand in. Nothing is shared between blocks or warps but the tiles of k and v.
+// Idea: as attention_mma_backward_queries.cu, the forward's walk again. A block owns QUERIES queries of one head and
+// walks over the keys they see; a warp owns whole rows. Shares come back from the saved log-sum-exp, their gradients
+// from a product, and ds is in the lanes that the product ds k wants its left operand in. Nothing is shared between
+// blocks or warps but the tiles of k and v.
 //
 // Memory: nothing but dq. Shared: (2 QUERIES + 4 KEYS) rows.
-// Loses: it computes s and dp a second time (attention_tf32_backward_keys.cu has computed them): 3 products, of which 2 are repeated.
+// Loses: it computes s and dp a second time (attention_tf32_backward_keys.cu has computed them): 3 products, of which 2
+// are repeated.
 //
-// Defined from outside: HEAD_SIZE, PRODUCTS, QUERIES, KEYS (of a step), CHUNK (keys whose shares are in registers at once), WARPS, BLOCKS.
+// Macros of the build: HEAD_SIZE, PRODUCTS, QUERIES, KEYS (of a step), CHUNK (keys whose shares are in registers at
+// once), WARPS, BLOCKS.
 #include "attention_tf32.cuh"
 
 constexpr int THREADS = 32 * WARPS;
@@ -57,23 +60,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     k += sample * k_batch + kv_head * k_head;
     v += sample * v_batch + kv_head * v_head;
 
-    const int offset = keys - queries;
-    const int seen_by_first = causal ? min(keys, first_query + offset + 1) : keys;
-    const int seen_by_last = causal ? min(keys, min(first_query + QUERIES, queries) + offset) : keys;
-    const int tiles = ceil_div(seen_by_last, KEYS);
-    const int open_keys = key_mask != nullptr ? 0 : seen_by_first;  // the keys before it need no mask
+    const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
+    const int open_keys = key_mask != nullptr ? 0 : walk.seen_by_first;  // the keys before it need no mask
 
     const int warp_row = threadIdx.x / 32 * ROWS, lane_row = warp_row + static_cast<int>(threadIdx.x) % 32 / 4;
-    const Visible visible = {keys, causal ? first_query + lane_row + offset + 1 : NO_LIMIT,
-                             key_mask == nullptr ? nullptr : key_mask + static_cast<long long>(sample) * keys};
-    const int seen_by_warp = causal ? min(keys, first_query + warp_row + ROWS + offset) : keys;
+    const int limit = causal ? first_query + lane_row + walk.offset + 1 : NO_LIMIT;
+    const Visible visible = visible_to<ROWS>(first_query, warp_row, limit, queries, keys, causal, key_mask, sample);
 
     float2 row[M_TILES][2];
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
         for (int half = 0; half < 2; ++half)
-            row[m][half] = rows[static_cast<long long>(work.head) * padded + first_query + lane_row + 16 * m + 8 * half];
+            row[m][half] =
+                rows[static_cast<long long>(work.head) * padded + first_query + lane_row + 16 * m + 8 * half];
 
     auto load_keys = [&](int tile) {
         const u32 stage = stages + tile % 2 * 2 * KEY_BYTES;
@@ -86,20 +86,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     dq_sum.clear();
     load_rows<QUERIES, THREADS>(q_tile, q, q_position, queries - first_query);
     load_rows<QUERIES, THREADS>(do_tile, dout, dout_position, queries - first_query);
-    if (tiles > 0) load_keys(0);
+    if (walk.tiles > 0) load_keys(0);
     copies_commit();
 
-    for (int tile = 0; tile < tiles; ++tile) {
+    for (int tile = 0; tile < walk.tiles; ++tile) {
         copies_wait<0>();
         __syncthreads();  // this tile is here for all, and all are done with the one before: its stage is free
-        if (tile + 1 < tiles) load_keys(tile + 1);
+        if (tile + 1 < walk.tiles) load_keys(tile + 1);
         copies_commit();
 
         const u32 k_tile = stages + tile % 2 * 2 * KEY_BYTES, v_tile = k_tile + KEY_BYTES;
 #pragma unroll 1
         for (int chunk = 0; chunk < KEYS; chunk += CHUNK) {
             const int first_key = tile * KEYS + chunk;
-            if (first_key >= seen_by_warp) break;  // hidden from all rows of this warp
+            if (first_key >= visible.seen_by_warp) break;  // hidden from all rows of this warp
             // s_ij = q_i . k_j and dp_ij = do_i . v_j
             Accumulator<M_TILES, N_TILES> scores, dshares;
             scores.clear();

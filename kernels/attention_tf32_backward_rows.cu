@@ -2,8 +2,8 @@
 //
 // docs/attention.md, section 10: r_i = sum_j p_ij dp_ij = do_i . o_i, one inner product of a row of out and of dout.
 //
-// Rows beyond the last query up to `padded` get L = inf: there and for queries that saw nothing p = e^-inf = 0, so no kernel
-// behind this one asks whether a query exists.
+// Rows beyond the last query up to `padded` get L = inf: there and for queries that saw nothing p = e^-inf = 0, so no
+// kernel behind this one asks whether a query exists.
 //
 // Memory: reads out and dout once, writes 8 bytes a query. Bound by that.
 #include "attention_tf32.cuh"
@@ -27,10 +27,10 @@ extern "C" __global__ void __launch_bounds__(256)
         sum = fmaf(x.x, y.x, fmaf(x.y, y.y, fmaf(x.z, y.z, x.w * y.w)));
     }
 #pragma unroll
-    for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+    for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(WHOLE_WARP, sum, distance);
     if (query >= padded || pack != 0) return;
 
     const long long row = static_cast<long long>(sample) * gridDim.y + head;
     const float logsumexp = query < queries ? lse[row * queries + query] : -INFINITY;
-    rows[row * padded + query] = make_float2(logsumexp == -INFINITY ? INFINITY : logsumexp, sum);
+    rows[row * padded + query] = make_float2(lse_or_infinity(logsumexp), sum);
 }

@@ -1,14 +1,17 @@
-// Attention forward on tensor cores for float32: FlashAttention-2 (Dao, 2023, algorithm 1), products by attention_tf32.cuh.
+// Attention forward on tensor cores for float32: FlashAttention-2 (Dao, 2023, algorithm 1), products by
+// attention_tf32.cuh.
 //
-// Idea: as attention_mma_forward.cu. A block owns QUERIES queries of one head and walks over the keys in tiles of KEYS, with the
-// online softmax of docs/attention.md, section 9. A warp owns whole rows; scores and shares never leave its registers.
-// While a tile is worked on, the next one is copied into the other of two stages.
+// Idea: as attention_mma_forward.cu. A block owns QUERIES queries of one head and walks over the keys in tiles of KEYS,
+// with the online softmax of docs/attention.md, section 9. A warp owns whole rows; scores and shares never leave its
+// registers. While a tile is worked on, the next one is copied into the other of two stages.
 //
-// Memory: nothing but out and one number a query (lse). Shared: (QUERIES + 4 KEYS) rows of float32, twice those of bfloat16.
-// Loses: for few queries (a block's rows are idle when Tq < QUERIES), for few blocks, and with one product where an error of
-// 5e-4 of every factor is too much.
+// Memory: nothing but out and one number a query (lse). Shared: (QUERIES + 4 KEYS) rows of float32, twice those of
+// bfloat16.
+// Loses: for few queries (a block's rows are idle when Tq < QUERIES), for few blocks, and with one product where an
+// error of 5e-4 of every factor is too much.
 //
-// Defined from outside: HEAD_SIZE, PRODUCTS, QUERIES, KEYS, WARPS, BLOCKS (resident per multiprocessor, bounds the registers).
+// Macros of the build: HEAD_SIZE, PRODUCTS, QUERIES, KEYS, WARPS, BLOCKS (resident per multiprocessor, bounds the
+// registers).
 #include "attention_tf32.cuh"
 
 constexpr int THREADS = 32 * WARPS;
@@ -24,17 +27,6 @@ struct Rows {
     float total[M_TILES][2];    // of this lane's columns only; the four lanes of a row add up at the end
 };
 
-// The largest and the sum over the four lanes that share a row.
-__device__ __forceinline__ float quad_max(float x) {
-    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-}
-
-__device__ __forceinline__ float quad_sum(float x) {
-    x += __shfl_xor_sync(0xffffffffu, x, 1);
-    return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
 // m' = max(m, max_j s_j);   correction e^(m - m') for l and a;   e_j = e^(s_j - m');   l' = l correction + sum_j e_j
 __device__ __forceinline__ void online_softmax(Accumulator<M_TILES, N_TILES> &scores, Rows &rows,
                                                Accumulator<M_TILES, C_TILES> &a, float scale) {
@@ -46,11 +38,12 @@ __device__ __forceinline__ void online_softmax(Accumulator<M_TILES, N_TILES> &sc
 #pragma unroll
             for (int n = 0; n < N_TILES; ++n)
                 largest = fmaxf(largest, fmaxf(scores.at[m][n][2 * half], scores.at[m][n][2 * half + 1]));
-            largest = quad_max(largest);
-            // A row that has seen nothing has -inf - -inf = NaN before it; against 0 its exponentials are 0, as they must be.
+            largest = row_max(largest);
+            // A row that has seen nothing has -inf - -inf = NaN before it; against 0 its exponentials are 0, as they
+            // must be.
             const float base = largest == -INFINITY ? 0.0f : __fmul_rn(largest, scale);
-            // From one rounded base to the next: exactly 1 where the maximum stays. A factor that is off by the rounding of a
-            // product would, over hundreds of tiles, draw a and l apart.
+            // From one rounded base to the next: exactly 1 where the maximum stays. A factor that is off by the
+            // rounding of a product would, over hundreds of tiles, draw a and l apart.
             const float correction = exp2_fast((__fmul_rn(rows.maximum[m][half], scale) - base) * LOG2_E);
             rows.maximum[m][half] = largest;
             float total = rows.total[m][half] * correction;
@@ -70,15 +63,15 @@ __device__ __forceinline__ void online_softmax(Accumulator<M_TILES, N_TILES> &sc
         }
 }
 
-// o = a / l and lse = m + log l; a query that saw nothing gets 0 and -inf. m is rounded as the exponentials' base was: no fused
-// multiply-add.
+// o = a / l and lse = m + log l; a query that saw nothing gets 0 and -inf. m is rounded as the exponentials' base was:
+// no fused multiply-add.
 __device__ __forceinline__ void finish(Rows &rows, float scale, float* lse, int first_row, int queries,
                                        float (&inverse)[M_TILES][2]) {
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            const float total = quad_sum(rows.total[m][half]);
+            const float total = row_sum(rows.total[m][half]);
             const int row = first_row + 16 * m + 8 * half + threadIdx.x % 32 / 4;
             inverse[m][half] = total == 0.0f ? 0.0f : reciprocal(total);
             if (threadIdx.x % 4 == 0 && row < queries)
@@ -106,17 +99,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     v += sample * v_batch + kv_head * v_head;
     out += sample * out_batch + static_cast<long long>(first_query) * out_position + head * out_head;
 
-    // Keys that the block's first and last query see: between them tiles need a mask, behind them they are skipped.
-    const int offset = keys - queries;
-    const int seen_by_first = causal ? min(keys, first_query + offset + 1) : keys;
-    const int seen_by_last = causal ? min(keys, min(first_query + QUERIES, queries) + offset) : keys;
-    const int tiles = ceil_div(seen_by_last, KEYS);
-    const int open_tiles = key_mask != nullptr ? 0 : seen_by_first / KEYS;
+    // The first `open_tiles` need no mask: the block's first query sees all of their keys, and so do the others.
+    const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
+    const int open_tiles = key_mask != nullptr ? 0 : walk.seen_by_first / KEYS;
 
     const int warp_row = threadIdx.x / 32 * ROWS, lane_row = warp_row + static_cast<int>(threadIdx.x) % 32 / 4;
-    const Visible visible = {keys, causal ? first_query + lane_row + offset + 1 : NO_LIMIT,
-                             key_mask == nullptr ? nullptr : key_mask + static_cast<long long>(sample) * keys};
-    const int seen_by_warp = causal ? min(keys, first_query + warp_row + ROWS + offset) : keys;
+    const int limit = causal ? first_query + lane_row + walk.offset + 1 : NO_LIMIT;
+    const Visible visible = visible_to<ROWS>(first_query, warp_row, limit, queries, keys, causal, key_mask, sample);
 
     auto load_keys = [&](int tile) {
         const u32 stage = stages + tile % 2 * 2 * KEY_BYTES;
@@ -134,17 +123,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         for (int half = 0; half < 2; ++half) rows.maximum[m][half] = -INFINITY, rows.total[m][half] = 0.0f;
 
     load_rows<QUERIES, THREADS>(q_tile, q, q_position, queries - first_query);
-    if (tiles > 0) load_keys(0);
+    if (walk.tiles > 0) load_keys(0);
     copies_commit();
 
     // docs/attention.md, section 9: a' = a e^(m - m') + sum_j e^(s_j - m') v_j
-    for (int tile = 0; tile < tiles; ++tile) {
+    for (int tile = 0; tile < walk.tiles; ++tile) {
         copies_wait<0>();
         __syncthreads();  // this tile is here for all, and all are done with the one before: its stage is free
-        if (tile + 1 < tiles) load_keys(tile + 1);
+        if (tile + 1 < walk.tiles) load_keys(tile + 1);
         copies_commit();
 
-        if (tile * KEYS >= seen_by_warp) continue;  // hidden from all rows of this warp
+        if (tile * KEYS >= visible.seen_by_warp) continue;  // hidden from all rows of this warp
         const u32 k_tile = stages + tile % 2 * 2 * KEY_BYTES, v_tile = k_tile + KEY_BYTES;
         Accumulator<M_TILES, N_TILES> scores;
         scores.clear();

@@ -4,8 +4,8 @@
 
 #include "attention_mma_ptx.cuh"
 
-// c (16 x 8) += a (16 x 8) b (8 x 8), sums in float32. Factors are float32 patterns of which the tensor core reads the upper 19
-// bits (sign, exponent, 10 of the fraction: "tf32"). With g = lane / 4 and t = lane % 4 a lane holds
+// c (16 x 8) += a (16 x 8) b (8 x 8), sums in float32. Factors are float32 patterns of which the tensor core reads the
+// upper 19 bits (sign, exponent, 10 of the fraction: "tf32"). With g = lane / 4 and t = lane % 4 a lane holds
 //   a[0], a[1]: rows g, g + 8 of column t;    a[2], a[3]: the same rows of column t + 4
 //   b0: row t of column g;                    b1: row t + 4 of column g
 //   c[0], c[1]: row g, columns 2t, 2t + 1;    c[2], c[3]: row g + 8 of the same columns

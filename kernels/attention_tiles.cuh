@@ -16,9 +16,6 @@
 
 #include "attention.cuh"
 
-constexpr float LOG2_E = 1.4426950408889634f;  // exp(x) = 2^(x log2 e): the chip's own exponential has base 2
-constexpr float LN_2 = 0.6931471805599453f;
-
 constexpr int DOWN = 16, ACROSS = 8, THREADS = DOWN * ACROSS;
 constexpr int CHANNELS = (HEAD_SIZE + 7) / 8 * 8;    // of a row in shared memory; those beyond HEAD_SIZE are zeros
 constexpr int UNITS = (CHANNELS + 31) / 32;          // times 4 channels a thread
@@ -214,9 +211,6 @@ __device__ __forceinline__ void clear(float (&sum)[M][UNITS][4]) {
 #pragma unroll
             for (int e = 0; e < 4; ++e) sum[m][u][e] = 0.0f;
 }
-
-// 1 / x for the sum of a row, 0 for a row without any. To one unit of the last place; 1.0f / x is a function call.
-__device__ __forceinline__ float inverse_of_sum(float x) { return x == 0.0f ? 0.0f : __fdividef(1.0f, x); }
 
 // Over the ACROSS threads of a row, in all of them.
 __device__ __forceinline__ float row_max(float x) {

@@ -1,7 +1,8 @@
 // Many small matrix products side by side: out[i] = a[i] b[i], one thread for each number of the result.
 //
 // Idea:   the matrices of attention over a window of some twenty tokens are far smaller than a tile of a library's
-//         kernel, and a product through CuPy may not stand in a CUDA graph. A thread walks along one row and one column.
+//         kernel, and a product through CuPy may not stand in a CUDA graph. A thread walks along one row and one
+//         column.
 // Memory: nothing beside the factors and the result. Neighbouring threads read the same row of a, which the first cache
 //         holds, and neighbouring numbers of b. Factors may be views with any strides, so transposes need no copy.
 // Loses:  where the matrices are large: every factor is read from the cache once for each number that needs it.

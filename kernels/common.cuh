@@ -1,4 +1,4 @@
-// What every kernel needs: the element type, sums over a warp and a block, loads and stores of 16 bytes.
+// What every kernel needs: the element type, infinity, sums over a warp and a block, loads and stores of 16 bytes.
 //
 // ELEMENT, a macro of the build, is f32 (also if it is not given) or bf16. Kernels read and write `element`
 // and compute in float. Nothing here assumes that numbers are finite.
@@ -35,6 +35,11 @@ __device__ __forceinline__ element from_float(float x) {
     return x;
 #endif
 }
+
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)  // NVRTC has no <math.h>
+#endif
+__device__ __forceinline__ float not_a_number() { return __int_as_float(0x7fc00000); }
 
 constexpr int WARP = 32;
 constexpr unsigned WHOLE_WARP = 0xffffffffu;

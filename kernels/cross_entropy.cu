@@ -13,9 +13,6 @@
 #ifndef ROW_THREADS
 #define ROW_THREADS 32
 #endif
-#ifndef INDEX
-#define INDEX long long
-#endif
 #ifndef UNROLLED
 #define UNROLLED 2
 #endif
@@ -44,7 +41,7 @@ __device__ __forceinline__ void for_row(long long start, int length, Each each) 
 // The largest of the numbers seen, and the sum of exp(number - largest): what it was before is rescaled when a larger
 // one comes (Milakov and Gimelshein: "Online normalizer calculation for softmax", 2018, algorithm 3).
 struct Running {
-    float largest = -infinity(), total = 0.0f;
+    float largest = -INFINITY, total = 0.0f;
 
     template <int N>
     __device__ __forceinline__ void add(const Floats<N>& x) {
@@ -60,7 +57,7 @@ struct Running {
 
     // As long as all numbers are -infinity, their exponentials are 0 whatever is subtracted; -infinity would give NaN.
     __device__ static __forceinline__ float finite_shift(float largest) {
-        return largest == -infinity() ? 0.0f : largest;
+        return largest == -INFINITY ? 0.0f : largest;
     }
 };
 

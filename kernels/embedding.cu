@@ -12,10 +12,6 @@
 
 #include "groups.cuh"
 
-#ifndef INDEX
-#define INDEX long long
-#endif
-
 constexpr int AHEAD = 8;     // positions that a thread of embedding_small loads before it adds them
 constexpr int TILE = 2048;   // positions that a block sorts
 constexpr int TILES = WARP;  // that embedding_segments looks at: one a lane
@@ -41,10 +37,10 @@ extern "C" __global__ void embedding_forward(const INDEX* ids, const element* ta
     value.store(y + static_cast<long long>(position) * channels + channel);
 }
 
-// partial[chunk][v] = the sum of dy over the positions of a chunk with id v; ids (rows,), dy (rows, channels),
-// partial (gridDim.y, vocabulary, channels). With a single chunk and `out` (vocabulary, channels), not null, the sums go
-// there instead: in place of what is there or, with `add`, on top. Block (32, W): 32 channels side by side, W positions
-// at a time. Shared memory: W * vocabulary * 32 floats.
+// partial[chunk][v] = the sum of dy over the positions of a chunk with id v; ids (rows,), dy (rows, channels), partial
+// (gridDim.y, vocabulary, channels). With a single chunk and `out` (vocabulary, channels), not null, the sums go there
+// instead: in place of what is there or, with `add`, on top. Block (32, W): 32 channels side by side, W positions at a
+// time. Shared memory: W * vocabulary * 32 floats.
 extern "C" __global__ void embedding_small(const INDEX* ids, const element* dy, float* partial, result* out, int rows,
                                            int vocabulary, int channels, int chunk, int add) {
     extern __shared__ float sums[];  // [W][vocabulary][32]: a lane has a bank of its own

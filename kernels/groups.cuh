@@ -21,8 +21,10 @@ constexpr int WIDTH = SINGLE ? 1 : PACK;
 #define TYPE_OF_bf16 __nv_bfloat16
 using result = JOIN(TYPE_OF_, OUT);
 
-__device__ __forceinline__ float infinity() { return __int_as_float(0x7f800000); }
-__device__ __forceinline__ float not_a_number() { return __int_as_float(0x7fc00000); }
+// INDEX, a macro of the build, is the C type of token ids, targets and positions.
+#ifndef INDEX
+#define INDEX long long
+#endif
 
 __device__ __forceinline__ void put(float* address, float x) { *address = x; }
 __device__ __forceinline__ void put(__nv_bfloat16* address, float x) { *address = __float2bfloat16_rn(x); }

@@ -1,6 +1,12 @@
-// Layer normalisation, forward and backward. The memory is the limit: a row is read once, held in registers by the
-// threads that share it, and every sum over it is made from there.
-// In bfloat16 everything between load and store is float. ROW_THREADS and HELD, macros of the build: rows.cuh.
+// Layer normalisation, forward and backward.
+//
+// Idea:   the memory is the limit: a row is read once, held in registers by the threads that share it, and every sum
+//         over it is made from there. In bfloat16 everything between load and store is float.
+// Memory: mean and rstd of a row are saved, not the normalised row. The backward leaves 8 bytes for each channel and
+//         block, the partial sums of dweight and dbias, and a second launch (column_sum.cu) adds them.
+// Loses:  where a row does not fit into the registers of a block: such rows it does not take.
+//
+// ROW_THREADS and HELD, macros of the build: rows.cuh. Derivation: docs/layernorm.md.
 
 #include "rows.cuh"
 
@@ -10,7 +16,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 layernorm_forward(const element* x, const element* weight, const element* bias, float eps, element* y, float* mean,
                   float* rstd, int rows, int channels) {
     __shared__ float shared[WARP];
-    const int row = blockIdx.x * ROWS + threadIdx.x / ROW_THREADS;
+    const int row = first_row();
     if (row >= rows) return;  // all who share the row leave together
     Part part;
     part.load(x + static_cast<long long>(row) * channels, channels);
@@ -57,7 +63,7 @@ layernorm_backward(const element* dy, const element* x, const float* mean, const
                    element* dx, float* partial, int rows, int channels) {
     __shared__ float shared[WARP];
     Part dweight = {}, dbias = {};
-    for (int row = blockIdx.x * ROWS + threadIdx.x / ROW_THREADS; row < rows; row += gridDim.x * ROWS) {
+    for (int row = first_row(); row < rows; row += gridDim.x * ROWS) {
         const long long start = static_cast<long long>(row) * channels;
         const float middle = mean[row], scale = rstd[row];
         Part gradient, normalized;
@@ -97,12 +103,9 @@ layernorm_backward(const element* dy, const element* x, const float* mean, const
         gradient.store(dx + start, channels);
     }
 
-#if ROW_THREADS == 32
-    __shared__ float sums[HELD * WIDTH][WARP];
-    add_rows_of_block(dweight, sums);
-    add_rows_of_block(dbias, sums);
-    if (threadIdx.x / WARP != ROWS - 1) return;
-#endif
+    add_rows_of_block(dweight);
+    add_rows_of_block(dbias);
+    if (!has_sum_of_block()) return;
     float* out = partial + static_cast<long long>(blockIdx.x) * 2 * channels;
     dweight.store(out, channels);
     dbias.store(out + channels, channels);

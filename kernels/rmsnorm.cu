@@ -1,6 +1,12 @@
-// Root-mean-square normalisation, forward and backward: layernorm.cu without the mean and the bias. The memory is the
-// limit: a row is read once, held in registers by the threads that share it, and every sum over it is made from there.
-// In bfloat16 everything between load and store is float. ROW_THREADS and HELD, macros of the build: rows.cuh.
+// Root-mean-square normalisation, forward and backward: layernorm.cu without the mean and the bias.
+//
+// Idea:   the memory is the limit: a row is read once, held in registers by the threads that share it, and every sum
+//         over it is made from there. In bfloat16 everything between load and store is float.
+// Memory: one number a row (rrms) is saved, not the normalised row. The backward leaves 4 bytes for each channel and
+//         block, the partial sums of dweight, and a second launch (column_sum.cu) adds them.
+// Loses:  where a row does not fit into the registers of a block: such rows it does not take.
+//
+// ROW_THREADS and HELD, macros of the build: rows.cuh. Derivation: docs/rmsnorm.md.
 
 #include "rows.cuh"
 
@@ -9,7 +15,7 @@
 extern "C" __global__ void __launch_bounds__(THREADS)
 rmsnorm_forward(const element* x, const element* weight, float eps, element* y, float* rrms, int rows, int channels) {
     __shared__ float shared[WARP];
-    const int row = blockIdx.x * ROWS + threadIdx.x / ROW_THREADS;
+    const int row = first_row();
     if (row >= rows) return;  // all who share the row leave together
     Part part;
     part.load(x + static_cast<long long>(row) * channels, channels);
@@ -40,7 +46,7 @@ rmsnorm_backward(const element* dy, const element* x, const float* rrms, const e
                  float* partial, int rows, int channels) {
     __shared__ float shared[WARP];
     Part dweight = {};
-    for (int row = blockIdx.x * ROWS + threadIdx.x / ROW_THREADS; row < rows; row += gridDim.x * ROWS) {
+    for (int row = first_row(); row < rows; row += gridDim.x * ROWS) {
         const long long start = static_cast<long long>(row) * channels;
         const float scale = rrms[row];
         Part gradient, normalized;
@@ -77,10 +83,7 @@ rmsnorm_backward(const element* dy, const element* x, const float* rrms, const e
         gradient.store(dx + start, channels);
     }
 
-#if ROW_THREADS == 32
-    __shared__ float sums[HELD * WIDTH][WARP];
-    add_rows_of_block(dweight, sums);
-    if (threadIdx.x / WARP != ROWS - 1) return;
-#endif
+    add_rows_of_block(dweight);
+    if (!has_sum_of_block()) return;
     dweight.store(partial + static_cast<long long>(blockIdx.x) * channels, channels);
 }

@@ -10,9 +10,6 @@
 #ifndef PAIRED
 #define PAIRED 0
 #endif
-#ifndef INDEX
-#define INDEX long long
-#endif
 
 constexpr int THREADS = 256;
 constexpr int CHANNELS = PAIRED ? 2 : PACK;  // of a thread

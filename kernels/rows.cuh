@@ -17,6 +17,9 @@
 constexpr int THREADS = 256;
 constexpr int ROWS = THREADS / ROW_THREADS;  // that a block has under way
 
+// The first row that is the thread's; the next one is gridDim.x * ROWS further.
+__device__ __forceinline__ int first_row() { return blockIdx.x * ROWS + threadIdx.x / ROW_THREADS; }
+
 // Sum over the threads that share a row, in all of them.
 __device__ __forceinline__ float row_sum(float x, float* shared) {
     return ROW_THREADS == WARP ? warp_sum(x) : block_sum(x, shared);
@@ -47,9 +50,12 @@ struct Part {
     }
 };
 
-// The sums of all rows' parts in a block, row by row in their order: `mine` of the last row becomes the sum.
-// Numbers of one thread lie 32 apart in `shared`, so that a warp meets all banks.
-__device__ __forceinline__ void add_rows_of_block(Part& mine, float (&shared)[HELD * WIDTH][WARP]) {
+// The first stage of a sum over all rows, such as the gradient of a weight (column_sum.cu has the second): adds the
+// parts of the rows of a block, row by row in their order. `mine` of the last row becomes the sum. Numbers of one
+// thread lie 32 apart in `shared`, so that a warp meets all banks.
+__device__ __forceinline__ void add_rows_of_block(Part& mine) {
+    if (ROWS == 1) return;
+    __shared__ float shared[HELD * WIDTH][WARP];
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     for (int turn = 0; turn < ROWS; ++turn) {
         if (warp == turn) {
@@ -65,3 +71,6 @@ __device__ __forceinline__ void add_rows_of_block(Part& mine, float (&shared)[HE
         __syncthreads();
     }
 }
+
+// Whether `mine` is the block's sum after that.
+__device__ __forceinline__ bool has_sum_of_block() { return ROWS == 1 || threadIdx.x / ROW_THREADS == ROWS - 1; }

@@ -3,7 +3,7 @@
 
 #include "common.cuh"
 
-__device__ __forceinline__ bool is_finite(float x) { return fabsf(x) < __int_as_float(0x7f800000); }  // false for NaN
+__device__ __forceinline__ bool is_finite(float x) { return fabsf(x) < INFINITY; }  // false for NaN
 
 // All arrays () unless said otherwise.
 // norm, scale:         of the gradients, and what they are to be multiplied with so that it is not too large
@@ -18,5 +18,5 @@ extern "C" __global__ void settle_step(const float* loss, const float* norm, con
     row[1] = *norm;
     const bool held_back = *failed || !is_finite(*loss) || !is_finite(*norm);
     *failed = held_back;
-    *gradient_scale = held_back ? __int_as_float(0x7fc00000) : *scale;
+    *gradient_scale = held_back ? not_a_number() : *scale;
 }
