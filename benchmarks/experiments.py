@@ -31,8 +31,8 @@ from tinygrad_arith.training.comparison import (
     read_finished,
     run_directories,
 )
-from tinygrad_arith.training.comparison_jobs import changed, flag_of, read_journal
-from tinygrad_arith.training.config import Config, all_fields
+from tinygrad_arith.training.comparison_jobs import flag_of, read_journal
+from tinygrad_arith.training.config import Config, all_fields, changed
 from tinygrad_arith.training.console import fail
 from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.presets import load_preset, preset_names

@@ -1,18 +1,27 @@
 """Train or gather several runs and set them side by side: `python -m tinygrad_arith.compare`."""
 
 import argparse
+import itertools
 import json
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_arith.tasks.options import flag_name
-from tinygrad_arith.training.console import EXIT_FAILURE, EXIT_INTERRUPTED, console, fail, run_door, warn
-from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, add_config_flags, given_flags, make_parser, positive
+from tinygrad_arith.training.console import (
+    EXIT_FAILURE,
+    console,
+    fail,
+    in_words,
+    leave_output,
+    only_warn,
+    run_door,
+    warn,
+)
+from tinygrad_arith.training.errors import MisuseError, UserError
+from tinygrad_arith.training.flags import Parser, add_config_flags, given_flags, make_parser, positive, some_path
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
@@ -49,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_compare_parser() -> Parser:
     """All flags of this door."""
     parser = make_parser("compare", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="directory of a finished run, or one that holds runs")
+    parser.add_argument(
+        "runs", nargs="*", type=some_path, metavar="RUN", help="directory of a finished run, or one that holds runs"
+    )
     own = parser.add_argument_group("comparison")
     own.add_argument("--preset", action="append", metavar="NAME", help="a preset to train; may be given several times")
     own.add_argument(
@@ -62,7 +73,11 @@ def make_compare_parser() -> Parser:
         help="runs at a time (default: one a GPU or, on the CPU, one a core; --jobs 1 gives each run all cores)",
     )
     own.add_argument(
-        "--out", type=Path, metavar="DIR", help="directory of the comparison (default: runs/compare-<presets>)"
+        "--out",
+        type=some_path,
+        metavar="DIR",
+        help="directory of the comparison (default: runs/compare-<presets>; of runs that are named: the directory that "
+        "holds them, or runs/compare-named-<presets>)",
     )
     own.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     add_config_flags(parser, defaults=load_preset(DEFAULT_PRESET).config)
@@ -81,9 +96,8 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
         presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
     except UserError as error:
         parser.error(str(error))
-    out = args.out or default_directory([preset.name for preset in presets])
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: there is a file of that name")
+    out = args.out or default_directory("compare", [preset.name for preset in presets])
+    check_directory(out)
     jobs = plan_jobs(presets, given_flags(args), args.seeds or 5, out)
     out.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
@@ -91,7 +105,11 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
         outcome = train(jobs, args, out, command)
     if outcome.signal is not None:
         print(f"Stopped; saved in {out}. Go on with:\n{command}", file=sys.stderr)
-        return EXIT_INTERRUPTED if outcome.signal == signal.SIGINT else 128 + outcome.signal
+        return 128 + outcome.signal  # as shells have it: 130 after Ctrl-C
+    if outcome.unheard is not None:
+        outcome.unheard.filename = "stdout"
+        leave_output()
+        return fail(f"{in_words(outcome.unheard)}; stopped, saved in {out}; go on with: {command}")
     finished = [job.directory for job in jobs if is_finished(job.directory)]
     if finished:
         show(finished, out, args.json, outcome.failures)
@@ -122,35 +140,65 @@ def make_reporter(as_json: bool) -> "JobsReporter":
 def compare_finished(args: argparse.Namespace) -> int:
     """Compare runs that are there already; those that are not finished are left out with a warning."""
     from tinygrad_arith.training.comparison import is_finished, run_directories
-    from tinygrad_arith.training.runs import read_record
+    from tinygrad_arith.training.runs import resume_command
 
-    named = [Path(path) for path in args.runs]
+    named = args.runs
     directories = run_directories(named)
     finished = [directory for directory in directories if is_finished(directory)]
     for directory in directories:
         if directory not in finished:
-            warn(
-                f"{directory}: not finished, left out; go on with: python -m tinygrad_arith.train --resume {directory}"
-            )
+            warn(f"{directory}: not finished, left out; go on with: {resume_command(directory)}")
     if not finished:
         raise UserError("none of these runs is finished")
-    out = args.out
-    if out is None:
-        holds_runs = len(named) == 1 and named != directories
-        presets = dict.fromkeys(read_record(directory).preset for directory in finished)
-        out = named[0] if holds_runs else default_directory(list(presets))
-    show(finished, out, args.json, {})
+    if args.out is not None:
+        check_directory(args.out)
+        check_not_trained_there(args.out, finished)
+    holds_all = len(named) == 1 and named != directories
+    show(finished, args.out or (named[0] if holds_all else directory_of_named(finished)), args.json, {})
     return 0
 
 
-def default_directory(presets: Sequence[str]) -> Path:
-    """`runs/compare-<presets>`; of many presets only the first, and how many more."""
+def check_directory(out: Path) -> None:
+    """Raise MisuseError if `--out` is a file."""
+    if out.exists() and not out.is_dir():
+        raise MisuseError(f"--out {out}: there is a file of that name")
+
+
+def check_not_trained_there(out: Path, runs: Sequence[Path]) -> None:
+    """Raise MisuseError if `--out` is where the runs of a comparison were trained, and not only some of these."""
+    from tinygrad_arith.training.comparison_jobs import JOURNAL_FILE
+
+    if (out / JOURNAL_FILE).is_file() and any(run.resolve().parent != out.resolve() for run in runs):
+        raise MisuseError(f"--out {out}: holds a comparison of other runs, which were trained there; choose another")
+
+
+def directory_of_named(runs: Sequence[Path]) -> Path:
+    """`runs/compare-named-<presets>`, with a number if there is a comparison of other runs."""
+    from tinygrad_arith.training.runs import read_record
+
+    presets = dict.fromkeys(read_record(run).preset for run in runs)
+    first = default_directory("compare-named", list(presets))
+    numbered = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([first], numbered) if compared_runs(path) in (None, set(runs)))
+
+
+def compared_runs(directory: Path) -> set[Path] | None:
+    """The runs of the comparison in a directory; None if there is none, or none that can be read."""
+    try:
+        values = json.loads((directory / COMPARISON_FILE).read_text(encoding="utf-8"))
+        return {Path(run["run"]) for group in values["groups"] for run in group["runs"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def default_directory(kind: str, presets: Sequence[str]) -> Path:
+    """`runs/<kind>-<presets>`; of many presets only the first, and how many more."""
     from tinygrad_arith.training.runs import RUNS
 
     name = "-".join(presets)
     if len(name) > LONGEST_NAME:
         name = f"{presets[0]}-and-{len(presets) - 1}-more"
-    return RUNS / f"compare-{name}"
+    return RUNS / f"{kind}-{name}"
 
 
 def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[str, str]) -> None:
@@ -162,14 +210,19 @@ def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[s
     from tinygrad_arith.training.files import write_json
 
     groups = group_runs(read_finished(directory) for directory in directories)
-    picture = save_figure(comparison_picture(groups), out / PICTURE_FILE)
+    picture = out / PICTURE_FILE
     values = comparison_values(groups, failures, picture)
-    write_json(out / COMPARISON_FILE, values)
+    written = False
+    with only_warn("the comparison's picture and figures"):  # what is printed is worth having without them
+        save_figure(comparison_picture(groups), picture)
+        write_json(out / COMPARISON_FILE, values)
+        written = True
     if as_json:
         print(json.dumps(values))
         return
     console().print(comparison_table(groups))
-    console().print(f"The curves are in {picture}, every figure in {out / COMPARISON_FILE}", markup=False)
+    if written:
+        print(f"The curves are in {picture}, every figure in {out / COMPARISON_FILE}")
 
 
 def comparison_values(groups: "Sequence[Group]", failures: dict[str, str], picture: Path) -> dict[str, Any]:

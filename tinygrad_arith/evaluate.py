@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_arith.training.console import console, facts_table, run_door
-from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive
+from tinygrad_arith.training.console import console, only_warn, print_facts, run_door
+from tinygrad_arith.training.errors import MisuseError
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive, some_path
 
 if TYPE_CHECKING:
     from tinygrad_arith.tasks import Task
     from tinygrad_arith.training.evaluation import Breakdown, Evaluation
     from tinygrad_arith.training.runs import LoadedRun
+    from tinygrad_arith.training.sampling import Answer
 
 DESCRIPTION = """Measure exact match of a trained model on problems that it has never seen: over all of them, by what
 sets the task's problems apart (operand length, longest carry chain, ...) and by place in the answer. A heat map over
@@ -28,9 +29,10 @@ class Measured:
     task: "Task"
     split: str
     digits: int | None
+    count: int | None  # as asked for: None, all of the split
     evaluation: "Evaluation"
     breakdown: "Breakdown"
-    picture: Path | None
+    shown: "list[Answer]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,19 +46,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     task = choose_task(run, args.digits)
     evaluation = evaluate_exact_match(run.model, task, choose_problems(task, args.split, args.count))
     breakdown = break_down(evaluation, task)
-    picture = draw(run, args.split, args.digits, breakdown)
-    measured = Measured(run, task, args.split, args.digits, evaluation, breakdown, picture)
+    shown = answers_to_show(run, task, evaluation, args.show)
+    measured = Measured(run, task, args.split, args.digits, args.count, evaluation, breakdown, shown)
     if args.json:
-        print_json(measured)
-    else:
-        print_tables(measured)
+        print_json(measured, draw(measured))
+        return 0
+    print_tables(measured)
+    picture = draw(measured)  # last, since the figures are worth having without it
+    if picture is not None:
+        print(f"The heat map over the operands' lengths is {picture}")
     return 0
 
 
 def make_evaluate_parser() -> Parser:
     """All flags of this door."""
     parser = make_parser("evaluate", DESCRIPTION)
-    parser.add_argument("run", metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1")
+    parser.add_argument(
+        "run", type=some_path, metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1"
+    )
     parser.add_argument(
         "--split",
         choices=("test", "validation"),
@@ -72,50 +79,65 @@ def make_evaluate_parser() -> Parser:
         metavar="INT",
         help="operands of at most so many digits, up to --longest of the training (default: as trained)",
     )
+    parser.add_argument(
+        "--show", type=positive, metavar="INT", help="list so many problems with the model's answers, wrong ones first"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     add_device_flag(parser)
     return parser
 
 
 def choose_task(run: "LoadedRun", digits: int | None) -> "Task":
-    """The run's task, for operands of at most `digits` digits if given; raises UserError if it cannot have so many."""
+    """The run's task, for operands of at most `digits` digits if given; MisuseError if it cannot have so many."""
     if digits is None:
         return run.task
     try:
         return run.task.with_digits(digits)
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise MisuseError(str(error)) from error
 
 
 def choose_problems(task: "Task", split: str, count: int | None) -> Any:
-    """The first `count` problems of the split, or all; raises UserError if it holds fewer, or none at all."""
+    """The first `count` problems of the split, or all; raises MisuseError if it holds fewer, or none at all."""
     size = task.config.test_size if split == "test" else task.config.validation_size
     if not size:
-        raise UserError(
+        raise MisuseError(
             f"--split {split}: holds no problem of at most {task.config.digits} digits; choose more --digits"
         )
     try:
         return task.problems(split, size if count is None else count)
     except ValueError as error:
-        raise UserError(str(error) if count is None else f"--count {count}: {error}") from error
+        raise MisuseError(str(error) if count is None else f"--count {count}: {error}") from error
 
 
-def draw(run: "LoadedRun", split: str, digits: int | None, breakdown: "Breakdown") -> Path | None:
+def answers_to_show(run: "LoadedRun", task: "Task", evaluation: "Evaluation", count: int | None) -> "list[Answer]":
+    """What the model writes for `count` of the problems, those that it got wrong first; none for None."""
+    from tinygrad_arith.training.sampling import sample_answer
+
+    order = evaluation.right.argsort(kind="stable")[: count or 0]  # wrong before right, else as they came
+    return [sample_answer(run.model, task, evaluation.problems[i : i + 1]) for i in order]
+
+
+def draw(measured: Measured) -> Path | None:
     """Draw exact match by both operands' lengths into the run's `plots/`; returns the picture's path.
 
-    None, and no picture, where the task has no two operands of some length each.
+    None, and no picture, where the task has no two operands of some length each, or, with a warning, where it cannot be
+    written.
     """
-    if breakdown.by_lengths is None:
+    by_lengths = measured.breakdown.by_lengths
+    if by_lengths is None:
         return None
     from tinygrad_arith.plots.figure import save_figure
-    from tinygrad_arith.plots.length_heatmap import length_heatmap
+    from tinygrad_arith.plots.length_heatmap import heatmap_name, length_heatmap
 
-    figure = length_heatmap(*breakdown.by_lengths, title=f"exact match by operand lengths, % ({split})")
-    name = f"length_heatmap_{split}" + ("" if digits is None else f"_{digits}_digits")
-    return save_figure(figure, run.path / "plots" / f"{name}.png")
+    figure = length_heatmap(*by_lengths, split=measured.split)
+    name = heatmap_name(measured.split, measured.digits, measured.count)
+    with only_warn("the heat map over the operands' lengths"):
+        return save_figure(figure, measured.run.path / "plots" / f"{name}.png")
+    return None
 
 
-def print_json(measured: Measured) -> None:
+def print_json(measured: Measured, picture: Path | None) -> None:
     """Print everything as one JSON object."""
     from tinygrad_arith.training.evaluation_report import evaluation_values
 
@@ -123,29 +145,37 @@ def print_json(measured: Measured) -> None:
     if measured.digits is not None:
         values["digits"] = measured.digits
     values |= evaluation_values(measured.evaluation, measured.breakdown)
-    if measured.picture is not None:
-        values["picture"] = str(measured.picture)
+    if measured.shown:
+        values["problems"] = [asdict(answer) | {"right": answer.right} for answer in measured.shown]
+    if picture is not None:
+        values["picture"] = str(picture)
     print(json.dumps(values))
 
 
 def print_tables(measured: Measured) -> None:
     """Print the tables, then the whole in a few lines."""
-    from tinygrad_arith.training.evaluation_report import evaluation_tables, interval_in_words, share_in_words
+    from tinygrad_arith.training.evaluation_report import (
+        answers_table,
+        evaluation_tables,
+        interval_in_words,
+        share_in_words,
+    )
 
     out = console()
     for table in evaluation_tables(measured.breakdown):
         out.print(table)
+    if measured.shown:
+        out.print(answers_table("problems, wrong answers first", measured.shown))
     result, run = measured.evaluation, measured.run
-    facts = [
-        ("run", f"{run.path}, step {run.step:,}"),
-        ("task", measured.task.describe()),
-        ("exact match", share_in_words(result.correct, result.count, f"{measured.split} problems")),
-        ("95 % interval", interval_in_words(result.interval)),
-        ("loss", f"{result.loss:.4g} nats per counted token"),
-    ]
-    if measured.picture is not None:
-        facts.append(("heat map", str(measured.picture)))
-    out.print(facts_table(facts))
+    print_facts(
+        [
+            ("run", f"{run.path}, step {run.step:,}"),
+            ("task", measured.task.describe()),
+            ("exact match", share_in_words(result.correct, result.count, f"{measured.split} problems")),
+            ("95 % interval", interval_in_words(result.interval)),
+            ("loss", f"{result.loss:.4g} nats per counted token"),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_arith.training.console import EXIT_FAILURE, as_duration, console, data_table, on_terminal, run_door
+from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.flags import Parser, make_parser, whole
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tinygrad_arith.training.gradient_suite import Outcome, Subject
 
+DISPENSABLE = ("time", "cases", "elements", "mutants rejected")  # columns, the first to go first
 FAILURES_SHOWN = 2  # for each row of the table; the cases of one operation mostly fail alike
 DESCRIPTION = """Compare every hand-written gradient with central differences in float64: all operations, modules and
 whole models, each at several inputs; and try known wrong backwards, which the check must reject. With --file, the same
@@ -20,12 +24,17 @@ for pairs of functions of your own: X_forward, X_backward and X_inputs (docs/che
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, check, print; returns the exit code: 1 if anything fails."""
-    args = make_gradcheck_parser().parse_args(argv)
+    parser = make_gradcheck_parser()
+    args = parser.parse_args(argv)
 
     from tinygrad_arith.training.gradient_suite import choose_subjects, require_device
 
     require_device(args.device)
-    subjects = choose_subjects(load_subjects(args.file, args.seed), args.op or ())
+    subjects = load_subjects(args.file, args.seed)
+    try:
+        subjects = choose_subjects(subjects, args.op or ())
+    except UserError as error:
+        parser.error(str(error))
     began = time.perf_counter()
     outcomes = list(check_all(subjects, args))
     seconds = time.perf_counter() - began
@@ -98,9 +107,11 @@ def as_json(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: fl
 
 def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: float) -> None:
     """The table, what failed and why, and the whole in a line."""
-    columns = ["", "name", "cases", "elements", "largest error", "mutants rejected", "time", ""]
     out = console()
-    out.print(data_table("Gradients against central differences", columns, map(row, outcomes)))
+    table = outcomes_table(outcomes, out.width if on_terminal() else None)
+    if not on_terminal():
+        out.width = max(out.width, out.measure(table).maximum)  # a pipe takes lines of any length
+    out.print(table)
     for outcome in outcomes:
         for failure in outcome.failures[:FAILURES_SHOWN]:
             out.print(f"{failure}\n", markup=False, soft_wrap=True)
@@ -114,6 +125,7 @@ def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds
         f"{verdict}; {elements:,} elements compared in {args.dtype} (seed {args.seed}), {mutants_in_words(outcomes)}, "
         f"{as_duration(seconds)}",
         markup=False,
+        soft_wrap=not on_terminal(),
     )
 
 
@@ -123,18 +135,50 @@ def mutants_in_words(outcomes: "Sequence[Outcome]") -> str:
     return f"{rejected:,} of {tried:,} wrong backwards rejected" if tried else "no wrong backwards tried"
 
 
-def row(outcome: "Outcome") -> list[str]:
-    """One row of the table; an error is relative to the largest entry of its gradient."""
-    return [
-        outcome.kind,
-        outcome.name,
-        str(outcome.cases),
-        f"{outcome.elements:,}",
-        "-" if outcome.largest_error is None else f"{outcome.largest_error:.1e}",
-        f"{outcome.rejected}/{outcome.mutants}" if outcome.mutants else "-",
-        as_duration(outcome.seconds),
-        "ok" if outcome.passed else "FAILED",
-    ]
+def outcomes_table(outcomes: "Sequence[Outcome]", width: int | None) -> "Table":
+    """One row for each outcome, and one where another kind begins.
+
+    width: of the terminal; columns for which it has no room are left out, and no name is cut. None: any width will do.
+    """
+    rows, kind = [], None
+    for outcome in outcomes:
+        if outcome.kind != kind:
+            kind = outcome.kind
+            rows.append(dict.fromkeys(row(outcome), "") | {"name": f"({kind}s)"})
+        rows.append(row(outcome))
+    title, columns = "Gradients against central differences", list(rows[0]) if rows else []
+    for dispensable in DISPENSABLE:
+        if width is not None and needed_width(columns, rows) > width:
+            columns.remove(dispensable)
+            title = "Gradients against central differences (a wider terminal shows more)"
+    heads = [column.replace(" ", "\n") if width else column for column in columns]
+    table = data_table(title, heads, ([cells[column] for column in columns] for cells in rows))
+    if width is not None:
+        table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
+    for column in table.columns:
+        column.overflow = "fold"  # where even that is too wide, a cell goes on below
+    return table
+
+
+def needed_width(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
+    """The width of a table with these columns, their heads folded, on a terminal."""
+    cells = [[*column.split(), *(cells[column] for cells in rows)] for column in columns]
+    return sum(max(map(len, column), default=0) for column in cells) + len("  ") * (len(columns) - 1)
+
+
+def row(outcome: "Outcome") -> dict[str, str]:
+    """The cells of one outcome by the head of their column; the error is relative to the largest entry of its
+    gradient.
+    """
+    return {
+        "name": outcome.name,
+        "cases": str(outcome.cases),
+        "elements": f"{outcome.elements:,}",
+        "largest error": "-" if outcome.largest_error is None else f"{outcome.largest_error:.1e}",
+        "mutants rejected": f"{outcome.rejected}/{outcome.mutants}" if outcome.mutants else "-",
+        "time": as_duration(outcome.seconds),
+        "": "ok" if outcome.passed else "FAILED",
+    }
 
 
 if __name__ == "__main__":

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 from tinygrad_arith.training.config import all_fields
 from tinygrad_arith.training.console import console, data_table, run_door
 from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_flags, converter, make_parser, whole
+from tinygrad_arith.training.flags import (
+    Parser,
+    add_config_flags,
+    config_from_flags,
+    converter,
+    judging_flags,
+    make_parser,
+    whole,
+)
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
@@ -34,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     training = config.training
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
-    task = make_task(config.task)
+    with judging_flags():
+        task = make_task(config.task)
     seed = training.seed if args.seed is None else args.seed
     problems = task.train_problems(args.step, training.batch, seed)[: args.show]
     batch = task.train_batch(args.step, training.batch, seed)

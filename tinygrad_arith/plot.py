@@ -3,11 +3,11 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tinygrad_arith.training.console import console, data_table, run_door, warn
+from tinygrad_arith.training.console import EXIT_FAILURE, console, data_table, fail, run_door, warn
 from tinygrad_arith.training.errors import UserError, did_you_mean
-from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive, some_path
 
 if TYPE_CHECKING:
     from tinygrad_arith.plots.catalogue import Figures, Picture
@@ -38,24 +38,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         print_list(chosen, runs)
         return 0
-    drawn = False
-    for path in draw_all(chosen, runs, args):
+    check_choices(chosen, runs)
+    drawn, failures = False, list[str]()
+    for path in draw_all(chosen, runs, args, failures):
         console().print(str(path), markup=False, soft_wrap=True)
         drawn = True
-    if not drawn:
+    for sentence in dict.fromkeys(failures):  # several pictures may fail for the same damaged file
+        fail(sentence)
+    if not drawn and not failures:
         warn("there is nothing to draw yet; --list says why")
-    return 0
+    return EXIT_FAILURE if failures else 0
 
 
 def make_plot_parser() -> Parser:
     """All flags of this door."""
     parser = make_parser("plot", DESCRIPTION)
     parser.add_argument(
-        "runs", nargs="*", type=Path, metavar="RUN", help="directory of a run, or one that holds runs, as compare makes"
+        "runs",
+        nargs="*",
+        type=some_path,
+        metavar="RUN",
+        help="directory of a run, or one that holds runs, as compare makes",
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="draw this one; may be given several times")
     parser.add_argument("--list", action="store_true", help="list the pictures, and why a run has not all of them")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the pictures go (default: see above)")
+    parser.add_argument("--out", type=some_path, metavar="DIR", help="where the pictures go (default: see above)")
     parser.add_argument("--format", choices=FORMATS, default="png", help="of the files (default: png)")
     parser.add_argument(
         "--count",
@@ -86,6 +93,14 @@ def read_runs(args: argparse.Namespace) -> "list[RunData]":
     return [RunData(path, choices) for path in run_directories(args.runs)]
 
 
+def check_choices(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
+    """Raise MisuseError, before anything is drawn, if a flag chooses what a run does not have."""
+    for picture in pictures:
+        for run in runs:
+            if picture.check is not None and reason_against(picture, run) is None:
+                picture.check(run)
+
+
 def print_list(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
     """Print the catalogue; with runs, also which pictures cannot be drawn of them and why."""
     columns = ["name", "what it shows", *(["of these runs"] if runs else [])]
@@ -95,27 +110,50 @@ def print_list(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None
 
 def availability(picture: "Picture", runs: "Sequence[RunData]") -> str:
     """`yes`, or why this picture cannot be drawn of any of the runs."""
-    reasons = [picture.lacks(runs)] if picture.together else [picture.lacks(run) for run in runs]
+    reasons = [reason_against(picture, subject) for subject in subjects_of(picture, runs)]
     return "yes" if None in reasons else f"no: {reasons[0]}"
 
 
-def draw_all(pictures: "Sequence[Picture]", runs: "Sequence[RunData]", args: argparse.Namespace) -> Iterator[Path]:
+def reason_against(picture: "Picture", subject: Any) -> str | None:
+    """Why a picture cannot be drawn, be it that something is lacking or that it is damaged; None if it can."""
+    try:
+        return picture.lacks(subject)
+    except UserError as error:
+        return str(error)
+
+
+def subjects_of(picture: "Picture", runs: "Sequence[RunData]") -> list[Any]:
+    """What a picture is drawn of, one file or several each: all runs together, or one after the other."""
+    return [runs] if picture.together else list(runs)
+
+
+def draw_all(
+    pictures: "Sequence[Picture]", runs: "Sequence[RunData]", args: argparse.Namespace, failures: list[str]
+) -> Iterator[Path]:
     """Draw the pictures that the runs have; yields the path of each file.
 
-    Raises UserError if one was asked for by name and cannot be drawn of any run.
+    What is damaged, or was asked for by name and cannot be drawn of any run, goes into `failures`, a sentence each; the
+    other pictures are drawn all the same.
     """
     for picture in pictures:
-        reason = availability(picture, runs)
-        if reason != "yes":
-            if args.only:
-                raise UserError(f"--only {picture.name}: {reason.removeprefix('no: ')}")
-            continue
-        if picture.together:
-            yield from save(picture.draw(runs), args.out or (plots_of(runs[0]) if len(runs) == 1 else SHARED), args)
-            continue
-        for run in runs:
-            if picture.lacks(run) is None:
-                yield from save(picture.draw(run), folder_of(run, runs, args.out), args)
+        reasons = []
+        for subject in subjects_of(picture, runs):
+            folder = shared_folder(runs, args.out) if picture.together else folder_of(subject, runs, args.out)
+            try:
+                reason = picture.lacks(subject)
+                figures = picture.draw(subject) if reason is None else {}
+            except UserError as error:
+                failures.append(str(error))
+                reason, figures = None, {}
+            reasons.append(reason)
+            yield from save(figures, folder, args)
+        if args.only and None not in reasons:
+            failures.append(f"--only {picture.name}: {reasons[0]}")
+
+
+def shared_folder(runs: "Sequence[RunData]", out: Path | None) -> Path:
+    """Where a picture that all runs share goes."""
+    return out or (plots_of(runs[0]) if len(runs) == 1 else SHARED)
 
 
 def folder_of(run: "RunData", runs: "Sequence[RunData]", out: Path | None) -> Path:

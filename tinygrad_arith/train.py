@@ -1,21 +1,38 @@
 """Train a model: `python -m tinygrad_arith.train`. Ctrl-C saves first; `--resume` goes on from there."""
 
 import argparse
-import signal
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_arith.tasks.options import flag_name
-from tinygrad_arith.training.console import EXIT_INTERRUPTED, console, run_door
+from tinygrad_arith.training.console import (
+    EXIT_INTERRUPTED,
+    fail,
+    in_words,
+    leave_output,
+    only_warn,
+    run_door,
+    warn,
+)
 from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, add_config_flags, config_from_flags, given_flags, make_parser
+from tinygrad_arith.training.flags import (
+    Parser,
+    add_config_flags,
+    config_from_flags,
+    given_flags,
+    judging_flags,
+    make_parser,
+    some_path,
+)
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
+    from tinygrad_arith.training.checkpoints import Progress
     from tinygrad_arith.training.session import Session
 
-NEWEST = ""  # what `--resume` without a directory stands for
+NEWEST = object()  # what `--resume` without a directory stands for
+NO_GOAL = 0.0  # what `--until none` stands for
 DESCRIPTION = """Train a transformer, whose every gradient was written by hand, to do arithmetic.
 
 Without flags it learns 8-bit binary addition in about half a minute on two cores. Every option of the chosen preset
@@ -49,13 +66,15 @@ def make_train_parser() -> Parser:
         "--until",
         type=share,
         metavar="SHARE",
-        help="stop once exact match on the validation problems reaches this share, such as 0.999 (default: never)",
+        help="stop once exact match on the validation problems reaches this share, such as 0.999; none: never "
+        "(default: never, or with --resume what the run has)",
     )
-    run.add_argument("--out", type=Path, metavar="DIR", help="directory of the run (default: a new one in runs/)")
+    run.add_argument("--out", type=some_path, metavar="DIR", help="directory of the run (default: a new one in runs/)")
     run.add_argument(
         "--resume",
         nargs="?",
         const=NEWEST,
+        type=some_path,
         metavar="RUN",
         help="go on with a run, by default the newest in runs/. Its options come from the run: of the other flags only "
         "--until may be given, and --steps if the run's --schedule is constant",
@@ -65,18 +84,21 @@ def make_train_parser() -> Parser:
 
 
 def share(text: str) -> float:
-    """A number above 0 and up to 1."""
+    """A number above 0 and up to 1; NO_GOAL for `none`."""
+    if text == "none":
+        return NO_GOAL
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, or none, not {text}")
     return value
 
 
 def start(args: argparse.Namespace, parser: Parser) -> int:
     """Train a new run, or only plan it (--dry-run)."""
+    from tinygrad_arith.training.idle_options import idle_flags
     from tinygrad_arith.training.runs import RunRecord
     from tinygrad_arith.training.session import new_session, plan
     from tinygrad_arith.training.summary import print_dry_run
@@ -85,12 +107,17 @@ def start(args: argparse.Namespace, parser: Parser) -> int:
         preset = load_preset(args.preset or DEFAULT_PRESET)
     except UserError as error:
         parser.error(str(error))
-    config = config_from_flags(args, preset.config).validate().resolved()
-    record = RunRecord(config, preset.name, args.until)
+    with judging_flags():
+        config = config_from_flags(args, preset.config).validate().resolved()
+    record = RunRecord(config, preset.name, args.until or None)
     if args.dry_run:
-        print_dry_run(record, *plan(record.config))
+        with judging_flags():
+            task, model = plan(config)
+        print_dry_run(record, task, model)
         return 0
     with new_session(record, args.out) as session:
+        for sentence in idle_flags(given_flags(args), config, session.device):
+            warn(sentence)
         return train(session)
 
 
@@ -105,34 +132,61 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
     conflicts += [name for name in ("preset", "out", "dry_run") if getattr(args, name)]
     if conflicts:
         parser.error(f"{flag_name(conflicts[0])}: not with --resume, which takes every option from the run")
-    directory = newest_run() if args.resume == NEWEST else Path(args.resume)
+    directory = newest_run() if args.resume is NEWEST else args.resume
     with resumed_session(directory, steps, args.until) as session:
         return train(session)
 
 
 def train(session: "Session") -> int:
     """Train, test, draw the curve, and say how it went; returns the exit code."""
-    from tinygrad_arith.plots.training_curve import plot_training_curve
-    from tinygrad_arith.training.final import final_test, write_result
-    from tinygrad_arith.training.progress import make_reporter
-    from tinygrad_arith.training.summary import print_plan, print_result
+    from tinygrad_arith.training.runs import resume_command
+    from tinygrad_arith.training.summary import print_plan
     from tinygrad_arith.training.threads import settle_process
 
     settle_process(session.record.config.training.blas_threads)
-    print_plan(session)
-    trainer = session.trainer(make_reporter())
+    go_on = resume_command(session.directory)
+    try:
+        print_plan(session)
+        return train_and_test(session, go_on)
+    except BrokenPipeError as error:  # before the first step or after the last one: there is nothing to save
+        leave_output()
+        return fail(f"stdout: {error.strerror}; go on with: {go_on}")
+
+
+def train_and_test(session: "Session", go_on: str) -> int:
+    """Train, then test; `go_on` is the command that takes the run up again. Returns the exit code."""
+    from tinygrad_arith.training.progress import make_reporter
+
+    reporter = make_reporter()
+    trainer = session.trainer(reporter)
     outcome = trainer.run()
-    directory, progress = session.directory, trainer.progress
+    step = trainer.progress.step
+    if outcome.stopped == "output" and reporter.unheard is not None:
+        reporter.unheard.filename = "stdout"
+        leave_output()
+        return fail(f"{in_words(reporter.unheard)}; stopped after step {step} and saved; go on with: {go_on}")
     if outcome.signal is not None:
-        console().print(f"Stopped after step {progress.step}; saved. Go on with:", markup=False)
-        console().print(f"python -m tinygrad_arith.train --resume {directory}", markup=False)
-        return EXIT_INTERRUPTED if outcome.signal == signal.SIGINT else 128 + outcome.signal
-    test = final_test(session.model, session.task, session.record.config.task.test_size)
-    write_result(directory, progress.step, progress.seconds, test)
-    picture = plot_training_curve(directory)
-    print_result(directory, progress, test)
-    console().print(f"The curves of loss and exact match are in {picture}", markup=False)
+        print(f"Stopped after step {step}; saved. Go on with:\n{go_on}", flush=True)
+        return 128 + outcome.signal  # as shells have it; EXIT_INTERRUPTED after Ctrl-C
+    try:
+        conclude(session, trainer.progress)
+    except KeyboardInterrupt:
+        print(f"Interrupted after the training, which is saved. Test it with:\n{go_on}", file=sys.stderr)
+        return EXIT_INTERRUPTED
     return 0
+
+
+def conclude(session: "Session", progress: "Progress") -> None:
+    """Test the trained model, print what came out and draw the curve."""
+    from tinygrad_arith.plots.training_curve import plot_training_curve
+    from tinygrad_arith.training.final import final_test, write_result
+    from tinygrad_arith.training.summary import print_result
+
+    found = final_test(session.model, session.task, session.record.config.task.test_size)
+    write_result(session.directory, progress.step, progress.seconds, found)
+    print_result(session.directory, progress, found)
+    with only_warn("the curves of loss and exact match"):
+        print(f"The curves of loss and exact match are in {plot_training_curve(session.directory)}")
 
 
 if __name__ == "__main__":

@@ -115,7 +115,65 @@ def test_finished_runs_are_gathered(here, write_run, through_the_door):
 
     code, out, err = through_the_door(main, "mine/run1", "mine/run3")
     assert (code, err) == (0, "")
-    assert (here / "runs" / "compare-binary-reversed" / "comparison.png").is_file()
+    assert (here / "runs" / "compare-named-binary-reversed" / "comparison.png").is_file()
+
+
+def test_named_runs_take_no_comparison_of_others(here, write_run, through_the_door):
+    for seed in (1, 2, 3):
+        write_run(here / f"run{seed}", seed=seed)
+    named = here / "runs" / "compare-named-binary-reversed"
+    assert through_the_door(main, "run1", "run2")[0] == 0
+    before = (named / "comparison.json").read_bytes()
+    code, out, err = through_the_door(main, "run1", "run3")
+    assert (code, err) == (0, "")
+    assert str(Path("runs", "compare-named-binary-reversed-2", "comparison.json")) in out
+    assert (named / "comparison.json").read_bytes() == before
+    assert through_the_door(main, "run2", "run1")[0] == 0  # the same runs: drawn again where they are
+    assert sorted(path.name for path in (here / "runs").iterdir()) == [named.name, f"{named.name}-2"]
+
+
+def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_run, through_the_door):
+    write_run(here / "trained" / "a")
+    (here / "trained" / "journal.json").write_text("{}")
+    write_run(here / "other")
+    found = through_the_door(main, "other", "trained/a", "--out", "trained")
+    assert found[:2] == (2, "")
+    assert "--out trained: holds a comparison of other runs" in found[2]
+    assert through_the_door(main, "trained/a", "--out", "trained")[0] == 0  # its own
+
+
+def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, through_the_door):
+    write_run(here / "mine" / "run1")
+    (here / "mine" / "comparison.png").mkdir()
+    code, out, err = through_the_door(main, "mine")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith("warning: the comparison's picture and figures: not written: ")
+    assert "| binary-reversed |" in out
+    assert "comparison.png" not in out
+
+
+@posix
+def test_a_closed_pipe_stops_the_runs_which_save(here):
+    command = [sys.executable, "-m", "tinygrad_arith.compare", *PRESET, "--seeds", "2", "--jobs", "1", *TINY]
+    child = subprocess.Popen(
+        [*command, "--steps", "200", "--out", "out"],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    child.stdout.readline()
+    child.stdout.close()
+    err = child.stderr.read()
+    child.stderr.close()
+    assert child.wait(timeout=60) == 1
+    assert err.startswith(
+        "error: stdout: Broken pipe; stopped, saved in out; go on with: python -m tinygrad_arith.comp"
+    )
+    assert err.count("\n") == 1
+    found = sorted(path.name for path in (here / "out").iterdir() if path.is_dir())
+    assert found == ["binary-reversed-seed1"]  # the second was not begun: nobody would hear of it
 
 
 @pytest.mark.parametrize(
@@ -129,8 +187,10 @@ def test_finished_runs_are_gathered(here, write_run, through_the_door):
         ([*PRESET, "--seeds", "0"], 2, "--seeds: must be a whole number of at least 1, not 0"),
         (["--preset", "binary-revrsed"], 2, "did you mean binary-reversed"),
         ([*PRESET, "--step", "20"], 2, "did you mean --steps"),
-        ([*PRESET, "--heads", "3"], 1, "--heads 3: must divide --d-model 64"),
-        ([*PRESET, "--out", "file"], 1, "--out file: there is a file of that name"),
+        ([*PRESET, "--heads", "3"], 2, "--heads 3: must divide --d-model 64"),
+        ([*PRESET, "--out", "file"], 2, "--out file: there is a file of that name"),
+        ([*PRESET, "--out", ""], 2, "--out: must be a path, but is empty"),
+        ([*PRESET, "--train-size", "60000"], 2, "--train-size 60000: only 54,536 operand pairs"),
         (["missing"], 1, "missing: no such run directory"),
         (["empty"], 1, "empty: not a run"),
         (["unfinished"], 1, "none of these runs is finished"),
@@ -147,7 +207,7 @@ def test_misuse_is_told_in_one_sentence(here, write_run, through_the_door, flags
 
 
 def test_a_directory_with_the_names_of_many_presets_stays_short():
-    assert default_directory(["a", "b"]) == Path("runs", "compare-a-b")
-    assert default_directory([f"a-preset-{number}" for number in range(9)]) == Path(
+    assert default_directory("compare", ["a", "b"]) == Path("runs", "compare-a-b")
+    assert default_directory("compare", [f"a-preset-{number}" for number in range(9)]) == Path(
         "runs", "compare-a-preset-0-and-8-more"
     )

@@ -97,7 +97,7 @@ def test_the_first_row_can_be_drawn(peek, tmp_path):
         (["--show", "129"], 2, "--show 129: must be 1 to 128"),
         (["--step", "-1"], 2, "--step: must be a whole number from 0 to 2**32 - 1, not -1"),
         (["--seed", str(2**63 + 1)], 2, f"--seed: must be 0 to {2**63}, not {2**63 + 1}"),
-        (["--digits", "4", "--test-size", "300"], 1, "--digits 4: has only 256 operand pairs"),
+        (["--digits", "4", "--test-size", "300"], 2, "--digits 4: has only 256 operand pairs"),
         (["--picture", "mask.xyz"], 1, "--picture mask.xyz: Format 'xyz' is not supported"),
     ],
 )

@@ -16,7 +16,7 @@ from tinygrad_arith.training.metrics import read_metrics
 from tinygrad_arith.training.runs import load_run, read_record
 
 SHARED = ["accuracy_steps", "accuracy_samples"]
-EACH = ["length_heatmap", "by_operand_length", "by_longest_carry_chain", "answer_positions", "attention", "tokens"]
+EACH = ["length_heatmap_test", "by_operand_length", "by_longest_carry_chain", "answer_positions", "attention", "tokens"]
 EACH += ["losses"]
 
 
@@ -41,6 +41,11 @@ def stems(out):
     return [line.rsplit("/", 1)[1].removesuffix(".png") for line in out.splitlines()]
 
 
+def available(out):
+    """What a printed list says of each picture."""
+    return {line.split("|")[1].strip(): line.split("|")[3].strip() for line in out.splitlines() if "|" in line}
+
+
 def test_a_run_gets_all_the_pictures_that_it_has(plot, small_run, tmp_path):
     code, out, err = plot(small_run, "--out", tmp_path)
     assert (code, err) == (0, "")
@@ -63,7 +68,7 @@ def test_the_list_says_what_there_is_and_why_not(plot, modular_run):
     assert code == 0
     assert all(picture.name in out and picture.shows.split()[0] in out for picture in PICTURES)
     out = plot(modular_run, "--list")[1]
-    rows = {line.split("|")[1].strip(): line.split("|")[3].strip() for line in out.splitlines() if "|" in line}
+    rows = available(out)
     assert rows["grokking"] == rows["tokens"] == "yes"
     assert rows["heatmap"].startswith("no: the task has not two operands")
 
@@ -145,9 +150,8 @@ def test_groups_are_told_apart_by_what_differs(small_run, modular_run):
         (["--only", "tokns"], 2, "--only tokns: no such picture; did you mean tokens?"),
         (["--only", "grokking"], 1, "--only grokking: the task is not modular-addition"),
         (["--only", "train-size"], 1, "--only train-size: needs finished runs with different --train-size"),
-        (["--only", "tokens", "--sample", "9"], 1, "--sample 9: predictions.jsonl follows 8 samples"),
-        (["--only", "attention", "--problem", "12+1="], 1, "--problem 12+1=: "),
-        (["--only", "groups", "--count", "17"], 1, "--count 17: the test split holds 16 problems"),
+        (["--only", "attention", "--problem", "12+1="], 2, "--problem 12+1=: "),
+        (["--only", "groups", "--count", "17"], 2, "--count 17: the test split holds 16 problems"),
         (["--count", "0"], 2, "--count: must be a whole number of at least 1, not 0"),
         (["--format", "xyz"], 2, "--format: invalid choice: 'xyz'"),
     ],
@@ -157,6 +161,54 @@ def test_bad_flags_are_one_sentence(plot, small_run, tmp_path, flags, code, sent
     assert (found, out) == (code, "")
     assert err.startswith(f"error: {sentence}")
     assert err.count("\n") == 1
+
+
+def test_a_sample_that_is_not_followed_is_misuse(plot, small_run, tmp_path):
+    code, out, err = plot(small_run, "--out", tmp_path, "--sample", "9")
+    assert (code, out) == (2, "")
+    assert err == f"error: --sample 9: {small_run / 'predictions.jsonl'} follows 8 samples\n"
+    assert plot(small_run, "--out", tmp_path, "--only", "losses", "--sample", "9")[0] == 0  # of no matter there
+    assert plot(small_run, "--out", tmp_path, "--only", "tokens", "--sample", "8")[0] == 0
+
+
+def test_a_picture_of_few_problems_does_not_replace_that_of_all(plot, small_run, tmp_path):
+    only = [f for name in ("heatmap", "groups", "length") for f in ("--only", name)]
+    full = plot(small_run, "--out", tmp_path, *only)[1]
+    few = plot(small_run, "--out", tmp_path, *only, "--count", "4")[1]
+    assert not set(stems(full)) & set(stems(few))
+    assert all(stem.endswith("_4_problems") for stem in stems(few))
+    assert "accuracy_length_4_problems" in stems(few)
+
+
+def test_damaged_checkpoints_do_not_keep_the_other_pictures_back(plot, small_run, tmp_path):
+    damaged = tmp_path / "run"
+    shutil.copytree(small_run, damaged)
+    for file in (damaged / "checkpoints").glob("*.safetensors"):
+        file.write_bytes(b"")
+    code, out, err = plot(damaged, "--out", tmp_path / "p")
+    assert code == 1
+    assert stems(out) == ["accuracy_steps", "accuracy_samples", "answer_positions", "tokens", "losses"]
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {damaged / 'checkpoints'}: no complete checkpoint: ")
+    listed = available(plot(damaged, "--list")[1])
+    for name in ("length", "heatmap", "groups", "attention"):
+        assert listed[name].startswith(f"no: {damaged / 'checkpoints'}: no complete checkpoint")
+    for name in ("steps", "positions", "tokens", "losses"):
+        assert listed[name] == "yes"
+
+
+def test_what_was_not_evaluated_yet_is_told_so(plot, small_run, tmp_path):
+    young = tmp_path / "young"
+    young.mkdir()
+    shutil.copy(small_run / "config.json", young)
+    first = (small_run / "metrics.jsonl").read_text().splitlines()[0]
+    (young / "metrics.jsonl").write_text(first + "\n")
+    assert available(plot(young, "--list")[1])["tokens"] == "no: it has no predictions.jsonl"
+    (young / "predictions.jsonl").touch()
+    listed = available(plot(young, "--list")[1])
+    for name in ("positions", "tokens", "losses"):
+        assert listed[name] == "no: it was not evaluated yet"
 
 
 def test_no_run_is_one_sentence(plot, tmp_path):
@@ -178,7 +230,8 @@ def test_a_run_that_has_just_begun_has_few_pictures(plot, small_run, tmp_path):
     [
         ("train-size", "result.json", "{torn", "result.json: not a run's result: "),
         ("train-size", "result.json", "[1, 2]", "result.json: not a run's result: it lacks step"),
-        ("steps", "metrics.jsonl", '{"step": 1, "loss": 1.0, "exact_match": 0.5}\n', "step 1 lacks loss or examples"),
+        ("steps", "metrics.jsonl", '{"step": 1, "loss": 1.0, "exact_match": 0.5}\n', "line 1 lacks examples"),
+        ("steps", "metrics.jsonl", '{"step": 1, "examples": 40}\n', "line 1 lacks loss"),
         ("tokens", "predictions.jsonl", '{"tokens": [[1]]}\n{"step": 1}\n', "not a run's predictions: KeyError"),
     ],
 )

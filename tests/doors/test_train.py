@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,15 +219,6 @@ def test_a_second_trainer_is_refused(here, uninterrupted, capsys):
     assert "another process is training this run" in err
 
 
-def test_a_closed_pipe_is_quiet(here):
-    child = process([*LONG, "--eval-every", "1"], here)
-    child.stdout.readline()
-    child.stdout.close()
-    assert child.stderr.read() == ""
-    child.stderr.close()
-    assert child.wait(timeout=60) == 1
-
-
 def test_a_real_process_shows_one_line_and_no_traceback(here):
     child = process(["--resume", "nowhere"], here)
     assert child.communicate() == ("", "error: nowhere: no such run directory\n")
@@ -239,12 +232,20 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
         (["--prest", "x"], 2, "unknown flag --prest; did you mean --preset?"),
         (["--preset", "binary-revrsed"], 2, "no such preset; did you mean binary-reversed"),
         (["--digits", "0"], 2, "--digits: must be 1 to 1000, not 0"),
-        (["--until", "99.9"], 2, "--until: must be above 0 and at most 1, not 99.9"),
-        (["--batch", "100000", "--draws", "epochs"], 1, "--batch 100000: larger than the 54,536 training problems"),
-        (["--heads", "3"], 1, "--heads 3: must divide --d-model 64"),
-        (["--digits", "2", "--test-size", "16"], 1, "--digits 2: has only 16 operand pairs"),
+        (["--until", "99.9"], 2, "--until: must be above 0 and at most 1, or none, not 99.9"),
+        (["--batch", "100000", "--draws", "epochs"], 2, "--batch 100000: larger than the 54,536 training problems"),
+        (["--kv-heads", "3"], 2, "--kv-heads 3: must divide --heads 4"),
+        (["--task", "binary-additon"], 2, "FILE.py:Class; did you mean binary-addition?"),
+        (["--curriculum", "abc"], 2, "--curriculum abc: must be written as"),
+        (["--train-size", "60000"], 2, "--train-size 60000: only 54,536 operand pairs"),
+        (["--workers", "4", "--batch", "2"], 2, "--workers 4: more than the --batch 2 that they share"),
+        (["--out", ""], 2, "--out: must be a path, but is empty"),
+        (["--resume", ""], 2, "--resume: must be a path, but is empty"),
+        (["--dtype", "bfloat16", "--device", "cpu"], 1, "--dtype bfloat16: trains on a GPU only"),
+        (["--heads", "3"], 2, "--heads 3: must divide --d-model 64"),
+        (["--digits", "2", "--test-size", "16"], 2, "--digits 2: has only 16 operand pairs"),
         (["--out", "taken"], 1, "taken: not empty"),
-        (["--out", "taken/file"], 1, "there is a file of that name"),
+        (["--out", "taken/file"], 2, "there is a file of that name"),
         (["--resume"], 1, "there is no run in runs"),
         (["--resume", "taken"], 1, "taken: not a run: it lacks config.json"),
         (["--resume", "taken/file"], 1, "not a directory"),
@@ -309,13 +310,13 @@ def test_resuming_the_newest_finished_run_tests_it_again(here, capsys):
     first = json.loads(next(here.glob("runs/*/result.json")).read_text())
     capsys.readouterr()
     assert main(["--resume"]) == 0
-    assert "going on from step 60" in capsys.readouterr().out
+    assert "60 of 8 examples: done, at step 60; only tested again" in capsys.readouterr().out
     assert json.loads(next(here.glob("runs/*/result.json")).read_text()) == first
 
 
 def test_more_steps_would_change_a_cosine(here, uninterrupted, capsys):
     code, err = exit_line(capsys, ["--resume", str(uninterrupted), "--steps", "90"])
-    assert code == 1
+    assert code == 2
     assert "would change the rate of the steps already done" in err
 
 
@@ -324,6 +325,128 @@ def test_more_steps_with_a_constant_rate_give_the_bits_of_a_longer_run(here, cap
     short, whole = str(here / "short"), str(here / "whole")
     assert main([*constant, "--steps", "33", "--out", short]) == 0
     assert main([*constant, "--out", whole]) == 0
-    assert exit_line(capsys, ["--resume", short, "--steps", "20"])[0] == 1
+    assert exit_line(capsys, ["--resume", short, "--steps", "20"])[0] == 2
     assert main(["--resume", short, "--steps", "60"]) == 0
     assert seal(Path(short))["sha256"] == seal(Path(whole))["sha256"]
+
+
+@posix
+def test_a_closed_pipe_saves_and_says_so(here):
+    directory = here / "run"
+    child = process([*LONG, "--eval-every", "1", "--out", directory], here)
+    assert any(line.startswith("step ") for line in child.stdout)  # the first of them is the last that is read
+    child.stdout.close()
+    err = child.stderr.read()
+    child.stderr.close()
+    assert child.wait(timeout=60) == 1
+    last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
+    assert seal(directory, last)["step"] == last
+    assert err == (
+        f"error: stdout: Broken pipe; stopped after step {last} and saved; "
+        f"go on with: python -m tinygrad_arith.train --resume {directory}\n"
+    )
+
+
+def test_a_picture_that_cannot_be_written_is_only_warned_of(here, capsys):
+    directory = here / "run"
+    assert main([*TINY, "--steps", "6", "--out", str(directory)]) == 0
+    shutil.rmtree(directory / "plots")
+    (directory / "plots").write_text("mine")
+    capsys.readouterr()
+    assert main(["--resume", str(directory)]) == 0
+    out, err = capsys.readouterr()
+    assert "95 % interval" in out
+    assert err.startswith("warning: the curves of loss and exact match: not written: ")
+
+
+def test_ctrl_c_during_the_test_says_that_the_training_is_saved(here, capsys, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygrad_arith.training.final.final_test", interrupted)
+    assert main([*TINY, "--steps", "6", "--out", "a run"]) == 130
+    err = capsys.readouterr().err
+    assert err == (
+        "Interrupted after the training, which is saved. Test it with:\n"
+        "python -m tinygrad_arith.train --resume 'a run'\n"
+    )
+    assert seal(Path("a run"), 6)["step"] == 6
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert main(shlex.split(err.splitlines()[-1])[3:]) == 0
+    assert Path("a run", "result.json").is_file()
+
+
+def test_a_run_without_its_checkpoints_is_not_begun_anew(here, uninterrupted, capsys):
+    directory = here / "run"
+    shutil.copytree(uninterrupted, directory)
+    shutil.rmtree(directory / "checkpoints")
+    before = {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+    for missing in ("result.json", None):
+        code, err = exit_line(capsys, ["--resume", str(directory)])
+        assert (code, "metrics.jsonl reaches step 60" in err) == (1, True)
+        assert {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()} == before
+        if missing:
+            (directory / missing).unlink()
+            del before[missing]
+
+
+def test_other_libraries_than_before_are_warned_of(here, capsys, monkeypatch):
+    computing = {"device": "a processor", "passes": "numpy 2.0"}
+    monkeypatch.setattr("tinygrad_arith.training.session.what_computes", lambda device: computing)
+    assert main([*TINY, "--steps", "6", "--out", "run"]) == 0
+    assert main(["--resume", "run"]) == 0
+    assert capsys.readouterr().err == ""
+    computing = {"device": "a processor", "passes": "numba 0.60"}
+    assert main(["--resume", "run"]) == 0
+    err = capsys.readouterr().err
+    assert "not to the bits that it would have come to: passes: numpy 2.0 before, numba 0.60 now" in err
+    assert main(["--resume", "run"]) == 0
+    assert capsys.readouterr().err == ""  # as in the sitting before
+    found = json.loads(Path("run", "config.json").read_text())
+    assert found["computed_by"]["passes"] == "numpy 2.0"
+    assert [sitting["computed_by"]["passes"] for sitting in found["resumed"]] == [
+        "numpy 2.0",
+        "numba 0.60",
+        "numba 0.60",
+    ]
+
+
+def test_a_short_training_has_a_short_warm_up(here, capsys):
+    short = [flag for flag in TINY if flag not in ("--warmup", "5")]
+    assert main([*short, "--steps", "24", "--out", "run"]) == 0
+    assert read_record(Path("run")).config.optimizer.warmup == 2  # of 24 steps, as 50 of 600
+    out = capsys.readouterr().out
+    assert "after 2 steps of warm-up, cosine (the 50 of preset binary-reversed are more than all the steps)" in out
+    code, err = exit_line(capsys, [*short, "--steps", "24", "--warmup", "25"])
+    assert (code, "--warmup 25: longer than the 24 steps" in err) == (2, True)
+
+
+def test_flags_without_effect_are_warned_of(here, capsys):
+    flags = ["--rotary-base", "5", "--tf32", "--final-fraction", "0.1", "--batch-makers", "2", "--no-scale-residuals"]
+    assert main([*TINY, "--steps", "6", "--device", "cpu", "--schedule", "constant", *flags, "--out", "run"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: --rotary-base: has no effect without --positions rotary",
+        "warning: --final-fraction: has no effect without --schedule cosine",
+        "warning: --tf32: has no effect on the CPU",
+        "warning: --batch-makers: has no effect on the CPU",
+    ]
+
+
+def test_more_workers_than_cores_are_warned_of(here, capsys, monkeypatch):
+    monkeypatch.setattr("tinygrad_arith.training.session.available_cores", lambda: 1)
+    assert main([*TINY, "--steps", "6", "--out", "run"]) == 0
+    assert "warning: --workers 2: more than the 1 cores" in capsys.readouterr().err
+
+
+def test_a_goal_can_be_taken_away(here, capsys, monkeypatch):
+    monkeypatch.setattr("tinygrad_arith.training.evaluation.Evaluation.exact_match", property(lambda self: 1.0))
+    assert main([*TINY, "--until", "0.9", "--steps", "30", "--out", "run"]) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    capsys.readouterr()
+    assert main(["--resume", "run"]) == 0
+    assert "done, at step 10 (--until none goes on to the last step); only tested again" in capsys.readouterr().out
+    assert main(["--resume", "run", "--until", "none"]) == 0
+    assert read_record(Path("run")).until is None
+    assert read_metrics(Path("run", "metrics.jsonl"))[-1]["step"] == 30

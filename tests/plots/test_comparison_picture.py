@@ -35,6 +35,19 @@ def test_a_loss_of_zero_does_not_hide_the_scale_of_the_others():
     figure.canvas.draw()
 
 
+def test_what_is_explained_is_in_the_picture():
+    one = Series("one", THREE.curves[:1])
+    for series, words in (
+        ([THREE], "line: median over seeds; band: from the lowest to the highest"),
+        ([THREE, one], "line: median over seeds; band: from the lowest to the highest; without a band: a single run"),
+        ([one], ""),
+        ([one, Series("other", THREE.curves[1:2])], ""),
+    ):
+        figure = comparison(series, series)
+        assert figure.legends[0].get_title().get_text() == words
+        assert len(figure.axes[0].collections) == sum(len(group.curves) > 1 for group in series)
+
+
 def test_runs_that_were_never_evaluated_can_be_drawn():
     figure = comparison([THREE], [NEVER_EVALUATED])
     assert len(figure.axes[1].lines[0].get_xdata()) == 0

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from tinygrad_arith.plots import answer_positions, attention_maps, group_scores, losses, save_figure, token_picture
-from tinygrad_arith.plots.figure import BLUE, ORANGE, short_count
+from tinygrad_arith.plots.figure import BLUE, GREY, ORANGE, short_count
 from tinygrad_arith.plots.token_picture import MOST_ROWS, chosen_rows, fitting
 from tinygrad_arith.tasks.scoring import GroupScore, wilson_interval
 from tinygrad_arith.training.predictions import SamplePredictions
@@ -35,6 +35,9 @@ def test_bars_have_their_share_interval_and_count(tmp_path):
     assert [text.get_text() for text in axes.texts][:6] == ["100", "2k", "70.0", "10", "0", "1"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "3", "4"]
     whiskers = [segment[:, 1] for segment in axes.collections[0].get_segments()]
+    counts = axes.texts[1:6:2]
+    assert all(count.get_color() == GREY and count.get_position()[1] < 0 for count in counts)  # below, not on the bars
+    assert figure.get_supxlabel() == "whiskers: 95 % interval; small numbers: problems"
     np.testing.assert_allclose(whiskers, [wilson_interval(score.correct, score.total) for score in scores], atol=1e-12)
     save_figure(figure, tmp_path / "groups.png")
 
@@ -43,7 +46,17 @@ def test_many_bars_have_no_text_and_fewer_labels():
     figure = group_scores([GroupScore(i, 5, 5) for i in range(1, 41)], "operand length")
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == []
+    assert figure.get_supxlabel() == "whiskers: 95 % interval"
     assert [label.get_text() for label in axes.get_xticklabels()] == [str(i) for i in range(1, 41, 3)]
+
+
+def test_even_attention_is_seen_and_certain_attention_is_not_drawn_alike():
+    image = attention_maps([np.full((1, 20, 20), 0.05)], ["1"] * 20).axes[0].images[0]
+    even, certain = image.norm(0.05), image.norm(1.0)
+    assert even == pytest.approx(np.sqrt(0.05))
+    assert certain == 1.0  # the same scale for every head
+    bar = image.colorbar.ax
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0%", "1%", "5%", "10%", "25%", "50%", "100%"]
 
 
 def test_attention_has_a_map_for_each_head_labelled_with_tokens(tmp_path):
@@ -74,6 +87,8 @@ def test_predicted_tokens_are_coloured_by_right_and_wrong(tmp_path):
         for patch in axes.patches
     }
     grey, right, wrong = "#FFFFFF", BLUE, ORANGE
+    weights = {round(text.get_position()[0]): text.get_weight() for text in axes.texts if text.get_position()[1] == 0}
+    assert weights == {1: "normal", 2: "bold", 3: "normal", 4: "bold"}  # the second cue, for print in grey
     assert [boxes[place, 0] for place in (1, 2, 3, 4)] == [grey, wrong, right, wrong]
     assert [boxes[place, 1] for place in (1, 2, 3, 4)] == [grey, right, right, right]
     assert len(boxes) == 8
@@ -81,7 +96,7 @@ def test_predicted_tokens_are_coloured_by_right_and_wrong(tmp_path):
     assert [written[place, 0] for place in (1, 2, 3, 4)] == ["␣", "1", "1", "+"]
     assert [written[place, -1.4] for place in range(5)] == ["1", "␣", "+", "1", "="]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["sample", "10", "2,000"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right", "wrong", "bears no loss"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right", "wrong, in bold", "bears no loss"]
     save_figure(figure, tmp_path / "tokens.png")
 
 
@@ -89,7 +104,7 @@ def test_what_was_never_predicted_has_no_box():
     silent = SamplePredictions(["1", "=", "2"], [["", "2", ""]], np.array([False, True, False]))
     figure = token_picture([silent], [10])
     assert len(figure.axes[0].patches) == 1
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right", "wrong"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right", "wrong, in bold"]
 
 
 def test_short_samples_stand_side_by_side():

@@ -1,10 +1,14 @@
 """Pictures of several runs: every run's numbers are in them, seeds of one group share a colour."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from tinygrad_arith.plots import Curve, Series, accuracy_by_length, accuracy_by_train_size, accuracy_curves, save_figure
+from tinygrad_arith.plots.accuracy_by_train_size import apart
+from tinygrad_arith.plots.comparison import comparison
 from tinygrad_arith.plots.figure import BLUE, ORANGE
 
 X = np.array([10.0, 20.0, 30.0])
@@ -69,8 +73,8 @@ def test_train_sizes_have_a_dot_a_run_and_a_line_through_the_medians(tmp_path):
     ]
     figure = accuracy_by_train_size(series)
     (axes,) = figure.axes
-    lines = [line for line in axes.lines if line.get_marker() == "None"]
-    dots = [tuple(line.get_xydata()[0]) for line in axes.lines if line.get_marker() == "o"]
+    lines = [line for line in axes.lines if line.get_linestyle() != "None"]
+    dots = [tuple(line.get_xydata()[0]) for line in axes.lines if line.get_linestyle() == "None"]
     np.testing.assert_array_equal(lines[0].get_xydata(), [(1000, 0.1), (5000, 0.8)])
     assert dots == [(run.x[0], run.y[0]) for group in series for run in group.curves]
     assert legend_of(figure) == ["plain", "reversed"]
@@ -79,23 +83,76 @@ def test_train_sizes_have_a_dot_a_run_and_a_line_through_the_medians(tmp_path):
     save_figure(figure, tmp_path / "sizes.png")
 
 
-@pytest.mark.parametrize(("trained", "words"), [(20, "trained on"), (30, "all trained on")])
+@pytest.mark.parametrize(
+    ("sizes", "written"),
+    [
+        ([1000, 1100], [1000, 1100]),  # close, but there is no other
+        ([1000], [1000]),
+        ([1000, 1100, 5000], [1000, 5000]),
+        ([1000, 4800, 5000], [1000, 5000]),
+        ([1000, 2000, 5000], [1000, 2000, 5000]),
+    ],
+)
+def test_the_smallest_and_the_largest_train_size_are_written(sizes, written):
+    assert apart(sizes) == written
+
+
+@pytest.mark.parametrize(("trained", "words"), [(20, "shaded: trained on"), (30, "all of them trained on")])
 def test_the_lengths_trained_on_are_shaded(trained, words):
     figure = accuracy_by_length(TWO_GROUPS, trained)
     (axes,) = figure.axes
     band = axes.collections[0]
     shade = axes.patches[0]
     assert shade.get_x() + shade.get_width() == trained + 0.5
-    assert [text.get_text() for text in axes.texts] == [words]
+    assert axes.get_xlabel().startswith(f"digits of the longer operand ({words})")
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.05, 0.7, 0.99])
     vertices = {tuple(vertex) for vertex in band.get_paths()[0].vertices}
     assert {(10.0, 0.0), (20.0, 0.9), (30.0, 1.0)} <= vertices  # from the lowest to the highest seed
     assert len(axes.collections) == 1  # no band for a single seed
 
 
-def test_long_labels_stand_below_each_other(tmp_path):
-    long = [Series(f"position_ids coupled, longest {i}0000000000", TWO_GROUPS[1].curves) for i in range(4)]
-    figure = accuracy_curves(long, "training step")
+def test_lengths_without_a_point_are_told():
+    def at(*lengths):
+        return Curve(np.array(lengths, dtype=np.float64), np.full(len(lengths), 0.5))
+
+    series = [Series("a", [at(4, 5, 7)]), Series("b", [at(4, 5, 6, 7)])]
+    label = accuracy_by_length(series, trained=7, fewest=10).axes[0].get_xlabel()
+    assert label.endswith("\n(no point at 1 to 3, 6: fewer than 10 problems)")
+    assert "\n" not in accuracy_by_length([Series("a", [at(1, 2)])], trained=2, fewest=10).axes[0].get_xlabel()
+
+
+LONG = ", ".join(f"an option of a run that is number {i}" for i in range(4))
+PICTURES = {
+    "curves": lambda series: accuracy_curves(series, "training step"),
+    "length": lambda series: accuracy_by_length(series, 20),
+    "train_size": lambda series: accuracy_by_train_size(
+        [dataclasses.replace(s, curves=[Curve(c.x[:1], c.y[:1]) for c in s.curves]) for s in series]
+    ),
+    "comparison": lambda series: comparison(series, series),
+}
+
+
+@pytest.mark.parametrize("label", ["short", "position_ids coupled, longest 30", LONG, "without_any_space" * 10])
+@pytest.mark.parametrize("name", PICTURES)
+def test_all_of_a_legend_is_on_the_sheet(name, label):
+    series = [Series(f"{label} {i}", TWO_GROUPS[1].curves) for i in range(5)]
+    figure = PICTURES[name](series)
     figure.canvas.draw()
     box = figure.legends[0].get_window_extent()
     assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert box.y0 >= 0
+    assert [text.replace("\n", "").replace(" ", "") for text in legend_of(figure)] == [
+        group.label.replace(" ", "") for group in series
+    ]
+    height = 0.5 * 3.6 * figure.dpi
+    assert all(axes.get_window_extent().height > height and axes.get_tightbbox().y0 >= box.y1 for axes in figure.axes)
+
+
+@pytest.mark.parametrize("name", ["curves", "length", "train_size"])
+def test_all_of_a_long_title_is_on_the_sheet(name):
+    figure = PICTURES[name]([Series(LONG, TWO_GROUPS[1].curves)])
+    figure.canvas.draw()
+    title = figure.axes[0].get_tightbbox()
+    assert title.x1 <= figure.bbox.width
+    assert title.y1 <= figure.bbox.height
+    assert figure.axes[0].get_title(loc="left").replace("\n", " ").endswith(LONG)

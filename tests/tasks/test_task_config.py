@@ -25,7 +25,7 @@ from tinygrad_arith.tasks import TaskConfig, build_task
             (
                 "--task subtraction: must be one of binary-addition, binary-subtraction, binary-multiplication, "
                 "decimal-addition, decimal-subtraction, decimal-multiplication, expressions, modular-addition, "
-                "or FILE.py:Class"
+                "or FILE.py:Class; did you mean binary-subtraction?"
             ),
         ),
         ({"split_seed": -1}, "--split-seed -1: must be 0 to 9223372036854775808"),

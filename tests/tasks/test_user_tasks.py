@@ -1,9 +1,12 @@
 """A task of one's own, from a file outside the package."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks.user_tasks import fault_of_user_task
 
 MAXIMUM = '''
 import numpy as np
@@ -80,6 +83,36 @@ class WrongChains(Sum):
     def chain_digits(self, first):
         return first + 1
 
+class OneGroup(DigitMaximum):
+    def groups(self, problems):
+        return 5
+
+class ShortGroups(DigitMaximum):
+    def groups(self, problems):
+        return {"parity": np.zeros(3, dtype=np.int64)}
+
+class WordGroups(DigitMaximum):
+    def groups(self, problems):
+        return {"parity": np.array(["odd"] * len(problems))}
+
+class FailingGroups(DigitMaximum):
+    def groups(self, problems):
+        return {"parity": problems.third}
+
+class OwnInit(DigitMaximum):
+    def __init__(self):
+        self.seen = 0
+
+class ForgetfulInit(DigitMaximum):
+    def __init__(self, config, trained=None):
+        self.seen = 0
+
+class Late(DigitMaximum):
+    def result(self, first, second):
+        if len(first) == 20:
+            raise RuntimeError("too many")
+        return np.maximum(first, second)
+
 number = 3
 '''
 
@@ -154,6 +187,15 @@ def test_a_changed_file_is_read_again(file):
         ("Failing", r"Failing.result: IndexError: index 99 is out of bounds .* \(own.py, line 51\)"),
         ("Writing", r"Writing.result: ValueError: .*read-only \(own.py, line "),
         ("WrongSigns", "WrongSigns.negative: must return an array of bool, one for each problem"),
+        ("OneGroup", "OneGroup.groups: must return a dictionary from titles to arrays, not int"),
+        ("ShortGroups", "ShortGroups.groups: 'parity' must be an array of whole numbers, one for each problem"),
+        ("WordGroups", "WordGroups.groups: 'parity' must be an array of whole numbers, one for each problem"),
+        ("FailingGroups", r"FailingGroups.groups: AttributeError: .* 'third' \(own.py, line "),
+        (
+            "OwnInit",
+            r"own.py:OwnInit: cannot be made from the options of a task: TypeError: OwnInit.__init__\(\) takes 1",
+        ),
+        ("ForgetfulInit", r"own.py:ForgetfulInit: cannot be made .*: AttributeError: 'ForgetfulInit' object has no"),
         ("Complement", "Complement.result: must not depend on zeros above the operands' digits"),
     ],
 )
@@ -200,3 +242,22 @@ def test_results_are_those_of_the_class(file):
     np.testing.assert_array_equal(
         task.answers(problems)[:, :3] - task.vocabulary.ids["0"], np.maximum(problems.first, problems.second)
     )
+
+
+def test_a_file_beside_it_can_be_imported(file, tmp_path):
+    (tmp_path / "beside_the_task.py").write_text("SYMBOL = '~'\n")
+    file.write_text("from beside_the_task import SYMBOL\n" + MAXIMUM.replace('symbol = "|"', "symbol = SYMBOL"))
+    before = list(sys.path)
+    assert task_of(file).symbol == "~"
+    assert sys.path == before
+
+
+def test_an_error_that_comes_late_is_told_with_its_place(file):
+    task = task_of(file, "Late")
+    with pytest.raises(RuntimeError) as raised:
+        task.answers(task.problems("test", 20))
+    line = MAXIMUM[: MAXIMUM.index('RuntimeError("too many")')].count("\n") + 1
+    assert fault_of_user_task(raised.value) == f"own.py, line {line}, in Late.result: RuntimeError: too many"
+    with pytest.raises(ZeroDivisionError) as raised:
+        _ = 1 / 0
+    assert fault_of_user_task(raised.value) is None

@@ -49,6 +49,30 @@ def test_an_error_of_a_maker_is_raised_here(task):
     ahead.close()
 
 
+LATE = """
+import numpy as np
+from tinygrad_arith.tasks import NumberTask
+
+class Late(NumberTask):
+    symbol, base = "|", 10
+
+    def result(self, first, second):
+        if len(first) == 6:
+            raise RuntimeError("too many")
+        return np.maximum(first, second)
+"""
+
+
+def test_an_error_in_a_users_task_is_told_with_its_place(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(LATE)
+    config = TaskConfig(task=f"{file}:Late", digits=3, validation_size=4, test_size=4)
+    ahead = BatchesAhead(build_task(config), SIZE, SEED, 0, 1)
+    with pytest.raises(UserError, match=r"own.py, line 10, in Late.result: RuntimeError: too many"):
+        ahead.at(0)
+    ahead.close()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
 def test_makers_hear_no_stop_signal(task):
     ahead = BatchesAhead(task, SIZE, SEED, 0, 2)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from tinygrad_arith.training import checkpoints
 from tinygrad_arith.training.checkpoints import (
@@ -51,6 +52,30 @@ def test_the_json_describes_the_arrays(tmp_path):
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["bytes"] == path.stat().st_size
     assert (facts["step"], facts["seed"], facts["file"]) == (12, 3, "step-00000012.safetensors")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(28, "No space left on device"), (27, "File too large")])
+def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path, monkeypatch, number, kind):
+    def full(arrays, path):
+        path.write_bytes(b"a part of it")
+        raise SafetensorError(f"Error while serializing: I/O error: {kind} (os error {number})")
+
+    save(tmp_path, 7)
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(OSError, match=kind) as raised:
+        save(tmp_path, 14)
+    assert (raised.value.errno, raised.value.filename) == (number, str(arrays_path(tmp_path, 14)))
+    assert steps_on_disk(tmp_path) == [7]
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_another_error_of_the_library_stays_what_it_is(tmp_path, monkeypatch):
+    def broken(arrays, path):
+        raise SafetensorError("not a tensor")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", broken)
+    with pytest.raises(SafetensorError, match="not a tensor"):
+        save(tmp_path, 7)
 
 
 def test_old_ones_are_pruned(tmp_path):

@@ -245,6 +245,6 @@ def test_reporters_tell_how_every_run_ended(reporter, monkeypatch):
     one.closed()
     text = stream.getvalue()
     assert "3 runs, 1 of them finished before" in text
-    assert "good  done (2 of 3)  loss 1.5000  exact match 25.00%" in text
-    assert "bad  failed: no [more] memory" in text
+    assert "good  done (2 of 3)  loss  1.5000  exact match  25.00%" in text
+    assert "bad   failed: no [more] memory" in text
     assert "late  stopped at step 5 of 20" in text

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from tinygrad_arith.tasks.options import complaint_about, flag_name
-from tinygrad_arith.training.config import Config, ModelOptions, all_fields
+from tinygrad_arith.training.config import Config, ModelOptions, all_fields, with_options
 from tinygrad_arith.training.errors import UserError
 
 
@@ -160,3 +160,14 @@ def test_every_section_is_checked():
 def test_configurations_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ModelOptions().layers = 3
+
+
+def test_a_warm_up_that_is_not_given_shrinks_with_the_steps():
+    base = changed(optimizer={"warmup": 50}, training={"steps": 600})
+    assert with_options(base, {}) == base
+    assert with_options(base, {"training": {"steps": 50}}).optimizer.warmup == 50
+    assert with_options(base, {"training": {"steps": 49}}).optimizer.warmup == 4
+    assert with_options(base, {"training": {"steps": 1}}).optimizer.warmup == 0
+    given = with_options(base, {"training": {"steps": 49}, "optimizer": {"warmup": 50}})
+    with pytest.raises(UserError, match="--warmup 50: longer than the 49 steps of the whole training; without"):
+        given.validate()

@@ -1,6 +1,8 @@
+import errno
+
 import pytest
 
-from tinygrad_arith.training.files import atomic_path, remove_temporaries, write_json, write_text
+from tinygrad_arith.training.files import atomic_path, naming, remove_temporaries, write_json, write_text
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -30,3 +32,12 @@ def test_leftovers_are_removed(tmp_path):
         (tmp_path / name).write_text("x")
     remove_temporaries(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_an_error_without_a_name_gets_that_of_the_file(tmp_path):
+    with pytest.raises(OSError, match="No space") as raised, naming(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert raised.value.filename == str(tmp_path / "a")
+    with pytest.raises(OSError, match="No space") as raised, naming(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device", "b")
+    assert raised.value.filename == "b"

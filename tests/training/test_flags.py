@@ -1,10 +1,20 @@
+import argparse
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from tinygrad_arith.tasks.options import flag_name
 from tinygrad_arith.training.config import Config, all_fields
-from tinygrad_arith.training.flags import add_config_flags, config_from_flags, given_flags, make_parser
+from tinygrad_arith.training.errors import MachineError, MisuseError, UserError
+from tinygrad_arith.training.flags import (
+    add_config_flags,
+    config_from_flags,
+    given_flags,
+    judging_flags,
+    make_parser,
+    some_path,
+)
 
 
 @pytest.fixture
@@ -79,3 +89,18 @@ def test_sections_can_be_chosen(capsys):
 )
 def test_misuse_is_one_line_and_exit_code_2(parser, capsys, words, sentence):
     assert sentence in misuse(parser, capsys, *words)
+
+
+def test_what_flags_say_wrongly_is_misuse_but_not_what_the_machine_lacks():
+    with pytest.raises(MisuseError, match="--heads 3: no"), judging_flags():
+        raise UserError("--heads 3: no")
+    with pytest.raises(MachineError, match="no GPU"), judging_flags():
+        raise MachineError("no GPU")
+    assert (UserError.exit_code, MachineError.exit_code, MisuseError.exit_code) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_path_is_refused(text):
+    assert some_path("a b") == Path("a b")
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a path, but is empty"):
+        some_path(text)

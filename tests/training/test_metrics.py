@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from tinygrad_arith.training.metrics import MetricsWriter, read_metrics, trim_metrics
@@ -46,3 +49,14 @@ def test_trimming_drops_later_rows_and_a_torn_line(tmp_path, torn):
 def test_no_file_is_no_rows(tmp_path):
     trim_metrics(tmp_path / "m.jsonl", last_step=3)
     assert read_metrics(tmp_path / "m.jsonl") == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_told_with_the_name_of_the_file():
+    writer = MetricsWriter(Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left") as raised:
+        writer.append({"step": 1})
+    assert raised.value.filename == "/dev/full"
+    with pytest.raises(OSError, match="No space left") as raised:
+        writer.close()
+    assert raised.value.filename == "/dev/full"

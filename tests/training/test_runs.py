@@ -1,5 +1,7 @@
 import json
 import os
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tinygrad_arith.training.runs import (
     make_directory,
     newest_run,
     read_record,
+    resume_command,
     write_record,
     write_resumption,
 )
@@ -88,7 +91,7 @@ def test_a_used_directory_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"not empty \(it holds"):
         check_unused(tmp_path)
     write_record(tmp_path, RunRecord(Config(), "x"))
-    with pytest.raises(UserError, match="already holds a run; continue it with --resume"):
+    with pytest.raises(UserError, match="already holds a run; choose another --out, or go on"):
         check_unused(tmp_path)
     with pytest.raises(UserError, match="there is a file of that name"):
         make_directory(tmp_path / "notes.txt", "x", 1)
@@ -118,3 +121,22 @@ def test_the_newest_run(tmp_path, monkeypatch):
     (tmp_path / "runs" / "x-seed2" / "metrics.jsonl.tmp").write_text("")  # may be gone when it is looked at
     (tmp_path / "runs" / "x-seed2" / "gone").symlink_to("nowhere")
     assert newest_run().name == "x-seed1"
+
+
+def test_the_command_that_goes_on_is_one_for_a_shell():
+    command = resume_command(Path("runs/ü c's"))
+    assert shlex.split(command) == ["python", "-m", "tinygrad_arith.train", "--resume", "runs/ü c's"]
+    assert resume_command(Path("runs/a")).endswith("--resume runs/a")
+
+
+def test_what_computes_now_and_did_not_before_is_told(tmp_path):
+    before = {"device": "a processor", "passes": "numpy 2.0"}
+    now = {"device": "a processor", "passes": "numba 0.60", "products": "mkl 2025"}
+    record = RunRecord(Config(), "binary-reversed")
+    write_record(tmp_path, record, before)
+    assert write_resumption(tmp_path, record, 3, before) == []
+    differing = ["passes: numpy 2.0 before, numba 0.60 now", "products: none before, mkl 2025 now"]
+    assert write_resumption(tmp_path, record, 4, now) == differing
+    assert write_resumption(tmp_path, record, 5, now) == []
+    write_record(tmp_path, record)  # of an older version, which did not note it
+    assert write_resumption(tmp_path, record, 3, now) == []

@@ -122,7 +122,9 @@ def test_wrong_number_of_gradients():
     assert "2 gradients for 3 differentiable inputs (x, w, b)" in str(failure(lambda dy, c: affine_backward(dy, c)[:2]))
     assert "1 gradient for 3" in str(failure(lambda dy, c: affine_backward(dy, c)[:1]))
     assert "returns an array of float64, not a tuple of 3 gradients (x, w, b)" in str(failure(lambda dy, c: dy))
-    assert "returns None, not a tuple of 3 gradients (x, w, b): is its return missing?" in str(failure(lambda dy, c: None))
+    assert "returns None, not a tuple of 3 gradients (x, w, b): is its return missing?" in str(
+        failure(lambda dy, c: None)
+    )
 
 
 def test_none_may_stand_for_an_argument_that_is_none():
@@ -155,7 +157,9 @@ def test_a_forward_that_writes_to_its_input_is_a_mismatch():
         x += 1e-12
         return y, y
 
-    with pytest.raises(GradientMismatch, match=r"forward writes to what it was given: x \(30 of 30 elements, the first at"):
+    with pytest.raises(
+        GradientMismatch, match=r"forward writes to what it was given: x \(30 of 30 elements, the first at"
+    ):
         check_gradients(forward, lambda dy, y: dy, (X.copy(),))
 
 
@@ -208,8 +212,8 @@ def test_wrt_names_and_integers():
         np.add.at(gradient, cache[0], dy)
         return gradient
 
+    calls = iter(range(9))
     with pytest.raises(TypeError, match="returns 2 outputs at its first call and 1 at its second"):
-        calls = iter(range(9))
         check_gradients(lambda x: (((x, x) if next(calls) == 0 else x), x), lambda dy, x: dy, (X,))
     report = check_gradients(forward, backward, (ids, table))
     assert [entry.name for entry in report.inputs] == ["table"]

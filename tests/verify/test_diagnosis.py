@@ -67,7 +67,7 @@ KINDS = [
     ("part", 1, lambda g, dy, c: c[0][1:].T @ dy[1:], "everything but index 0 of axis 0"),
     ("left out", 0, lambda g, dy, c: columns_only(g), "never written"),
     ("factor on part", 1, lambda g, dy, c: half_negated(g), "wrong sign at the wrong elements"),
-    ("term", 0, lambda g, dy, c: g + 0.3 * c[0], "a multiple of x itself"),
+    ("term", 0, lambda g, dy, c: g + 0.3 * c[0], "0.3 times x itself"),
     ("term", 1, lambda g, dy, c: g - g.mean(axis=0), "constant along axis 0"),
     ("reordered", 2, lambda g, dy, c: g[::-1].copy(), "order|reversed along axis 0"),
     ("reordered", 0, lambda g, dy, c: np.roll(g, 1, axis=1), "shifted by 1 along axis 1"),
@@ -210,7 +210,7 @@ def report_on(change, **settings):
 @pytest.mark.parametrize("own", [{}, {"reference": "the pair itself"}])
 def test_a_slip_in_another_inputs_gradient_explains_nothing(own):
     """A mutant of b leaves the wrong gradient of a as it is: no wonder that it has the same."""
-    (finding,) = report_on(columns_only, mutants=ON_B | ON_A, **own)["a"].findings
+    (finding,) = report_on(lambda g: np.where(g > 0.3, 0, g), mutants=ON_B | ON_A, **own)["a"].findings
     assert finding.kind == "left out"
     (finding,) = report_on(lambda g: 3 * g, mutants=ON_B, **own)["a"].findings
     assert (finding.kind, finding.text) == ("factor", "is the true gradient times 3 = 3")
@@ -265,9 +265,14 @@ def test_a_gradient_that_should_be_zero_resembles_nothing_else(shape):
 
 
 def test_an_error_that_no_sampled_element_shows_is_told_as_one_of_a_direction():
-    """5,893 elements off by a hair each: the sum along a direction shows it, no single element does."""
-    x = np.random.default_rng(7).normal(size=(71, 83))
-    report = GradientCheck(lambda x: (np.sin(x), x), (x,)).run(lambda dy, x: dy * np.cos(x) * (1 + 3e-6))
+    """5,892 elements off by a hair each, beside one that is large: the sum along a direction shows it."""
+    x, large = np.random.default_rng(7).normal(size=(71, 83)), np.zeros((71, 83))
+    large[5, 7] = 100.0
+
+    def backward(dy, x):
+        return dy * (np.cos(x) * (1 + 8e-6) + large)
+
+    report = GradientCheck(lambda x: (np.sin(x) + large * x, x), (x,)).run(backward)
     entry, text = report["x"], str(report)
     assert (entry.wrong, entry.wrong_directions, entry.findings) == (1, 1, ())
     assert "x: along a random direction of length 1 the backward says " in text
@@ -309,7 +314,7 @@ def logsumexp_forward(x):
 
 ROW_FACTORS = [
     (logsumexp_forward, lambda dy, x: dy[..., None] * np.exp(x), {"x": X},
-     "the same within each row along axis 1 (from 4.", "it equals exp(the output)"),
+     "the same within each row along axis 1 (from 6.", "it equals exp(the output)"),
     (lambda x, w: (x * w, (x, w)), lambda dy, c: (dy, (dy * c[0]).sum(axis=0)), {"x": X, "w": RNG.normal(size=6)},
      "the same within each row along axis 0 (from -", "it equals 1/w"),
     (lambda x, w: (x * w, (x, w)), lambda dy, c: (dy * c[1] ** 2, (dy * c[0]).sum(axis=(0, 1))),
@@ -337,5 +342,7 @@ def test_no_row_factor_where_a_row_has_one_number():
 
 
 def test_a_term_is_told_with_its_multiple():
-    finding = diagnosed(product_forward, with_change(0, lambda g, dy, c: g + 0.3 * c[0]), (X, W, RNG.normal(size=3)), "x")
+    finding = diagnosed(
+        product_forward, with_change(0, lambda g, dy, c: g + 0.3 * c[0]), (X, W, RNG.normal(size=3)), "x"
+    )
     assert finding.text == "is off by 0.3 times x itself: a term is missing, or one too many"

@@ -73,3 +73,14 @@ def test_a_jump_is_no_kink():
     x = np.array([[0.0, 1.5, -2.0], [0.3, 0.1, 0.8]])
     with pytest.raises(GradientMismatch):
         check_gradients(lambda x: (x + (x > 0), x), lambda dy, x: dy, (x,))
+
+
+def test_steps_are_told_from_smoothness_and_the_array_is_put_back():
+    values = [[0.1, -2.0, 3.0], [1.5, 0.7, -0.3]]
+    smooth, single = probe(lambda x: np.sin(x).sum(), values), probe(lambda x: np.sin(np.float32(x)).sum(), values)
+    before = single.array.copy()
+    assert smooth.stepwise is None
+    assert single.stepwise == (1, 1)
+    assert np.array_equal(single.array, before)
+    assert probe(lambda x: np.log(x).sum(), [1e-300, 2e-9]).stepwise is None  # no step leaves its domain
+    assert probe(lambda x: np.zeros(3), values).stepwise is None

@@ -169,5 +169,7 @@ def test_module_whose_loss_or_gradient_is_no_number():
         check_module(with_loss(iter([2.5, 3.0, 3.5])), Layer())
     layer = Layer()
     layer.fault = np.nan
-    with pytest.raises(GradientMismatch, match=r"layer\.w: the gradient holds 15 entries that are NaN or infinite, the"):
+    with pytest.raises(
+        GradientMismatch, match=r"layer\.w: the gradient holds 15 entries that are NaN or infinite, the"
+    ):
         check_module(loss, layer)

@@ -3,6 +3,7 @@
 from .arrays import array_module, on_device_of, to_numpy
 from .cores import available_cores
 from .devices import library_of, obstacle_to_cuda
+from .environment import numpy_alone
 from .policy import DtypePolicy, bfloat16
 from .random import RandomKey, integers, normal, random_bits, uniform
 
@@ -15,6 +16,7 @@ __all__ = [
     "integers",
     "library_of",
     "normal",
+    "numpy_alone",
     "obstacle_to_cuda",
     "on_device_of",
     "random_bits",

@@ -3,13 +3,12 @@
 TINYGRAD_ARITH_CPU=numpy, set before the start, does without MKL and Numba though they are installed.
 """
 
-import os
-
 import numpy as np
 
+from ..backend import numpy_alone
 from . import mkl
 
-NUMPY_ALONE = os.environ.get("TINYGRAD_ARITH_CPU", "") == "numpy"
+NUMPY_ALONE = numpy_alone()
 
 _gemm = None if NUMPY_ALONE else mkl.load_gemm()
 _by_mkl = mkl.multiplier(_gemm) if _gemm is not None else None

@@ -86,6 +86,11 @@ def textbook_only(only: bool = True) -> Iterator[None]:
         forget_plans()
 
 
+def runs_textbook_only() -> bool:
+    """Whether nothing but the textbook runs, by TINYGRAD_ARITH_REFERENCE or inside `textbook_only`."""
+    return _textbook_only
+
+
 def register(implementation: Implementation) -> None:
     """Adds an implementation; the one registered last is asked first."""
     _registered.setdefault(implementation.operation, []).insert(0, implementation)

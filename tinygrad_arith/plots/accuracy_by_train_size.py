@@ -1,13 +1,16 @@
 """Exact match against the number of distinct training problems: the sample efficiency of formats (Lee et al. 2023)."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .figure import blank_figure, clean_axes, count_axis, legend_below, line_look, share_axis
+from .figure import blank_figure, clean_axes, count_axis, legend_below, line_look, put_title, share_axis
 from .series import Series, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+LABEL_WIDTH = 0.08  # of the horizontal axis: a number with a little room around it
 
 
 def accuracy_by_train_size(series: Sequence[Series], title: str = "") -> "Figure":
@@ -20,9 +23,9 @@ def accuracy_by_train_size(series: Sequence[Series], title: str = "") -> "Figure
     for index, group in enumerate(series):
         look = line_look(index)
         sizes, _, medians, _ = group.spread()
-        axes.plot(sizes, medians, label=group.label, linewidth=1.6, clip_on=False, **look)
+        axes.plot(sizes, medians, label=group.label, linewidth=1.6, clip_on=False, markevery=[], **look)
         for run in group.curves:
-            axes.plot(run.x, run.y, color=look["color"], marker="o", markersize=4, linestyle="", clip_on=False)
+            axes.plot(run.x, run.y, clip_on=False, **(look | {"linestyle": ""}))
     clean_axes(axes)
     share_axis(axes)
     axes.set_xscale("log")
@@ -31,15 +34,16 @@ def accuracy_by_train_size(series: Sequence[Series], title: str = "") -> "Figure
     axes.set_xticks([], minor=True)
     count_axis(axes.xaxis)
     axes.set_xlabel("distinct training problems")
-    axes.set_title(title or title_of(series, "exact match on problems never seen"), fontsize=11, loc="left")
+    put_title(axes, title or title_of(series, "exact match on problems never seen"))
     legend_below(figure, axes)
     return figure
 
 
-def apart(sizes: Sequence[float], factor: float = 1.25) -> list[float]:
-    """Those of the rising sizes that stand far enough from the one before to be written beside it."""
-    kept: list[float] = []
-    for size in sizes:
-        if not kept or size >= factor * kept[-1]:
+def apart(sizes: Sequence[float]) -> list[float]:
+    """Those of the rising sizes that stand far enough apart to be written side by side, the ends in any case."""
+    nearest = math.log(sizes[-1] / sizes[0]) * LABEL_WIDTH
+    kept = [sizes[0]]
+    for size in sizes[1:]:
+        if math.log(size / kept[-1]) >= nearest and (size == sizes[-1] or math.log(sizes[-1] / size) >= nearest):
             kept.append(size)
     return kept

@@ -5,25 +5,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .figure import blank_figure, clean_axes, count_axis, legend_below, line_look, share_axis
+from .figure import blank_figure, clean_axes, count_axis, legend_below, line_look, marked_places, put_title, share_axis
 from .series import Series, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FAR_APART = 20.0  # longest run / shortest run, from which on the horizontal axis is logarithmic
-MARKED = 30  # evaluations up to which each gets a dot
 
 
 def accuracy_curves(series: Sequence[Series], x_label: str, title: str = "") -> "Figure":
-    """Exact match on validation problems against `x_label`; runs that differ in their seed only share a colour."""
+    """Exact match on validation problems against `x_label`; runs that differ in their seed only look alike."""
     figure = blank_figure(6.4, 3.6)
     axes = figure.subplots()
     ends = []
     for index, group in enumerate(series):
         for number, curve in enumerate(group.curves):
             ends.append(curve.x[-1])
-            look = line_look(index) | ({"marker": "o", "markersize": 3} if len(curve.x) <= MARKED else {})
+            look = line_look(index) | marked_places(index, len(curve.x))
             alone = len(group.curves) == 1
             look |= {"linewidth": 1.6} if alone else {"linewidth": 1.0, "alpha": 0.75}
             axes.plot(curve.x, curve.y, label=group.title if number == 0 else None, clip_on=False, **look)
@@ -36,6 +35,6 @@ def accuracy_curves(series: Sequence[Series], x_label: str, title: str = "") -> 
     else:
         axes.set_xlim(0, np.max(ends))
     axes.set_xlabel(x_label)
-    axes.set_title(title or title_of(series, "exact match on validation problems"), fontsize=11, loc="left")
+    put_title(axes, title or title_of(series, "exact match on validation problems"))
     legend_below(figure, axes)
     return figure

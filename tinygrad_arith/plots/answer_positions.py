@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .figure import blank_figure, clean_axes, count_axis, share_axis
+from .figure import blank_figure, clean_axes, count_axis, put_title, share_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def answer_positions(steps: Sequence[int], shares: np.ndarray, names: Sequence[s
     axes.set_xlim(0, max(steps))
     count_axis(axes.xaxis)
     axes.set_xlabel("training step")
-    axes.set_title(title or "right tokens by their place in the answer", fontsize=11, loc="left")
+    put_title(axes, title or "right tokens by their place in the answer")
     scale = ScalarMappable(BoundaryNorm(np.arange(places + 1) + 0.5, places), colors)
     bar = figure.colorbar(scale, ax=axes)
     shown = range(1, places + 1, -(-places // MOST_NAMED))

@@ -10,7 +10,8 @@ import numpy as np
 from ..training.checkpoints import FOLDER as CHECKPOINTS
 from ..training.checkpoints import complete_checkpoints
 from ..training.comparison import alike, group_labels
-from ..training.errors import UserError
+from ..training.errors import MisuseError
+from ..training.predictions import FILE_NAME as PREDICTIONS
 from ..training.runs import RunRecord
 from .accuracy_by_length import accuracy_by_length
 from .accuracy_by_train_size import accuracy_by_train_size
@@ -19,7 +20,7 @@ from .answer_positions import answer_positions
 from .attention_maps import attention_maps
 from .grokking import grokking
 from .group_scores import group_scores
-from .length_heatmap import length_heatmap
+from .length_heatmap import heatmap_name, length_heatmap
 from .losses import losses
 from .run_data import RunData
 from .series import Curve, Series
@@ -29,15 +30,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Figures = dict[str, "Figure"]  # by the name of the file, without its suffix
+NOT_EVALUATED = "it was not evaluated yet"
 
 
 @dataclass(frozen=True)
 class Picture:
     """One entry of the catalogue.
 
-    lacks:    why it cannot be drawn of these runs, as the end of a sentence; None if it can
-    draw:     draws it
-    together: all runs share one picture; else each run has its own and both functions get one run
+    lacks:    why it cannot be drawn of these runs, as the end of a sentence; None if it can; raises UserError where
+              that is no lack but a damaged file
+    draw:     draws it; raises UserError, too
+    together: all runs share one picture; else each run has its own and all functions get one run
+    check:    raises MisuseError if the run has not what the flags choose for this picture
     """
 
     name: str
@@ -45,6 +49,7 @@ class Picture:
     lacks: Callable[[Any], str | None]
     draw: Callable[[Any], Figures]
     together: bool = False
+    check: Callable[[RunData], Any] | None = None
 
 
 # Several runs in one picture
@@ -129,29 +134,45 @@ def with_digits(runs: Sequence[RunData]) -> list[RunData]:
     return [run for run in runs if run.record.config.task.of_numbers and lacks_model(run) is None]
 
 
-def lacks_digits(runs: Sequence[RunData]) -> str | None:
+def with_lengths(runs: Sequence[RunData]) -> list[RunData]:
+    """Those of them with a length that has problems enough."""
+    return [run for run in with_digits(runs) if run.problems_by_length]
+
+
+def lacks_lengths(runs: Sequence[RunData]) -> str | None:
     """For accuracy against operand length, where one range is shaded as trained on."""
+    if not any(run.record.config.task.of_numbers for run in runs):
+        return "the task's operands have no digits"
     trained = sorted({run.record.config.task.digits for run in with_digits(runs)})
     if not trained:
-        return "the task's operands have no digits, or there is no checkpoint yet"
-    return None if len(trained) == 1 else f"the runs were trained on different --digits: {trained}"
+        return "no run has a checkpoint yet"
+    if len(trained) > 1:
+        return f"the runs were trained on different --digits: {trained}"
+    return None if with_lengths(runs) else f"no length has {runs[0].fewest} test problems"
 
 
 def draw_lengths(runs: Sequence[RunData]) -> Figures:
-    """Exact match against operand length; no picture where no length has problems enough."""
-    chosen = [run for run in with_digits(runs) if len(run.by_length.x)]
-    if not chosen:
-        return {}
-    digits = chosen[0].record.config.task.digits
-    return {"accuracy_length": accuracy_by_length(series_of(chosen, lambda run: run.by_length), digits)}
+    """Exact match against operand length."""
+    chosen = with_lengths(runs)
+    digits, fewest = chosen[0].record.config.task.digits, chosen[0].fewest
+    figure = accuracy_by_length(series_of(chosen, lambda run: run.by_length), digits, fewest)
+    return {"accuracy_length" + asked_for(chosen[0]): figure}
+
+
+def asked_for(run: RunData) -> str:
+    """What a file's name says of `--count`, so that a quick look does not replace the picture of all problems."""
+    return "" if run.choices.count is None else f"_{run.choices.count}_problems"
 
 
 # A picture for each run
 
 
 def lacks_model(run: RunData) -> str | None:
-    """For all that the model is asked anew."""
-    return None if complete_checkpoints(run.path / CHECKPOINTS) else "it has no checkpoint yet"
+    """For all that the model is asked anew. Raises UserError if there are checkpoints, but none that can be used."""
+    if not complete_checkpoints(run.path / CHECKPOINTS):
+        return "it has no checkpoint yet"
+    _ = run.loaded
+    return None
 
 
 def lacks_operands(run: RunData) -> str | None:
@@ -163,13 +184,17 @@ def lacks_operands(run: RunData) -> str | None:
 def draw_heatmap(run: RunData) -> Figures:
     """Exact match by the lengths of both operands."""
     assert run.breakdown.by_lengths is not None  # `lacks_operands` has looked
-    return {"length_heatmap": length_heatmap(*run.breakdown.by_lengths)}
+    return {heatmap_name("test", count=run.choices.count): length_heatmap(*run.breakdown.by_lengths)}
 
 
 def draw_groups(run: RunData) -> Figures:
     """Exact match by each group of the task: a picture of the longest carry chain, ..."""
     found = run.breakdown.by_group.items()
-    return {"by_" + title.replace(" ", "_"): group_scores(scores, title) for title, scores in found if scores}
+    return {
+        "by_" + title.replace(" ", "_") + asked_for(run): group_scores(scores, title)
+        for title, scores in found
+        if scores
+    }
 
 
 def with_positions(run: RunData) -> list[dict[str, Any]]:
@@ -181,7 +206,12 @@ def lacks_positions(run: RunData) -> str | None:
     """For the places of the answer over training."""
     if run.task.answer_length == 1:
         return "its answers are one token each"
-    return None if with_positions(run) else "its metrics.jsonl tells no by_position"
+    return None if with_positions(run) else lacks_row(run, "by_position")
+
+
+def lacks_row(run: RunData, name: str) -> str:
+    """Why no row of the metrics tells of `name`, which an evaluation measures."""
+    return f"its metrics.jsonl tells no {name}" if run.evaluated else NOT_EVALUATED
 
 
 def draw_positions(run: RunData) -> Figures:
@@ -203,21 +233,29 @@ def draw_attention(run: RunData) -> Figures:
 
 def lacks_predictions(run: RunData) -> str | None:
     """For the token picture."""
-    return None if run.predictions is not None else "it has no predictions.jsonl"
+    if run.predictions is not None:
+        return None
+    return NOT_EVALUATED if (run.path / PREDICTIONS).is_file() else f"it has no {PREDICTIONS}"
+
+
+def check_sample(run: RunData) -> None:
+    """Raise MisuseError if the file does not follow so many samples."""
+    assert run.predictions is not None  # `lacks_predictions` has looked
+    sample, followed = run.choices.sample, len(run.predictions.tokens)
+    if sample > followed:
+        raise MisuseError(f"--sample {sample}: {run.path / PREDICTIONS} follows {followed} samples")
 
 
 def draw_tokens(run: RunData) -> Figures:
     """The samples from the one that was asked for on, as many as fit."""
     found, first = run.predictions, run.choices.sample - 1
-    assert found is not None  # `lacks_predictions` has looked
-    if first >= len(found.tokens):
-        raise UserError(f"--sample {first + 1}: predictions.jsonl follows {len(found.tokens)} samples")
+    assert found is not None  # `lacks_predictions` has looked, and `check_sample` how many there are
     return {"tokens": token_picture([found.sample(i) for i in range(first, len(found.tokens))], found.steps)}
 
 
 def lacks_validation_loss(run: RunData) -> str | None:
     """For the two losses."""
-    return None if any("validation_loss" in row for row in run.rows) else "its metrics.jsonl tells no validation_loss"
+    return None if any("validation_loss" in row for row in run.rows) else lacks_row(run, "validation_loss")
 
 
 def draw_losses(run: RunData) -> Figures:
@@ -241,13 +279,35 @@ PICTURES = (
     Picture("steps", "exact match on validation problems over steps", lacks_evaluations, draw_steps, together=True),
     Picture("samples", "the same over training samples seen", lacks_evaluations, draw_samples, together=True),
     Picture("train-size", "test exact match by --train-size", lacks_train_sizes, draw_train_sizes, together=True),
-    Picture("length", "exact match by operand length, up to --longest", lacks_digits, draw_lengths, together=True),
-    Picture("heatmap", "exact match by the lengths of both operands", lacks_operands, draw_heatmap),
-    Picture("groups", "exact match by operand length, longest carry chain, ...", lacks_model, draw_groups),
-    Picture("positions", "right tokens at each place of the answer over steps", lacks_positions, draw_positions),
-    Picture("attention", "attention of each layer and head on one problem", lacks_attention, draw_attention),
+    Picture("length", "exact match by operand length, up to --longest", lacks_lengths, draw_lengths, together=True),
     Picture(
-        "tokens", "the predicted tokens of a few samples, right or wrong, over steps", lacks_predictions, draw_tokens
+        "heatmap",
+        "exact match by the lengths of both operands",
+        lacks_operands,
+        draw_heatmap,
+        check=lambda run: run.test_problems,
+    ),
+    Picture(
+        "groups",
+        "exact match by operand length, longest carry chain, ...",
+        lacks_model,
+        draw_groups,
+        check=lambda run: run.test_problems,
+    ),
+    Picture("positions", "right tokens at each place of the answer over steps", lacks_positions, draw_positions),
+    Picture(
+        "attention",
+        "attention of each layer and head on one problem",
+        lacks_attention,
+        draw_attention,
+        check=lambda run: run.problem,
+    ),
+    Picture(
+        "tokens",
+        "the predicted tokens of a few samples, right or wrong, over steps",
+        lacks_predictions,
+        draw_tokens,
+        check=check_sample,
     ),
     Picture(
         "losses",

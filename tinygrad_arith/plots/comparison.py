@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figure import blank_figure, clean_axes, count_axis, line_look, share_axis
+from .figure import blank_figure, clean_axes, count_axis, legend_below, line_look, marked_places, share_axis
 from .series import Curve, Series
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 DECADE = 10.0
 BINS = 200  # along the steps, in each of which the losses of a run are averaged
 BAND_OPACITY = 0.18
-LONGEST_IN_TWO_COLUMNS = 44  # characters of a name, in the legend
 
 
 def comparison_picture(groups: "Sequence[Group]") -> "Figure":
@@ -36,12 +35,11 @@ def comparison(losses: Sequence[Series], exact_match: Sequence[Series], title: s
     A line is the median over a group's runs, a band reaches from the lowest run to the highest. The loss has a
     logarithmic scale where it spans more than a factor of ten. In each curve, x are training steps.
     """
-    columns = 2 if max(len(group.title) for group in losses) <= LONGEST_IN_TWO_COLUMNS else 1
-    figure = blank_figure(8.0, 3.5 + 0.2 * -(-len(losses) // columns))
+    figure = blank_figure(8.0, 3.8)
     left, right = figure.subplots(1, 2)
     for axes, series in ((left, losses), (right, exact_match)):
         for index, group in enumerate(series):
-            draw_band(axes, group, line_look(index), clipped=axes is left)
+            draw_group(axes, group, index, clipped=axes is left)
     last = max(curve.x[-1] for group in losses for curve in group.curves)
     for axes in (left, right):
         clean_axes(axes)
@@ -52,12 +50,19 @@ def comparison(losses: Sequence[Series], exact_match: Sequence[Series], title: s
     left.set_title("loss, nats per counted token", fontsize=10, loc="left")
     share_axis(right)
     right.set_title("exact match on validation problems", fontsize=10, loc="left")
-    explanation = "median over seeds, from the lowest to the highest"
-    look = {"frameon": False, "fontsize": 9, "title": explanation, "title_fontsize": 9}
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns, **look)
     if title:
         figure.suptitle(title, fontsize=11)
+    legend_below(figure, left, explanation(losses), always=True)
     return figure
+
+
+def explanation(series: Sequence[Series]) -> str:
+    """What lines and bands are; nothing over single runs."""
+    several = [len(group.curves) > 1 for group in series]
+    if not any(several):
+        return ""
+    single = "" if all(several) else "; without a band: a single run"
+    return f"line: median over seeds; band: from the lowest to the highest{single}"
 
 
 def binned(steps: np.ndarray, losses: np.ndarray, last: int) -> Curve:
@@ -72,16 +77,17 @@ def binned(steps: np.ndarray, losses: np.ndarray, last: int) -> Curve:
     return Curve(np.minimum((present + 1) * width, last), means)
 
 
-def draw_band(axes: Any, group: Series, look: dict[str, Any], clipped: bool) -> None:
-    """The median as a line, the range as a band behind it; nothing for runs that were never evaluated.
+def draw_group(axes: Any, group: Series, index: int, clipped: bool) -> None:
+    """The median as a line, the range of several runs as a band behind it; nothing of runs that were never evaluated.
 
     `clipped` cuts the line off at the frame: one at 100 % is better drawn in full, a loss of 0 on a logarithmic scale
     cannot be.
     """
     x, low, median, high = group.spread()
-    marker = "o" if len(x) == 1 else None  # a line of one point would not be seen
-    axes.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
-    axes.plot(x, median, linewidth=1.6, marker=marker, label=group.title, clip_on=clipped, **look)
+    look = line_look(index) | marked_places(index, len(x))
+    if len(group.curves) > 1:
+        axes.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
+    axes.plot(x, median, linewidth=1.6, label=group.title, clip_on=clipped, **look)
 
 
 def scale_losses(axes: Any) -> None:

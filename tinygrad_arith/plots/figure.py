@@ -2,6 +2,7 @@
 
 import math
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 200
-# Okabe and Ito's colours: told apart by colour-blind readers, and as greys in print.
-BLUE, ORANGE, GREEN, GREY, LIGHT_GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E", "#E4E4E4"
-LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY)
-STYLES = ("-", "--", ":")  # for more lines than colours
-LEGEND_LETTER, LEGEND_HANDLE = 0.075, 8  # inches of a letter in a legend; the line before it, in letters
+# The house's colours. Each two of them differ for colour-blind readers (by 22 and more in CIELAB, simulated after
+# Machado et al. 2009) and, printed in grey, in their lightness: 33, 63, 48, 10, 55, 71 and 39 of 100.
+BLUE, ORANGE, GREEN, BLACK = "#1C4C95", "#D7860F", "#04834B", "#1B1B1B"
+PURPLE, SKY, RED = "#B36AAB", "#43B9F0", "#AB2E07"
+LINES = (BLUE, ORANGE, GREEN, BLACK, PURPLE, SKY, RED)
+STYLES = ("-", "--", "-.", ":")  # as many as have no common factor with the colours: 28 looks
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY, LIGHT_GREY = "#6E6E6E", "#E4E4E4"  # of text and of frames
+MARKED = 30  # points of a line up to which each is marked; of more, some
+FEW_MARKS = 8  # on a line of more points
+LEGEND_SIZE, TITLE_SIZE = 9.0, 11.0  # points
+LEGEND_HANDLE, LEGEND_GAP = 0.6, 0.25  # inches of the line before a name, and between two columns
+LEGEND_ROW, TEXT_LINE = 0.21, 0.16  # inches
+TITLE_MARGIN = 1.0  # inches of a figure's width that a title has not
 
 
 def blank_figure(width: float, height: float) -> "Figure":
@@ -36,8 +46,21 @@ def clean_axes(axes: Any) -> None:
 
 
 def line_look(index: int) -> dict[str, Any]:
-    """Colour and style of the line number `index`: all colours in full lines first, then in dashed ones."""
-    return {"color": LINES[index % len(LINES)], "linestyle": STYLES[index // len(LINES) % len(STYLES)]}
+    """Colour, style and marker of the line number `index`; of the first 28, no two are alike in colour and style."""
+    return {
+        "color": LINES[index % len(LINES)],
+        "linestyle": STYLES[index % len(STYLES)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 3.5,
+    }
+
+
+def marked_places(index: int, points: int) -> dict[str, Any]:
+    """Which points of the line number `index` get its marker: all of few, some of many, not those of other lines."""
+    if points <= MARKED:
+        return {}
+    distance = points // FEW_MARKS
+    return {"markevery": (index * max(1, distance // len(MARKERS)) % distance, distance)}
 
 
 def share_axis(axes: Any) -> None:
@@ -60,13 +83,53 @@ def short_count(count: float) -> str:
     return f"{rounded:g}"
 
 
-def legend_below(figure: Any, axes: Any) -> None:
-    """A legend under the picture, where it hides no data; none if there is but one line."""
+def put_title(axes: Any, title: str) -> None:
+    """A title over the axes, in as many lines as it needs; the figure grows by those after the first."""
+    figure = axes.figure
+    room = figure.get_figwidth() - TITLE_MARGIN
+    text = "\n".join(wrapped(figure, line, TITLE_SIZE, room) for line in title.split("\n"))
+    axes.set_title(text, fontsize=TITLE_SIZE, loc="left")
+    figure.set_figheight(figure.get_figheight() + TEXT_LINE * text.count("\n"))
+
+
+def put_note(figure: Any, note: str) -> None:
+    """A note on how to read the picture, small, in its lower right corner."""
+    figure.supxlabel(note, x=0.99, ha="right", fontsize=7.5, color=GREY)
+
+
+def legend_below(figure: Any, axes: Any, title: str = "", always: bool = False) -> None:
+    """A legend under the picture, where it hides no data; none if there is but one line, unless `always`.
+
+    Long names are wrapped, and the figure grows by the rows after the first, so that the axes keep their size.
+    """
     handles, labels = axes.get_legend_handles_labels()
-    if len(labels) > 1:
-        room = figure.get_figwidth() / (LEGEND_LETTER * (max(map(len, labels)) + LEGEND_HANDLE))
-        columns = max(1, min(3, int(room)))
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    if len(labels) < 2 and not always:
+        return
+    width = figure.get_figwidth() - 2 * LEGEND_GAP
+    longest = max(text_width(figure, label, LEGEND_SIZE) for label in labels) + LEGEND_HANDLE + LEGEND_GAP
+    columns = max(1, min(3, len(labels), int(width / longest)))
+    if columns == 1:
+        labels = [wrapped(figure, label, LEGEND_SIZE, width - LEGEND_HANDLE) for label in labels]
+    look = {"frameon": False, "fontsize": LEGEND_SIZE, "title": title or None, "title_fontsize": LEGEND_SIZE}
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.4, **look)
+    rows, more_lines = -(-len(labels) // columns), sum(label.count("\n") for label in labels)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * (rows - 1) + TEXT_LINE * more_lines)
+
+
+def wrapped(figure: Any, text: str, size: float, room: float) -> str:
+    """The text in lines of at most `room` inches."""
+    width = text_width(figure, text, size)
+    if width <= room:
+        return text
+    return textwrap.fill(text, max(1, int(0.92 * room / width * len(text))))  # some letters are wider than others
+
+
+def text_width(figure: Any, text: str, size: float) -> float:
+    """Inches of a text of one line, in letters of `size` points."""
+    from matplotlib.font_manager import FontProperties
+
+    width, _, _ = figure.canvas.get_renderer().get_text_width_height_descent(text, FontProperties(size=size), False)
+    return width / figure.dpi
 
 
 def shown_token(token: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..tasks.scoring import GroupScore, wilson_interval
-from .figure import BLUE, GREY, blank_figure, clean_axes, percent, share_axis, short_count
+from .figure import BLUE, GREY, blank_figure, clean_axes, percent, put_note, put_title, share_axis, short_count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,15 +32,15 @@ def group_scores(scores: Sequence[GroupScore], group: str, title: str = "") -> "
     axes.set_yticks(np.linspace(0, 1, 6))
     annotated = len(scores) <= MOST_ANNOTATED
     if annotated:
+        below = axes.get_xaxis_transform()  # across as the bars, upwards in heights of the axes
         for place, score, high in zip(places.tolist(), scores, limits[1].tolist(), strict=True):
             axes.text(place, high + 0.025, percent(score.correct / score.total), ha="center", fontsize=8.5)
-            axes.text(place, 0.02, short_count(score.total), ha="center", fontsize=6.5, color="white")
+            count = short_count(score.total)
+            axes.text(place, -0.095, count, transform=below, ha="center", va="top", fontsize=6.5, color=GREY)
     axes.set_xticks(places[:: 1 if annotated else 1 + len(scores) // MOST_ANNOTATED])
     axes.set_xticklabels([str(scores[place].group) for place in axes.get_xticks()])
     axes.tick_params(axis="x", length=0)
-    axes.set_xlabel(group)
-    axes.set_title(title or f"exact match by {group}, %", fontsize=11, loc="left")
-    if annotated:
-        note = "white: problems; whiskers: 95 % interval"
-        axes.text(1.0, -0.2, note, transform=axes.transAxes, ha="right", fontsize=7.5, color=GREY)
+    axes.set_xlabel(group, labelpad=14 if annotated else None)
+    put_title(axes, title or f"exact match by {group}, %")
+    put_note(figure, "whiskers: 95 % interval" + ("; small numbers: problems" if annotated else ""))
     return figure

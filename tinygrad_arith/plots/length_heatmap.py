@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figure import LIGHT_GREY, blank_figure, percent
+from .figure import LIGHT_GREY, blank_figure, percent, put_note, put_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,8 +14,19 @@ CELL = 0.48  # inches
 DARK_FROM = 0.55  # shares from which a cell is so dark that its text is white
 
 
-def length_heatmap(correct: np.ndarray, count: np.ndarray, title: str = "") -> "Figure":
-    """The share answered right for each pair of operand lengths.
+def heatmap_name(split: str, digits: int | None = None, count: int | None = None) -> str:
+    """The name of the file, without suffix; what was asked of part of a split, or of other digits, is in it.
+
+    digits: the most digits of an operand, None: those of training; count: problems of the split, None: all.
+    """
+    parts = ["length_heatmap", split]
+    parts += [] if digits is None else [f"{digits}_digits"]
+    parts += [] if count is None else [f"{count}_problems"]
+    return "_".join(parts)
+
+
+def length_heatmap(correct: np.ndarray, count: np.ndarray, split: str = "test", title: str = "") -> "Figure":
+    """The share answered right for each pair of operand lengths; `split` says in the title of which problems.
 
     `correct`, `count`: int64 (L, L), row = digits of the first operand - 1. A cell holds the share in percent, rounded
     down so that only a flawless one says 100, and below it the number of problems; without problems it stays grey.
@@ -37,7 +48,9 @@ def length_heatmap(correct: np.ndarray, count: np.ndarray, title: str = "") -> "
     axes.spines[:].set_visible(False)
     axes.set_xlabel("digits of the second operand")
     axes.set_ylabel("digits of the first operand")
-    axes.set_title(title or "exact match by operand lengths, %", fontsize=11, loc="left")
+    if longest <= MOST_ANNOTATED:
+        put_note(figure, "small numbers: problems")
+    put_title(axes, title or f"exact match by operand lengths, %\n({int(count.sum()):,} {split} problems)")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")

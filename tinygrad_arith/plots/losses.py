@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figure import BLUE, GREY, ORANGE, blank_figure, clean_axes, count_axis
+from .figure import GREY, blank_figure, clean_axes, count_axis, line_look, put_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,16 +18,17 @@ def losses(rows: Sequence[Mapping[str, Any]], title: str = "") -> "Figure":
     figure = blank_figure(6.4, 3.6)
     axes = figure.subplots()
     draw_losses(axes, rows)
-    axes.set_title(title or "loss, nats per counted token", fontsize=11, loc="left")
+    put_title(axes, title or "loss, nats per counted token")
     return figure
 
 
 def draw_losses(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """The two lines, with a legend."""
-    for name, label, color in (("loss", "training", BLUE), ("validation_loss", "validation", ORANGE)):
+    for index, (name, label) in enumerate((("loss", "training"), ("validation_loss", "validation"))):
         points = np.array([(row["step"], row[name]) for row in rows if row.get(name, 0.0) > 0.0]).reshape(-1, 2)
         points = thinned(points)
-        axes.plot(points[:, 0], points[:, 1], color=color, linewidth=1.3, label=label)
+        look = line_look(index) | {"marker": ""}  # which would hide the line, where it is noisy
+        axes.plot(points[:, 0], points[:, 1], linewidth=1.3, label=label, **look)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(1, max([2, *(row["step"] for row in rows)]))

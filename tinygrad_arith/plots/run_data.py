@@ -10,14 +10,13 @@ import numpy as np
 from ..backend import to_numpy
 from ..training.build import make_task
 from ..training.comparison import is_finished, read_result
-from ..training.errors import UserError
+from ..training.errors import MisuseError, UserError
 from ..training.evaluation import Breakdown, Evaluation, break_down, evaluate_exact_match
-from ..training.metrics import FILE_NAME as METRICS
-from ..training.metrics import read_metrics
 from ..training.predictions import FILE_NAME as PREDICTIONS
 from ..training.predictions import Predictions, read_predictions
 from ..training.runs import LoadedRun, RunRecord, load_run, read_record
 from ..training.workers import part_of
+from .metrics_rows import metrics_rows
 from .series import Curve
 
 PER_LENGTH = 1000  # problems of each operand length, unless told otherwise
@@ -35,15 +34,12 @@ class Choices:
 
 
 class RunData:
-    """A run as pictures see it. Raises UserError if the directory holds none."""
+    """A run as pictures see it. Raises UserError if the directory holds none, or its metrics are damaged."""
 
     def __init__(self, path: Path, choices: Choices):
         self.path, self.choices = path, choices
         self.record: RunRecord = read_record(path)
-        self.rows: list[dict[str, Any]] = read_metrics(path / METRICS)
-        for row in self.evaluated:
-            if "loss" not in row or "examples" not in row:
-                raise UserError(f"{path / METRICS}: not a run's metrics: step {row['step']} lacks loss or examples")
+        self.rows: list[dict[str, Any]] = metrics_rows(path, evaluated=("exact_match", "examples"))
 
     @property
     def evaluated(self) -> list[dict[str, Any]]:
@@ -55,10 +51,20 @@ class RunData:
         """The task of the run."""
         return make_task(self.record.config.task)
 
-    @cached_property
+    @property
     def loaded(self) -> LoadedRun:
-        """The model as of the newest checkpoint."""
-        return load_run(self.path, self.choices.device)
+        """The model as of the newest checkpoint. Raises UserError, each time anew, if it cannot be loaded."""
+        if isinstance(self.loaded_or_error, UserError):
+            raise self.loaded_or_error
+        return self.loaded_or_error
+
+    @cached_property
+    def loaded_or_error(self) -> LoadedRun | UserError:
+        """The model, or why there is none: damaged checkpoints are read, and warned of, once."""
+        try:
+            return load_run(self.path, self.choices.device)
+        except UserError as error:
+            return error
 
     @cached_property
     def predictions(self) -> Predictions | None:
@@ -71,14 +77,18 @@ class RunData:
         return read_result(self.path)["test_exact_match"] if is_finished(self.path) else None
 
     @cached_property
-    def evaluation(self) -> Evaluation:
-        """The model's answers to the test problems. Raises UserError if there are not so many."""
+    def test_problems(self) -> Any:
+        """As many test problems as were asked for. Raises MisuseError if there are not so many."""
         count = self.choices.count
         try:
-            problems = self.task.problems("test", self.task.config.test_size if count is None else count)
+            return self.task.problems("test", self.task.config.test_size if count is None else count)
         except ValueError as error:
-            raise UserError(str(error) if count is None else f"--count {count}: {error}") from error
-        return evaluate_exact_match(self.loaded.model, self.task, problems)
+            raise MisuseError(str(error) if count is None else f"--count {count}: {error}") from error
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The model's answers to the test problems."""
+        return evaluate_exact_match(self.loaded.model, self.task, self.test_problems)
 
     @cached_property
     def breakdown(self) -> Breakdown:
@@ -94,17 +104,29 @@ class RunData:
 
     @cached_property
     def by_length(self) -> Curve:
-        """Exact match for each length of the longer operand, up to the longest that the model has room for.
+        """Exact match for each length of the longer operand that has problems enough."""
+        lengths = np.array(list(self.problems_by_length), dtype=np.float64)  # (n,)
+        found = [evaluate_exact_match(self.loaded.model, *asked) for asked in self.problems_by_length.values()]
+        return Curve(lengths, np.array([evaluation.exact_match for evaluation in found]))
 
-        A length of which there are fewer than `FEWEST` problems never trained on is left out.
+    @cached_property
+    def problems_by_length(self) -> dict[int, tuple[Any, Any]]:
+        """For each length of the longer operand, up to the longest that the model has room for: a task, problems of it.
+
+        A length of which there are fewer than `fewest` problems never trained on is left out.
         """
-        found = []
+        found = {}
         for length in range(1, self.task.config.longest + 1):
             sources = (self.task, self.task.with_digits(length))
             task, problems = max(((task, self.of_length(task, length)) for task in sources), key=lambda p: len(p[1]))
-            if len(problems) >= FEWEST:
-                found.append((length, evaluate_exact_match(self.loaded.model, task, problems).exact_match))
-        return Curve(*np.array(found, dtype=np.float64).reshape(-1, 2).T)
+            if len(problems) >= self.fewest:
+                found[length] = task, problems
+        return found
+
+    @property
+    def fewest(self) -> int:
+        """Problems that a length must have for a point: `FEWEST`, or all if fewer were asked for."""
+        return min(FEWEST, self.choices.count or FEWEST)
 
     def of_length(self, task: Any, length: int) -> Any:
         """Test problems of a task whose longer operand has so many digits."""
@@ -112,17 +134,10 @@ class RunData:
         return problems[np.maximum(*task.operand_lengths(problems)) == length][: self.choices.count or PER_LENGTH]
 
     def attention(self) -> tuple[list[np.ndarray], list[str]]:
-        """The attention maps of one problem, (NH, T, T) a layer, and its tokens (T,).
-
-        Raises UserError if the problem that was asked for is none.
-        """
+        """The attention maps of one problem, (NH, T, T) a layer, and its tokens (T,)."""
         from ..models import attention_maps
 
-        try:
-            problem = self.task.parse(self.choices.problem) if self.choices.problem else self.first_problem()
-        except ValueError as error:
-            raise UserError(f"--problem {self.choices.problem}: {error}") from error
-        batch = self.task.batch(problem)
+        batch = self.task.batch(self.problem)
         row = part_of(batch, slice(0, 1))  # of rows that are prefixes, the prompt
         tokens = row.tokens  # (1, T)
         maps = attention_maps(self.loaded.model, tokens, positions=row.positions, key_mask=row.key_mask)
@@ -131,6 +146,16 @@ class RunData:
             length = int(np.max(np.flatnonzero(tokens[0] != self.task.vocabulary.padding), initial=0)) + 1
         texts = [self.task.vocabulary.tokens[token] for token in tokens[0, :length]]
         return [to_numpy(layer)[0, :, :length, :length] for layer in maps], texts
+
+    @cached_property
+    def problem(self) -> Any:
+        """The problem whose attention is drawn. Raises MisuseError if what was asked for is none."""
+        if self.choices.problem is None:
+            return self.first_problem()
+        try:
+            return self.task.parse(self.choices.problem)
+        except ValueError as error:
+            raise MisuseError(f"--problem {self.choices.problem}: {error}") from error
 
     def first_problem(self) -> Any:
         """The first validation problem."""

@@ -1,6 +1,7 @@
 """What a model predicts for a few samples, token by token, over training (after the candle article's picture)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +17,29 @@ MOST_ROWS = 24  # evaluations shown; of more, some are chosen, close at the begi
 MOST_COLUMNS = 31  # tokens side by side: as many samples as fit, at least one
 FEWEST_COLUMNS = 18  # so that there is room for the title
 BOX = 0.2  # inches
-UNLEARNED = "#9A9A9A"  # the letter of a prediction that bears no loss
 SAMPLE_ROW = -1.4  # where the samples stand, above the evaluation 0
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a prediction is drawn: its box and its letter."""
+
+    face: str
+    edge: str
+    letter: str
+    weight: str = "normal"
+
+
+RIGHT = Look(BLUE, BLUE, "white")
+WRONG = Look(ORANGE, ORANGE, "black", "bold")
+UNCOUNTED = Look("white", LIGHT_GREY, "#9A9A9A")
 
 
 def token_picture(samples: "Sequence[SamplePredictions]", steps: Sequence[int], title: str = "") -> "Figure":
     """A row for each evaluation, a column for each token; above them the samples themselves, side by side.
 
-    `steps` are those of the E evaluations. Predictions that bear loss are coloured by right or wrong, others are grey.
+    `steps` are those of the E evaluations. Of the predictions that bear loss, right ones are white on dark, wrong ones
+    bold on light, so that they differ in grey too; the others have no colour.
     """
     samples = samples[: fitting([len(sample.tokens) for sample in samples])]
     rows = chosen_rows(len(steps))
@@ -65,10 +81,10 @@ def draw_sample(axes: Any, start: int, sample: "SamplePredictions", rows: Sequen
         for row, evaluation in enumerate(rows):
             guess = sample.predicted[evaluation][place - 1]
             if guess:
-                color = (BLUE if guess == token else ORANGE) if counted else None
-                draw_box(axes, start + place, row, color)
-                write(axes, start + place, row, guess, "white" if color else UNLEARNED, size)
-                grey |= color is None
+                look = (RIGHT if guess == token else WRONG) if counted else UNCOUNTED
+                draw_box(axes, start + place, row, look)
+                write(axes, start + place, row, guess, look.letter, size, look.weight)
+                grey |= look is UNCOUNTED
     return grey
 
 
@@ -76,9 +92,8 @@ def draw_key(figure: "Figure", grey: bool) -> None:
     """What the colours mean, under the picture."""
     from matplotlib.patches import Patch
 
-    keys = [Patch(color=BLUE, label="right"), Patch(color=ORANGE, label="wrong")]
-    if grey:
-        keys.append(Patch(facecolor="white", edgecolor=LIGHT_GREY, label="bears no loss"))
+    looks = [(RIGHT, "right"), (WRONG, "wrong, in bold"), *([(UNCOUNTED, "bears no loss")] if grey else [])]
+    keys = [Patch(facecolor=look.face, edgecolor=look.edge, label=label) for look, label in looks]
     figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, labelcolor=GREY)
 
 
@@ -89,12 +104,12 @@ def chosen_rows(count: int) -> list[int]:
     return sorted({round(place) - 1 for place in np.geomspace(1, count, MOST_ROWS)})
 
 
-def draw_box(axes: Any, place: int, row: int, color: str | None) -> None:
-    """The box of a prediction; without a colour it bears no loss."""
+def draw_box(axes: Any, place: int, row: int, look: Look) -> None:
+    """The box of a prediction."""
     from matplotlib.patches import Rectangle
 
-    face, edge = color or "white", color or LIGHT_GREY
-    axes.add_patch(Rectangle((place - 0.45, row - 0.45), 0.9, 0.9, facecolor=face, edgecolor=edge, linewidth=0.6))
+    corner = (place - 0.45, row - 0.45)
+    axes.add_patch(Rectangle(corner, 0.9, 0.9, facecolor=look.face, edgecolor=look.edge, linewidth=0.6))
 
 
 def write(axes: Any, place: int, row: float, token: str, color: str, size: float, weight: str = "normal") -> None:

@@ -37,14 +37,16 @@ def training_curve(rows: Sequence[Mapping[str, Any]], title: str = "") -> "Figur
 
 
 def draw_loss(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The loss of each step, faint, and its running mean."""
+    """The loss of each step, pale, and its mean over the last few, bold; of few steps the former alone."""
     steps = np.array([row["step"] for row in rows], dtype=np.float64)
     losses = np.array([row["loss"] for row in rows], dtype=np.float64)
     window = max(1, round(SMOOTHED_SHARE * len(losses)))
-    axes.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=0.8)
-    if len(losses):
+    pale = {"alpha": 0.35, "linewidth": 0.8} if window > 1 else {"linewidth": 1.6}
+    axes.plot(steps, losses, color=BLUE, label="each step", **pale)
+    if window > 1:
         means = np.convolve(losses, np.full(window, 1.0 / window), mode="valid")
-        axes.plot(steps[window - 1 :], means, color=BLUE, linewidth=1.6)
+        axes.plot(steps[window - 1 :], means, color=BLUE, linewidth=1.6, label=f"mean of {window} steps")
+        axes.legend(frameon=False, fontsize=8)
     if np.max(losses, initial=0.0) > DECADE * np.min(losses, initial=np.inf) > 0:
         axes.set_yscale("log")
     else:
@@ -70,8 +72,11 @@ def draw_exact_match(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def plot_training_curve(directory: str | os.PathLike[str]) -> Path:
-    """Draw the curves of the run in `directory` into its `plots/training_curve.png`; returns that path."""
-    from ..training.metrics import FILE_NAME, read_metrics
+    """Draw the curves of the run in `directory` into its `plots/training_curve.png`; returns that path.
 
-    rows = read_metrics(Path(directory) / FILE_NAME)
-    return save_figure(training_curve(rows), Path(directory) / "plots" / "training_curve.png")
+    Raises UserError if its `metrics.jsonl` holds something else.
+    """
+    from .metrics_rows import metrics_rows
+
+    figure = training_curve(metrics_rows(Path(directory)))
+    return save_figure(figure, Path(directory) / "plots" / "training_curve.png")

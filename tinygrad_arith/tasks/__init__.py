@@ -12,7 +12,7 @@ from .expressions import Expressions
 from .modular import ModularAddition
 from .numbers import NumberTask
 from .task import Task
-from .user_tasks import load_task_class
+from .user_tasks import build_user_task
 from .vocabulary import Vocabulary
 
 __all__ = ["Batch", "NumberTask", "Problem", "Problems", "Task", "TaskConfig", "Vocabulary", "build_task"]
@@ -26,5 +26,6 @@ def build_task(config: TaskConfig) -> Task:
     Raises ValueError with one sentence naming the flag if a value is not allowed or nothing is left to train on.
     """
     resolved = config.validate().resolved()
-    task_class = TASK_CLASSES.get(config.task) or load_task_class(config.task)
-    return task_class(resolved)
+    if config.task in TASK_CLASSES:
+        return TASK_CLASSES[config.task](resolved)
+    return build_user_task(resolved)

@@ -10,13 +10,14 @@ from ..backend import RandomKey
 from .digits import random_digits
 
 
-def ask(task: Any, method: str, *operands: np.ndarray) -> Any:
-    """What a method of a task, which may be a user's, gives for operands (n, D) that it must not write to.
+def ask(task: Any, method: str, *operands: Any) -> Any:
+    """What a method of a task, which may be a user's, gives for arrays (n, D) that it must not write to, or problems.
 
     Raises ValueError if it fails, with the line where it did.
     """
-    for digits in operands:
-        digits.setflags(write=False)
+    for operand in operands:
+        if isinstance(operand, np.ndarray):
+            operand.setflags(write=False)
     try:
         return getattr(task, method)(*operands)
     except Exception as error:  # whatever a user's method may raise
@@ -53,6 +54,17 @@ def check_chain_digits(task: Any, width: int) -> None:
             f"{type(task).__name__}.chain_digits: must return a digit from 0 to {task.base - 1} for each digit of the "
             "first operands"
         )
+
+
+def check_groups(task: Any) -> None:
+    """Raise ValueError if the groups of a few training problems are not what `Task` promises."""
+    problems = task.train_problems(0, 7, 0)  # an odd number, for those who count on another
+    found, where = ask(task, "groups", problems), f"{type(task).__name__}.groups"
+    if not isinstance(found, dict) or not all(isinstance(title, str) for title in found):
+        raise ValueError(f"{where}: must return a dictionary from titles to arrays, not {type(found).__name__}")
+    for title, groups in found.items():
+        if not is_array(groups, "iu", 1, len(problems)):
+            raise ValueError(f"{where}: {title!r} must be an array of whole numbers, one for each problem")
 
 
 def is_array(value: Any, kinds: str, axes: int, count: int) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from .options import check_options, flag_name, option
+from .options import check_options, did_you_mean, flag_name, option
 
 LARGEST_LISTED = 2**18  # up to so many pairs of operands, 262,144, all of them are listed
 HELD_OUT_SHARE = 16  # beyond it, one pair in 16 belongs to the validation split and one in 16 to the test split
@@ -200,7 +200,8 @@ def check_task_name(name: str) -> None:
     """Raise ValueError unless it is one of our tasks or looks like a user's `FILE.py:Class`."""
     file, colon, cls = name.rpartition(":")
     if name not in TASKS and not (colon and file.endswith(".py") and cls.isidentifier()):
-        raise ValueError(f"--task {name}: must be one of {', '.join(TASKS)}, or FILE.py:Class")
+        meant = did_you_mean(name, TASKS)
+        raise ValueError(f"--task {name}: must be one of {', '.join(TASKS)}, or FILE.py:Class{meant}")
 
 
 def check_meaningful(config: TaskConfig) -> None:

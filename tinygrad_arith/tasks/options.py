@@ -4,7 +4,9 @@ The options of a task, of a model and of a training are all such fields, checked
 """
 
 import dataclasses
+import difflib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
@@ -55,3 +57,15 @@ def range_in_words(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
         return f"{low} to {high}"
     return f"at least {low}" if high is None else f"at most {high}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` most resembles, or None if it resembles none."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the end of a sentence about an unknown word, or nothing."""
+    match = nearest(word, known)
+    return f"; did you mean {match}?" if match else ""

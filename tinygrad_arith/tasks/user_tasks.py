@@ -2,12 +2,42 @@
 
 import importlib.util
 import sys
+import traceback
 import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .checks import check_groups
+
 RESERVED = "_=. ()0123456789"  # characters that mean something else in every vocabulary
+MODULE_NAME = "user_task_"  # how the modules of users' files begin
+
+
+def build_user_task(config: Any) -> Any:
+    """The task of a valid and resolved configuration whose `task` is `FILE.py:Class`.
+
+    Raises ValueError with one sentence if there is no such class, or none of which a task can be made.
+    """
+    task_class = load_task_class(config.task)
+    try:
+        task = task_class(config)
+        check_groups(task)
+    except ValueError:  # says what is wrong
+        raise
+    except Exception as error:  # whatever a user's class may raise
+        what = fault_of_user_task(error) or f"{type(error).__name__}: {error}"
+        raise ValueError(f"--task {config.task}: cannot be made from the options of a task: {what}") from error
+    return task
+
+
+def fault_of_user_task(error: BaseException) -> str | None:
+    """Where in a user's file an error arose, and what it says; None if it has nothing to do with one."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if str(frame.f_globals.get("__name__")).startswith(MODULE_NAME):
+            where = f"{Path(frame.f_code.co_filename).name}, line {line}, in {frame.f_code.co_qualname}"
+            return f"{where}: {type(error).__name__}: {error}"
+    return None
 
 
 def load_task_class(name: str) -> Any:
@@ -35,18 +65,22 @@ def load_task_class(name: str) -> Any:
 def load_module(path: Path, changed: int) -> Any:
     """Run a Python file as a module; `changed` is when it was last written.
 
-    Its name tells its place, so that two files of one name do not take each other's.
+    Its name tells its place, so that two files of one name do not take each other's. While it is run, its folder can be
+    imported from, as with `python FILE.py`.
     """
-    spec = importlib.util.spec_from_file_location(f"user_task_{zlib.crc32(bytes(path)):08x}_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"{MODULE_NAME}{zlib.crc32(bytes(path)):08x}_{path.stem}", path)
     assert spec is not None  # as for every name that ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their own module up
+    sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[spec.name]
         raise
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 
@@ -55,7 +89,10 @@ def check_number_task(found: Any, name: str) -> None:
     from .numbers import NumberTask  # which imports the configuration, which imports this file
 
     if not (isinstance(found, type) and issubclass(found, NumberTask)):
-        raise ValueError(f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask")
+        raise ValueError(
+            f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask; a task of another kind is "
+            "added to the package (see docs/tasks.md)"
+        )
     symbol, base = getattr(found, "symbol", None), getattr(found, "base", None)
     if not isinstance(symbol, str) or len(symbol) != 1 or symbol in RESERVED or symbol.isspace():
         raise ValueError(f"--task {name}: its symbol is {symbol!r}, but must be one character, none of {RESERVED!r}")

@@ -3,7 +3,9 @@
 import itertools
 
 from ..tasks import build_task
+from ..tasks.user_tasks import fault_of_user_task
 from .child_process import Parent
+from .errors import UserError
 
 
 def main() -> None:
@@ -15,7 +17,8 @@ def main() -> None:
         for step in itertools.count(first, stride):
             parent.answer(task.train_batch(step, size, seed))
     except Exception as error:
-        parent.answer(error)
+        fault = fault_of_user_task(error)  # told here, since an answer carries no traceback
+        parent.answer(error if fault is None else UserError(fault))
 
 
 if __name__ == "__main__":

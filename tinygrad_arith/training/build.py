@@ -8,7 +8,7 @@ from ..models import GPT, GPTConfig, WindowConfig, WindowGPT, WindowNet
 from ..optim import AdamW
 from ..tasks import build_task
 from .config import Config, TaskConfig, TrainingConfig
-from .errors import UserError
+from .errors import MachineError, UserError
 
 Model = GPT | WindowGPT | WindowNet
 
@@ -73,19 +73,19 @@ def choose_device(name: str, dtype: str = "float32") -> str:
     """The device to compute on, "cpu" or "cuda".
 
     `auto` takes the GPU if there is one that CuPy can use, except for float64, which is for proving gradients.
-    Raises UserError for `cuda` where there is none, saying what is missing.
+    Raises MachineError for `cuda` where there is none, saying what is missing.
     """
     if name == "cpu" or (name == "auto" and dtype == "float64"):
         return "cpu"
     obstacle = obstacle_to_cuda()
     if name == "cuda" and obstacle is not None:
-        raise UserError(f"--device cuda: {obstacle}")
+        raise MachineError(f"--device cuda: {obstacle}")
     return "cpu" if obstacle is not None else "cuda"
 
 
 def choose_training_device(training: TrainingConfig) -> str:
-    """The device to train on. Raises UserError where there is none that does what is asked for."""
+    """The device to train on. Raises MachineError where there is none that does what is asked for."""
     device = choose_device(training.device, training.dtype)
     if device == "cpu" and training.dtype == "bfloat16":
-        raise UserError(f"--dtype bfloat16: trains on a GPU only, and {obstacle_to_cuda() or '--device is cpu'}")
+        raise MachineError(f"--dtype bfloat16: trains on a GPU only, and {obstacle_to_cuda() or '--device is cpu'}")
     return device

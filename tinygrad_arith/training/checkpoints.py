@@ -12,6 +12,8 @@ deleted while a newer one is still being written.
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,20 +72,34 @@ def save_checkpoint(
     keep: int,
 ) -> Path:
     """Write a checkpoint, arrays first and the JSON that completes it last, then prune; returns the arrays' path."""
-    from safetensors.numpy import save_file
-
     folder.mkdir(exist_ok=True)
     path = arrays_path(folder, progress.step)
     named = {f"model.{name}": array for name, array in model.items()}
     named |= {f"optimizer.{name}": array for name, array in optimizer.items()}
     with atomic_path(path) as temporary:
-        # order="C": safetensors writes the raw memory of an array, which is only right for a contiguous one
-        save_file({name: np.asarray(array, order="C") for name, array in named.items()}, temporary)
+        save_arrays(temporary, named)
         size, digest = temporary.stat().st_size, sha256(temporary)
     seal = {"format": FORMAT, "file": path.name, "bytes": size, "sha256": digest, "seed": seed}
     write_json(path.with_suffix(".json"), seal | asdict(progress))
     prune(folder, keep)
     return path
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays as a safetensors file. Raises OSError where the disk does not take it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    # order="C": safetensors writes the raw memory of an array, which is only right for a contiguous one
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    try:
+        save_file(contiguous, path)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))  # the system's own number, in the library's sentence
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code)) from error
 
 
 def sha256(path: Path) -> str:

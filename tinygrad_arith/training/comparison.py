@@ -18,7 +18,7 @@ from .config import Config, all_fields
 from .errors import UserError
 from .metrics import FILE_NAME as METRICS
 from .metrics import read_metrics
-from .runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record
+from .runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
 
 Run = TypeVar("Run")
 THRESHOLDS = (0.99, 0.999)  # of the validation problems: how soon a run got there is told
@@ -192,10 +192,7 @@ def read_finished(directory: Path) -> FinishedRun:
     """Read a finished run; raises UserError if it is none, or not finished, or its files do not belong together."""
     record = read_record(directory)
     if not is_finished(directory):
-        raise UserError(
-            f"{directory}: not finished: it lacks {RESULT_FILE}; go on with: "
-            f"python -m tinygrad_arith.train --resume {directory}"
-        )
+        raise UserError(f"{directory}: not finished: it lacks {RESULT_FILE}; go on with: {resume_command(directory)}")
     result = read_result(directory)
     rows = read_metrics(directory / METRICS)
     if not rows or rows[-1]["step"] != result["step"]:

@@ -4,7 +4,6 @@ What a process prints goes to `<run>.log` beside the run's directory. A run that
 Ctrl-C every process is asked to save and stop; started again, the comparison goes on from there.
 """
 
-import dataclasses
 import json
 import os
 import signal
@@ -22,9 +21,10 @@ from ..tasks.options import flag_name
 from .build import choose_training_device
 from .comparison import MACHINE_OPTIONS, is_finished, option_values
 from .comparison_progress import JobsReporter
-from .config import Config, TrainingConfig
+from .config import Config, TrainingConfig, changed, with_options
 from .errors import UserError
 from .files import write_json
+from .flags import judging_flags
 from .interrupts import StopSignals
 from .metrics import FILE_NAME as METRICS
 from .presets import Preset
@@ -78,21 +78,17 @@ def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds
     jobs = []
     for number in range(seeds):
         for preset in presets:
-            config = changed(preset.config, given)
-            config = changed(config, {"training": {"seed": config.training.seed + number}}).validate()
+            config = with_options(preset.config, given)
+            with judging_flags():
+                config = changed(config, {"training": {"seed": config.training.seed + number}}).validate()
             directory = out / f"{preset.name}-seed{config.training.seed}"
             jobs.append(Job(preset.name, config.resolved(), directory, tuple(flags_of(given))))
-    for job in jobs[: len(presets)]:
-        plan(job.config)
+    with judging_flags():
+        for job in jobs[: len(presets)]:
+            plan(job.config)
     for job in jobs:
         check_same_options(job)
     return jobs
-
-
-def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
-    """The configuration with other values for some options, given as {section: {field: value}}."""
-    sections = {name: dataclasses.replace(getattr(config, name), **values) for name, values in changes.items()}
-    return dataclasses.replace(config, **sections)
 
 
 def flags_of(given: dict[str, dict[str, Any]]) -> list[str]:
@@ -193,6 +189,7 @@ class Outcome:
 
     failures: dict[str, str]  # name of a run: the last error line of its process
     signal: int | None = None  # that stopped everything
+    unheard: OSError | None = None  # why nobody hears the reporter any more, which stopped everything too
 
 
 class RunningJob:
@@ -276,7 +273,8 @@ class MetricsFollower:
 
 
 class SideBySide:
-    """Trains jobs that are not finished yet, one in each slot at a time, until all are done or a signal comes."""
+    """Trains jobs that are not finished yet, one in each slot at a time, until all are done, a signal comes, or nobody
+    hears the reporter any more."""
 
     def __init__(self, jobs: Sequence[Job], slots: Sequence[Slot], reporter: JobsReporter, journal: Journal):
         self.reporter, self.journal = reporter, journal
@@ -292,12 +290,12 @@ class SideBySide:
         try:
             with StopSignals() as signals:
                 while self.waiting or self.running:
-                    if signals.received and not self.stopping:
+                    if (signals.received or self.reporter.unheard) and not self.stopping:
                         self.stop()
                     self.fill_slots()
                     time.sleep(LOOK_EVERY)
                     self.look()
-                return Outcome(self.failures, signals.received)
+                return Outcome(self.failures, signals.received, self.reporter.unheard if self.stopping else None)
         finally:
             for one in self.running:
                 one.kill()

@@ -13,7 +13,12 @@ STATUS_EVERY = 30.0  # seconds between lines that say how far the runs have come
 
 
 class JobsReporter:
-    """Hears how the training of several runs goes. This one says nothing; override what you want to hear."""
+    """Hears how the training of several runs goes. This one says nothing; override what you want to hear.
+
+    unheard: why what it says cannot be written any more; None while it can. All runs are then stopped.
+    """
+
+    unheard: OSError | None = None
 
     def started(self, jobs: "Sequence[Job]", finished: int) -> None:
         """The comparison begins; so many of its runs were finished before."""
@@ -39,8 +44,14 @@ class JobsReporter:
 
 def in_words(row: dict[str, Any]) -> str:
     """The loss and, if it was measured, exact match."""
-    words = f"loss {row['loss']:.4f}" if "loss" in row else "loss -"
-    return words + (f"  exact match {as_share(row['exact_match'])}" if row.get("exact_match") is not None else "")
+    words = f"loss {row['loss']:7.4f}" if "loss" in row else f"loss {'-':>7}"
+    return words + (f"  exact match {as_share(row['exact_match']):>7}" if row.get("exact_match") is not None else "")
+
+
+def in_few_words(row: dict[str, Any]) -> str:
+    """The same beside a bar, where there is little room: `loss 0.0312 98.40%`."""
+    words = f"loss {row['loss']:.4f}" if "loss" in row else ""
+    return words + (f" {as_share(row['exact_match'])}" if row.get("exact_match") is not None else "")
 
 
 class LineJobsReporter(JobsReporter):
@@ -52,6 +63,7 @@ class LineJobsReporter(JobsReporter):
     def started(self, jobs: "Sequence[Job]", finished: int) -> None:
         """Say how many runs there are."""
         self.total, self.done = len(jobs), finished
+        self.width = max((len(job.name) for job in jobs), default=0)
         self.newest: dict[str, dict[str, Any]] = {}
         self.told = time.monotonic()
         self.say(f"{self.total} runs" + (f", {finished} of them finished before" if finished else ""))
@@ -62,26 +74,35 @@ class LineJobsReporter(JobsReporter):
         if time.monotonic() - self.told > STATUS_EVERY:
             self.told = time.monotonic()
             for name, newest in self.newest.items():
-                self.say(f"{name}  step {newest['step']:,} of {newest['steps']:,}  {in_words(newest)}")
+                step = f"{newest['step']:,}".rjust(len(f"{newest['steps']:,}"))
+                self.tell(name, f"step {step} of {newest['steps']:,}  {in_words(newest)}")
 
     def finished(self, job: "Job") -> None:
         """Say so, with the last that was measured."""
         self.done += 1
-        self.say(f"{job.name}  done ({self.done} of {self.total})  {in_words(self.newest.pop(job.name, {}))}")
+        done = f"{self.done}".rjust(len(f"{self.total}"))
+        self.tell(job.name, f"done ({done} of {self.total})  {in_words(self.newest.pop(job.name, {}))}")
 
     def stopped(self, job: "Job") -> None:
         """Say at which step."""
         step = self.newest.pop(job.name, {}).get("step", 0)
-        self.say(f"{job.name}  stopped at step {step:,} of {job.steps:,}")
+        self.tell(job.name, f"stopped at step {step:,} of {job.steps:,}")
 
     def failed(self, job: "Job", why: str) -> None:
         """Say why."""
         self.newest.pop(job.name, None)
-        self.say(f"{job.name}  failed: {why}")
+        self.tell(job.name, f"failed: {why}")
+
+    def tell(self, name: str, words: str) -> None:
+        """Print a line about a run; all names take the same room."""
+        self.say(f"{name:<{self.width}}  {words}")
 
     def say(self, line: str) -> None:
         """Print a line now."""
-        print(line, file=self.stream, flush=True)
+        try:
+            print(line, file=self.stream, flush=True)
+        except OSError as error:
+            self.unheard = error
 
 
 class BarJobsReporter(LineJobsReporter):
@@ -114,7 +135,7 @@ class BarJobsReporter(LineJobsReporter):
         """Move its bar."""
         newest = self.newest.setdefault(job.name, {})
         newest |= row
-        self.bars.update(self.lines[job.name], completed=newest["step"], words=in_words(newest))
+        self.bars.update(self.lines[job.name], completed=newest["step"], words=in_few_words(newest))
 
     def finished(self, job: "Job") -> None:
         """Take its bar away and move that of all runs."""
@@ -139,4 +160,4 @@ class BarJobsReporter(LineJobsReporter):
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self.bars.console.print(line, markup=False)
+        self.bars.console.print(line, markup=False, soft_wrap=True)

@@ -1,44 +1,57 @@
 """What the compare door prints: one table, a group of runs in each row."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .comparison import THRESHOLDS, Group, Spread, spreads
-from .console import as_share, data_table
+from .console import WIDTH_IN_A_PIPE, as_share, console, data_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+NARROW_LABEL = 17  # characters of a name on a terminal that is too narrow for the whole table
 IN_WORDS = {0.99: "99 %", 0.999: "99.9 %"}
 
 
 def comparison_table(groups: Sequence[Group]) -> "Table":
-    """Medians over the seeds of each group and, below them, their ranges."""
-    columns = ["", "runs", "exact match\nof the test"]
-    columns += [f"{what}\nto {IN_WORDS[t]}" for t in THRESHOLDS for what in ("steps", "seconds")]
+    """Medians over the seeds of each group and, below them, their ranges, as much of it as stdout has room for."""
+    out, table = console(), table_of(groups, roomy=True)
+    needed = out.measure(table, options=out.options.update(max_width=WIDTH_IN_A_PIPE)).maximum
+    return table if needed <= out.width else table_of(groups, roomy=False)
+
+
+def table_of(groups: Sequence[Group], roomy: bool) -> "Table":
+    """The whole table, or one of 80 characters: names are broken, and no seconds to a share of right answers."""
+    columns = ["", "runs", "exact match\nof the test" if roomy else "exact\nmatch"]
+    for threshold in THRESHOLDS:
+        columns += [f"{what} to\n{IN_WORDS[threshold]}" for what in ("steps", "seconds")[: 1 + roomy]]
     title = "medians over seeds, and from the lowest to the highest"
-    table = data_table(title, (*columns, "loss", "seconds"), map(comparison_row, groups))
-    table.columns[0].overflow = "fold"  # a name that is too long is broken, not cut off
+    rows = [comparison_row(group, roomy) for group in groups]
+    table = data_table(title, (*columns, "loss", "seconds"), rows)
     for column in table.columns[1:]:
         column.justify = "right"
     return table
 
 
-def comparison_row(group: Group) -> list[str]:
+def comparison_row(group: Group, roomy: bool) -> list[str]:
     """A group as a row of the table."""
-    found = spreads(group.runs)
-    cells = [group.label, str(len(group.runs)), in_lines(found["exact_match"], as_share)]
+    shown: list[tuple[str, Callable[[float], str]]] = [("exact_match", as_share)]
     for threshold in THRESHOLDS:
-        cells.append(in_lines(found[f"steps_to_{threshold}"], as_steps))
-        cells.append(in_lines(found[f"seconds_to_{threshold}"], as_seconds))
-    return [*cells, in_lines(found["loss"], as_loss), in_lines(found["seconds"], as_seconds)]
+        shown.append((f"steps_to_{threshold}", as_steps))
+        if roomy:
+            shown.append((f"seconds_to_{threshold}", as_seconds))
+    shown += [("loss", as_loss), ("seconds", as_seconds)]
+    label = group.label if roomy else "\n".join(textwrap.wrap(group.label, NARROW_LABEL))  # at spaces and hyphens
+    found = spreads(group.runs)
+    return [label, str(len(group.runs)), *(in_lines(found[name], written, roomy) for name, written in shown)]
 
 
-def in_lines(spread: Spread, written: Callable[[float], str]) -> str:
+def in_lines(spread: Spread, written: Callable[[float], str], roomy: bool) -> str:
     """The median, and below it the range; nothing there if all values read the same."""
     median, low, high = map(written, (spread.median, spread.low, spread.high))
-    return median if low == high else f"{median}\n{low} to\n{high}"
+    return median if low == high else f"{median}\n{low}{' to' * roomy}\n{high}"
 
 
 def in_a_line(spread: Spread, written: Callable[[float], str]) -> str:

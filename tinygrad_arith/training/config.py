@@ -153,6 +153,24 @@ class Config:
         return cls(**sections)
 
 
+def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
+    """The configuration with other values for some options, given as {section: {field: value}}."""
+    sections = {name: dataclasses.replace(getattr(config, name), **values) for name, values in changes.items()}
+    return dataclasses.replace(config, **sections)
+
+
+def with_options(base: Config, given: dict[str, dict[str, Any]]) -> Config:
+    """`base` changed by the options that a user gave.
+
+    A warm-up that is not given and is longer than so few steps becomes as large a part of them as it is in `base`.
+    """
+    config = changed(base, given)
+    steps, warmup = config.training.steps, config.optimizer.warmup
+    if "warmup" in given.get("optimizer", {}) or warmup <= steps:
+        return config
+    return changed(config, {"optimizer": {"warmup": warmup * steps // base.training.steps}})
+
+
 SECTION_CLASSES: dict[str, type] = {
     "task": TaskConfig,
     "model": ModelOptions,
@@ -178,7 +196,10 @@ def check_together(config: Config) -> None:
     check_model(config)
     optimizer, training = config.optimizer, config.training
     if optimizer.warmup > training.steps:
-        raise UserError(f"--warmup {optimizer.warmup}: longer than the {training.steps} steps of the whole training")
+        raise UserError(
+            f"--warmup {optimizer.warmup}: longer than the {training.steps} steps of the whole training; "
+            "without --warmup it is as large a part of them as in the preset"
+        )
     validation_size = config.task.resolved().validation_size
     if training.eval_size > validation_size:
         raise UserError(f"--eval-size {training.eval_size}: larger than the --validation-size {validation_size}")

@@ -1,11 +1,15 @@
 """How every door starts and ends, and what it prints with."""
 
+import contextlib
+import errno
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ..backend import numpy_alone
+from ..tasks.user_tasks import fault_of_user_task
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -15,34 +19,77 @@ if TYPE_CHECKING:
 EXIT_FAILURE = 1
 EXIT_MISUSE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-WIDTH_IN_A_PIPE = 120  # columns
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO)  # what the system says where a file takes no more
+WIDTH_IN_A_PIPE = 10_000  # columns: whatever reads a pipe breaks lines by itself, and nothing is cut
 
 
 def run_door(main: Callable[[], int | None]) -> None:
-    """Run a door's `main()` and exit: 0, or what it returned, or 1 after a failure, 130 after Ctrl-C.
+    """Run a door's `main()` and exit: 0, or what it returned, or 1 after a failure, 2 after misuse, 130 after Ctrl-C.
 
-    A `UserError` becomes one line on stderr, and so do errors of the disk and of memory, which are no faults of the
-    program. Every other exception is a bug and keeps its traceback.
+    A `UserError` becomes one line on stderr, and so do errors of the disk, of memory and in a user's own task: they are
+    no faults of the program. Every other exception is a bug and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without the character prints "?" instead of failing
     try:
+        check_environment()
         code = main() or 0
         sys.stdout.flush()
     except UserError as error:
-        code = fail(str(error))
+        fail(str(error))
+        code = error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output (`| head`) has left: nothing to say, and nobody to say it to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_output()
         code = EXIT_FAILURE
     except MemoryError as error:
         code = fail(f"out of memory: {error or 'the machine has no more to give'}")
     except OSError as error:
-        code = fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        name_output(error)
+        code = fail(in_words(error))
+    except Exception as error:
+        fault = fault_of_user_task(error)
+        if fault is None:
+            raise
+        code = fail(fault)
     sys.exit(code)
+
+
+def check_environment() -> None:
+    """Raise UserError if an environment variable of ours has a value that means nothing."""
+    try:
+        numpy_alone()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def in_words(error: OSError) -> str:
+    """`runs/x/metrics.jsonl: No space left on device`; the file where it is known."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+def name_output(error: OSError) -> None:
+    """Name stdout in an error of a full disk that names no file: those of our own files do (see `naming`)."""
+    if error.filename is None and error.errno in FULL:
+        error.filename = "stdout"
+        leave_output()
+
+
+def leave_output() -> None:
+    """Let stdout lead to nowhere: Python would write what is left to it when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def only_warn(what: str) -> Iterator[None]:
+    """Where the disk does not take what is written inside, `what`, warn and go on: the rest is worth having."""
+    try:
+        yield
+    except OSError as error:
+        warn(f"{what}: not written: {in_words(error)}")
 
 
 def fail(sentence: str) -> int:
@@ -68,19 +115,25 @@ def console() -> "Console":
     return Console(highlight=False, width=None if on_terminal() else WIDTH_IN_A_PIPE)
 
 
-def facts_table(facts: Iterable[tuple[str, str]]) -> "Table":
-    """A table without lines: a name and what there is to say about it, a row each."""
+def print_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Print a name and what there is to say about it, a line each; on a terminal, long lines are broken, never cut."""
     from rich.table import Table
     from rich.text import Text
 
+    if not on_terminal():
+        width = max(len(name) for name, _ in facts)
+        print("\n".join(f"{name:<{width}}  {value}" for name, value in facts))
+        return
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(Text(name, style="bold"), Text(value))
-    return table
+    console().print(table)
 
 
 def data_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
-    """A table with a title and a header; the cells are taken as they are (no markup)."""
+    """A table with a title and a header; the cells are taken as they are (no markup). Too long a word is broken."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -88,7 +141,7 @@ def data_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
     frame = box.SIMPLE_HEAD if on_terminal() else box.ASCII2  # what reads a pipe may not know box characters
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=frame)
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

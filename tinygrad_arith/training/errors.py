@@ -1,23 +1,24 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The exceptions that are meant for the person at the keyboard."""
 
-import difflib
-from collections.abc import Iterable
+from ..tasks.options import did_you_mean, nearest
+
+__all__ = ["MachineError", "MisuseError", "UserError", "did_you_mean", "nearest"]
 
 
 class UserError(Exception):
     """Something the user can put right. Its text is one clear sentence: what is wrong, where, and what is allowed.
 
-    The doors print it as `error: <sentence>` and exit with code 1; a traceback would only hide it.
+    The doors print it as `error: <sentence>` and exit with `exit_code`; a traceback would only hide it.
     """
 
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` most resembles, or None if it resembles none."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
+    exit_code = 1
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the end of a sentence about an unknown word, or nothing."""
-    match = nearest(word, known)
-    return f"; did you mean {match}?" if match else ""
+class MachineError(UserError):
+    """What this machine lacks; the same flags may do on another."""
+
+
+class MisuseError(UserError):
+    """What a flag of this very command says wrongly. What is wrong with a run on disk is none."""
+
+    exit_code = 2

@@ -1,15 +1,18 @@
 """An evaluation as tables for people and as plain values for JSON."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..tasks.scoring import GroupScore, wilson_interval
-from .console import as_share, data_table
+from .console import as_share, console, data_table
 from .evaluation import Breakdown, Evaluation
+from .sampling import Answer
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+COLUMN_EDGES = 2  # characters that a table adds to each column
 
 
 def evaluation_tables(breakdown: Breakdown) -> list["Table"]:
@@ -33,6 +36,21 @@ def score_row(score: GroupScore) -> tuple[str, ...]:
     interval = interval_in_words(wilson_interval(score.correct, score.total))
     share = as_share(score.correct / score.total)
     return str(score.group), f"{score.total:,}", f"{score.correct:,}", share, interval
+
+
+def answers_table(title: str, answers: Sequence[Answer]) -> "Table":
+    """Problems with the model's answers; on a terminal too narrow for them, a statement is broken before its `=`."""
+    columns = ("true result", "prompt", "answer", "right answer")
+    rows = [answer_row(answer) for answer in answers]
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    if sum(widths) + COLUMN_EDGES * len(columns) > console().width:
+        rows = [(statement.replace(" = ", "\n= "), *others) for statement, *others in rows]
+    return data_table(title, columns, rows)
+
+
+def answer_row(answer: Answer) -> tuple[str, ...]:
+    """A problem as the cells of a table."""
+    return answer.statement, answer.prompt, answer.answer, "the same" if answer.right else answer.right_answer
 
 
 def share_in_words(correct: int, total: int, of: str) -> str:

@@ -11,6 +11,17 @@ TEMPORARY_SUFFIX = ".tmp"
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in an error of the system that names none: that of a full disk, or of a limit, does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path to write to; when the block ends without an error, the file appears as `path`.
 
@@ -19,10 +30,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

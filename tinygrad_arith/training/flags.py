@@ -3,13 +3,15 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..tasks.options import TYPE_WORDS, complaint_about, flag_name, range_in_words
-from .config import Config, all_fields
+from .config import Config, all_fields, with_options
 from .console import EXIT_MISUSE
-from .errors import did_you_mean
+from .errors import MachineError, MisuseError, UserError, did_you_mean
 
 METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 
@@ -43,6 +45,20 @@ class Parser(argparse.ArgumentParser):
         message = message.removeprefix("argument ")
         print(f"error: {message} (--help lists every flag)", file=sys.stderr)
         sys.exit(EXIT_MISUSE)
+
+
+@contextmanager
+def judging_flags() -> Iterator[None]:
+    """Around what judges the flags of this very command: what is wrong there is misuse, but for what the machine lacks.
+
+    Raises MisuseError instead of UserError.
+    """
+    try:
+        yield
+    except MachineError:
+        raise
+    except UserError as error:
+        raise MisuseError(str(error)) from error
 
 
 def make_parser(prog: str, description: str) -> Parser:
@@ -115,6 +131,13 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def some_path(text: str) -> Path:
+    """A path, as the type of a flag; an empty one, mostly a shell's variable that is not set, would be this folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be a path, but is empty")
+    return Path(text)
+
+
 def limits(option: dataclasses.Field) -> str:
     """The allowed range of a numeric field, for its help; nothing where every value is allowed."""
     low, high = option.metadata.get("range") or (None, None)
@@ -138,10 +161,8 @@ def converter(option: dataclasses.Field) -> Callable[[str], Any]:
 
 
 def config_from_flags(args: argparse.Namespace, base: Config) -> Config:
-    """`base` with the values of those flags that were given."""
-    for section, changes in given_flags(args).items():
-        base = dataclasses.replace(base, **{section: dataclasses.replace(getattr(base, section), **changes)})
-    return base
+    """`base` with the values of those flags that were given; see `with_options`."""
+    return with_options(base, given_flags(args))
 
 
 def given_flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,7 @@ class Trial:
     settings:  keyword arguments of `verify.check_gradients`
     mutants:   wrong backwards that the check must reject, built on `reference` (None: on the pair itself)
     tolerance: the purpose whose entry of the table of tolerances is used
+    written:   what a user's file calls the settings ("softmax_settings"), where it has any
     """
 
     name: str
@@ -35,6 +36,7 @@ class Trial:
     mutants: Mapping[str, Callable] = field(default_factory=dict)
     reference: Pair | None = None
     tolerance: str = "differences"
+    written: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
             if (dtype, device) == ("float64", "cpu"):
                 try_mutants(check, trial, rejections)
         except Exception as error:
-            failures.append(f"{subject.name}, {trial.name}: {in_words(error)}")
+            failures.append(f"{subject.name}, {trial.name}: {in_words(error, trial)}")
     if failures:
         rejections = {}  # against a wrong backward they say nothing
     failures += [
@@ -131,7 +133,9 @@ def judge(trial: Trial, dtype: str, device: str, seed: int) -> tuple[GradientChe
             settings[name] = converted(settings[name], dtype, device)
     forward, backward = trial.pair
     check = GradientCheck(forward, converted(trial.inputs, dtype, device), **settings)
-    named = trial.mutants if device == "cpu" else {}  # their formulas are written for NumPy
+    # Slips of an operation have names that tell something; "one element scaled by 1.001" is for `try_mutants`, and the
+    # diagnosis has better words for it. The formulas are written for NumPy.
+    named = trial.mutants if trial.reference is not None and device == "cpu" else {}
     return check, check.run(backward, mutants=named, reference=trial.reference)
 
 
@@ -165,12 +169,13 @@ def converted(value: Any, dtype: str, device: str) -> Any:
     return cupy.asarray(value)
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: Exception, trial: Trial) -> str:
     """What went wrong, for people: a report, a refusal, or an exception of the code under test with its line."""
     if isinstance(error, GradientMismatch):
         return str(error)
     if isinstance(error, VacuousCheck):
-        return f"refused, because it would prove nothing: {error}"
+        why = f"{error.reason}; {_way_out(error, trial)}" if error.setting and trial.written else str(error)
+        return f"refused, because it would prove nothing: {why}"
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if NUMPY not in Path(frame.filename).parents]
     where = inside[-1]
@@ -178,3 +183,12 @@ def in_words(error: Exception) -> str:
         return str(error)
     place = f"{Path(where.filename).name}:{where.lineno}"
     return f"{type(error).__name__} in {where.name} ({place}): {' '.join(str(error).split())}"
+
+
+def _way_out(error: VacuousCheck, trial: Trial) -> str:
+    """What a user's file must say to lift a refusal, with what it says already."""
+    said = trial.settings.get(error.setting or "", ())
+    values = (*((said,) if isinstance(said, str) else said), error.value)
+    listed = f'("{values[0]}",)' if len(values) == 1 else "(" + ", ".join(f'"{value}"' for value in values) + ")"
+    others = "..., " if set(trial.settings) - {error.setting} else ""
+    return f'if this is meant, say so in the file: {trial.written} = {{{others}"{error.setting}": {listed}}}'

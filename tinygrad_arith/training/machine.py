@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores, library_of
+from ..ops.registry import runs_textbook_only
 
 PACKAGES = ("tinygrad_arith", "numpy", "numba", "mkl", "cupy-cuda12x", "cupy-cuda13x")  # those that computing hangs on
 
@@ -21,6 +22,28 @@ def machine_facts(on_gpu: bool) -> dict[str, Any]:
         "gpus": gpu_names() if on_gpu else [],
         "versions": installed_versions(),
     }
+
+
+def what_computes(device: str) -> dict[str, str]:
+    """What the bits of a training hang on beside its options: the processor or GPU, and the libraries, with versions.
+
+    device: "cpu" or "cuda"
+    """
+    versions = installed_versions()
+    found = {"device": processor_name() if device == "cpu" else gpu_names()[0], "numpy": versions["numpy"]}
+    if device == "cuda":
+        found |= {name: version for name, version in versions.items() if name.startswith("cupy")}
+    elif not runs_textbook_only():
+        from ..cpu import passes, products
+
+        found |= {"products": named_version(products.LIBRARY, versions)}
+        found |= {"passes": named_version(passes.LIBRARY, versions)}
+    return found | ({"operations": "textbook"} if runs_textbook_only() else {})
+
+
+def named_version(library: str, versions: dict[str, str]) -> str:
+    """A library with its version: `numba 0.61.0`."""
+    return f"{library} {versions.get(library, '')}".rstrip()
 
 
 def installed_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
@@ -45,6 +68,6 @@ def processor_name() -> str:
 
 
 def gpu_names() -> list[str]:
-    """The name of each GPU that this process may use. Needs CuPy."""
+    """The name of each GPU that this process may use; the first is the one it uses. Needs CuPy."""
     runtime = library_of("cuda").cuda.runtime
     return [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from .files import write_text
+from .files import naming, write_text
 
 FILE_NAME = "metrics.jsonl"
 
@@ -22,20 +22,25 @@ class MetricsWriter:
     """Appends rows to a file; each is handed to the operating system at once, so that a killed program loses none."""
 
     def __init__(self, path: Path):
+        self.path = path
         self.file: IO[str] = open(path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115  # open for the whole run
 
     def append(self, row: dict[str, Any]) -> None:
         """Write one row; ValueError for NaN or infinity, which JSON cannot tell."""
-        self.file.write(json.dumps(row, allow_nan=False) + "\n")
-        self.file.flush()
+        line = json.dumps(row, allow_nan=False) + "\n"
+        with naming(self.path):
+            self.file.write(line)
+            self.file.flush()
 
     def sync(self) -> None:
         """Bring the rows to the disk: before a checkpoint that says that they are there."""
-        os.fsync(self.file.fileno())
+        with naming(self.path):
+            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Close the file."""
-        self.file.close()
+        with naming(self.path):
+            self.file.close()
 
 
 def read_objects(path: Path) -> list[dict[str, Any]]:

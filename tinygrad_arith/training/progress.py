@@ -27,12 +27,15 @@ class LineReporter(Reporter):
         width = len(str(self.steps))
         parts = [
             f"step {row['step']:>{width}}/{self.steps}",
-            f"loss {row['loss']:.4f}",
+            f"loss {row['loss']:7.4f}",
             f"exact match {as_share(row['exact_match']) if 'exact_match' in row else '-':>7}",
-            f"{row['examples_per_second']:,.0f} examples/s",
+            f"{row['examples_per_second']:>9,.0f} examples/s",
             f"{self.time_left(row['step'])} left",
         ]
-        print("  ".join(parts), flush=True)
+        try:
+            print("  ".join(parts), flush=True)
+        except OSError as error:
+            self.unheard = error
 
     def time_left(self, step: int) -> str:
         """How long the remaining steps will take at the mean pace of this sitting."""

@@ -5,7 +5,13 @@ from typing import Any
 
 
 class Reporter:
-    """Hears what the trainer does. This one says nothing; override what you want to hear."""
+    """Hears what the trainer does. This one says nothing; override what you want to hear.
+
+    unheard: why what it says cannot be written any more (its reader has left, the disk is full); None while it can.
+             The trainer then saves and stops.
+    """
+
+    unheard: OSError | None = None
 
     def started(self, step: int, steps: int) -> None:
         """Training begins, with `step` of `steps` steps done already."""

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import platform
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from .build import choose_device, initialize, make_model, make_task
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import load_newest
 from .config import Config
-from .errors import UserError
+from .errors import MisuseError, UserError
 from .files import TEMPORARY_SUFFIX, write_json
 
 RUNS = Path("runs")
@@ -26,7 +27,7 @@ CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
 FORMAT = 1
-MADE = ("created", "versions")  # in `config.json`: when a run was begun, and with what
+MADE = ("created", "versions", "computed_by")  # in `config.json`: when a run was begun, and with what
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,36 @@ def read_record(directory: Path) -> RunRecord:
     return RunRecord(config, preset=str(values.get("preset")), until=values.get("until"))
 
 
-def write_record(directory: Path, record: RunRecord) -> None:
-    """Write the `config.json` of a new run: every option, the seed, the date, and the versions that it is made with."""
-    write_json(directory / CONFIG_FILE, record_values(record, dict(zip(MADE, date_and_versions(), strict=True))))
+def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str] | None = None) -> None:
+    """Write the `config.json` of a new run: every option, the seed, the date, and the versions that it is made with.
+
+    computed_by: see `what_computes`
+    """
+    made = dict(zip(MADE, (*date_and_versions(), computed_by), strict=True))
+    write_json(directory / CONFIG_FILE, record_values(record, made))
 
 
-def write_resumption(directory: Path, record: RunRecord, step: int) -> None:
-    """Write the `config.json` of a run that goes on at a step: how it was made stays, this is added to `resumed`."""
+def write_resumption(
+    directory: Path, record: RunRecord, step: int, computed_by: dict[str, str] | None = None
+) -> list[str]:
+    """Write the `config.json` of a run that goes on at a step: how it was made stays, this is added to `resumed`.
+
+    Returns what computes now and did not in the last sitting, or the other way round: with it the run goes on to other
+    bits. Nothing where that was not noted.
+    """
     before = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
     date, versions = date_and_versions()
     made = {name: before.get(name) for name in MADE}
-    made["resumed"] = [*before.get("resumed", []), {"date": date, "step": step, "versions": versions}]
-    write_json(directory / CONFIG_FILE, record_values(record, made))
+    sittings = before.get("resumed", [])
+    sitting = {"date": date, "step": step, "versions": versions, "computed_by": computed_by}
+    write_json(directory / CONFIG_FILE, record_values(record, made | {"resumed": [*sittings, sitting]}))
+    return differences((sittings or [before])[-1].get("computed_by") or {}, computed_by or {})
+
+
+def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """`passes: numpy 2.1.0 before, numba 0.61.0 now` for each thing that differs; nothing if one of them is empty."""
+    names = [name for name in before | now if before.get(name) != now.get(name)] if before and now else []
+    return [f"{name}: {before.get(name, 'none')} before, {now.get(name, 'none')} now" for name in names]
 
 
 def record_values(record: RunRecord, made: dict[str, Any]) -> dict[str, Any]:
@@ -122,11 +141,16 @@ def date_and_versions() -> tuple[str, dict[str, str]]:
     return datetime.now(UTC).isoformat(timespec="seconds"), versions
 
 
+def resume_command(directory: Path) -> str:
+    """The command that goes on with a run, as a shell reads it."""
+    return shlex.join(["python", "-m", "tinygrad_arith.train", "--resume", str(directory)])
+
+
 def make_directory(out: Path | None, preset: str, seed: int) -> Path:
     """Make the directory of a new run: `out`, or `runs/<preset>-seed<seed>`, with a number if that is taken."""
     if out is not None:
         if out.exists() and not out.is_dir():
-            raise UserError(f"--out {out}: there is a file of that name")
+            raise MisuseError(f"--out {out}: there is a file of that name")
         out.mkdir(parents=True, exist_ok=True)
         return out
     RUNS.mkdir(exist_ok=True)
@@ -144,7 +168,7 @@ def check_unused(directory: Path) -> None:
     """Raise UserError if the directory of a new run already holds a run, or anything else."""
     if (directory / CONFIG_FILE).exists():
         raise UserError(
-            f"{directory}: already holds a run; continue it with --resume {directory}, or choose another --out"
+            f"{directory}: already holds a run; choose another --out, or go on with it: {resume_command(directory)}"
         )
     strangers = [p.name for p in directory.iterdir() if p.name != LOCK_FILE and p.suffix != TEMPORARY_SUFFIX]
     if strangers:

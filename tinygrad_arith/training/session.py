@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..backend import available_cores
 from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, clean_folder, load_newest
-from .config import Config
-from .errors import UserError
+from .config import Config, TrainingConfig
+from .console import warn
+from .errors import MisuseError, UserError
 from .files import remove_temporaries
+from .flags import judging_flags
+from .machine import what_computes
 from .metrics import FILE_NAME as METRICS
-from .metrics import trim_metrics
+from .metrics import read_metrics, trim_metrics
 from .predictions import FILE_NAME as PREDICTIONS
 from .predictions import trim_predictions
 from .reporter import Reporter
@@ -71,20 +75,31 @@ def plan(config: Config) -> tuple[Any, Any]:
     config.validate()
     task = make_task(config.task)
     config.validate(task.train_size)
+    check_workers(config.training)
     choose_training_device(config.training)
     return task, make_model(config, task)
 
 
+def check_workers(training: TrainingConfig) -> None:
+    """Raise UserError for more workers than there are examples to share."""
+    if training.workers > training.batch:
+        raise UserError(f"--workers {training.workers}: more than the --batch {training.batch} that they share")
+
+
 @contextmanager
 def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
-    """A new run in a directory of its own. Raises UserError if the configuration or the directory will not do."""
-    task, model = plan(record.config)
+    """A new run in a directory of its own, with a configuration from flags.
+
+    Raises MisuseError if the configuration will not do, UserError if the directory or the machine will not.
+    """
+    with judging_flags():
+        task, model = plan(record.config)
     training = resolve_threads(record.config.training, model, task.context)
     record = dataclasses.replace(record, config=dataclasses.replace(record.config, training=training))
     directory = make_directory(out, record.preset, record.config.training.seed)
     with locked(directory):
         check_unused(directory)
-        write_record(directory, record)
+        write_record(directory, record, what_computes(choose_training_device(training)))
         yield ready(record, directory, task, model, None)
 
 
@@ -93,7 +108,9 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
     """An old run, taken up at its newest whole checkpoint (or at the start, if it was killed before its first one).
 
     `steps` and `until`, where given, replace those of the run. What the run wrote after the checkpoint is removed: it
-    will be computed again, to the same bits. Raises UserError if this is no run, or `steps` would change its past.
+    will be computed again, to the same bits; if something else computes than did before, to others, with a warning.
+    An `until` of 0 stands for none. Raises UserError if this is no run, or its checkpoints are gone, and MisuseError if
+    `steps` would change its past.
     """
     read_record(directory)  # complain before a lock file is put into a directory that is no run
     with locked(directory):
@@ -101,10 +118,14 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         task, model = plan(record.config)
         checkpoint = load_newest(directory / CHECKPOINTS)
         step = checkpoint.progress.step if checkpoint else 0
+        check_checkpoints(directory, record.config.training, checkpoint)
         changed = change_record(record, step, steps, until)
         if checkpoint is None or not checkpoint.progress.finished(changed.config.training.steps, changed.until):
             (directory / RESULT_FILE).unlink(missing_ok=True)  # of an end that is none any more
-        write_resumption(directory, changed, step)
+        computed_by = what_computes(choose_training_device(changed.config.training))
+        differing = write_resumption(directory, changed, step, computed_by)
+        if differing:
+            warn(f"{directory}: goes on, but not to the bits that it would have come to: {'; '.join(differing)}")
         remove_temporaries(directory)
         clean_folder(directory / CHECKPOINTS, step)
         trim_metrics(directory / METRICS, step)
@@ -112,26 +133,41 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         yield ready(changed, directory, task, model, checkpoint)
 
 
+def check_checkpoints(directory: Path, training: TrainingConfig, checkpoint: Checkpoint | None) -> None:
+    """Raise UserError if a run has none of the checkpoints that it saved: to begin anew would wipe out what is left."""
+    if checkpoint is not None:
+        return
+    done = max((row["step"] for row in read_metrics(directory / METRICS)), default=0)
+    if (directory / RESULT_FILE).is_file() or done > training.checkpoint_every:
+        raise UserError(
+            f"{directory}: its {CHECKPOINTS}/ is gone or empty, though {METRICS} reaches step {done:,}, so there is "
+            "nothing to go on from (nothing was changed); train a new run in another directory"
+        )
+
+
 def change_record(record: RunRecord, step: int, steps: int | None, until: float | None) -> RunRecord:
-    """The record with another number of steps or another goal; raises UserError where the schedule forbids it."""
+    """The record with another number of steps or another goal (0: none); MisuseError where the schedule forbids it."""
     training = record.config.training
     if until is not None:
-        record = dataclasses.replace(record, until=until)
+        record = dataclasses.replace(record, until=until or None)
     if steps is None or steps == training.steps:
         return record
     if record.config.optimizer.schedule != "constant":
-        raise UserError(
+        raise MisuseError(
             f"--steps {steps}: the learning rate of this run ends its fall at step {training.steps}, and another end "
             "would change the rate of the steps already done; start a new run with that many steps"
         )
     if steps < step:
-        raise UserError(f"--steps {steps}: this run has done {step} steps already")
+        raise MisuseError(f"--steps {steps}: this run has done {step} steps already")
     config = dataclasses.replace(record.config, training=dataclasses.replace(training, steps=steps)).validate()
     return dataclasses.replace(record, config=config)
 
 
 def ready(record: RunRecord, directory: Path, task: Any, model: Any, checkpoint: Checkpoint | None) -> Session:
     """The session, with the parameters and the optimizer made where they are to live."""
-    device = choose_training_device(record.config.training)
+    training = record.config.training
+    device, cores = choose_training_device(training), available_cores()
+    if device == "cpu" and training.workers > cores:
+        warn(f"--workers {training.workers}: more than the {cores} cores that this process may use; they will wait")
     initialize(model, record.config, device)
     return Session(record, directory, task, model, make_optimizer(record.config, model), checkpoint, device)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .files import naming
+
 IN_MEMORY = Path("/dev/shm")  # Linux: files that never reach a disk
 
 
@@ -19,7 +21,8 @@ class SharedArrays:
         path = Path(self.folder.name) / "arrays"
         path.touch()
         self.location = (str(path), (rows, length), np.dtype(dtype).str)
-        self.rows = map_arrays(self.location, "w+")  # (rows, length), zero
+        with naming(path):
+            self.rows = map_arrays(self.location, "w+")  # (rows, length), zero
 
     def close(self) -> None:
         """Lets the memory and its file go. Nobody may use the arrays any more."""

@@ -8,12 +8,11 @@ from ..ops.registry import chosen_table
 from .build import choose_training_device, initialize, policy_on
 from .checkpoints import Progress
 from .config import TrainingConfig
-from .console import as_bytes, as_duration, console, data_table, facts_table
-from .evaluation_report import interval_in_words, share_in_words
+from .console import as_bytes, as_duration, console, data_table, print_facts
+from .evaluation_report import answers_table, interval_in_words, share_in_words
 from .final import FinalTest
 from .presets import changed_options, load_preset, preset_names
 from .runs import RunRecord
-from .sampling import Answer
 from .session import Session
 from .threads import Threads
 from .workers import loss_and_gradient
@@ -31,27 +30,50 @@ def print_presets() -> None:
         changes = changed_options(preset.config)
         facts.append(("options", ", ".join(changes) if changes else "the defaults of every flag"))
         out.print(name, style="bold")
-        out.print(facts_table(facts))
+        print_facts(facts)
 
 
 def print_plan(session: Session) -> None:
     """Say in a few lines what is about to be trained, on what, for how long, and where it will be kept."""
     record, config = session.record, session.record.config
     training = config.training
-    steps = f"{training.steps:,} of {training.batch} examples"
-    if session.checkpoint is not None:
-        steps += f", going on from step {session.checkpoint.progress.step:,}"
-    if record.until is not None:
-        steps += f", or until validation exact match reaches {record.until}"
     facts = [
         ("task", session.task.describe()),
         ("model", f"{session.model.parameter_count():,} parameters, {training.dtype}"),
-        ("steps", steps),
+        ("steps", steps_in_words(session)),
+        ("learning rate", rate_in_words(record)),
         ("seed", str(training.seed)),
         device_fact(session.device, training),
         ("run", str(session.directory)),
     ]
-    console().print(facts_table(facts))
+    print_facts(facts)
+
+
+def steps_in_words(session: Session) -> str:
+    """How many steps there are, how many are done, and what may end them sooner."""
+    training, until = session.record.config.training, session.record.until
+    words = f"{training.steps:,} of {training.batch} examples"
+    if until is not None:
+        words += f", or until validation exact match reaches {until}"
+    if session.checkpoint is None:
+        return words
+    progress = session.checkpoint.progress
+    if not progress.finished(training.steps, until):
+        return f"{words}, going on from step {progress.step:,}"
+    left = " (--until none goes on to the last step)" if progress.step < training.steps else ""
+    return f"{words}: done, at step {progress.step:,}{left}; only tested again"
+
+
+def rate_in_words(record: RunRecord) -> str:
+    """The peak, the warm-up, and why that is another than the preset's where training is too short for it."""
+    options, training = record.config.optimizer, record.config.training
+    steps = "1 step" if options.warmup == 1 else f"{options.warmup:,} steps"
+    words = f"{options.learning_rate:g} after {steps} of warm-up, {options.schedule}"
+    if record.preset in preset_names():
+        warmup = load_preset(record.preset).config.optimizer.warmup
+        if warmup > training.steps:
+            words += f" (the {warmup:,} of preset {record.preset} are more than all the steps)"
+    return words
 
 
 def device_fact(device: str, training: TrainingConfig) -> tuple[str, str]:
@@ -77,7 +99,7 @@ def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:
         ("", f"{as_bytes(report.activation_bytes)} for activations kept for the backward, at most"),
         ("work", f"{report.flop:.1e} floating-point operations a step, {training.steps:,} steps"),
     ]
-    out.print(facts_table(facts))
+    print_facts(facts)
     if report.training_bytes <= LARGEST_TRIAL:
         print_implementations(record, task, model, device)
     out.print("All shapes fit. Nothing was trained (--dry-run).")
@@ -100,17 +122,8 @@ def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
         ("run", str(directory)),
     ]
-    out.print(data_table("problems from the test", COLUMNS, map(answer_row, test.examples)))
+    out.print(answers_table("problems from the test", test.examples))
     if test.mistakes:
         title = f"{len(test.mistakes)} of {test.count - test.correct:,} mistakes"
-        out.print(data_table(title, COLUMNS, map(answer_row, test.mistakes)))
-    out.print(facts_table(facts))
-
-
-COLUMNS = ("true result", "prompt", "the model's answer", "")
-
-
-def answer_row(answer: Answer) -> tuple[str, str, str, str]:
-    """A problem as a row of the tables."""
-    verdict = "right" if answer.right else f"wrong: {answer.right_answer} is right"
-    return answer.statement, answer.prompt, answer.answer, verdict
+        out.print(answers_table(title, test.mistakes))
+    print_facts(facts)

@@ -39,9 +39,10 @@ LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they ar
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why the loop ended: all `steps` done, the accuracy of `until` reached, or a signal (its number) received."""
+    """Why the loop ended: all `steps` done, the accuracy of `until` reached, a signal (its number) received, or nobody
+    hears the reporter any more (`Reporter.unheard`)."""
 
-    stopped: str  # "steps", "until" or "signal"
+    stopped: str  # "steps", "until", "signal" or "output"
     signal: int | None = None
 
 
@@ -152,7 +153,7 @@ class Trainer:
         self.progress = checkpoint.progress
 
     def run(self) -> Outcome:
-        """Train until the last step, the goal of `until`, or a signal; a checkpoint is saved in each case."""
+        """Train until the last step, the goal of `until`, a signal, or the end of all listening; each time it saves."""
         with ExitStack() as opened:
             self.open(opened)
             signals = opened.enter_context(StopSignals())
@@ -163,12 +164,13 @@ class Trainer:
                 for row in self.look():
                     self.metrics.append(row)
                     self.reporter.stepped(row)
-                if self.checkpoint_due() or signals.received:
+                stopped = self.stopped(signals)
+                if self.checkpoint_due() or stopped:
                     self.metrics.sync()
                     self.predictions.sync()
                     self.save()
-                if signals.received:
-                    return Outcome("signal", signals.received)
+                if stopped:
+                    return stopped
         return Outcome("steps" if self.progress.step >= self.config.training.steps else "until")
 
     def open(self, opened: ExitStack) -> None:
@@ -182,6 +184,12 @@ class Trainer:
         self.steps = opened.enter_context(closing(start_steps(self.model, self.optimizer, self.config)))
         batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
         self.batches = opened.enter_context(closing(batches))
+
+    def stopped(self, signals: StopSignals) -> Outcome | None:
+        """What stops the training before its end, if anything does."""
+        if signals.received:
+            return Outcome("signal", signals.received)
+        return Outcome("output") if self.reporter.unheard else None
 
     def finished(self) -> bool:
         """Whether there is no step left to do."""

@@ -108,7 +108,8 @@ def _drawn_trial(
     mutants, reference = common_mutants(names, settings.get("zero", ())), None
     if name in OPERATIONS and _same_parameters(pair[0], OPERATIONS[name].forward):
         mutants, reference = MUTANTS[name], (OPERATIONS[name].forward, OPERATIONS[name].backward)
-    return Trial(f"draw {number + 1} of {name}_inputs", pair, inputs, settings, mutants, reference)
+    trial = f"draw {number + 1} of {name}_inputs"
+    return Trial(trial, pair, inputs, settings, mutants, reference, written=f"{name}_settings")
 
 
 def _settings(module: ModuleType, name: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ The library needs NumPy only and nothing else of this package: any pair of funct
 
 from .adapters import check_module, from_tensor_function, from_vjp, randomize_parameters
 from .check import GradientCheck, check_gradients
-from .diagnosis import Finding
 from .differences import Kink
+from .evidence import Finding
 from .report import GradientMismatch, InputReport, Report
 from .testing import assert_close, assert_gradients, rejects_mutants
 from .tolerances import TOLERANCES, Tolerance, tolerance

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import is_differentiable, to_host
+from .arguments import as_names, is_differentiable, to_host
 from .compare import Comparison, compare_elements
 from .cotangents import random_signs
-from .diagnosis import Evidence, diagnose
+from .diagnosis import diagnose
 from .differences import Probe
+from .evidence import Evidence
+from .form import nonfinite_in_words, wrong_form
 from .report import GradientMismatch, InputReport, Report
 from .tolerances import Tolerance
 from .tolerances import tolerance as table_entry
@@ -103,6 +105,7 @@ def check_module(
     Returns a `Report` with one entry per parameter; raises `GradientMismatch` and `VacuousCheck` as
     `check_gradients` does.
     """
+    zero, allow = as_names(zero), as_names(allow)
     check_allowances(allow)
     chosen = _chosen_parameters(module, parameters, allow)
     name = name or type(module).__name__
@@ -113,8 +116,14 @@ def check_module(
         return np.array(to_host(loss_fn(module).data), dtype=np.float64).reshape(-1)  # (1,)
 
     gradients = _backward(loss_fn, module, chosen, cotangent)
-    if not np.array_equal(outputs(), outputs()):
-        raise VacuousCheck(f"the loss over {name} differs between two calls: fix its random numbers and its batch")
+    first, second = outputs(), outputs()
+    if nonfinite_in_words(first):
+        raise VacuousCheck(f"the loss over {name} is {first[0]}, where no difference can be taken")
+    if not np.array_equal(first, second):
+        raise VacuousCheck(
+            f"the loss over {name} differs between two calls ({first[0]}, then {second[0]}): fix its random numbers "
+            "and its batch"
+        )
     allowed = tolerance or table_entry("module", "float64")
     probes = {key: Probe(key, _writable(parameter), outputs, cotangent, eps) for key, parameter in chosen.items()}
     entries = [
@@ -131,13 +140,7 @@ def _check_parameter(
     zero: Collection[str], allow: Collection[str], name: str,
 ) -> InputReport:  # fmt: skip
     """The entry for one parameter."""
-    problem = None
-    if gradient is None:
-        problem = "the gradient is missing (None)"
-    elif tuple(gradient.shape) != probe.shape:
-        problem = f"the gradient has shape {tuple(gradient.shape)}, the parameter {probe.shape}"
-    elif not np.isfinite(gradient).all():
-        problem = "the gradient holds NaN or infinity"
+    problem = wrong_form(gradient, probe.array, "parameter")
     if problem:
         return InputReport(probe.name, probe.shape, "float64", elements=int(np.prod(probe.shape)), problem=problem)
     comparison = compare_elements(
@@ -153,8 +156,10 @@ def _check_parameter(
 def _evidence(probe: Probe, comparison: Comparison) -> Evidence:
     return Evidence(
         probe.name, comparison.analytic, comparison.numeric, comparison.wrong, probe.cotangent,
-        probe.jacobian if comparison.complete else None, ((1,),),
-        sizes={f"size of axis {axis}": size for axis, size in enumerate(probe.shape)}, closeness=1e-5,
+        sampled=not comparison.complete,
+        jacobian=probe.jacobian if comparison.complete else None, output_shapes=((1,),),
+        sizes={f"the size of axis {axis} of {probe.name}": size for axis, size in enumerate(probe.shape)},
+        closeness=1e-5,
     )  # fmt: skip
 
 

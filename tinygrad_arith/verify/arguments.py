@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Arguments", "bind_arguments", "chosen_positions", "describe", "is_array", "is_array_like", "is_differentiable",
-    "is_float", "require_known_names", "same_bits", "sizes_of", "to_host", "wrong_form",
+    "Arguments", "as_names", "bind_arguments", "chosen_positions", "describe", "is_array", "is_array_like",
+    "is_differentiable", "is_float", "require_known_names", "same_bits", "sizes_of", "to_host",
 ]  # fmt: skip
 
 
@@ -36,6 +36,11 @@ def same_bits(a: Any, b: Any) -> bool:
     if first.shape != second.shape or first.dtype != second.dtype:
         return False
     return bool(np.array_equal(first, second, equal_nan=first.dtype.kind in "fc"))
+
+
+def as_names(names: Collection[str]) -> tuple[str, ...]:
+    """A collection of names as a tuple; one name may be given by itself."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,10 @@ def chosen_positions(arguments: Arguments, wrt: Collection[str | int] | None) ->
         return arguments.differentiable
     wanted = {wrt} if isinstance(wrt, str | int) else set(wrt)
     require_known_names("wrt", [name for name in wanted if isinstance(name, str)], arguments)
+    unknown = sorted(p for p in wanted if not isinstance(p, str) and p not in arguments.differentiable)
+    if unknown:
+        known = ", ".join(f"{p} ({arguments.names[p]})" for p in arguments.differentiable)
+        raise ValueError(f"wrt names position {unknown[0]}; the differentiable inputs are {known}")
     return tuple(p for p in arguments.differentiable if p in wanted or arguments.names[p] in wanted)
 
 
@@ -142,20 +151,3 @@ def describe(value: Any) -> str:
     if isinstance(value, tuple):
         return f"a tuple of {len(value)}"
     return f"an array of {value.dtype}" if is_array_like(value) else f"{type(value).__name__}"
-
-
-def wrong_form(gradient: Any, value: Any) -> str | None:
-    """What is wrong with a gradient before its numbers are looked at."""
-    if gradient is None:
-        return "the gradient is missing (None)"
-    if not is_array_like(gradient):
-        return f"the gradient is {type(gradient).__name__}, not an array"
-    if tuple(gradient.shape) != tuple(value.shape):
-        return f"the gradient has shape {tuple(gradient.shape)}, the input {tuple(value.shape)}"
-    if gradient.dtype != value.dtype:
-        return f"the gradient has dtype {gradient.dtype}, the input {value.dtype}"
-    bad = ~np.isfinite(to_host(gradient).astype(np.float64))
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        return f"the gradient holds {int(bad.sum())} entries that are NaN or infinite, the first at {first}"
-    return None

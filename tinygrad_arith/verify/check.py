@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import (
+    as_names,
     bind_arguments,
     chosen_positions,
     describe,
@@ -18,12 +19,13 @@ from .arguments import (
     same_bits,
     sizes_of,
     to_host,
-    wrong_form,
 )  # fmt: skip
 from .compare import Comparison, compare_elements, compare_projections
 from .cotangents import array_like, given_cotangents, random_signs
-from .diagnosis import Evidence, Finding, diagnose
+from .diagnosis import diagnose
 from .differences import Probe
+from .evidence import Evidence, Finding
+from .form import align, change_in_words, nonfinite_in_words, unsteady, what_was_written, wrong_form
 from .report import GradientMismatch, InputReport, Report
 from .tolerances import Tolerance
 from .tolerances import tolerance as table_entry
@@ -31,6 +33,7 @@ from .vacuous import (
     check_allowances,
     refuse_cotangent,
     refuse_inputs,
+    refuse_precision,
     refuse_zero_gradient,
 )  # fmt: skip
 
@@ -81,7 +84,8 @@ def check_gradients(
         cotangent: dy, an array or a tuple like `out`, instead of a random one.
         sizes: names of sizes for the diagnosis, e.g. {"B": 2, "T": 5, "HS": 3}.
         mutants: known wrong backwards by description, each called as `mutant(backward, dy, cache)`, for the diagnosis.
-        reference: a trusted (forward, backward) pair that the mutants are built on; the default is the pair itself.
+        reference: a trusted (forward, backward) pair that the mutants are built on; the default is this forward with
+            the gradients that the differences say.
         full_limit: inputs with more elements are compared by random projections and sampled elements.
 
     Returns a `Report`; `str(report)` is a table.
@@ -113,8 +117,7 @@ class GradientCheck:
     ):  # fmt: skip
         self.forward, self.seed, self.eps, self.tolerance, self.full_limit = forward, seed, eps, tolerance, full_limit
         self.name = getattr(forward, "__name__", type(forward).__name__)
-        self.allow = (allow,) if isinstance(allow, str) else tuple(allow)
-        self.zero = (zero,) if isinstance(zero, str) else tuple(zero)
+        self.allow, self.zero = as_names(allow), as_names(zero)
         check_allowances(self.allow)
         self.arguments = bind_arguments(forward, inputs, options, names)
         self.checked = chosen_positions(self.arguments, wrt)
@@ -129,6 +132,7 @@ class GradientCheck:
         flat = [to_host(c).astype(np.float64).ravel() for c in self.cotangents if c is not None]
         self.flat_cotangent = np.concatenate(flat)  # (m,)
         refuse_cotangent(self.flat_cotangent, self.allow)
+        self._require_float64()
         self.output_shapes = tuple(tuple(o.shape) for o in self.outputs if is_float(o))
         self._probes = {position: self._probe(position) for position in self.checked}
 
@@ -143,27 +147,41 @@ class GradientCheck:
 
     def _outputs(self, out: Any, cache: Any) -> Any:
         """The outputs, after checks that there are any, that they are finite and the same on a second call."""
-        outputs = out if isinstance(out, tuple) else (out,)
+        outputs = _as_tuple(out)
         if not any(is_float(o) for o in outputs):
             raise TypeError(f"{self.name} must return floating-point arrays as its output, got {describe(out)}")
-        again = self._call(self.forward)[0]
-        for number, (first, second) in enumerate(
-            zip(outputs, again if isinstance(again, tuple) else (again,), strict=True)
-        ):
-            if is_float(first) and not np.isfinite(to_host(first).astype(np.float64)).all():
-                self._fail(
-                    f"output {number} of {self.name} holds NaN or infinity, so there is no derivative to compare with"
-                )
+        written = what_was_written(self._before, self.arguments.arrays())
+        if written:
+            self._fail(f"the forward writes to what it was given: {written}")
+        again = _as_tuple(self._call(self.forward)[0])
+        if len(again) != len(outputs):
+            counts = f"{len(outputs)} outputs at its first call and {len(again)} at its second"
+            raise TypeError(f"{self.name} returns {counts}")
+        for number, (first, second) in enumerate(zip(outputs, again, strict=True)):
+            bad = nonfinite_in_words(first) if is_float(first) else ""
+            if bad:
+                self._fail(f"output {number} of {self.name} holds {bad}: there is no derivative to compare with")
             if is_array(first) and not same_bits(first, second):
                 self._fail(
-                    f"{self.name} gives two answers for the same inputs: output {number} differs between two calls"
+                    f"{self.name} gives two answers for the same inputs: output {number} differs between two calls in "
+                    + change_in_words(first, second)
                 )
         return out
 
+    def _require_float64(self) -> None:
+        """VacuousCheck if the forward answers float64 inputs, as the differences give it, in less than float64."""
+        given = [self.arguments.values[p].dtype for p in self.arguments.differentiable]
+        outputs = self.outputs
+        if any(dtype != np.float64 for dtype in given):
+            outputs = _as_tuple(self.arguments.call(self.forward, self.arguments.float64_copies())[0])
+        for number, output in enumerate(outputs):
+            if is_float(output) and output.dtype.itemsize < 8:
+                which = "" if self.single_output else f" as output {number}"
+                refuse_precision(self.name, output.dtype, which, self.eps)
+
     def _vector(self, out: Any) -> np.ndarray:
         """The floating-point outputs as one fresh float64 vector (m,)."""
-        outputs = out if isinstance(out, tuple) else (out,)
-        return np.concatenate([to_host(o).astype(np.float64).ravel() for o in outputs if is_float(o)])  # (m,)
+        return np.concatenate([to_host(o).astype(np.float64).ravel() for o in _as_tuple(out) if is_float(o)])  # (m,)
 
     def _probe(self, position: int) -> Probe:
         """The probe for one input: the forward in float64, with every input at its value but this one free."""
@@ -190,12 +208,14 @@ class GradientCheck:
         gradients, problem = self.gradients(backward)
         if gradients is None:
             return self._report((), problem)
+        if reference is None or reference[1] is backward:  # mutants of a wrong backward agree with it where they bend
+            reference = self.forward, self._true_backward  # another input's gradient
         comparisons = {p: self._compare(p, gradients[p]) for p in self.arguments.differentiable}
         entries = []
         for position, comparison in comparisons.items():
             entry = comparison.entry
             if diagnosis and not entry.passed and position in self._probes and is_array_like(gradients[position]):
-                slips = self._mutant_gradients(position, mutants or {}, reference or (self.forward, backward))
+                slips = self._mutant_gradients(position, mutants or {}, reference)
                 entry = entry.with_findings(self._diagnose(position, gradients[position], comparison, slips))
             entries.append(entry)
         return self._report(tuple(entries), problem)
@@ -205,55 +225,25 @@ class GradientCheck:
         cache = self._call(self.forward)[1]
         cotangents = tuple(None if c is None else c.copy() for c in self.cotangents)
         result = backward(self._as_given(cotangents), cache)
-        gradients, problem = self._align(result)
+        gradients, problem = align(result, self.arguments)
         if gradients is None:
             return None, problem
         kept = {position: g.copy() if is_array(g) else g for position, g in gradients.items()}
         second = tuple(None if c is None else c.copy() for c in self.cotangents)
-        again = self._align(backward(self._as_given(second), cache))[0] or {}
-        problem = self._written(cotangents) or self._unsteady(kept, again)
-        return kept, problem
+        again = align(backward(self._as_given(second), cache), self.arguments)[0] or {}
+        given = {f"the cotangent dy{k}": c for k, c in self._numbered(cotangents).items()}
+        before = {f"the cotangent dy{k}": c for k, c in self._numbered(self.cotangents).items()}
+        written = what_was_written(self._before | before, self.arguments.arrays() | given)
+        if written:
+            return kept, f"the backward writes to what it was given: {written}"
+        return kept, unsteady({self.arguments.names[p]: (g, again.get(p)) for p, g in kept.items()})
+
+    def _numbered(self, cotangents: tuple[Any, ...]) -> dict[str, Any]:
+        """The cotangents by what distinguishes them: "[1]" where there are several outputs."""
+        return {"" if self.single_output else f"[{i}]": c for i, c in enumerate(cotangents) if c is not None}
 
     def _as_given(self, cotangents: tuple[Any, ...]) -> Any:
         return cotangents[0] if self.single_output else cotangents
-
-    def _align(self, result: Any) -> tuple[dict[int, Any] | None, str | None]:
-        """Gradients assigned to the differentiable inputs, in order; None is accepted in the place of an
-        argument that is None.
-        """
-        gradients = tuple(result) if isinstance(result, tuple | list) else (result,)
-        wanted = self.arguments.differentiable
-        slots = sorted(wanted + self.arguments.absent)
-        if len(gradients) == len(wanted):
-            return dict(zip(wanted, gradients, strict=True)), None
-        if len(gradients) == len(slots) and all(
-            g is None for p, g in zip(slots, gradients, strict=True) if p not in wanted
-        ):
-            return {p: g for p, g in zip(slots, gradients, strict=True) if p in wanted}, None
-        names = ", ".join(self.arguments.names[p] for p in wanted)
-        return (
-            None,
-            f"the backward returns {len(gradients)} gradients for {len(wanted)} differentiable inputs ({names})",
-        )
-
-    def _written(self, cotangents: tuple[Any, ...]) -> str | None:
-        now = self.arguments.arrays()
-        written = [name for name, value in self._before.items() if not same_bits(value, now[name])]
-        if any(c is not None and not same_bits(c, mine) for c, mine in zip(cotangents, self.cotangents, strict=True)):
-            written.append("the cotangent dy")
-        return f"the forward or backward writes to what it was given: {', '.join(written)}" if written else None
-
-    def _unsteady(self, first: Mapping[int, Any], second: Mapping[int, Any]) -> str | None:
-        differing = [
-            self.arguments.names[p] for p, g in first.items()
-            if is_array(g) and not (is_array(second.get(p)) and same_bits(g, second[p]))
-        ]  # fmt: skip
-        if not differing:
-            return None
-        return (
-            "the backward gives another answer when it is called twice with the same cotangent and cache (does it "
-            f"write to the cache, or accumulate into a kept array?): gradient of {', '.join(differing)}"
-        )
 
     # One gradient
 
@@ -289,6 +279,7 @@ class GradientCheck:
         """What this gradient resembles. Large inputs are diagnosed by their sampled elements."""
         probe, analytic = self._probes[position], to_host(gradient).astype(np.float64)
         numeric, wrong, jacobian = comparison.numeric, comparison.wrong, None
+        values = {self.arguments.names[p]: to_host(self.arguments.values[p]) for p in self.arguments.differentiable}
         if analytic.size == 0:
             return ()
         if comparison.entry.method == "none":  # a wrong shape or dtype: only the whole arrays can tell
@@ -301,15 +292,15 @@ class GradientCheck:
         elif comparison.complete:
             jacobian = probe.jacobian
         else:
-            analytic, slips = comparison.analytic, {}
+            analytic, slips, values = comparison.analytic, {}, {}
         others = {q.name: q.gradient for p, q in self._probes.items() if p != position and q.shape == probe.shape}
-        values = {self.arguments.names[p]: to_host(self.arguments.values[p]) for p in self.arguments.differentiable}
         evidence = Evidence(
             name=probe.name,
             analytic=analytic,
             numeric=numeric,
             wrong=wrong,
             cotangent=self.flat_cotangent,
+            sampled=comparison.entry.method != "none" and not comparison.complete,
             jacobian=jacobian,
             output_shapes=self.output_shapes,
             others=others if comparison.complete or comparison.entry.method == "none" else {},
@@ -331,12 +322,30 @@ class GradientCheck:
         cache, gradients = self._call(forward)[1], {}
         for description, mutant in mutants.items():
             try:
-                result = self._align(mutant(backward, self._as_given(self.cotangents), cache))[0]
+                result = align(mutant(backward, self._as_given(self.cotangents), cache), self.arguments)[0]
             except (AttributeError, IndexError, KeyError, TypeError, ValueError):
                 continue  # this mutant reads a cache that the pair does not make
             if result and is_array(result[position]):
                 gradients[description] = to_host(result[position]).astype(np.float64)
         return gradients
+
+    def _true_backward(self, dy: Any, cache: Any) -> Any:
+        """The gradients that the differences say, in a backward's form, for mutants to bend. Where they are not known
+        (inputs that are not checked or are large) there are zeros, which no gradient is compared with.
+        """
+        cotangent = self._vector(dy)  # (m,)
+        gradients = tuple(self._true_gradient(position, cotangent) for position in self.arguments.differentiable)
+        return gradients if len(gradients) > 1 else gradients[0]
+
+    def _true_gradient(self, position: int, cotangent: np.ndarray) -> Any:
+        value, probe = self.arguments.values[position], self._probes.get(position)
+        numbers = np.zeros(tuple(value.shape))
+        if probe is not None and numbers.size <= self.full_limit:
+            if probe.jacobian is not None:
+                numbers = (cotangent @ probe.jacobian).reshape(probe.shape)
+            elif np.array_equal(cotangent, self.flat_cotangent):
+                numbers = probe.gradient.copy()
+        return array_like(numbers, value)
 
     def _report(self, entries: tuple[InputReport, ...], problem: str | None) -> Report:
         chosen = self.tolerance or table_entry("differences", str(self.arguments.values[self.checked[0]].dtype))
@@ -344,6 +353,10 @@ class GradientCheck:
 
     def _fail(self, problem: str) -> None:
         raise GradientMismatch(self._report((), problem))
+
+
+def _as_tuple(out: Any) -> tuple[Any, ...]:
+    return out if isinstance(out, tuple) else (out,)
 
 
 def _incomparable(entry: InputReport) -> Comparison:

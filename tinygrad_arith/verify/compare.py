@@ -8,21 +8,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .differences import Kink, Probe
-from .report import InputReport
+from .report import DIRECTIONS, InputReport
 from .tolerances import Tolerance
-from .vacuous import refuse_kinks
+from .vacuous import refuse_kinks, refuse_steps
 
 __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
 FIRST_LOOK = 6  # failing elements that are examined closely before all the others are
-DIRECTIONS = 8
 SAMPLES = 64
 BLAMED = 8
 
 
 @dataclass
 class Comparison:
-    """The entry for the report, and the arrays that the diagnosis works on (of the elements that were compared)."""
+    """The entry for the report, and the arrays that the diagnosis works on (of the elements that were compared).
+
+    `numeric` is exactly zero where the true gradient of all these elements is lost in rounding.
+    """
 
     entry: InputReport
     analytic: np.ndarray
@@ -88,12 +90,17 @@ def compare_elements(
     scale = float(np.abs(numeric).max(initial=0.0))
     judged = _Judgement(probe, indices, sample, numeric, tolerance, scale if scale > probe.noise else 0.0)
     excess = _judge(judged)
-    if 2 * len(judged.kinks) > len(indices) > 0 and "kinks" not in allow:
+    mostly_kinks = 2 * len(judged.kinks) > len(indices) > 0
+    vanishes = bool(np.abs(judged.numeric).max(initial=0.0) <= probe.noise)
+    if indices and (mostly_kinks or vanishes or (excess > 1).any()) and probe.stepwise:
+        refuse_steps(probe.name, *probe.stepwise)
+    if mostly_kinks and "kinks" not in allow:
         refuse_kinks(probe.name, len(judged.kinks), len(indices))
     entry = _entry(judged, excess, dtype, "elements" if whole else "sampled")
     shape = probe.shape if whole else numeric.shape
     wrong = (excess > 1).reshape(shape)
-    return Comparison(entry, sample.reshape(shape), judged.numeric.reshape(shape), wrong, whole)
+    numeric = np.zeros_like(judged.numeric) if vanishes else judged.numeric
+    return Comparison(entry, sample.reshape(shape), numeric.reshape(shape), wrong, whole)
 
 
 def _judge(judged: _Judgement) -> np.ndarray:
@@ -165,17 +172,21 @@ def compare_projections(
     largest = np.argsort(-np.abs(analytic.ravel()))[: SAMPLES // 8]
     sampled = set(rng.choice(size, SAMPLES, replace=False).tolist()) | set(largest.tolist())
     scale = float(np.sqrt(np.mean(analytic**2)))
-    failures, at_kinks = 0, np.zeros(analytic.shape, dtype=bool)
+    failed: tuple[float, float] | None = None  # the slopes along the first direction that disagrees
+    at_kinks = np.zeros(analytic.shape, dtype=bool)
     for _ in range(DIRECTIONS):
         direction = rng.standard_normal(analytic.shape)
         direction /= np.linalg.norm(direction)
-        while failures == 0 and not _agrees(probe, analytic, ~at_kinks * direction, projection_tolerance, scale):
+        while failed is None:
+            slopes = _slopes(probe, analytic, ~at_kinks * direction)
+            if abs(slopes[0] - slopes[1]) <= projection_tolerance.largest * scale + 0.1 * probe.noise:
+                break
             blamed = _blame(probe, analytic, ~at_kinks * direction)
             kinks = [index for index in blamed if probe.kink(index) and not at_kinks[index]]
             for index in kinks:
                 at_kinks[index] = True  # no derivative along this element: directions leave it out
             sampled |= {int(np.ravel_multi_index(index, analytic.shape)) for index in blamed}
-            failures += 0 if kinks else 1
+            failed = None if kinks else slopes
     indices = [tuple(int(i) for i in np.unravel_index(flat, analytic.shape)) for flat in sorted(sampled)]
     comparison = compare_elements(probe, analytic, tolerance, dtype, allow, indices)
     entry = comparison.entry
@@ -184,15 +195,17 @@ def compare_projections(
             **entry.__dict__,
             "method": "projection",
             "checked": entry.checked + DIRECTIONS,
-            "wrong": entry.wrong + failures,
+            "wrong": entry.wrong + (failed is not None),
+            "wrong_directions": int(failed is not None),
+            "slopes": failed,
         }
     )
     return comparison
 
 
-def _agrees(probe: Probe, analytic: np.ndarray, direction: np.ndarray, tolerance: Tolerance, scale: float) -> bool:
-    difference = abs(float(np.vdot(analytic, direction)) - probe.projection(direction))
-    return bool(difference <= tolerance.largest * scale + 0.1 * probe.noise)
+def _slopes(probe: Probe, analytic: np.ndarray, direction: np.ndarray) -> tuple[float, float]:
+    """Along a direction: what the backward says, what the differences say."""
+    return float(np.vdot(analytic, direction)), probe.projection(direction)
 
 
 def _blame(probe: Probe, analytic: np.ndarray, direction: np.ndarray) -> list[tuple[int, ...]]:

@@ -7,73 +7,30 @@ true gradient for *another* cotangent (all ones, one row only) is a product away
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from itertools import combinations, permutations
 from math import prod
 
 import numpy as np
 
-from .factors import name_factor
+from .evidence import Evidence, Finding
+from .factors import name_factor, name_pattern
 
-__all__ = ["Evidence", "Finding", "diagnose"]
+__all__ = ["diagnose"]
 
 FINDINGS_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One resemblance: `kind` for programs ("sign", "factor", "mutant", ...), `text` for people ("has the wrong
-    sign").
-    """
-
-    kind: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that is known about one wrong gradient. Arrays are float64.
-
-    `analytic` comes from the backward and may have a wrong shape; `numeric` is the true one; `wrong` marks its wrong
-    elements. `jacobian` (m, n) and `cotangent` (m,) belong to the outputs, flattened in order, of `output_shapes`.
-    `others` are the true gradients of the other inputs, `mutants` this input's gradient under each named mutant,
-    `inputs` and `outputs` the values, `sizes` names for sizes that may turn up in a factor. `closeness` is the relative
-    error at which two gradients count as equal.
-    """
-
-    name: str
-    analytic: np.ndarray
-    numeric: np.ndarray
-    wrong: np.ndarray
-    cotangent: np.ndarray
-    jacobian: np.ndarray | None = None
-    output_shapes: tuple[tuple[int, ...], ...] = ()
-    others: Mapping[str, np.ndarray] = field(default_factory=dict)
-    mutants: Mapping[str, np.ndarray] = field(default_factory=dict)
-    inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    outputs: tuple[np.ndarray, ...] = ()
-    closeness: float = 1e-6
-
-    def close(self, a: np.ndarray, b: np.ndarray) -> bool:
-        """Are two arrays of one shape equal, up to `closeness` of the largest entry of `b`?"""
-        scale = np.abs(b).max(initial=0.0)
-        return a.shape == b.shape and scale > 0 and bool(np.abs(a - b).max(initial=0.0) <= self.closeness * scale)
-
-    def is_close(self, candidate: np.ndarray) -> bool:
-        """Is the backward's gradient this candidate?"""
-        return self.close(self.analytic, candidate)
-
-    def true_gradient(self, cotangent: np.ndarray) -> np.ndarray | None:
-        """The true gradient for another cotangent (m,), where the Jacobian was kept."""
-        return None if self.jacobian is None else (cotangent @ self.jacobian).reshape(self.numeric.shape)
 
 
 def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
     """The resemblances found, the likeliest first, at most three; one that says how far off it is where none was."""
     if evidence.analytic.shape != evidence.numeric.shape:
         return _ask(_SHAPE_SUSPICIONS, evidence)
+    if not evidence.wrong.any():
+        return ()
+    if not evidence.numeric.any():  # nothing can be compared with zeros
+        return (_should_be_zero(evidence),)
+    if evidence.sampled:
+        return _ask(_SAMPLED, evidence) or (_unlike_anything(evidence),)
     return _ask(_WHOLE, evidence) or _ask(_PART, evidence) or (_unlike_anything(evidence),)
 
 
@@ -85,15 +42,27 @@ def _ask(suspicions: tuple[_Suspicion, ...], evidence: Evidence) -> tuple[Findin
 # The whole gradient
 
 
+def _should_be_zero(e: Evidence) -> Finding:
+    largest = np.abs(e.analytic).max()
+    text = f"must be zero: the output does not depend on {e.name} here; its largest entry is {largest:.4g}"
+    return Finding("not zero", text)
+
+
 def _zero(e: Evidence) -> Finding | None:
-    return Finding("zero", "is zero everywhere") if not e.analytic.any() else None
+    """Zero up to rounding; for softmax that is what a dy of ones gives."""
+    if np.abs(e.analytic).max() > 1e-3 * e.closeness * np.abs(e.numeric).max():
+        return None
+    for_ones = e.true_gradient(np.ones_like(e.cotangent))
+    if for_ones is None or np.abs(for_ones).max() > 1e-6 * np.abs(e.numeric).max():
+        return Finding("zero", "is zero everywhere")
+    return Finding("zero", "is zero everywhere, as it is for a dy of ones: is dy used?")
 
 
 def _factor(e: Evidence) -> Finding | None:
     """A constant factor over the whole gradient, by least squares."""
     square = float(np.vdot(e.numeric, e.numeric))
     factor = float(np.vdot(e.numeric, e.analytic)) / square if square else 0.0
-    if factor == 0.0 or not e.close(e.analytic, factor * e.numeric):
+    if factor == 0.0 or not e.is_close(factor * e.numeric):
         return None
     if abs(factor + 1) < 10 * e.closeness:
         return Finding("sign", "has the wrong sign: it is minus the true gradient")
@@ -130,6 +99,8 @@ def _row_term(e: Evidence) -> Finding | None:
     outputs = [output for output in e.outputs if output.shape == error.shape]
     patterns = [("", np.ones_like(error)), *((", times the output", output) for output in outputs)]
     for what, pattern in patterns:
+        if np.count_nonzero(pattern[error.any(axis=-1)], axis=-1).min(initial=3) < 3:
+            continue  # in a row with two numbers that count too many patterns fit
         squares = (pattern * pattern).sum(axis=-1, keepdims=True)
         number = (error * pattern).sum(axis=-1, keepdims=True) / np.where(squares == 0, 1, squares)
         if e.close(number * pattern, error):
@@ -160,7 +131,10 @@ def _reordered(e: Evidence) -> Finding | None:
         for shift in (1, -1):
             if e.is_close(np.roll(e.numeric, shift, axis)):
                 return Finding("reordered", f"is shifted by {shift} along axis {axis}")
-    if e.close(np.sort(e.analytic, axis=None), np.sort(e.numeric, axis=None)):
+    mine, true = np.argsort(e.analytic, axis=None), np.argsort(e.numeric, axis=None)
+    sorted_alike = np.empty(e.numeric.size)
+    sorted_alike[mine] = e.numeric.ravel()[true]  # the true numbers in the order of the backward's
+    if e.is_close(sorted_alike.reshape(e.numeric.shape)):
         return Finding("reordered", "holds the right numbers at the wrong places")
     return None
 
@@ -222,24 +196,37 @@ def _output_slices(shapes: tuple[tuple[int, ...], ...]) -> Iterator[tuple[str, n
 
 def _lost_duplicates(e: Evidence) -> Finding | None:
     """Where an element is used more than once, only one of its contributions is kept (`d[ids] += dy` instead of
-    np.add.at).
+    np.add.at, `=` for `+=` in a loop).
     """
-    if e.jacobian is None or e.wrong.all():
+    if e.jacobian is None:
         return None
-    positions = np.flatnonzero(e.wrong)
-    contributions = e.cotangent[:, None] * e.jacobian[:, positions]  # (m, wrong)
-    used = np.abs(contributions) > 1e-7 * np.abs(contributions).max(initial=0.0)
-    if (used.sum(axis=0) < 2).any():
-        return None
-    rows = np.arange(positions.size)
-    for which, first in (("last", used.shape[0] - 1 - used[::-1].argmax(axis=0)), ("first", used.argmax(axis=0))):
-        if e.close(e.analytic.ravel()[positions], contributions[first, rows]):
-            return Finding(
-                "duplicates",
-                f"keeps only the {which} contribution to elements that are used more than once: "
-                "the contributions must be added (np.add.at, not d[ids] += dy)",
-            )
+    wrong = np.flatnonzero(e.wrong)
+    answer, true = e.analytic.ravel()[wrong], e.numeric.ravel()[wrong]
+    for along, parts in _contributions(e, e.cotangent[:, None] * e.jacobian[:, wrong]):  # parts (uses, wrong)
+        used = np.abs(parts) > 1e-7 * np.abs(parts).max(initial=0.0)
+        if (used.sum(axis=0) < 2).any():
+            continue
+        for which, kept in (("last", len(used) - 1 - used[::-1].argmax(axis=0)), ("first", used.argmax(axis=0))):
+            if e.explains(np.take_along_axis(parts, kept[None], axis=0)[0], answer, true):
+                text = (
+                    f"keeps only the {which} contribution{along} to elements that are used more than once: the "
+                    "contributions must be added (+= in a loop; np.add.at, not d[ids] += dy)"
+                )
+                return Finding("duplicates", text)
     return None
+
+
+def _contributions(e: Evidence, single: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What each output contributes to each wrong element (m, wrong), then what each index of an axis of the output
+    does (size, wrong): a loop over positions writes all channels of a position at once.
+    """
+    yield "", single
+    if len(e.output_shapes) != 1 or len(e.output_shapes[0]) < 2:
+        return
+    shaped = single.reshape(*e.output_shapes[0], -1)
+    for axis in range(shaped.ndim - 1):
+        others = tuple(a for a in range(shaped.ndim - 1) if a != axis)
+        yield f" along axis {axis} of the output", shaped.sum(axis=others)
 
 
 # Some elements only
@@ -261,16 +248,51 @@ def _left_out(e: Evidence) -> Finding | None:
 
 def _factor_on_part(e: Evidence) -> Finding | None:
     """The wrong elements, and only these, are off by one factor."""
-    if e.wrong.all() or e.wrong.sum() < 1:
+    if e.wrong.all():
         return None
     a, n = e.analytic[e.wrong], e.numeric[e.wrong]
     factor = float(a @ n) / float(n @ n) if n.any() else 0.0
-    if factor == 0.0 or not e.close(a, factor * n):
+    if factor == 0.0 or not e.explains(factor * n, a, n):
         return None
     named = (
         "the wrong sign" if abs(factor + 1) < 1e-4 else f"the factor {name_factor(factor, e.sizes, 10 * e.closeness)}"
     )
-    return Finding("factor on part", f"has {named} at the wrong elements and is right at all others")
+    where = "the wrong elements" if a.size > 1 else "the one wrong element"
+    return Finding("factor on part", f"has {named} at {where} and is right at all others")
+
+
+def _factor_of_rows(e: Evidence) -> Finding | None:
+    """The ratio to the true gradient is one number along some axes and another in every row (a lost normaliser, a lost
+    weight). The largest rows are tried first.
+    """
+    axes = range(e.numeric.ndim)
+    for count in range(1, e.numeric.ndim):
+        for varying in combinations(axes, count):
+            finding = _factor_along(e, tuple(axis for axis in axes if axis not in varying))
+            if finding:
+                return finding
+    return None
+
+
+def _factor_along(e: Evidence, along: tuple[int, ...]) -> Finding | None:
+    """The finding if the ratio is constant along these axes; each row must have two numbers, or any ratio would fit."""
+    squares = (e.numeric**2).sum(axis=along, keepdims=True)
+    factor = (e.numeric * e.analytic).sum(axis=along, keepdims=True) / np.where(squares == 0, 1, squares)
+    if not e.is_close(factor * e.numeric):
+        return None
+    counts = np.abs(e.numeric) > 1e3 * e.closeness * np.abs(e.numeric).max()
+    telling = counts.sum(axis=along, keepdims=True) >= 2
+    off = factor[telling & (np.abs(factor - 1) > 1e3 * e.closeness)]
+    if 2 * telling.sum() < telling.size or off.size < 2 or np.ptp(off) <= 1e3 * e.closeness * np.abs(off).max():
+        return None  # too little to go by, or one factor only
+    known = {**e.inputs, **({"the output": e.outputs[0]} if len(e.outputs) == 1 else {})}
+    named = name_pattern(factor, telling, known, along, 1e3 * e.closeness)
+    where = f"axis {along[0]}" if len(along) == 1 else f"axes {' and '.join(map(str, along))}"
+    return Finding(
+        "row factor",
+        f"is right but for a factor that is the same within each row along {where} (from {factor[telling].min():.4g} "
+        f"to {factor[telling].max():.4g}) and is missing or wrong{named}",
+    )
 
 
 # One term more or less
@@ -281,18 +303,15 @@ def _extra_term(e: Evidence) -> Finding | None:
     constant along an axis.
     """
     difference = e.analytic - e.numeric
-    candidates = {f"a multiple of {name} itself": value for name, value in e.inputs.items()}
-    candidates |= {f"a multiple of the gradient of {name}": value for name, value in e.others.items()}
+    candidates = {f"{name} itself": value for name, value in e.inputs.items()}
+    candidates |= {f"the gradient of {name}": value for name, value in e.others.items()}
     if len(e.output_shapes) == 1 and e.output_shapes[0] == e.numeric.shape:
-        candidates["a multiple of the cotangent dy"] = e.cotangent.reshape(e.numeric.shape)
+        candidates["the cotangent dy"] = e.cotangent.reshape(e.numeric.shape)
     for text, term in candidates.items():
-        square = float(np.vdot(term, term))
-        if (
-            term.shape == difference.shape
-            and square
-            and e.close(difference, float(np.vdot(term, difference)) / square * term)
-        ):
-            return Finding("term", f"is off by {text}: a term is missing, or one too many")
+        square = float(np.vdot(term, term)) if term.shape == difference.shape else 0.0
+        multiple = float(np.vdot(term, difference)) / square if square else 0.0
+        if e.close(difference, multiple * term):
+            return Finding("term", f"is off by {multiple:.4g} times {text}: a term is missing, or one too many")
     for axis, size in enumerate(difference.shape):
         if size > 1 and e.close(difference, np.broadcast_to(difference.mean(axis, keepdims=True), difference.shape)):
             text = f"is off by a term that is constant along axis {axis}: is a mean or sum over that axis missing?"
@@ -329,7 +348,9 @@ _PART: tuple[_Suspicion, ...] = (
     _mask_not_applied,
     _left_out,
     _factor_on_part,
+    _factor_of_rows,
     _extra_term,
     _reordered,
 )
+_SAMPLED: tuple[_Suspicion, ...] = (_zero, _factor, _mask_not_applied, _left_out, _factor_on_part)
 _SHAPE_SUSPICIONS: tuple[_Suspicion, ...] = (_wrong_order_of_axes, _missing_broadcast_sum, _swapped)

@@ -15,8 +15,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Kink", "Probe", "Refined", "central_difference", "find_kink", "projected_slope", "refine"]
+__all__ = [
+    "COARSE_STEP", "FINE_STEP", "Kink", "Probe", "Refined", "central_difference", "find_kink", "projected_slope",
+    "refine", "unmoved_outputs",
+]  # fmt: skip
 
+COARSE_STEP, FINE_STEP = 1e-4, 1e-11  # relative to the array: far above and far below what float32 resolves
 JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only serve the diagnosis)
 
 
@@ -110,14 +114,31 @@ def find_kink(
     return Kink(index, *slopes, jump=gaps[1] > 10 * gaps[0])
 
 
+def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int, int]:
+    """How many outputs answer in steps, of how many that were asked: those that a step of 1e-4 of the whole array moves
+    so far that one of 1e-11 should be seen in float64. The first number counts those that the small step leaves as
+    they are, to the last bit: something between array and output is float32, or rounds.
+    """
+    original, here = array.copy(), outputs()
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), tuple(array.shape))
+    move, moves = original * _beside(signs, array), []
+    try:
+        for step in (COARSE_STEP, FINE_STEP):
+            array[...] = original + step * move
+            with np.errstate(all="ignore"):  # a step may leave the forward's domain; NaN counts nowhere
+                moves.append(np.abs(outputs() - here))  # (m,)
+    finally:
+        array[...] = original
+    resolution = 100 * np.finfo(np.float64).eps * np.abs(here)
+    asked = moves[0] * (FINE_STEP / COARSE_STEP) > resolution
+    return int((asked & (moves[1] == 0)).sum()), int(asked.sum())
+
+
 def projected_slope(
     outputs: Callable[[], np.ndarray], array: Any, direction: np.ndarray, cotangent: np.ndarray, eps: float
 ) -> float:
     """d/dt <c, F(x + t u)> at t = 0 along a direction u of the array's shape, with one step of Richardson's rule."""
-    original, slopes, move = array.copy(), [], direction
-    if not isinstance(array, np.ndarray):  # CuPy: the direction goes to the device
-        move = array.copy()
-        move.set(direction)
+    original, slopes, move = array.copy(), [], _beside(direction, array)
     try:
         for h in (10 * eps, 5 * eps):
             array[...] = original + h * move
@@ -127,6 +148,15 @@ def projected_slope(
     finally:
         array[...] = original
     return (4 * slopes[1] - slopes[0]) / 3
+
+
+def _beside(numbers: np.ndarray, array: Any) -> Any:
+    """Float64 numbers where the array of the same shape is: as they are, or on its device (CuPy)."""
+    if isinstance(array, np.ndarray):
+        return numbers
+    moved = array.copy()
+    moved.set(numbers)
+    return moved
 
 
 @dataclass
@@ -181,6 +211,12 @@ class Probe:
             min(1.0, float(abs(self.array).max())) if self.array.size else 0.0
         )
         return 50 * np.finfo(np.float64).eps * float(max(outside, inside)) / self.eps
+
+    @cached_property
+    def stepwise(self) -> tuple[int, int] | None:
+        """How many outputs answer in steps, of how many (see `unmoved_outputs`); None if that is less than half."""
+        stuck, asked = unmoved_outputs(self.outputs, self.array)
+        return (stuck, asked) if asked and 2 * stuck > asked else None
 
     def element(self, index: tuple[int, ...]) -> float:
         """The gradient at one element by a central difference at the probe's step."""

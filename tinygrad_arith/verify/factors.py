@@ -1,13 +1,26 @@
-"""Names for constant factors: 0.5773503 is 1/sqrt(HS) where HS = 3."""
+"""Names for factors: 0.5773503 is 1/sqrt(HS) where HS = 3; one number a row may be an input, or exp of the output."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
 
-__all__ = ["name_factor"]
+import numpy as np
+
+__all__ = ["name_factor", "name_pattern"]
+
+FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "{}": lambda v: v,
+    "1/{}": lambda v: 1 / v,
+    "{}^2": lambda v: v * v,
+    "1/{}^2": lambda v: 1 / (v * v),
+    "sqrt({})": np.sqrt,
+    "1/sqrt({})": lambda v: 1 / np.sqrt(v),
+    "exp({})": np.exp,
+    "exp(-{})": lambda v: np.exp(-v),
+}
 
 
 def name_factor(factor: float, sizes: Mapping[str, int], closeness: float = 1e-5) -> str:
@@ -33,6 +46,27 @@ def _known_factors(sizes: Mapping[str, int]) -> Iterator[tuple[float, str]]:
         product, quotient = f"{first.short}*{second.short}", f"{first.short}/{second.short}"
         yield from ((n * m, f"{product}{said}"), (1 / (n * m), f"1/({product}){said}"))
         yield from ((n / m, f"{quotient}{said}"), (m / n, f"1/({quotient}){said}"))
+
+
+def name_pattern(
+    factor: np.ndarray, counts: np.ndarray, known: Mapping[str, np.ndarray], along: tuple[int, ...], closeness: float
+) -> str:
+    """Where a factor comes from, if it is a function of a known array: "; it equals 1/weight"; or nothing.
+
+    `factor` has size 1 along the axes of `along`, where a known array may have size 1 or be without the axis; only
+    the entries marked in `counts` (same shape) are compared.
+    """
+    shapes = factor.shape, tuple(size for axis, size in enumerate(factor.shape) if axis not in along)
+    for name, value in known.items():
+        if value.shape not in shapes:
+            continue
+        for text, function in FUNCTIONS.items():
+            with np.errstate(all="ignore"):
+                candidate = function(value.astype(np.float64)).reshape(factor.shape)
+                off = np.abs(factor / candidate - 1)[counts]
+            if (off <= closeness).all():
+                return f"; it equals {text.format(name)}"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .diagnosis import Finding
 from .differences import Kink
+from .evidence import Finding
 
 __all__ = ["GradientMismatch", "InputReport", "Report"]
 
+DIRECTIONS = 8  # along which a large gradient is compared
 KINKS_LISTED = 5
 
 
@@ -23,7 +24,8 @@ class InputReport:
     elements, for large inputs), "sampled" (sampled elements only) or "none" (nothing could be compared: see
     `problem`). `largest_relative_error` is the largest absolute error over the largest entry of the true gradient.
     `where`, `analytic`, `numeric` and `step` belong to the worst element, measured by how far it exceeds what the
-    tolerance allows it: with small entries that need not be the largest error.
+    tolerance allows it: with small entries that need not be the largest error. `wrong` counts elements and directions;
+    `wrong_directions` of them are directions, and `slopes` is what the backward and the differences say along one.
     """
 
     name: str
@@ -33,6 +35,8 @@ class InputReport:
     elements: int = 0
     checked: int = 0
     wrong: int = 0
+    wrong_directions: int = 0
+    slopes: tuple[float, float] | None = None
     largest_absolute_error: float = float("nan")
     largest_relative_error: float = float("nan")
     where: tuple[int, ...] = ()
@@ -51,8 +55,8 @@ class InputReport:
 
     @property
     def ratio(self) -> float:
-        """What the backward says over what the differences say, at the worst element."""
-        return self.analytic / self.numeric if self.numeric else float("nan" if self.analytic == 0 else "inf")
+        """What the backward says over what the differences say, at the worst element; NaN where these say 0."""
+        return self.analytic / self.numeric if self.numeric else float("nan")
 
     def with_findings(self, findings: tuple[Finding, ...]) -> InputReport:
         """The same entry with a diagnosis."""
@@ -63,18 +67,23 @@ class InputReport:
         if self.passed:
             return []
         lines = [f"{self.name}: {self.problem}"] if self.problem else []
-        if self.wrong:
-            lines.append(f"{self.name}: {self.wrong} of {self.checked} {self._unit()} wrong{self.region}")
-        if self.wrong:
-            lines.append(
+        wrong, looked_at = self.wrong - self.wrong_directions, self.checked - (self.method == "projection") * DIRECTIONS
+        kind = "elements" if self.method == "elements" else "sampled elements"
+        if wrong:
+            ratio = f", ratio {self.ratio:.7g}" if self.numeric else ""
+            lines += [
+                f"{self.name}: {wrong} of {looked_at} {kind} {'is' if wrong == 1 else 'are'} wrong{self.region}",
                 f"    at {_index_text(self.name, self.where)}: the backward says {self.analytic:.10g}, "
-                f"the differences say {self.numeric:.10g}, ratio {self.ratio:.7g}"
+                f"the differences say {self.numeric:.10g}{ratio}",
+            ]
+        if self.slopes is not None:
+            lines.append(
+                f"{self.name}: along a random direction of length 1 the backward says {self.slopes[0]:.10g}, the "
+                f"differences say {self.slopes[1]:.10g}"
+                + ("" if wrong else f"; no single wrong element was found among the {looked_at} looked at")
             )
         lines += [f"    {'it' if i == 0 else 'or it'} {finding.text}" for i, finding in enumerate(self.findings)]
         return lines
-
-    def _unit(self) -> str:
-        return "elements and directions are" if self.method == "projection" else "elements are"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from .arguments import Arguments, to_host
+from .differences import COARSE_STEP, FINE_STEP
+from .form import nonfinite_in_words
 
 __all__ = [
     "ALLOWANCES",
@@ -14,6 +16,8 @@ __all__ = [
     "check_allowances",
     "refuse_cotangent",
     "refuse_inputs",
+    "refuse_precision",
+    "refuse_steps",
     "refuse_zero_gradient",
 ]
 
@@ -28,12 +32,21 @@ ALLOWANCES = {
 
 
 class VacuousCheck(ValueError):
-    """The check proves nothing as it was asked for: a wrong backward would pass it too."""
+    """The check proves nothing as it was asked for: a wrong backward would pass it too.
+
+    `reason` says why. Where an argument of `check_gradients` lifts the refusal, `setting` names it ("allow", "zero")
+    and `value` is what it must hold.
+    """
+
+    def __init__(self, reason: str, setting: str | None = None, value: str = ""):
+        way_out = f'; if this is meant, say so: {setting}=("{value}",)' if setting else ""
+        super().__init__(reason + way_out)
+        self.reason, self.setting, self.value = reason, setting, value
 
 
 def check_allowances(allow: Collection[str]) -> None:
     """ValueError for an unknown name in `allow`."""
-    unknown = sorted({allow} if isinstance(allow, str) else set(allow) - set(ALLOWANCES))
+    unknown = sorted(set(allow) - set(ALLOWANCES))
     if unknown:
         known = "; ".join(f"{name!r}: {meaning}" for name, meaning in ALLOWANCES.items())
         raise ValueError(f"allow is a collection of the names below, got {', '.join(unknown)}. {known}")
@@ -43,8 +56,10 @@ def refuse_inputs(arguments: Arguments, checked: Iterable[int], allow: Collectio
     """VacuousCheck if the differentiable inputs could hide a wrong gradient: constant, too small, or too alike axes."""
     for position in arguments.differentiable:
         refuse_array(arguments.names[position], to_host(arguments.values[position]), allow)
-    if not list(checked):
+    if not arguments.differentiable:
         raise VacuousCheck("no gradient to check: none of the inputs is an array of floating-point numbers")
+    if not list(checked):
+        raise VacuousCheck("no gradient to check: wrt is empty")
 
 
 def refuse_array(name: str, array: np.ndarray, allow: Collection[str]) -> None:
@@ -55,8 +70,9 @@ def refuse_array(name: str, array: np.ndarray, allow: Collection[str]) -> None:
         if "empty" not in allow:
             _refuse(f"{name} {shape} has no elements, so there is no gradient to compare", "empty")
         return
-    if not np.isfinite(array.astype(np.float64)).all():
-        raise VacuousCheck(f"{name} holds NaN or infinity, where no difference can be taken")
+    bad = nonfinite_in_words(array)
+    if bad:
+        raise VacuousCheck(f"{name} holds {bad}: no difference can be taken there")
     if array.size == 1 and shape and "single_element" not in allow:
         _refuse(f"{name} {shape} has one element: an axis mix-up or a missing sum cannot show", "single_element")
     if len(set(large_axes)) < len(large_axes) and "equal_axes" not in allow:
@@ -77,8 +93,9 @@ def refuse_cotangent(cotangent: np.ndarray, allow: Collection[str], what: str = 
         return
     if "equal_cotangent" in allow:
         return
-    if not np.isfinite(cotangent).all():
-        raise VacuousCheck(f"{what} holds NaN or infinity")
+    bad = nonfinite_in_words(cotangent)
+    if bad:
+        raise VacuousCheck(f"{what} holds {bad}")
     if cotangent.size > 1 and bool((cotangent == cotangent.flat[0]).all()):
         _refuse(
             f"every entry of {what} is {float(cotangent.flat[0]):g}: the gradients of softmax and layernorm vanish "
@@ -96,8 +113,9 @@ def refuse_zero_gradient(name: str, function: str) -> None:
     """Always raises: the true gradient of this input is identically zero, and the caller has not said that it is."""
     raise VacuousCheck(
         f"the true gradient of {name} by {function} is zero everywhere (or lost in rounding), "
-        "so a backward that forgot it would pass; "
-        f'choose inputs for which it is not, or say that this is meant: zero=("{name}",)'
+        "so a backward that forgot it would pass: choose inputs for which it is not",
+        "zero",
+        name,
     )
 
 
@@ -106,5 +124,22 @@ def refuse_kinks(name: str, kinks: int, checked: int) -> None:
     _refuse(f"{kinks} of {checked} elements of {name} lie at kinks, where there is no derivative to compare", "kinks")
 
 
+def refuse_precision(function: str, dtype: object, output: str, eps: float) -> None:
+    """Always raises: the forward returns less than float64, though it is given float64."""
+    raise VacuousCheck(
+        f"{function} returns {dtype}{output} although it is given float64: differences at a step of {eps:g} are lost "
+        "in its rounding (compute in the dtype of the inputs; look for astype, np.float32 and arrays made with a dtype)"
+    )
+
+
+def refuse_steps(name: str, stuck: int, asked: int) -> None:
+    """Always raises: between this input and the outputs something is of lower precision than float64, or rounds."""
+    raise VacuousCheck(
+        f"the forward answers in steps: {stuck} of {asked} outputs that a change of {name} by {COARSE_STEP:g} of it "
+        f"moves stay the same, to the last bit, under one of {FINE_STEP:g}: something between {name} and the output is "
+        "float32 or rounds (look for astype, np.float32 and arrays made with a dtype), so no difference can be trusted"
+    )
+
+
 def _refuse(reason: str, allowance: str) -> None:
-    raise VacuousCheck(f'{reason}; if this is meant, say so: allow=("{allowance}",)')
+    raise VacuousCheck(reason, "allow", allowance)

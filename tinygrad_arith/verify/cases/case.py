@@ -1,0 +1,39 @@
+"""One set of inputs at which an operation is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Case", "Cases"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs: `check_gradients(forward, backward, inputs, options=..., zero=..., allow=..., sizes=...)`."""
+
+    name: str
+    inputs: tuple[Any, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    zero: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    sizes: Mapping[str, int] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments for `check_gradients`."""
+        return {"options": self.options, "zero": self.zero, "allow": self.allow, "sizes": self.sizes}
+
+    def astype(self, dtype: str) -> Case:
+        """The same case with its floating-point inputs in another dtype."""
+        inputs = tuple(
+            value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+            for value in self.inputs
+        )
+        return Case(self.name, inputs, self.options, self.zero, self.allow, self.sizes)
+
+
+Cases = Callable[..., tuple[Case, ...]]
+"""`draw(rng)` gives the cases of one operation; where that draws numbers itself, `draw(rng, key)`."""
