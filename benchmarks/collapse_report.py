@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from environment import RESULTS, environment
 
-from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, ORANGE, blank_figure, clean_axes, save_figure
+from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, LINES, ORANGE, blank_figure, clean_axes, save_figure
 
 REACHED, COLLAPSED = 0.99, 0.9  # exact match: learned; lost again
 EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps between two evaluations, and between two rows of a record
@@ -279,7 +279,7 @@ def anatomy(run: Run, start: int) -> Any:
     recorded = RECORD_EVERY * np.arange(1, len(run.table) + 1)
     inside = (recorded >= first) & (recorded <= last)
     for index, name in enumerate(GROUPS):
-        of_group, color = run.group(name)[inside], f"C{index}"
+        of_group, color = run.group(name)[inside], LINES[index]
         ratio.plot(recorded[inside], of_group[:, UPDATE] / of_group[:, WEIGHTS], color=color, linewidth=1.0, label=name)
         moment.plot(recorded[inside], of_group[:, SECOND_MOMENT], color=color, linewidth=1.0)
     ratio.set_title("norm of the update over that of the weights", fontsize=9, loc="left")
