@@ -206,8 +206,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 
     const int group_of_keys = threadIdx.x / 32 % GROUPS, warp_key = group_of_keys * KEY_ROWS;
     const bool second = PAIRS && threadIdx.x / 32 >= GROUPS;  // of a pair
-    int first_seer[M_TILES][2];
-    find_seers(first_seer, first_key, warp_key, offset, keys, causal, key_mask, sample);
+    int seers[M_TILES][2];
+    find_seers(seers, first_key, warp_key, offset, keys, causal, key_mask, sample);
     const bool some_hidden = key_mask != nullptr || first_key + KEYS > keys;
     const int warp_first_seer = first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
 
@@ -248,7 +248,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             if (first_query + chunk + CHUNK <= warp_first_seer) {  // no query of the chunk sees a key of the warp
                 operand.clear();
             } else {
-                // s_ji = q_i . k_j and dp_ji = do_i . v_j
+                // s_ji = q_i . k_j and dp_ji = do_i . v_j; PAIRS: the first warp makes s, the second dp, as its `scores`
                 Accumulator<M_TILES, N_TILES> scores, dshares;
                 scores.clear();
                 multiply_rows(scores, second ? v_tile : k_tile, warp_key, second ? do_tile : q_tile, chunk);
@@ -260,7 +260,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                 const u32 place = shares + (barrier - 1) * (KEY_ROWS * CHUNK * 2);
                 if (!second) {
                     if (some_hidden || first_query + chunk < warp_first_seer + KEY_ROWS - 1)
-                        hide_keys(scores, first_seer, first_query + chunk);
+                        hide_keys(scores, seers, first_query + chunk);
                     make_shares(scores, rows_of_chunk, scale * LOG2_E);
                     operand.round(scores);
                     if (PAIRS) give_shares(operand, place, barrier);
@@ -268,7 +268,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                     take_shares(operand, place, barrier);
                     make_dscores(operand, scores, rows_of_chunk);
                 }
-                // dv_j += sum_i p_ij do_i and dk_j += sum_i ds_ij q_i
+                // dv_j += sum_i p_ij do_i and dk_j += sum_i ds_ij q_i; PAIRS: the first warp dv, the second dk
                 multiply_columns(dv_sum, operand, second ? q_tile : do_tile, chunk);
                 if (!PAIRS) {
                     make_dscores(scores, dshares, rows_of_chunk);

@@ -1,8 +1,8 @@
 // The few machine instructions that the tensor-core kernels are made of, each behind a function.
 //
-// Everything else in attention_mma*.cu is ordinary C++, so that a reader has to look up PTX here only, and a test may
-// put functions of the same meaning in this file's place. Sources: PTX ISA 8.x, sections "mma", "ldmatrix", "cp.async",
-// "bar", "red".
+// Everything else in the kernels on tensor cores (but for attention_tf32_ptx.cuh) is ordinary C++, so that a reader has
+// to look up PTX in these two files only, and a test may put functions of the same meaning in their place. Sources: PTX
+// ISA 8.x, sections "mma", "ldmatrix", "cp.async", "bar", "red", "ex2", "cvt".
 //
 // Shared memory is addressed by 32-bit byte addresses (`shared_address`), which is what ldmatrix and cp.async take.
 #pragma once

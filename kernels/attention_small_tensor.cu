@@ -12,7 +12,8 @@
 // for memory are the time, so all that a block needs is asked for at once, before its first barrier.
 //
 // Macros of the build: HEAD_SIZE (a multiple of 8); QUERY_ROWS and KEY_ROWS, positions rounded up to 16; GROUP_SIZE,
-// query heads that share a key/value head. Fragments and tiles: attention_mma.cuh. Formulas: docs/attention.md.
+// query heads that share a key/value head. Fragments and tiles: attention_tensor.cuh and
+// attention_mma.cuh. Formulas: docs/attention.md.
 
 #include "attention_mma.cuh"
 

@@ -32,6 +32,7 @@ struct Accumulator {
     }
 };
 
+// In comments g is lane / 4, so that lane_row(half) is g + 8 half.
 __device__ __forceinline__ int lane_row(int half) { return threadIdx.x % 32 / 4 + 8 * half; }
 __device__ __forceinline__ int lane_column(int n, int e) { return 8 * n + threadIdx.x % 4 * 2 + e; }
 
@@ -132,10 +133,10 @@ __device__ __forceinline__ QueryWalk walk_over_queries(int first_key, int offset
     return {first_tile, steps_a_head, group * steps_a_head};
 }
 
-// first_seer[m][half]: the first query that sees each of a lane's keys, rows 16 m + g + 8 half; ALWAYS or NEVER if all
+// seers[m][half]: the first query that sees each of a lane's keys, rows 16 m + g + 8 half; ALWAYS or NEVER if all
 // or no queries see it. first_key: of the block. warp_key: the warp's first of the block's keys.
 template <int M_TILES>
-__device__ __forceinline__ void find_seers(int (&first_seer)[M_TILES][2], int first_key, int warp_key, int offset,
+__device__ __forceinline__ void find_seers(int (&seers)[M_TILES][2], int first_key, int warp_key, int offset,
                                            int keys, int causal, const bool* key_mask, int sample) {
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
@@ -144,13 +145,13 @@ __device__ __forceinline__ void find_seers(int (&first_seer)[M_TILES][2], int fi
             const int key = first_key + warp_key + 16 * m + 8 * half + static_cast<int>(threadIdx.x) % 32 / 4;
             const bool shown =
                 key < keys && (key_mask == nullptr || key_mask[static_cast<long long>(sample) * keys + key]);
-            first_seer[m][half] = !shown ? NEVER : causal ? key - offset : ALWAYS;
+            seers[m][half] = !shown ? NEVER : causal ? key - offset : ALWAYS;
         }
 }
 
 // s_ji = -inf where the query is before the first one that sees the key.
 template <int M_TILES, int N_TILES>
-__device__ __forceinline__ void hide_keys(Accumulator<M_TILES, N_TILES>& scores, const int (&first_seer)[M_TILES][2],
+__device__ __forceinline__ void hide_keys(Accumulator<M_TILES, N_TILES>& scores, const int (&seers)[M_TILES][2],
                                           int first_query) {
 #pragma unroll
     for (int n = 0; n < N_TILES; ++n)
@@ -159,11 +160,12 @@ __device__ __forceinline__ void hide_keys(Accumulator<M_TILES, N_TILES>& scores,
             const int query = first_query + 8 * n + threadIdx.x % 4 * 2 + i % 2;
 #pragma unroll
             for (int m = 0; m < M_TILES; ++m)
-                if (query < first_seer[m][i / 2]) scores.at[m][n][i] = -INFINITY;
+                if (query < seers[m][i / 2]) scores.at[m][n][i] = -INFINITY;
         }
 }
 
-// L and r (section 10) of the two neighbouring queries that a lane has in column tile n, from the rows of a chunk.
+// L and r (section 10; L times log2(e) where attention_mma_backward_rows wrote it) of the two neighbouring queries that
+// a lane has in column tile n, from the rows of a chunk.
 struct RowPair {
     float logsumexp[2], row_sum[2];
 

@@ -65,8 +65,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const QueryWalk walk = walk_over_queries<QUERIES>(first_key, offset, query_tiles, group, causal);
 
     const int warp_key = threadIdx.x / 32 * KEY_ROWS;
-    int first_seer[M_TILES][2];
-    find_seers(first_seer, first_key, warp_key, offset, keys, causal, key_mask, sample);
+    int seers[M_TILES][2];
+    find_seers(seers, first_key, warp_key, offset, keys, causal, key_mask, sample);
     const bool some_hidden = key_mask != nullptr || first_key + KEYS > keys;
     const int warp_first_seer = first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
 
@@ -111,7 +111,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             dshares.clear();
             multiply_rows(scores, k_tile, warp_key, q_tile, chunk);
             multiply_rows(dshares, v_tile, warp_key, do_tile, chunk);
-            if (some_hidden || first_query < warp_first_seer + KEY_ROWS - 1) hide_keys(scores, first_seer, first_query);
+            if (some_hidden || first_query < warp_first_seer + KEY_ROWS - 1) hide_keys(scores, seers, first_query);
             softmax_backward(scores, dshares, do_tile + QUERY_BYTES + chunk * 8, scale);
             multiply_columns(dv_sum, scores, do_tile, chunk);  // dv_j += sum_i p_ij do_i
             multiply_columns(dk_sum, dshares, q_tile, chunk);  // dk_j += sum_i ds_ij q_i

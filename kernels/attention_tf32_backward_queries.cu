@@ -63,8 +63,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
     const int open_keys = key_mask != nullptr ? 0 : walk.seen_by_first;  // the keys before it need no mask
 
-    const int warp_row = threadIdx.x / 32 * ROWS, lane_row = warp_row + static_cast<int>(threadIdx.x) % 32 / 4;
-    const int limit = causal ? first_query + lane_row + walk.offset + 1 : NO_LIMIT;
+    const int warp_row = threadIdx.x / 32 * ROWS, own_row = warp_row + static_cast<int>(threadIdx.x) % 32 / 4;
+    const int limit = causal ? first_query + own_row + walk.offset + 1 : NO_LIMIT;
     const Visible visible = visible_to<ROWS>(first_query, warp_row, limit, queries, keys, causal, key_mask, sample);
 
     float2 row[M_TILES][2];
@@ -73,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 #pragma unroll
         for (int half = 0; half < 2; ++half)
             row[m][half] =
-                rows[static_cast<long long>(work.head) * padded + first_query + lane_row + 16 * m + 8 * half];
+                rows[static_cast<long long>(work.head) * padded + first_query + own_row + 16 * m + 8 * half];
 
     auto load_keys = [&](int tile) {
         const u32 stage = stages + tile % 2 * 2 * KEY_BYTES;

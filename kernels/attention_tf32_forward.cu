@@ -103,8 +103,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
     const int open_tiles = key_mask != nullptr ? 0 : walk.seen_by_first / KEYS;
 
-    const int warp_row = threadIdx.x / 32 * ROWS, lane_row = warp_row + static_cast<int>(threadIdx.x) % 32 / 4;
-    const int limit = causal ? first_query + lane_row + walk.offset + 1 : NO_LIMIT;
+    const int warp_row = threadIdx.x / 32 * ROWS, own_row = warp_row + static_cast<int>(threadIdx.x) % 32 / 4;
+    const int limit = causal ? first_query + own_row + walk.offset + 1 : NO_LIMIT;
     const Visible visible = visible_to<ROWS>(first_query, warp_row, limit, queries, keys, causal, key_mask, sample);
 
     auto load_keys = [&](int tile) {

@@ -1,5 +1,5 @@
-// The machine instruction that the float32 tensor-core kernels need beyond those of attention_mma_ptx.cuh.
-// Source: PTX ISA 8.x, section "mma", shape m16n8k8.
+// The machine instructions that the float32 tensor-core kernels need beyond those of attention_mma_ptx.cuh.
+// Sources: PTX ISA 8.x, sections "mma" (shape m16n8k8) and "rcp".
 #pragma once
 
 #include "attention_mma_ptx.cuh"

@@ -208,8 +208,10 @@ class GradientCheck:
         gradients, problem = self.gradients(backward)
         if gradients is None:
             return self._report((), problem)
-        if reference is None or reference[1] is backward:  # mutants of a wrong backward agree with it where they bend
-            reference = self.forward, self._true_backward  # another input's gradient
+        # Mutants bend the true gradients, never the backward in question: a mutant of a wrong one would agree with it
+        # wherever it bends another input's gradient.
+        if reference is None or reference[1] is backward:
+            reference = self.forward, self._true_backward
         comparisons = {p: self._compare(p, gradients[p]) for p in self.arguments.differentiable}
         entries = []
         for position, comparison in comparisons.items():

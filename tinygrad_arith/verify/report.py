@@ -23,8 +23,8 @@ class InputReport:
     `method` is "elements" (every element by central differences), "projection" (random directions and sampled
     elements, for large inputs), "sampled" (sampled elements only) or "none" (nothing could be compared: see
     `problem`). `largest_relative_error` is the largest absolute error over the largest entry of the true gradient.
-    `where`, `analytic`, `numeric` and `step` belong to the worst element, measured by how far it exceeds what the
-    tolerance allows it: with small entries that need not be the largest error. `wrong` counts elements and directions;
+    `where`, `analytic`, `numeric` and `step` belong to the worst element: the one of the largest error, or, where some
+    are wrong, the one farthest beyond what the tolerance allows it. `wrong` counts elements and directions;
     `wrong_directions` of them are directions, and `slopes` is what the backward and the differences say along one.
     """
 
