@@ -21,7 +21,7 @@ from .source import cupy, strided
 
 FLOAT32, BFLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
 ELEMENTS = {FLOAT32: "f32", BFLOAT16: "bf16"}  # what kernels call them
-LADDER = ("small_tensor", "small", "mma", "tf32", "blockwise", "naive")  # the first that accepts runs, mostly the fastest
+LADDER = ("small_tensor", "small", "mma", "tf32", "blockwise", "naive")  # the first to accept runs, mostly the fastest
 HEAD_SIZES = (16, 24, 32, 48, 64, 96, 128)  # another is padded to the next of these for a rung that wants that
 LEAST_PADDED_KEYS = 128  # with fewer, the copies cost more than a faster rung saves
 PRECISIONS = {"tf32": "tf32", "float32": "3xtf32"}  # of a problem, by what is set for products of float32
