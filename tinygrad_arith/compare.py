@@ -7,15 +7,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tinygrad_arith.tasks.options import flag_name
 from tinygrad_arith.training.console import (
     EXIT_FAILURE,
     console,
     fail,
-    in_words,
     leave_output,
+    lost_output,
     only_warn,
     run_door,
     warn,
@@ -88,7 +88,7 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
     """Train the presets' runs that are not finished yet, then compare all; returns the exit code."""
     from tinygrad_arith.training.comparison import is_finished
     from tinygrad_arith.training.comparison_jobs import plan_jobs
-    from tinygrad_arith.training.runs import locked
+    from tinygrad_arith.training.runs import check_directory, locked
 
     if args.runs:
         parser.error(f"{args.runs[0]}: name runs or --preset, not both")
@@ -103,13 +103,15 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
     command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
     with locked(out):
         outcome = train(jobs, args, out, command)
-    if outcome.signal is not None:
+    if outcome.unheard is not None:
+        leave_output(progress_stream(args.json))
+    if outcome.signal is not None:  # first: Ctrl-C on `compare | tee log` ends `tee` too
         print(f"Stopped; saved in {out}. Go on with:\n{command}", file=sys.stderr)
         return 128 + outcome.signal  # as shells have it: 130 after Ctrl-C
     if outcome.unheard is not None:
-        outcome.unheard.filename = "stdout"
-        leave_output()
-        return fail(f"{in_words(outcome.unheard)}; stopped, saved in {out}; go on with: {command}")
+        if args.json:  # it was stderr that broke: there is nowhere to say so
+            return EXIT_FAILURE
+        return lost_output(outcome.unheard, f"stopped, saved in {out}; go on with: {command}")
     finished = [job.directory for job in jobs if is_finished(job.directory)]
     if finished:
         show(finished, out, args.json, outcome.failures)
@@ -133,14 +135,19 @@ def make_reporter(as_json: bool) -> "JobsReporter":
     """Bars on a terminal, lines otherwise."""
     from tinygrad_arith.training.comparison_progress import BarJobsReporter, LineJobsReporter
 
-    stream = sys.stderr if as_json else sys.stdout
+    stream = progress_stream(as_json)
     return (BarJobsReporter if stream.isatty() else LineJobsReporter)(stream)
+
+
+def progress_stream(as_json: bool) -> TextIO:
+    """Where progress goes: stdout, unless that is for JSON."""
+    return sys.stderr if as_json else sys.stdout
 
 
 def compare_finished(args: argparse.Namespace) -> int:
     """Compare runs that are there already; those that are not finished are left out with a warning."""
     from tinygrad_arith.training.comparison import is_finished, run_directories
-    from tinygrad_arith.training.runs import resume_command
+    from tinygrad_arith.training.runs import check_directory, resume_command
 
     named = args.runs
     directories = run_directories(named)
@@ -156,12 +163,6 @@ def compare_finished(args: argparse.Namespace) -> int:
     holds_all = len(named) == 1 and named != directories
     show(finished, args.out or (named[0] if holds_all else directory_of_named(finished)), args.json, {})
     return 0
-
-
-def check_directory(out: Path) -> None:
-    """Raise MisuseError if `--out` is a file."""
-    if out.exists() and not out.is_dir():
-        raise MisuseError(f"--out {out}: there is a file of that name")
 
 
 def check_not_trained_there(out: Path, runs: Sequence[Path]) -> None:
@@ -211,10 +212,11 @@ def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[s
 
     groups = group_runs(read_finished(directory) for directory in directories)
     picture = out / PICTURE_FILE
-    values = comparison_values(groups, failures, picture)
+    values = comparison_values(groups, failures)
     written = False
     with only_warn("the comparison's picture and figures"):  # what is printed is worth having without them
         save_figure(comparison_picture(groups), picture)
+        values["picture"] = str(picture)
         write_json(out / COMPARISON_FILE, values)
         written = True
     if as_json:
@@ -225,9 +227,9 @@ def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[s
         print(f"The curves are in {picture}, every figure in {out / COMPARISON_FILE}")
 
 
-def comparison_values(groups: "Sequence[Group]", failures: dict[str, str], picture: Path) -> dict[str, Any]:
-    """The comparison as one JSON object."""
-    return {"groups": [group.values() for group in groups], "failed": failures, "picture": str(picture)}
+def comparison_values(groups: "Sequence[Group]", failures: dict[str, str]) -> dict[str, Any]:
+    """The comparison as one JSON object, but for the picture, which may not be written."""
+    return {"groups": [group.values() for group in groups], "failed": failures}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Look at a training batch as the model sees it: `python -m tinygrad_arith.peek`."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_arith.training.config import all_fields
 from tinygrad_arith.training.console import console, data_table, run_door
-from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.errors import MisuseError, UserError
 from tinygrad_arith.training.flags import (
     Parser,
     add_config_flags,
@@ -13,6 +14,7 @@ from tinygrad_arith.training.flags import (
     converter,
     judging_flags,
     make_parser,
+    some_path,
     whole,
 )
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row, (text, statement) in enumerate(titles):
         out.print(f"{text.prompt}{text.answer}   {statement}", markup=False)
         out.print(row_table(batch, row, task.vocabulary))
-    if args.picture:
+    if args.picture is not None:
         draw(batch.tokens[0], targets_by_place(batch, 0, task.vocabulary), task.vocabulary, args.picture)
         out.print(f"The first row is drawn in {args.picture}", markup=False)
     return 0
@@ -74,7 +76,9 @@ def make_peek_parser() -> Parser:
     view.add_argument(
         "--seed", type=seed_of_training(), metavar="INT", help="seed of the training (default: that of the preset)"
     )
-    view.add_argument("--picture", metavar="FILE", help="also draw the first row into this file, such as mask.png")
+    view.add_argument(
+        "--picture", type=some_path, metavar="FILE", help="also draw the first row into this file, such as mask.png"
+    )
     add_config_flags(parser, sections=("task",), defaults=load_preset(DEFAULT_PRESET).config)
     return parser
 
@@ -120,15 +124,15 @@ def row_table(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "Table":
     return data_table("", columns, lines)
 
 
-def draw(tokens: "np.ndarray", targets: "np.ndarray", vocabulary: "Vocabulary", path: str) -> None:
-    """Draw a row, tokens and targets (T,), with its loss mask; raises UserError for a suffix of no picture format."""
+def draw(tokens: "np.ndarray", targets: "np.ndarray", vocabulary: "Vocabulary", path: Path) -> None:
+    """Draw a row, tokens and targets (T,), with its loss mask; raises MisuseError for a suffix of no picture format."""
     from tinygrad_arith.plots.figure import save_figure
     from tinygrad_arith.plots.loss_mask import loss_mask
 
     try:
         save_figure(loss_mask(tokens, targets, vocabulary), path)
     except ValueError as error:
-        raise UserError(f"--picture {path}: {error}") from error
+        raise MisuseError(f"--picture {path}: {error}") from error
 
 
 if __name__ == "__main__":

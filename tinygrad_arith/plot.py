@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_arith.tasks.options import did_you_mean
 from tinygrad_arith.training.console import EXIT_FAILURE, console, data_table, fail, run_door, warn
-from tinygrad_arith.training.errors import UserError, did_you_mean
+from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive, some_path
 
 if TYPE_CHECKING:

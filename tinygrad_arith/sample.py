@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tinygrad_arith.training.console import EXIT_FAILURE, fail, run_door
-from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive
+from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive, some_path
 
 if TYPE_CHECKING:
     from tinygrad_arith.training.runs import LoadedRun
@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_sample_parser() -> Parser:
     """All flags of this door."""
     parser = make_parser("sample", DESCRIPTION)
-    parser.add_argument("run", metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1")
+    parser.add_argument(
+        "run", type=some_path, metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1"
+    )
     parser.add_argument("--file", metavar="FILE", help="read problems from this file, one a line; -: from stdin")
     parser.add_argument(
         "--temperature",

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from tinygrad_arith.tasks.options import flag_name
 from tinygrad_arith.training.console import (
     EXIT_INTERRUPTED,
-    fail,
-    in_words,
     leave_output,
+    lost_output,
     only_warn,
     run_door,
     warn,
@@ -36,7 +35,8 @@ NO_GOAL = 0.0  # what `--until none` stands for
 DESCRIPTION = """Train a transformer, whose every gradient was written by hand, to do arithmetic.
 
 Without flags it learns 8-bit binary addition in about half a minute on two cores. Every option of the chosen preset
-is a flag. Ctrl-C finishes the step, saves and exits with code 130; --resume goes on to the very same bits."""
+is a flag. Ctrl-C finishes the step, saves and exits with code 130 (SIGTERM: 143; a closed terminal: 129); --resume
+goes on to the very same bits."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,25 +149,23 @@ def train(session: "Session") -> int:
         print_plan(session)
         return train_and_test(session, go_on)
     except BrokenPipeError as error:  # before the first step or after the last one: there is nothing to save
-        leave_output()
-        return fail(f"stdout: {error.strerror}; go on with: {go_on}")
+        return lost_output(error, f"go on with: {go_on}")
 
 
 def train_and_test(session: "Session", go_on: str) -> int:
     """Train, then test; `go_on` is the command that takes the run up again. Returns the exit code."""
     from tinygrad_arith.training.progress import make_reporter
 
-    reporter = make_reporter()
-    trainer = session.trainer(reporter)
+    trainer = session.trainer(make_reporter())
     outcome = trainer.run()
     step = trainer.progress.step
-    if outcome.stopped == "output" and reporter.unheard is not None:
-        reporter.unheard.filename = "stdout"
-        leave_output()
-        return fail(f"{in_words(reporter.unheard)}; stopped after step {step} and saved; go on with: {go_on}")
     if outcome.signal is not None:
-        print(f"Stopped after step {step}; saved. Go on with:\n{go_on}", flush=True)
+        if outcome.unheard is not None:  # Ctrl-C on `train | tee log` ends `tee` too: a signal all the same
+            leave_output()
+        print(f"Stopped after step {step}; saved. Go on with:\n{go_on}", file=sys.stderr)
         return 128 + outcome.signal  # as shells have it; EXIT_INTERRUPTED after Ctrl-C
+    if outcome.unheard is not None:
+        return lost_output(outcome.unheard, f"stopped after step {step} and saved; go on with: {go_on}")
     try:
         conclude(session, trainer.progress)
     except KeyboardInterrupt:
@@ -185,8 +183,11 @@ def conclude(session: "Session", progress: "Progress") -> None:
     found = final_test(session.model, session.task, session.record.config.task.test_size)
     write_result(session.directory, progress.step, progress.seconds, found)
     print_result(session.directory, progress, found)
+    picture = None
     with only_warn("the curves of loss and exact match"):
-        print(f"The curves of loss and exact match are in {plot_training_curve(session.directory)}")
+        picture = plot_training_curve(session.directory)
+    if picture is not None:
+        print(f"The curves of loss and exact match are in {picture}")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def test_presets_are_trained_compared_and_not_trained_again(here, through_the_do
     assert [group["label"] for group in values["groups"]] == ["binary-reversed", "binary-plain"]
     assert [run["seed"] for run in values["groups"][0]["runs"]] == [1, 2]
     assert values["failed"] == {}
+    assert values["picture"] == str(directory / "comparison.png")
 
 
 def test_one_that_fails_is_told_beside_the_table_of_the_others(here, through_the_door):
@@ -150,6 +151,9 @@ def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, through
     assert err.startswith("warning: the comparison's picture and figures: not written: ")
     assert "| binary-reversed |" in out
     assert "comparison.png" not in out
+    code, out, err = through_the_door(main, "mine", "--json")
+    assert (code, json.loads(out).keys()) == (0, {"groups", "failed"})
+    assert err.startswith("warning: ")
 
 
 @posix
@@ -176,6 +180,24 @@ def test_a_closed_pipe_stops_the_runs_which_save(here):
     assert found == ["binary-reversed-seed1"]  # the second was not begun: nobody would hear of it
 
 
+@posix
+def test_a_closed_stderr_stops_the_runs_of_a_comparison_in_json(here):
+    command = [sys.executable, "-m", "tinygrad_arith.compare", *PRESET, "--seeds", "1", *TINY, "--json"]
+    child = subprocess.Popen(
+        [*command, "--steps", "200", "--out", "out"],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},  # what is left in a buffer counts too
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    child.stderr.close()
+    out = child.stdout.read()
+    child.stdout.close()
+    assert (child.wait(timeout=60), out) == (1, "")
+    assert not (here / "out" / "comparison.json").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "complaint"),
     [
@@ -188,7 +210,7 @@ def test_a_closed_pipe_stops_the_runs_which_save(here):
         (["--preset", "binary-revrsed"], 2, "did you mean binary-reversed"),
         ([*PRESET, "--step", "20"], 2, "did you mean --steps"),
         ([*PRESET, "--heads", "3"], 2, "--heads 3: must divide --d-model 64"),
-        ([*PRESET, "--out", "file"], 2, "--out file: there is a file of that name"),
+        ([*PRESET, "--out", "file"], 2, "file: there is a file of that name; choose another --out"),
         ([*PRESET, "--out", ""], 2, "--out: must be a path, but is empty"),
         ([*PRESET, "--train-size", "60000"], 2, "--train-size 60000: only 54,536 operand pairs"),
         (["missing"], 1, "missing: no such run directory"),
@@ -204,6 +226,14 @@ def test_misuse_is_told_in_one_sentence(here, write_run, through_the_door, flags
     assert (found, out) == (code, "")
     assert complaint in err.splitlines()[-1]
     assert not (here / "runs").exists()
+
+
+def test_a_file_in_the_place_of_the_default_directory_is_told_by_its_name(here, through_the_door):
+    (here / "runs").mkdir()
+    (here / "runs" / "compare-binary-reversed").touch()
+    code, out, err = through_the_door(main, *PRESET)
+    place = Path("runs", "compare-binary-reversed")
+    assert (code, out, err) == (2, "", f"error: {place}: there is a file of that name; choose another --out\n")
 
 
 def test_a_directory_with_the_names_of_many_presets_stays_short():

@@ -98,7 +98,8 @@ def test_the_first_row_can_be_drawn(peek, tmp_path):
         (["--step", "-1"], 2, "--step: must be a whole number from 0 to 2**32 - 1, not -1"),
         (["--seed", str(2**63 + 1)], 2, f"--seed: must be 0 to {2**63}, not {2**63 + 1}"),
         (["--digits", "4", "--test-size", "300"], 2, "--digits 4: has only 256 operand pairs"),
-        (["--picture", "mask.xyz"], 1, "--picture mask.xyz: Format 'xyz' is not supported"),
+        (["--picture", ""], 2, "--picture: must be a path, but is empty"),
+        (["--picture", "mask.xyz"], 2, "--picture mask.xyz: Format 'xyz' is not supported"),
     ],
 )
 def test_bad_flags_are_one_sentence(peek, flags, code, sentence):

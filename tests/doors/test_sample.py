@@ -156,8 +156,10 @@ def test_the_example_is_one_of_the_task(ask, other_runs):
     assert re.search(r"Type a problem such as \d+ \d+ = and Enter", out)
 
 
-def test_no_run_and_no_file_are_one_sentence_and_exit_code_1(ask, tmp_path):
+def test_no_run_and_no_file_are_one_sentence(ask, tmp_path):
     assert ask(path=tmp_path) == (1, "", f"error: {tmp_path}: not a run: it lacks config.json\n")
+    code, _, err = ask(path="")
+    assert (code, err.startswith("error: RUN: must be a path, but is empty")) == (2, True)
     code, _, err = ask("--file", str(tmp_path / "nowhere.txt"))
     assert code == 1
     assert err.startswith("error: ")

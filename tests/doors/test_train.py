@@ -1,5 +1,7 @@
 """The train door, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
 
+import errno
+import importlib
 import json
 import os
 import random
@@ -14,11 +16,13 @@ from pathlib import Path
 import pytest
 
 import tinygrad_arith
-from tinygrad_arith.train import main
+from tinygrad_arith.train import main, make_train_parser
+from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.console import run_door
+from tinygrad_arith.training.flags import config_from_flags
 from tinygrad_arith.training.metrics import read_metrics
-from tinygrad_arith.training.runs import load_run, locked, read_record
-from tinygrad_arith.training.session import resumed_session
+from tinygrad_arith.training.runs import RunRecord, load_run, locked, read_record
+from tinygrad_arith.training.session import new_session, resumed_session
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
 MODEL = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
@@ -49,7 +53,7 @@ def process(arguments, here, program=("-m", "tinygrad_arith.train"), **options):
     return subprocess.Popen(
         [sys.executable, *program, *map(str, arguments)],
         cwd=here,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},  # what is left in a buffer counts too
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -193,10 +197,44 @@ def test_ctrl_c_finishes_the_step_and_saves(here, number, code):
     wait_for_rows(child, directory, 10)
     child.send_signal(number)
     out, err = child.communicate(timeout=60)
-    assert (child.returncode, err) == (code, "")
     last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
     assert seal(directory, last)["step"] == last
-    assert f"--resume {directory}" in out
+    assert (child.returncode, err) == (code, saved_after(last, directory))
+    assert "Stopped" not in out
+
+
+def saved_after(step, directory):
+    """What is said on stderr."""
+    return f"Stopped after step {step}; saved. Go on with:\npython -m tinygrad_arith.train --resume {directory}\n"
+
+
+LOSES_ITS_READER_TO_CTRL_C = """
+import os, signal, sys
+from tinygrad_arith.train import main
+from tinygrad_arith.training.console import run_door
+from tinygrad_arith.training.progress import LineReporter
+
+real = LineReporter.stepped
+
+def stepped(self, row):
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, sys.stdout.fileno())
+    signal.raise_signal(signal.SIGINT)
+    real(self, row)
+
+LineReporter.stepped = stepped
+run_door(lambda: main(sys.argv[1:]))
+"""
+
+
+@posix
+def test_ctrl_c_that_ends_the_reader_too_is_a_ctrl_c(here):  # `train | tee log`
+    directory = here / "run"
+    child = process([*LONG, "--out", directory], here, program=("-c", LOSES_ITS_READER_TO_CTRL_C))
+    err = child.communicate(timeout=60)[1]
+    assert (child.returncode, err) == (130, saved_after(1, directory))
+    assert seal(directory, 1)["step"] == 1
 
 
 @posix
@@ -206,10 +244,11 @@ def test_a_signal_to_all_processes_of_a_training_saves_too(here, name):
     child = process([*LONG, "--workers", "2", "--out", directory], here, start_new_session=True)
     wait_for_rows(child, directory, 10)
     os.killpg(child.pid, number)
-    assert child.communicate(timeout=60)[1] == ""
+    err = child.communicate(timeout=60)[1]
     assert child.returncode == 128 + number
     last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
     assert seal(directory, last)["step"] == last
+    assert err == ("" if name == "SIGHUP" else saved_after(last, directory))  # a closed terminal hears nothing
 
 
 def test_a_second_trainer_is_refused(here, uninterrupted, capsys):
@@ -241,7 +280,7 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
         (["--workers", "4", "--batch", "2"], 2, "--workers 4: more than the --batch 2 that they share"),
         (["--out", ""], 2, "--out: must be a path, but is empty"),
         (["--resume", ""], 2, "--resume: must be a path, but is empty"),
-        (["--dtype", "bfloat16", "--device", "cpu"], 1, "--dtype bfloat16: trains on a GPU only"),
+        (["--dtype", "bfloat16", "--device", "cpu"], 2, "--dtype bfloat16: trains on a GPU only, and --device is cpu"),
         (["--heads", "3"], 2, "--heads 3: must divide --d-model 64"),
         (["--digits", "2", "--test-size", "16"], 2, "--digits 2: has only 16 operand pairs"),
         (["--out", "taken"], 1, "taken: not empty"),
@@ -300,7 +339,7 @@ def test_a_finished_run_that_is_to_go_on_is_not_finished(here, capsys):
             assert (directory / "result.json").is_file() == finished
     found = json.loads((directory / "config.json").read_text())
     assert (found["created"], found["versions"]) == (made["created"], made["versions"])
-    assert [entry["step"] for entry in found["resumed"]] == [4, 4, 4]
+    assert [entry["step"] for entry in found["resumed"]] == [4]
     assert main(["--resume", str(directory)]) == 0
     assert json.loads((directory / "result.json").read_text())["step"] == 6
 
@@ -330,6 +369,15 @@ def test_more_steps_with_a_constant_rate_give_the_bits_of_a_longer_run(here, cap
     assert seal(Path(short))["sha256"] == seal(Path(whole))["sha256"]
 
 
+def test_fewer_steps_than_the_warm_up_are_misuse(here, capsys):
+    flags = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--schedule", "constant", "--warmup", "50"]
+    config = config_from_flags(make_train_parser().parse_args(flags), Config()).resolved()
+    with new_session(RunRecord(config, "binary-reversed"), Path("run")):
+        pass  # as if it were stopped before its first checkpoint
+    code, err = exit_line(capsys, ["--resume", "run", "--steps", "20"])
+    assert (code, err) == (2, "error: --steps 20: fewer than the 50 of this run's warm-up\n")
+
+
 @posix
 def test_a_closed_pipe_saves_and_says_so(here):
     directory = here / "run"
@@ -357,6 +405,21 @@ def test_a_picture_that_cannot_be_written_is_only_warned_of(here, capsys):
     out, err = capsys.readouterr()
     assert "95 % interval" in out
     assert err.startswith("warning: the curves of loss and exact match: not written: ")
+
+
+def test_a_stdout_that_takes_no_more_is_not_told_as_a_missing_picture(here, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def draw(directory):
+        monkeypatch.setattr("builtins.print", full)
+        return directory / "plots" / "curves.png"
+
+    module = importlib.import_module("tinygrad_arith.plots.training_curve")  # the package has a function of that name
+    monkeypatch.setattr(module, "plot_training_curve", draw)
+    with pytest.raises(OSError, match="No space left on device"):
+        main([*TINY, "--steps", "6", "--out", "run"])
+    assert capsys.readouterr().err == ""
 
 
 def test_ctrl_c_during_the_test_says_that_the_training_is_saved(here, capsys, monkeypatch):
@@ -394,14 +457,16 @@ def test_a_run_without_its_checkpoints_is_not_begun_anew(here, uninterrupted, ca
 def test_other_libraries_than_before_are_warned_of(here, capsys, monkeypatch):
     computing = {"device": "a processor", "passes": "numpy 2.0"}
     monkeypatch.setattr("tinygrad_arith.training.session.what_computes", lambda device: computing)
-    assert main([*TINY, "--steps", "6", "--out", "run"]) == 0
-    assert main(["--resume", "run"]) == 0
+    assert main([*TINY, "--schedule", "constant", "--steps", "6", "--out", "run"]) == 0
+    assert main(["--resume", "run", "--steps", "7"]) == 0
     assert capsys.readouterr().err == ""
     computing = {"device": "a processor", "passes": "numba 0.60"}
     assert main(["--resume", "run"]) == 0
+    assert capsys.readouterr().err == ""  # only tested again
+    assert main(["--resume", "run", "--steps", "8"]) == 0
     err = capsys.readouterr().err
     assert "not to the bits that it would have come to: passes: numpy 2.0 before, numba 0.60 now" in err
-    assert main(["--resume", "run"]) == 0
+    assert main(["--resume", "run", "--steps", "9"]) == 0
     assert capsys.readouterr().err == ""  # as in the sitting before
     found = json.loads(Path("run", "config.json").read_text())
     assert found["computed_by"]["passes"] == "numpy 2.0"
@@ -418,6 +483,8 @@ def test_a_short_training_has_a_short_warm_up(here, capsys):
     assert read_record(Path("run")).config.optimizer.warmup == 2  # of 24 steps, as 50 of 600
     out = capsys.readouterr().out
     assert "after 2 steps of warm-up, cosine (the 50 of preset binary-reversed are more than all the steps)" in out
+    assert main([*short, "--steps", "24", "--warmup", "3", "--out", "other"]) == 0
+    assert "after 3 steps of warm-up, cosine\n" in capsys.readouterr().out  # as it was asked for
     code, err = exit_line(capsys, [*short, "--steps", "24", "--warmup", "25"])
     assert (code, "--warmup 25: longer than the 24 steps" in err) == (2, True)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_arith
+from tinygrad_arith.tasks.options import did_you_mean
 from tinygrad_arith.training import console
 from tinygrad_arith.training.console import (
     as_bytes,
@@ -17,7 +18,7 @@ from tinygrad_arith.training.console import (
     print_facts,
     run_door,
 )
-from tinygrad_arith.training.errors import MisuseError, UserError, did_you_mean
+from tinygrad_arith.training.errors import MisuseError, UserError
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
 PRINTS = """

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tinygrad_arith.training.interrupts import HANG_UP, STOP_SIGNALS, StopSignals, deaf_children
+from tinygrad_arith.training.interrupts import HANG_UP, STOP_SIGNALS, StopSignals, deaf_children, to_nowhere
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP, and cannot send signals to itself")
 
@@ -65,6 +65,16 @@ def test_nohup_is_obeyed(handlers):
         signal.raise_signal(HANG_UP)
         assert signals.received is None
     assert signal.getsignal(HANG_UP) == signal.SIG_IGN
+
+
+def test_what_is_written_to_nowhere_is_lost(tmp_path):
+    path = tmp_path / "file"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    os.write(descriptor, b"kept")
+    to_nowhere(descriptor)
+    os.write(descriptor, b"lost")
+    os.close(descriptor)
+    assert path.read_bytes() == b"kept"
 
 
 TALKS_AFTER_ITS_TERMINAL_IS_GONE = """

@@ -16,6 +16,7 @@ from tinygrad_arith.training.runs import (
     newest_run,
     read_record,
     resume_command,
+    rewrite_record,
     write_record,
     write_resumption,
 )
@@ -43,6 +44,15 @@ def test_a_resumption_keeps_how_the_run_was_made(tmp_path):
     assert (found["created"], found["versions"]) == (made["created"], made["versions"])
     assert [entry["step"] for entry in found["resumed"]] == [4, 9]
     assert all(entry["date"] > made["created"] and "python" in entry["versions"] for entry in found["resumed"])
+
+
+def test_a_changed_goal_is_no_sitting(tmp_path):
+    record = RunRecord(Config(), "binary-reversed", until=0.999)
+    write_record(tmp_path, record, {"device": "a processor"})
+    write_resumption(tmp_path, record, 4)
+    before = json.loads((tmp_path / "config.json").read_text())
+    rewrite_record(tmp_path, RunRecord(Config(), "binary-reversed", until=0.5))
+    assert json.loads((tmp_path / "config.json").read_text()) == before | {"until": 0.5}
 
 
 def test_what_is_no_run_is_explained(tmp_path):

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -67,12 +68,37 @@ class Listener(Reporter):
 def test_the_order_of_events(tmp_path):
     listener = Listener()
     outcome = make_trainer(TINY, tmp_path, reporter=listener).run()
-    assert outcome.stopped == "steps"
+    assert not outcome.stopped
     assert listener.events[0] == ("started", 0, 20)
     assert listener.events[-1] == ("ended",)
     assert [e[1] for e in listener.events if e[0] == "stepped" and e[2]] == [6, 12, 18, 20]
     assert [e[1] for e in listener.events if e[0] == "saved"] == [7, 14, 20]
     assert sorted(path.stem for path in (tmp_path / "checkpoints").glob("*.json")) == ["step-00000014", "step-00000020"]
+
+
+def test_a_signal_while_the_last_step_is_saved_is_not_forgotten(tmp_path):
+    class Interrupts(Listener):
+        def saved(self, step, path):
+            if step == 20:
+                signal.raise_signal(signal.SIGINT)
+
+    trainer = make_trainer(TINY, tmp_path, reporter=Interrupts())
+    assert trainer.run().signal == signal.SIGINT
+    assert trainer.finished()
+    trainer.reporter = Listener()
+    assert not trainer.run().stopped  # taken up again, there is nothing to do
+
+
+def test_nobody_hears_is_told_with_the_reason(tmp_path):
+    class BreaksAt(Listener):
+        def stepped(self, row):
+            if row["step"] == 3:
+                self.unheard = OSError("no more room")
+
+    trainer = make_trainer(TINY, tmp_path, reporter=BreaksAt())
+    outcome = trainer.run()
+    assert (outcome.signal, str(outcome.unheard)) == (None, "no more room")
+    assert (tmp_path / "checkpoints" / "step-00000003.json").is_file()
 
 
 def test_metrics_have_a_row_for_each_step(tmp_path):
@@ -145,7 +171,7 @@ def test_until_stops_at_the_evaluation_that_reaches_it(tmp_path):
         return {"exact_match": trainer.progress.exact_match}
 
     trainer.evaluate = evaluate
-    assert trainer.run().stopped == "until"
+    assert not trainer.run().stopped
     assert trainer.progress.step == 8
     facts = json.loads((tmp_path / "checkpoints" / "step-00000008.json").read_text())
     assert facts["exact_match"] == 1.0

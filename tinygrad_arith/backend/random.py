@@ -1,8 +1,8 @@
 """Counter-based random numbers: Philox4x32-10, the same numbers on CPU and GPU.
 
-A draw is a pure function of its key, `(seed, purpose, step, site)`, and of the element's index. Nothing is carried from
-one draw to the next, so a draw does not depend on what was drawn before it, a run resumes at any step without saved
-state, and dropout's backward draws its forward's mask again instead of storing it.
+A draw is a pure function of its key, `(seed, purpose, step, site, row)`, and of the element's index. Nothing is carried
+from one draw to the next, so a draw does not depend on what was drawn before it, a run resumes at any step without
+saved state, and dropout's backward draws its forward's mask again instead of storing it.
 
 Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3 and table 2.
 """

@@ -84,8 +84,11 @@ def choose_device(name: str, dtype: str = "float32") -> str:
 
 
 def choose_training_device(training: TrainingConfig) -> str:
-    """The device to train on. Raises MachineError where there is none that does what is asked for."""
+    """The device to train on. Raises MachineError where this machine has none that does what is asked for, and
+    UserError where none could."""
+    if training.dtype == "bfloat16" and training.device == "cpu":
+        raise UserError("--dtype bfloat16: trains on a GPU only, and --device is cpu")
     device = choose_device(training.device, training.dtype)
-    if device == "cpu" and training.dtype == "bfloat16":
-        raise MachineError(f"--dtype bfloat16: trains on a GPU only, and {obstacle_to_cuda() or '--device is cpu'}")
+    if training.dtype == "bfloat16" and device == "cpu":
+        raise MachineError(f"--dtype bfloat16: trains on a GPU only, and {obstacle_to_cuda()}")
     return device

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..tasks import TaskConfig
-from ..tasks.options import check_options, complaint_about, flag_name, option
-from .errors import UserError, did_you_mean
+from ..tasks.options import check_options, complaint_about, did_you_mean, flag_name, option
+from .errors import UserError
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,12 @@ class OptimizerConfig:
     train_biases: bool = option(True, "off: biases and norm scales keep what they start with")
     clip: float = option(1.0, "gradients are scaled down to this global norm; 0: never", range=(0.0, None))
     schedule: str = option("cosine", "learning rate after the warm-up", choices=("cosine", "constant"))
-    warmup: int = option(50, "steps over which the learning rate rises from 0 to its peak", range=(0, None))
+    warmup: int = option(
+        50,
+        "steps over which the learning rate rises from 0 to its peak; if not given and longer than --steps, as large a "
+        "part of them as in the preset",
+        range=(0, None),
+    )
     final_fraction: float = option(0.0, "where cosine ends, as a fraction of the peak", range=(0.0, 1.0))
 
 

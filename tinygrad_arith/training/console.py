@@ -3,14 +3,14 @@
 import contextlib
 import errno
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from ..backend import numpy_alone
 from ..tasks.user_tasks import fault_of_user_task
 from .errors import UserError
+from .interrupts import to_nowhere
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,9 +78,16 @@ def name_output(error: OSError) -> None:
         leave_output()
 
 
-def leave_output() -> None:
-    """Let stdout lead to nowhere: Python would write what is left to it when it ends, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def lost_output(error: OSError, rest: str) -> int:
+    """Say on stderr why stdout takes no more, and the rest of the sentence; returns the exit code of a failure."""
+    error.filename = "stdout"
+    leave_output()
+    return fail(f"{in_words(error)}; {rest}")
+
+
+def leave_output(stream: TextIO | None = None) -> None:
+    """Let stdout, or stderr, lead to nowhere: Python would write what is left to it when it ends, and complain."""
+    to_nowhere((stream or sys.stdout).fileno())
 
 
 @contextlib.contextmanager

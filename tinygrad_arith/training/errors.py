@@ -1,9 +1,5 @@
 """The exceptions that are meant for the person at the keyboard."""
 
-from ..tasks.options import did_you_mean, nearest
-
-__all__ = ["MachineError", "MisuseError", "UserError", "did_you_mean", "nearest"]
-
 
 class UserError(Exception):
     """Something the user can put right. Its text is one clear sentence: what is wrong, where, and what is allowed.

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..tasks.options import TYPE_WORDS, complaint_about, flag_name, range_in_words
+from ..tasks.options import TYPE_WORDS, complaint_about, did_you_mean, flag_name, range_in_words
 from .config import Config, all_fields, with_options
 from .console import EXIT_MISUSE
-from .errors import MachineError, MisuseError, UserError, did_you_mean
+from .errors import MachineError, MisuseError, UserError
 
 METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import verify
+from ..tasks.options import did_you_mean
 from ..verify import GradientCheck, GradientMismatch, Report, VacuousCheck, tolerance
 from .build import choose_device
-from .errors import UserError, did_you_mean
+from .errors import UserError
 
 Pair = tuple[Callable, Callable]
 NUMPY, VERIFY = Path(np.__file__).parent, Path(verify.__file__).parent

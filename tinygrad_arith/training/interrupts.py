@@ -56,9 +56,14 @@ def leave_terminal() -> None:
     """Write to nowhere from now on, unless stdout or stderr is a file: an error there would end what is to be saved."""
     for stream in (1, 2):
         if not stat.S_ISREG(os.fstat(stream).st_mode):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream)
-            os.close(nowhere)
+            to_nowhere(stream)
+
+
+def to_nowhere(descriptor: int) -> None:
+    """Lose what is written to a file descriptor from now on, without an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..backend import available_cores, library_of
 from ..ops.registry import runs_textbook_only
 
@@ -25,12 +26,14 @@ def machine_facts(on_gpu: bool) -> dict[str, Any]:
 
 
 def what_computes(device: str) -> dict[str, str]:
-    """What the bits of a training hang on beside its options: the processor or GPU, and the libraries, with versions.
+    """What the bits of a training hang on beside its options: the processor or GPU, this program's and the libraries'
+    versions.
 
     device: "cpu" or "cuda"
     """
     versions = installed_versions()
-    found = {"device": processor_name() if device == "cpu" else gpu_names()[0], "numpy": versions["numpy"]}
+    found = {"device": processor_name() if device == "cpu" else gpu_names()[0]}
+    found |= {"tinygrad_arith": __version__, "numpy": versions["numpy"]}
     if device == "cuda":
         found |= {name: version for name, version in versions.items() if name.startswith("cupy")}
     elif not runs_textbook_only():

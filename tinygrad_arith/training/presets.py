@@ -4,8 +4,9 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
+from ..tasks.options import did_you_mean
 from .config import Config, section_names
-from .errors import UserError, did_you_mean
+from .errors import UserError
 
 DEFAULT_PRESET = "binary-reversed"
 FOLDER = resources.files("tinygrad_arith.training") / "presets"

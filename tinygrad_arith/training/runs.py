@@ -91,8 +91,15 @@ def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str]
 
     computed_by: see `what_computes`
     """
-    made = dict(zip(MADE, (*date_and_versions(), computed_by), strict=True))
+    date, versions = date_and_versions()
+    made = {"created": date, "versions": versions, "computed_by": computed_by}
     write_json(directory / CONFIG_FILE, record_values(record, made))
+
+
+def rewrite_record(directory: Path, record: RunRecord) -> None:
+    """Write what has changed of a record into the `config.json` of a run, and leave the rest of it as it is."""
+    before = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    write_json(directory / CONFIG_FILE, before | record_values(record, {}))
 
 
 def write_resumption(
@@ -149,8 +156,7 @@ def resume_command(directory: Path) -> str:
 def make_directory(out: Path | None, preset: str, seed: int) -> Path:
     """Make the directory of a new run: `out`, or `runs/<preset>-seed<seed>`, with a number if that is taken."""
     if out is not None:
-        if out.exists() and not out.is_dir():
-            raise MisuseError(f"--out {out}: there is a file of that name")
+        check_directory(out)
         out.mkdir(parents=True, exist_ok=True)
         return out
     RUNS.mkdir(exist_ok=True)
@@ -162,6 +168,12 @@ def make_directory(out: Path | None, preset: str, seed: int) -> Path:
             return directory
         except FileExistsError:
             attempt += 1
+
+
+def check_directory(out: Path) -> None:
+    """Raise MisuseError if what is to be a directory is a file."""
+    if out.exists() and not out.is_dir():
+        raise MisuseError(f"{out}: there is a file of that name; choose another --out")
 
 
 def check_unused(directory: Path) -> None:

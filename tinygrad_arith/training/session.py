@@ -29,6 +29,7 @@ from .runs import (
     locked,
     make_directory,
     read_record,
+    rewrite_record,
     write_record,
     write_resumption,
 )
@@ -108,9 +109,9 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
     """An old run, taken up at its newest whole checkpoint (or at the start, if it was killed before its first one).
 
     `steps` and `until`, where given, replace those of the run. What the run wrote after the checkpoint is removed: it
-    will be computed again, to the same bits; if something else computes than did before, to others, with a warning.
-    An `until` of 0 stands for none. Raises UserError if this is no run, or its checkpoints are gone, and MisuseError if
-    `steps` would change its past.
+    will be computed again, to the same bits; if something else computes than did before, to others, with a warning. A
+    run that is finished is only tested again, which is no sitting. An `until` of 0 stands for none. Raises UserError if
+    this is no run, or its checkpoints are gone, and MisuseError if `steps` would change its past.
     """
     read_record(directory)  # complain before a lock file is put into a directory that is no run
     with locked(directory):
@@ -121,16 +122,23 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         check_checkpoints(directory, record.config.training, checkpoint)
         changed = change_record(record, step, steps, until)
         if checkpoint is None or not checkpoint.progress.finished(changed.config.training.steps, changed.until):
-            (directory / RESULT_FILE).unlink(missing_ok=True)  # of an end that is none any more
-        computed_by = what_computes(choose_training_device(changed.config.training))
-        differing = write_resumption(directory, changed, step, computed_by)
-        if differing:
-            warn(f"{directory}: goes on, but not to the bits that it would have come to: {'; '.join(differing)}")
+            begin_sitting(directory, changed, step)
+        else:
+            rewrite_record(directory, changed)
         remove_temporaries(directory)
         clean_folder(directory / CHECKPOINTS, step)
         trim_metrics(directory / METRICS, step)
         trim_predictions(directory / PREDICTIONS, step)
         yield ready(changed, directory, task, model, checkpoint)
+
+
+def begin_sitting(directory: Path, record: RunRecord, step: int) -> None:
+    """Note in a run's files that it goes on at a step; warn if something else computes than did before."""
+    (directory / RESULT_FILE).unlink(missing_ok=True)  # of an end that is none any more
+    computed_by = what_computes(choose_training_device(record.config.training))
+    differing = write_resumption(directory, record, step, computed_by)
+    if differing:
+        warn(f"{directory}: goes on, but not to the bits that it would have come to: {'; '.join(differing)}")
 
 
 def check_checkpoints(directory: Path, training: TrainingConfig, checkpoint: Checkpoint | None) -> None:
@@ -159,6 +167,8 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
         )
     if steps < step:
         raise MisuseError(f"--steps {steps}: this run has done {step} steps already")
+    if steps < record.config.optimizer.warmup:
+        raise MisuseError(f"--steps {steps}: fewer than the {record.config.optimizer.warmup} of this run's warm-up")
     config = dataclasses.replace(record.config, training=dataclasses.replace(training, steps=steps)).validate()
     return dataclasses.replace(record, config=config)
 

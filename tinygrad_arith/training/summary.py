@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ..backend import RandomKey, library_of
+from ..backend import RandomKey
 from ..ops.registry import chosen_table
 from .build import choose_training_device, initialize, policy_on
 from .checkpoints import Progress
@@ -11,6 +11,7 @@ from .config import TrainingConfig
 from .console import as_bytes, as_duration, console, data_table, print_facts
 from .evaluation_report import answers_table, interval_in_words, share_in_words
 from .final import FinalTest
+from .machine import gpu_names
 from .presets import changed_options, load_preset, preset_names
 from .runs import RunRecord
 from .session import Session
@@ -70,8 +71,10 @@ def rate_in_words(record: RunRecord) -> str:
     steps = "1 step" if options.warmup == 1 else f"{options.warmup:,} steps"
     words = f"{options.learning_rate:g} after {steps} of warm-up, {options.schedule}"
     if record.preset in preset_names():
-        warmup = load_preset(record.preset).config.optimizer.warmup
-        if warmup > training.steps:
+        preset = load_preset(record.preset).config
+        warmup = preset.optimizer.warmup
+        shortened = warmup * training.steps // preset.training.steps  # see `with_options`
+        if warmup > training.steps and options.warmup == shortened:
             words += f" (the {warmup:,} of preset {record.preset} are more than all the steps)"
     return words
 
@@ -80,9 +83,7 @@ def device_fact(device: str, training: TrainingConfig) -> tuple[str, str]:
     """What computes: the threads of the CPU, or the name of the GPU and how exactly it multiplies."""
     if device == "cpu":
         return "threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))
-    cupy = library_of(device)
-    name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
-    return "GPU", f"{name}{', products in TF32' if training.tf32 and training.dtype == 'float32' else ''}"
+    return "GPU", f"{gpu_names()[0]}{', products in TF32' if training.tf32 and training.dtype == 'float32' else ''}"
 
 
 def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:

@@ -39,11 +39,15 @@ LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they ar
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why the loop ended: all `steps` done, the accuracy of `until` reached, a signal (its number) received, or nobody
-    hears the reporter any more (`Reporter.unheard`)."""
+    """What stopped the loop; neither, if there was no step left to do."""
 
-    stopped: str  # "steps", "until", "signal" or "output"
-    signal: int | None = None
+    signal: int | None = None  # that was received
+    unheard: OSError | None = None  # why nobody hears the reporter any more
+
+    @property
+    def stopped(self) -> bool:
+        """Whether anything did."""
+        return self.signal is not None or self.unheard is not None
 
 
 def training_step(workers: Any, optimizer: Any, batch: Any, config: Config, step: int) -> StepResult:
@@ -164,14 +168,14 @@ class Trainer:
                 for row in self.look():
                     self.metrics.append(row)
                     self.reporter.stepped(row)
-                stopped = self.stopped(signals)
-                if self.checkpoint_due() or stopped:
+                outcome = self.outcome(signals)
+                if self.checkpoint_due() or outcome.stopped:
                     self.metrics.sync()
                     self.predictions.sync()
                     self.save()
-                if stopped:
-                    return stopped
-        return Outcome("steps" if self.progress.step >= self.config.training.steps else "until")
+                if outcome.stopped:
+                    return outcome
+        return self.outcome(signals)  # asked again: a signal may have come while the last step was saved
 
     def open(self, opened: ExitStack) -> None:
         """Open what the loop needs, to be closed with `opened`, be it only a part because the rest cannot be opened."""
@@ -185,11 +189,9 @@ class Trainer:
         batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
         self.batches = opened.enter_context(closing(batches))
 
-    def stopped(self, signals: StopSignals) -> Outcome | None:
-        """What stops the training before its end, if anything does."""
-        if signals.received:
-            return Outcome("signal", signals.received)
-        return Outcome("output") if self.reporter.unheard else None
+    def outcome(self, signals: StopSignals) -> Outcome:
+        """What there is by now that stops the training."""
+        return Outcome(signals.received, self.reporter.unheard)
 
     def finished(self) -> bool:
         """Whether there is no step left to do."""

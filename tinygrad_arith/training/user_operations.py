@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..ops import OPERATIONS
+from ..tasks.options import did_you_mean
 from ..verify.arguments import bind_arguments
 from ..verify.mutants import MUTANTS
-from .errors import UserError, did_you_mean
+from .errors import UserError
 from .gradient_subjects import common_mutants, operation_trials
 from .gradient_suite import Pair, Subject, Trial
 

@@ -20,7 +20,7 @@ from ..tasks import Batch
 def dropout_key(seed: int, step: Any) -> RandomKey:
     """The key of a step's dropout masks; `step` counts from 0.
 
-    The 0 in the name was a worker's number once; it stays, so that older runs go on to the same bits.
+    The 0 in the name was a worker's number once; it stays, so that older runs with one worker go on to the same bits.
     """
     return RandomKey(seed, "dropout 0", step)
 
