@@ -35,10 +35,10 @@ HEADLINES = (  # preset, what it is, what was published in short
     ("grokking-mod113", "addition modulo 113 from 30 % of the pairs", "all, near epoch 10,000"),
 )
 TRAINED = (  # name of the result, what it is
-    ("binary-reversed", "8 bits, reversed (the default)"),
-    ("binary-reversed-numba", "the same, with Numba"),
-    ("binary-reversed-12bit", "12 bits, reversed, with Numba"),
-    ("binary-plain", "8 bits, most significant bit first, with Numba"),
+    ("train_seeds_binary-reversed", "8 bits, reversed (the default), NumPy alone"),
+    ("experiment_binary-reversed", "the same, with Numba and MKL"),
+    ("experiment_binary-reversed-12bit", "12 bits, reversed, with Numba and MKL"),
+    ("experiment_binary-plain", "8 bits, most significant bit first, with Numba and MKL"),
 )
 
 
@@ -58,7 +58,7 @@ def train_seeds() -> str:
     """Exact match and time of each preset over its seeds."""
     rows = []
     for name, title in TRAINED:
-        result = newest(f"train_seeds_{name}")
+        result = newest(name)
         runs = result["runs"]
         shares = sorted(run["test_correct"] / run["test_count"] for run in runs)
         seconds = [run["seconds"] for run in runs]
@@ -66,7 +66,7 @@ def train_seeds() -> str:
         found = low if low == high else f"{low} to {high}"
         time = f"{statistics.median(seconds):.0f} s ({min(seconds):.0f} to {max(seconds):.0f})"
         rows.append((title, f"{runs[0]['step']:,}", f"{len(runs)}", f"{runs[0]['test_count']:,}", found, time))
-    where = f"\n\n{result['cpu']}, {result['cores']} cores, {result['date']}; `benchmarks/train_seeds.py`."
+    where = f"\n\n{result['cpu']}, {result['cores']} cores, {result['date']}; `benchmarks/train_seeds.py`, `experiments.py`."
     return table(("task", "steps", "seeds", "unseen pairs", "exact match", "time, median"), rows) + where
 
 
