@@ -66,7 +66,8 @@ def train_seeds() -> str:
         found = low if low == high else f"{low} to {high}"
         time = f"{statistics.median(seconds):.0f} s ({min(seconds):.0f} to {max(seconds):.0f})"
         rows.append((title, f"{runs[0]['step']:,}", f"{len(runs)}", f"{runs[0]['test_count']:,}", found, time))
-    where = f"\n\n{result['cpu']}, {result['cores']} cores, {result['date']}; `benchmarks/train_seeds.py`, `experiments.py`."
+    scripts = "`benchmarks/train_seeds.py`, `experiments.py`"
+    where = f"\n\n{result['cpu']}, {result['cores']} cores, {result['date']}; {scripts}."
     return table(("task", "steps", "seeds", "unseen pairs", "exact match", "time, median"), rows) + where
 
 
