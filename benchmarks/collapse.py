@@ -81,8 +81,7 @@ class EdgeRecorder:
         self.root_when_learned = None  # the preconditioner's diagonal, (N,)
         batch = task.train_batch(config.training.steps, SHARPNESS_ROWS, config.training.seed)  # never trained on
         key = RandomKey(config.training.seed, "sharpness")
-        workers = getattr(runner, "workers", runner)  # on a GPU the runner computes by itself
-        self.sharpness = Sharpness(model.flat, lambda: workers.forward_backward(batch, key))
+        self.sharpness = Sharpness(model.flat, lambda: runner.forward_backward(batch, key))
         self.rows: list[tuple[float, float]] = []
 
     def record(self, step: int, exact_match: float) -> None:
@@ -157,7 +156,7 @@ def main() -> None:
     trains.add_argument("--variant", choices=VARIANTS, nargs="+", default=["verbatim"])
     trains.add_argument("--seeds", type=int, nargs="+", default=[1])
     trains.add_argument("--steps", type=int, help="of each run (default: those of the preset)")
-    trains.add_argument("--sharpness", action="store_true", help="measure the sharpness too: some 30 s more on a GPU")
+    trains.add_argument("--sharpness", action="store_true", help="measure the sharpness too, which takes longer")
     trains.add_argument("--out", type=Path, required=True, metavar="DIR")
     reports = commands.add_parser("report", help="what the records in DIR say")
     reports.add_argument("directory", type=Path, metavar="DIR")

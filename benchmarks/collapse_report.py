@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from environment import RESULTS, environment
+from markdown_table import table
 
 from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, LINES, ORANGE, blank_figure, clean_axes, save_figure
 
@@ -146,7 +147,7 @@ def summary(variant: str, runs: list[Run]) -> dict[str, Any]:
     }
 
 
-def table(summaries: list[dict[str, Any]]) -> str:
+def variants_table(summaries: list[dict[str, Any]]) -> str:
     """The figures as a Markdown table."""
     header = (
         "changed",
@@ -156,7 +157,7 @@ def table(summaries: list[dict[str, Any]]) -> str:
         "steps below 90 %",
         "lowest in the last tenth of a run",
     )
-    lines = ["| " + " | ".join(header) + " |", "| --- |" + " --: |" * (len(header) - 1)]
+    rows = []
     for entry in summaries:
         learned = [at for at in entry["learned_at"] if at]
         rate, lowest, share = (
@@ -172,8 +173,8 @@ def table(summaries: list[dict[str, Any]]) -> str:
             "-" if share is None else f"{share:.0%}",
             " ".join(f"{value:.2f}" for value in ends),
         )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return table(header, rows)
 
 
 def edge_summary(run: Run) -> dict[str, Any]:
@@ -321,7 +322,7 @@ def report(directory: Path, edge: Path | None, machine: str, write: bool) -> Non
     """Prints the table; writes JSON and pictures if asked to. `edge` holds the records with the sharpness."""
     runs = load(directory)
     summaries = [summary(variant, of_variant) for variant, of_variant in by_variant(runs)]
-    print(table(summaries))
+    print(variants_table(summaries))
     changes = before_and_after(runs)
     print(changes)
     at_the_edge = load(edge) if edge else []
@@ -334,7 +335,8 @@ def report(directory: Path, edge: Path | None, machine: str, write: bool) -> Non
     if machine:
         measured |= {"cpu": None, "cores": None, "machine": machine}
     values = {"benchmark": "collapse", **measured, "before_a_collapse": changes}
-    values |= {"config": runs[0].config, "edge_of_stability": edges, "variants": summaries}
+    verbatim = next((run.config for run in runs if run.variant == "verbatim"), {})
+    values |= {"config": verbatim, "edge_of_stability": edges, "variants": summaries}
     path = RESULTS / f"collapse_{measured['date']}.json"
     path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     images = RESULTS.parents[1] / "docs" / "images"

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from markdown_table import table
+
 from tinygrad_arith.training.comparison import THRESHOLDS, Spread
 from tinygrad_arith.training.comparison_report import as_loss, as_share, as_steps, in_a_line
 from tinygrad_arith.training.console import as_duration
@@ -56,7 +58,7 @@ def figures(entries: Sequence[Entry]) -> str:
         published = "" if changes else load_preset(name).published or "–"
         cells = ours(values["runs"]) if values else ["not yet run", *[""] * (len(HEADER) - 3)]
         rows.append([name_of(name, changes), published, *cells])
-    return table(HEADER, rows)
+    return table(HEADER, rows, numbers=False)
 
 
 def name_of(preset: str, changes: Sequence[str]) -> str:
@@ -115,7 +117,9 @@ def sample_efficiency(entries: Sequence[Entry]) -> str:
         ]
         for size, published in LEE_PUBLISHED.items()
     ]
-    return table(("sums", "plain, published", "plain, ours", "reversed, published", "reversed, ours"), rows)
+    return table(
+        ("sums", "plain, published", "plain, ours", "reversed, published", "reversed, ours"), rows, numbers=False
+    )
 
 
 def commands(entries: Sequence[Entry]) -> str:
@@ -129,17 +133,10 @@ def commands(entries: Sequence[Entry]) -> str:
                 seeds = ", ".join(str(run["seed"]) for run in values["runs"])
                 made = [seeds, values["machine"] + jobs, values["date"]]
             rows.append([f"`{command(name, changes, values)}`", load_preset(name).source, *made])
-    return table(("command", "source", "seeds", "machine", "date"), rows)
+    return table(("command", "source", "seeds", "machine", "date"), rows, numbers=False)
 
 
 def command(name: str, changes: Sequence[str], values: dict[str, Any] | None) -> str:
     """How to train them again, with the presets as they are today."""
     seeds = len(values["runs"]) if values else 5
     return shlex.join(["python", "-m", "tinygrad_arith.compare", "--preset", name, *changes, "--seeds", str(seeds)])
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a bar within a cell is not taken for the end of it."""
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [header, ["---"] * len(header), *escaped]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -13,8 +13,9 @@ import statistics
 import sys
 from pathlib import Path
 
-from collapse_report import table as variants_table
+from collapse_report import variants_table
 from gpu_rivals.report import ladder_table
+from markdown_table import table
 
 from tinygrad_arith.training.console import as_duration, as_share
 
@@ -48,10 +49,10 @@ def newest(name: str) -> dict:
     return json.loads(dated[-1].read_text(encoding="utf-8"))
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A Markdown table; all columns but the first are aligned to the right."""
-    lines = [header, tuple("---" if index == 0 else "--:" for index in range(len(header))), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def between(shares: list[float]) -> str:
+    """From the lowest share to the highest; one share if all read the same."""
+    low, high = as_share(min(shares)), as_share(max(shares))
+    return low if low == high else f"{low} to {high}"
 
 
 def train_seeds() -> str:
@@ -60,10 +61,8 @@ def train_seeds() -> str:
     for name, title in TRAINED:
         result = newest(name)
         runs = result["runs"]
-        shares = sorted(run["test_correct"] / run["test_count"] for run in runs)
+        found = between([run["test_correct"] / run["test_count"] for run in runs])
         seconds = [run["seconds"] for run in runs]
-        low, high = map(as_share, (shares[0], shares[-1]))
-        found = low if low == high else f"{low} to {high}"
         time = f"{statistics.median(seconds):.0f} s ({min(seconds):.0f} to {max(seconds):.0f})"
         rows.append((title, f"{runs[0]['step']:,}", f"{len(runs)}", f"{runs[0]['test_count']:,}", found, time))
     scripts = "`benchmarks/train_seeds.py`, `experiments.py`"
@@ -111,9 +110,7 @@ def experiments() -> str:
             continue  # not yet run as the preset is today
         result = newest(f"experiment_{preset}")
         runs = result["runs"]
-        shares = sorted(run["test_exact_match"] for run in runs)
-        low, high = map(as_share, (shares[0], shares[-1]))
-        found = low if low == high else f"{low} to {high}"
+        found = between([run["test_exact_match"] for run in runs])
         seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
         time = as_duration(statistics.median(run["seconds"] for run in runs))
         gpus = result.get("gpus") or ([result["machine"]] if "NVIDIA" in result["machine"] else [])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from markdown_table import table
+
 from .shapes import BACKWARD_OVER_FORWARD, LADDER, find_shape
 
 FLASH, CUDNN, EFFICIENT = "FlashAttention-2", "cuDNN", "memory-efficient"
@@ -64,7 +66,7 @@ def shape_table(result: dict[str, Any]) -> list[str]:
     """Every contestant on one shape: times, rates, and its time over each rival's."""
     rivals = [name for name in (*RIVALS, DETERMINISTIC) if time_of(result, name, "backward")]
     header = ["", "forward", "TFLOP/s", "backward", "TFLOP/s", *(f"over {name}" for name in rivals)]
-    rows = [header, ["---", *["--:"] * (len(header) - 1)]]
+    rows = []
     for name in result["contestants"]:
         row = [f"**{name}**" if result["contestants"][name]["ours"] else name]
         for direction in DIRECTIONS:
@@ -73,7 +75,7 @@ def shape_table(result: dict[str, Any]) -> list[str]:
             row += [in_time(milliseconds), rate]
         row += [" / ".join(in_ratio(ratio(result, name, rival, d)) for d in DIRECTIONS) for rival in rivals]
         rows.append(row)
-    return ["| " + " | ".join(row) + " |" for row in rows]
+    return table(header, rows).split("\n")
 
 
 def ladder_table(report: dict[str, Any]) -> str:
@@ -81,11 +83,11 @@ def ladder_table(report: dict[str, Any]) -> str:
     wanted = [shape.name for shape in LADDER]
     results = [result for result in report["shapes"] if result["shape"] in wanted]
     everyone = {name: found["ours"] for result in results for name, found in result["contestants"].items()}
-    rows = [["", *(result["shape"] for result in results)], ["---", *["--:"] * len(results)]]
+    rows = []
     for name, ours in sorted(everyone.items(), key=lambda item: not item[1]):  # ours first
         cells = [" / ".join(in_time(time_of(result, name, d)) for d in DIRECTIONS) for result in results]
         rows.append([f"**{name}**" if ours else name, *("" if cell == "- / -" else cell for cell in cells)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return table(["", *(result["shape"] for result in results)], rows)
 
 
 def lines(result: dict[str, Any]) -> list[str]:

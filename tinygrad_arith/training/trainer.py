@@ -104,6 +104,10 @@ class HostSteps:
         done, self._done = self._done, []
         return done
 
+    def forward_backward(self, batch: Any, key: RandomKey) -> tuple[float, int]:
+        """See `Workers.forward_backward`."""
+        return self.workers.forward_backward(batch, key)
+
     def close(self) -> None:
         """Ends the workers."""
         self.workers.close()
