@@ -15,6 +15,7 @@ from tinygrad_arith.training.comparison import (
 )
 from tinygrad_arith.training.comparison_report import as_loss, as_seconds, comparison_row, in_a_line
 from tinygrad_arith.training.errors import UserError
+from tinygrad_arith.training.metrics import read_metrics
 
 
 def test_the_figures_of_a_run(tmp_path, write_run):
@@ -64,6 +65,11 @@ def test_further_numbers_of_a_result_are_kept(tmp_path, write_run):
     result = json.loads((directory / "result.json").read_text())
     (directory / "result.json").write_text(json.dumps(result | {"in_fives": 0.999, "note": "text", "flag": True}))
     assert read_finished(directory).further_results() == {"in_fives": 0.999}
+    rows = read_metrics(directory / "metrics.jsonl")
+    for row, share in zip(rows[4::5], (0.2, 0.75, 0.7, 0.3), strict=True):
+        row["in_fives"] = share
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_finished(directory).further_results() == {"in_fives": 0.999, "best_in_fives": 0.75}
 
 
 def test_never_counts_as_later_than_all_others():

@@ -9,7 +9,7 @@ import pytest
 from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.evaluation import evaluate_exact_match, in_fives
 from tinygrad_arith.training.metrics import read_metrics
 from tinygrad_arith.training.predictions import read_predictions
 from tinygrad_arith.training.progress import LineReporter
@@ -125,6 +125,20 @@ def test_an_evaluation_is_told_in_the_row_of_its_step(tmp_path):
     right = trainer.task.answers(trainer.validation) == evaluation.predictions
     assert evaluated[-1]["by_position"] == pytest.approx(right.mean(axis=0))
     assert read_predictions(tmp_path / "predictions.jsonl").steps == [6, 12, 18, 20]
+
+
+def test_where_a_row_is_a_prefix_an_evaluation_tells_the_measure_of_the_article_too(tmp_path):
+    sections = {
+        "task": {"task": "decimal-addition", "digits": 2, "rows": "prefix", "validation_size": 50, "test_size": 50},
+        "model": {"architecture": "window-gpt", "d_model": 8, "layers": 1, "heads": 2},
+        "training": {"steps": 2, "batch": 16, "eval_every": 1, "eval_size": 50},
+    }
+    trainer = make_trainer(Config.from_dict(sections).resolved(), tmp_path)
+    trainer.run()
+    evaluation = evaluate_exact_match(trainer.model, trainer.task, trainer.validation)
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["in_fives"] for row in rows][-1] == in_fives(evaluation, trainer.task)
+    assert all("in_fives" in row for row in rows)
 
 
 def test_training_lowers_the_loss(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 from ..backend import to_numpy
 
 Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
+FIVE = 5  # rows of a group in the Julia article's measure
 
 
 class GroupScore(NamedTuple):
@@ -59,6 +60,21 @@ def right_tokens(predictions: np.ndarray, answers: np.ndarray, padding: int) -> 
 def exact_match(predictions: np.ndarray, answers: np.ndarray, padding: int) -> np.ndarray:
     """Which predictions (n, length) agree with the whole answer (n, length): bool (n,)."""
     return np.all(right_tokens(predictions, answers, padding), axis=1)
+
+
+def share_in_fives(predictions: np.ndarray, answers: np.ndarray, padding: int) -> float | None:
+    """The accuracy that the Julia article states: of five consecutive rows, all must be right.
+
+    A row is one token of an answer, given the right ones before it. An answer has two to four tokens, so that a group
+    of five mixes answers: this is no exact match. What is left over is not counted; None where that is all.
+
+    predictions, answers: int64 (n, answer_length), padded behind the end of an answer.
+    """
+    right = (predictions == answers)[answers != padding]  # (rows,)
+    whole = len(right) // FIVE * FIVE
+    if whole == 0:
+        return None
+    return float(right[:whole].reshape(-1, FIVE).all(axis=1).mean())
 
 
 def wilson_interval(correct: int, count: int, z: float = Z_95) -> tuple[float, float]:

@@ -38,6 +38,7 @@ class Curves:
     losses: np.ndarray  # float64 (n,), nats per counted token
     evaluated: np.ndarray  # int64 (m,), steps
     exact_match: np.ndarray  # float64 (m,), shares of the validation problems
+    in_fives: np.ndarray  # float64 (m,), the Julia article's measure, where a row is a prefix; else (0,)
     seconds: np.ndarray  # float64 (m,), of training until the evaluation was done
 
 
@@ -80,9 +81,15 @@ class FinishedRun:
         return float(self.curves.exact_match[place]), int(self.curves.evaluated[place])
 
     def further_results(self) -> dict[str, float]:
-        """The numbers in `result.json` beside those that every run has, such as another measure of an article."""
+        """The numbers in `result.json` beside those that every run has, such as another measure of an article.
+
+        `best_in_fives`, of the best evaluation on the way, is beside them, as it is what the Julia article tells.
+        """
         numbers = {k: v for k, v in self.result.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-        return {name: value for name, value in numbers.items() if name not in KNOWN_RESULTS}
+        further = {name: value for name, value in numbers.items() if name not in KNOWN_RESULTS}
+        if len(self.curves.in_fives):
+            further["best_in_fives"] = float(self.curves.in_fives.max())
+        return further
 
     def values(self) -> dict[str, Any]:
         """The figures of this run, ready for JSON; what was not reached is null."""
@@ -229,6 +236,7 @@ def curves_of(rows: Sequence[dict[str, Any]]) -> Curves:
         losses=np.array([row["loss"] for row in rows], dtype=np.float64),
         evaluated=np.array([row["step"] for row in evaluated], dtype=np.int64),
         exact_match=np.array([row["exact_match"] for row in evaluated], dtype=np.float64),
+        in_fives=np.array([row["in_fives"] for row in evaluated if "in_fives" in row], dtype=np.float64),
         seconds=np.array([row["seconds"] for row in evaluated], dtype=np.float64),
     )
 

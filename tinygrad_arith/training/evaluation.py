@@ -12,7 +12,7 @@ from ..autograd import functions as F
 from ..autograd import no_grad
 from ..backend import on_device_of
 from ..tasks import Task
-from ..tasks.scoring import GroupScore, by_group, by_length_pair, by_position, wilson_interval
+from ..tasks.scoring import GroupScore, by_group, by_length_pair, by_position, share_in_fives, wilson_interval
 from .errors import UserError
 
 BATCH = 500  # problems per forward pass
@@ -92,6 +92,13 @@ def evaluate_exact_match(model: Any, task: Task, problems: Any, batch_size: int 
 def position_scores(evaluation: Evaluation, task: Task) -> list[GroupScore]:
     """How many tokens are right at each place of the answer, counted from 1 as written."""
     return by_position(evaluation.predictions, task.answers(evaluation.problems), task.vocabulary.padding)
+
+
+def in_fives(evaluation: Evaluation, task: Task) -> float | None:
+    """The measure of the Julia article where a row is a prefix, see `share_in_fives`; else None."""
+    if task.rows != "prefix":
+        return None
+    return share_in_fives(evaluation.predictions, task.answers(evaluation.problems), task.vocabulary.padding)
 
 
 def break_down(evaluation: Evaluation, task: Task) -> Breakdown:

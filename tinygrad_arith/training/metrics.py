@@ -4,7 +4,8 @@ The fields of a row: `step` (steps done, from 1), `loss` (nats per counted token
 `learning_rate`, `examples` (seen in training so far), `examples_per_second`, `seconds` (training time since the run
 began, over all its sittings). On the steps that were evaluated also, on the validation problems: `exact_match` (share
 answered right in full), `validation_loss` (nats per counted token; absent where it is not finite) and `by_position`
-(share of right tokens at each place of the answer).
+(share of right tokens at each place of the answer); where a row is a prefix also `in_fives` (the measure of the Julia
+article, see `tasks/scoring.py`).
 """
 
 import itertools

@@ -23,7 +23,7 @@ from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import Checkpoint, Progress, save_checkpoint
 from .config import Config
 from .errors import UserError
-from .evaluation import evaluate_exact_match, position_scores
+from .evaluation import evaluate_exact_match, in_fives, position_scores
 from .interrupts import StopSignals
 from .metrics import FILE_NAME as METRICS
 from .metrics import MetricsWriter
@@ -275,7 +275,11 @@ class Trainer:
         places = position_scores(evaluation, self.task)
         measured: dict[str, Any] = {"exact_match": evaluation.exact_match}
         measured["by_position"] = [place.correct / place.total for place in places]
-        return measured | ({"validation_loss": evaluation.loss} if math.isfinite(evaluation.loss) else {})
+        if math.isfinite(evaluation.loss):
+            measured["validation_loss"] = evaluation.loss
+        if (share := in_fives(evaluation, self.task)) is not None:
+            measured["in_fives"] = share
+        return measured
 
     def save(self) -> None:
         """Save a checkpoint of the step just done."""
