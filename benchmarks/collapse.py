@@ -2,47 +2,32 @@
 
     python benchmarks/collapse.py train --variant verbatim --seeds 1 2 3 --out DIR   # records into DIR
     python benchmarks/collapse.py train --sharpness --seeds 1 --out DIR2            # with the edge of stability
-    python benchmarks/collapse.py report DIR [--edge DIR2] [--write]                # table, pictures, dated JSON
+    python benchmarks/collapse.py replay --seeds 1 --out DIR3                       # collapses again, otherwise
+    python benchmarks/collapse.py report DIR [--edge DIR2] [--replays DIR3] [--write]  # table, pictures, dated JSON
 
 A *collapse*: exact match on the 500 validation problems was at least 0.99 at some evaluation (every 50 steps), and at a
 later one it is below 0.9. It lasts until 0.99 is reached again. Beside the accuracy a run records, every 10 steps and
 for each parameter: the norm of the gradient, the norm of the update, that of the weights, and the root of the mean of
 AdamW's second moment. With --sharpness also, at every evaluation, the sharpness of `collapse_sharpness.py` over the
-edge of stability: with AdamW's preconditioner as it is, and as it was when 99 % was first reached.
+edge of stability: with AdamW's preconditioner as it is, and as it was when 99 % was first reached. What `replay` does
+is told in `collapse_replay.py`.
 """
 
 import argparse
-import dataclasses
 import json
 import math
 import time
 from pathlib import Path
 
 import numpy as np
+from collapse_replay import train_and_replay
 from collapse_report import EVALUATE_EVERY, REACHED, RECORD_EVERY, VARIANTS, report
-from collapse_sharpness import Sharpness, edge
+from collapse_run import Training, configuration
+from collapse_sharpness import edge
 
-from tinygrad_arith.backend import RandomKey, array_module
+from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
-from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
-from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.evaluation import evaluate_exact_match
-from tinygrad_arith.training.presets import load_preset
 from tinygrad_arith.training.results import rate_of
-from tinygrad_arith.training.trainer import start_steps
-
-PRESET = "candle-binary-reversed"
-PROBLEMS = 500
-SHARPNESS_ROWS = 384  # examples of the loss whose curvature is measured: two batches
-
-
-def configuration(variant: str, seed: int, steps: int | None) -> Config:
-    """The preset with the variant's changes."""
-    config = load_preset(PRESET).config
-    changes = VARIANTS[variant] | {"training": {"seed": seed, "steps": steps or config.training.steps}}
-    for section, options in changes.items():
-        config = dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **options)})
-    return config.validate().resolved()
 
 
 class Recorder:
@@ -76,46 +61,34 @@ class Recorder:
 class EdgeRecorder:
     """The sharpness over the edge of stability, at every evaluation."""
 
-    def __init__(self, model, optimizer, runner, task, config: Config):
-        self.optimizer, self.config = optimizer, config
+    def __init__(self, training: Training):
+        self.training = training
         self.root_when_learned = None  # the preconditioner's diagonal, (N,)
-        batch = task.train_batch(config.training.steps, SHARPNESS_ROWS, config.training.seed)  # never trained on
-        key = RandomKey(config.training.seed, "sharpness")
-        self.sharpness = Sharpness(model.flat, lambda: runner.forward_backward(batch, key))
+        self.sharpness = training.sharpness_on(lambda: training.unseen)
         self.rows: list[tuple[float, float]] = []
 
     def record(self, step: int, exact_match: float) -> None:
         """After `step` steps: with the preconditioner as it is, and as it was when 99 % was first reached or NaN."""
-        root = self.preconditioner()
+        root = self.training.preconditioner()
         if self.root_when_learned is None and exact_match >= REACHED:
             self.root_when_learned = root
-        limit = edge(rate_of(self.config, step - 1), self.optimizer.betas[0])
+        limit = edge(rate_of(self.training.config, step - 1), self.training.optimizer.betas[0])
         now = self.sharpness.measure(root, "now") / limit
         then = np.nan
         if self.root_when_learned is not None:
             then = self.sharpness.measure(self.root_when_learned, "then") / limit
         self.rows.append((now, then))
 
-    def preconditioner(self):
-        """The diagonal of P, (N,): what AdamW divides the mean gradient by."""
-        second = self.optimizer.second_moment
-        unbiased = second / (1.0 - self.optimizer.betas[1] ** self.optimizer.steps)
-        return array_module(second).sqrt(unbiased) + self.optimizer.eps
-
 
 def train(variant: str, seed: int, steps: int | None, out: Path, sharpness: bool) -> None:
     """One run, recorded into `out`."""
     config = configuration(variant, seed, steps)
-    training = config.training
-    task = make_task(config.task)
-    model = initialize(make_model(config, task), config, choose_training_device(training))
-    optimizer = make_optimizer(config, model)
-    runner, recorder = start_steps(model, optimizer, config), Recorder(model, optimizer)
-    at_the_edge = EdgeRecorder(model, optimizer, runner, task, config) if sharpness else None
-    batches = make_batches(task, training, ahead=runner.waits)
-    validation = task.problems("validation", PROBLEMS)
+    training = Training(config)
+    runner, recorder = training.runner, Recorder(training.model, training.optimizer)
+    at_the_edge = EdgeRecorder(training) if sharpness else None
+    batches = make_batches(training.task, config.training, ahead=runner.waits)
     losses, norms, evaluated, began = [], [], [], time.perf_counter()
-    for step in range(1, training.steps + 1):
+    for step in range(1, config.training.steps + 1):
         runner.enqueue(batches.at(step - 1), step - 1)
         if step % RECORD_EVERY == 0:
             recorder.record(rate_of(config, step - 1))
@@ -125,17 +98,16 @@ def train(variant: str, seed: int, steps: int | None, out: Path, sharpness: bool
                 norms.append(result.gradient_norm)
             if not math.isfinite(losses[-1] + norms[-1]):
                 raise SystemExit(f"{variant}, seed {seed}: not finite in the steps up to {step}")
-            evaluated.append(evaluate_exact_match(model, task, validation).exact_match)
+            evaluated.append(training.exact_match())
             if at_the_edge:
                 at_the_edge.record(step, evaluated[-1])
     runner.close()
     batches.close()
     seconds = time.perf_counter() - began
-    out.mkdir(parents=True, exist_ok=True)
     name = f"{variant}-seed{seed}".replace(" ", "_")
     np.savez_compressed(
         out / f"{name}.npz",
-        about=json.dumps({"variant": variant, "seed": seed, "steps": training.steps, "seconds": round(seconds, 1)}),
+        about=json.dumps({"variant": variant, "seed": seed, "steps": len(losses), "seconds": round(seconds, 1)}),
         config=json.dumps(config.to_dict()),
         parameters=recorder.names,
         losses=np.array(losses, np.float32),
@@ -158,6 +130,10 @@ def main() -> None:
     trains.add_argument("--steps", type=int, help="of each run (default: those of the preset)")
     trains.add_argument("--sharpness", action="store_true", help="measure the sharpness too, which takes longer")
     trains.add_argument("--out", type=Path, required=True, metavar="DIR")
+    replays = commands.add_parser("replay", help="train unchanged, and go on otherwise from before each collapse")
+    replays.add_argument("--seeds", type=int, nargs="+", default=[1])
+    replays.add_argument("--until", type=float, default=math.inf, metavar="SECONDS", help="of a run, which then ends")
+    replays.add_argument("--out", type=Path, required=True, metavar="DIR")
     reports = commands.add_parser("report", help="what the records in DIR say")
     reports.add_argument("directory", type=Path, metavar="DIR")
     reports.add_argument("--edge", type=Path, metavar="DIR2", help="records made with --sharpness")
@@ -166,6 +142,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.command == "report":
         report(args.directory, args.edge, args.machine, args.write)
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.command == "replay":
+        for seed in args.seeds:
+            train_and_replay(Training(configuration("verbatim", seed, None)), args.out / f"seed{seed}.json", args.until)
         return
     for variant in args.variant:
         for seed in args.seeds:

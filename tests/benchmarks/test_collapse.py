@@ -9,7 +9,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import collapse
+import collapse_replay
 import collapse_report
+import collapse_run
 from collapse_sharpness import Sharpness, edge
 
 from tinygrad_arith.training.config import Config
@@ -72,15 +74,23 @@ def test_a_collapse_begins_below_90_percent_after_99_and_ends_at_99():
     assert run_with([0.99, 0.5, 0.3]).collapses() == [(100, 50, 0.3)]  # until the end
 
 
-def test_a_short_training_is_recorded_and_reported(tmp_path, monkeypatch, capsys):
-    small = Config().to_dict()
-    small["task"] |= {"digits": 4}
-    small["model"] |= {"d_model": 16, "layers": 1, "heads": 2, "ffn": 32}
-    small["optimizer"] |= {"schedule": "constant"}
-    small["training"] |= {"steps": 100, "batch": 16, "workers": 1, "worker_kind": "threads"}
-    config = Config.from_dict(small, source="test").validate().resolved()
+@pytest.fixture
+def small(monkeypatch):
+    """The configuration of a training that takes no time, instead of every variant's."""
+    values = Config().to_dict()
+    values["task"] |= {"digits": 4}
+    values["model"] |= {"d_model": 16, "layers": 1, "heads": 2, "ffn": 32}
+    values["optimizer"] |= {"schedule": "constant"}
+    values["training"] |= {"steps": 100, "batch": 16, "workers": 1, "worker_kind": "threads"}
+    config = Config.from_dict(values, source="test").validate().resolved()
     monkeypatch.setattr(collapse, "configuration", lambda variant, seed, steps: config)
-    monkeypatch.setattr(collapse, "PROBLEMS", 16)
+    monkeypatch.setattr(collapse_run, "PROBLEMS", 16)
+    return config
+
+
+def test_a_short_training_is_recorded_and_reported(small, tmp_path, capsys):
+    for directory in ("plain", "edge"):
+        (tmp_path / directory).mkdir()
     collapse.train("verbatim", 1, None, tmp_path / "plain", False)
     collapse.train("verbatim", 1, None, tmp_path / "edge", True)
     (plain,), (edged,) = (collapse_report.load(tmp_path / name) for name in ("plain", "edge"))
@@ -90,6 +100,29 @@ def test_a_short_training_is_recorded_and_reported(tmp_path, monkeypatch, capsys
     assert edged.sharpness.shape == (2, 2)
     assert (edged.sharpness[:, 0] > 0).all()
     assert np.array_equal(plain.losses, edged.losses)  # to measure it changes nothing
-    assert plain.config == config.to_dict()
+    assert plain.config == small.to_dict()
     collapse_report.report(tmp_path / "plain", tmp_path / "edge", "", write=False)
     assert "| nothing | never |" in capsys.readouterr().out
+
+
+def test_a_replay_goes_the_same_way_with_the_same_batches_and_another_with_others(small, monkeypatch):
+    monkeypatch.setattr(collapse_replay, "LEADS", (30, 5, 0))
+    monkeypatch.setattr(collapse_replay, "AFTER", 20)
+    monkeypatch.setattr(collapse_replay, "LOOKED_AT", (-4, 3))
+    training = collapse_run.Training(small)
+    run = collapse_replay.ReplayedRun(training)
+    for step in range(400):
+        training.runner.enqueue(training.task.train_batch(step, 16, 1), step)
+        if (step + 1) % 50 == 0:
+            run.evaluated()
+    assert run.collapses == run.controls == []  # nothing was learned
+    end = training.state()
+    run.norms = [1.0] * 340 + [6.0] * 60  # as if a spike had begun there
+    found = collapse_replay.replay(training, run.states, run.losses, run.norms, end)
+    assert (found["seen"], found["onset"]) == (400, 340)
+    assert [row["lead"] for row in found["replays"]] == list(collapse_replay.LEADS)
+    assert all(len(row["others"]) == collapse_replay.DRAWS for row in found["replays"])
+    assert len(found["looks"]) == 7
+    assert all(np.isfinite(list(look.values())).all() and -1 <= look["turn"] <= 1 for look in found["looks"])
+    with pytest.raises(SystemExit, match="not the same when they are made again"):
+        collapse_replay.replay(training, run.states, [*run.losses[:340], 0.0, *run.losses[341:]], run.norms, end)

@@ -1,0 +1,90 @@
+"""The candle training whose accuracy collapses, with one thing changed: what `collapse.py` and its parts run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from collapse_report import VARIANTS
+from collapse_sharpness import Sharpness
+
+from tinygrad_arith.backend import RandomKey, array_module
+from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
+from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.presets import load_preset
+from tinygrad_arith.training.trainer import start_steps
+
+PRESET = "candle-binary-reversed"
+PROBLEMS = 500
+SHARPNESS_ROWS = 384  # examples of the loss whose curvature is measured: two batches
+
+
+def configuration(variant: str, seed: int, steps: int | None) -> Config:
+    """The preset with the variant's changes."""
+    config = load_preset(PRESET).config
+    changes = VARIANTS[variant] | {"training": {"seed": seed, "steps": steps or config.training.steps}}
+    for section, options in changes.items():
+        config = dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **options)})
+    return config.validate().resolved()
+
+
+@dataclass(frozen=True)
+class State:
+    """Weights and AdamW's moments at some step: all that the steps after it depend on."""
+
+    values: Any  # (N,)
+    first_moment: Any  # (N,)
+    second_moment: Any  # (N,)
+    steps: int
+
+
+class Training:
+    """A model on its way, to be taken apart: steps, evaluations, states to come back to."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.task = make_task(config.task)
+        self.model = initialize(make_model(config, self.task), config, choose_training_device(config.training))
+        self.optimizer = make_optimizer(config, self.model)
+        self.runner = start_steps(self.model, self.optimizer, config)
+        self.validation = self.task.problems("validation", PROBLEMS)
+        training = config.training
+        # Examples that it never draws, for the sharpness:
+        self.unseen = self.task.train_batch(training.steps, SHARPNESS_ROWS, training.seed)
+
+    @property
+    def flat(self) -> Any:
+        """The parameters, their gradients and moments in one array each."""
+        return self.model.flat
+
+    def exact_match(self) -> float:
+        """The share of the validation problems that is answered right now."""
+        return evaluate_exact_match(self.model, self.task, self.validation).exact_match
+
+    def state(self) -> State:
+        """A copy of the state."""
+        optimizer = self.optimizer
+        moments = optimizer.first_moment.copy(), optimizer.second_moment.copy()
+        return State(self.flat.values.copy(), *moments, optimizer.steps)
+
+    def restore(self, state: State) -> None:
+        """Go back to a state."""
+        self.flat.values[...] = state.values
+        self.optimizer.first_moment[...] = state.first_moment
+        self.optimizer.second_moment[...] = state.second_moment
+        self.optimizer.steps = state.steps
+        self.flat.mark_written()
+
+    def preconditioner(self) -> Any:
+        """The diagonal of P, (N,): what AdamW divides the mean gradient by."""
+        second = self.optimizer.second_moment
+        unbiased = second / (1.0 - self.optimizer.betas[1] ** self.optimizer.steps)
+        return array_module(second).sqrt(unbiased) + self.optimizer.eps
+
+    def sharpness_on(self, batch: Callable[[], Any]) -> Sharpness:
+        """The sharpness of the loss on a batch, which is asked for each time."""
+        key = RandomKey(self.config.training.seed, "sharpness")
+        return Sharpness(self.flat, lambda: self.runner.forward_backward(batch(), key))
