@@ -3,14 +3,14 @@
     python benchmarks/collapse.py train --variant verbatim --seeds 1 2 3 --out DIR   # records into DIR
     python benchmarks/collapse.py train --sharpness --seeds 1 --out DIR2            # with the edge of stability
     python benchmarks/collapse.py replay --seeds 1 --out DIR3                       # collapses again, otherwise
-    python benchmarks/collapse.py report DIR [--edge DIR2] [--replays DIR3] [--write]  # table, pictures, dated JSON
+    python benchmarks/collapse.py report DIR [--edge DIR2] [--write]                # tables, pictures, dated JSON
+    python benchmarks/collapse.py report-replays DIR3 [--write]                     # the same of the replays
 
 A *collapse*: exact match on the 500 validation problems was at least 0.99 at some evaluation (every 50 steps), and at a
 later one it is below 0.9. It lasts until 0.99 is reached again. Beside the accuracy a run records, every 10 steps and
 for each parameter: the norm of the gradient, the norm of the update, that of the weights, and the root of the mean of
 AdamW's second moment. With --sharpness also, at every evaluation, the sharpness of `collapse_sharpness.py` over the
-edge of stability: with AdamW's preconditioner as it is, and as it was when 99 % was first reached. What `replay` does
-is told in `collapse_replay.py`.
+edge of stability. What `replay` does is told in `collapse_replay.py`.
 """
 
 import argparse
@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 from collapse_replay import train_and_replay
-from collapse_report import EVALUATE_EVERY, REACHED, RECORD_EVERY, VARIANTS, report
+from collapse_replay_report import report_replays
+from collapse_report import EVALUATE_EVERY, RECORD_EVERY, VARIANTS, report
 from collapse_run import Training, configuration
 from collapse_sharpness import edge
 
@@ -63,21 +64,13 @@ class EdgeRecorder:
 
     def __init__(self, training: Training):
         self.training = training
-        self.root_when_learned = None  # the preconditioner's diagonal, (N,)
         self.sharpness = training.sharpness_on(lambda: training.unseen)
-        self.rows: list[tuple[float, float]] = []
+        self.shares: list[float] = []
 
-    def record(self, step: int, exact_match: float) -> None:
-        """After `step` steps: with the preconditioner as it is, and as it was when 99 % was first reached or NaN."""
-        root = self.training.preconditioner()
-        if self.root_when_learned is None and exact_match >= REACHED:
-            self.root_when_learned = root
+    def record(self, step: int) -> None:
+        """After `step` steps."""
         limit = edge(rate_of(self.training.config, step - 1), self.training.optimizer.betas[0])
-        now = self.sharpness.measure(root, "now") / limit
-        then = np.nan
-        if self.root_when_learned is not None:
-            then = self.sharpness.measure(self.root_when_learned, "then") / limit
-        self.rows.append((now, then))
+        self.shares.append(self.sharpness.measure(self.training.preconditioner()) / limit)
 
 
 def train(variant: str, seed: int, steps: int | None, out: Path, sharpness: bool) -> None:
@@ -100,7 +93,7 @@ def train(variant: str, seed: int, steps: int | None, out: Path, sharpness: bool
                 raise SystemExit(f"{variant}, seed {seed}: not finite in the steps up to {step}")
             evaluated.append(training.exact_match())
             if at_the_edge:
-                at_the_edge.record(step, evaluated[-1])
+                at_the_edge.record(step)
     runner.close()
     batches.close()
     seconds = time.perf_counter() - began
@@ -114,7 +107,7 @@ def train(variant: str, seed: int, steps: int | None, out: Path, sharpness: bool
         norms=np.array(norms, np.float32),
         exact_match=np.array(evaluated),
         table=recorder.table(),
-        sharpness=np.array(at_the_edge.rows if at_the_edge else (), np.float32).reshape(-1, 2),
+        sharpness=np.array(at_the_edge.shares if at_the_edge else (), np.float32),
     )
     print(f"{name}: exact match {evaluated[-1]:.3f}, lowest of the last half "
           f"{min(evaluated[len(evaluated) // 2:]):.3f}, {seconds:.0f} s", flush=True)  # fmt: skip
@@ -137,11 +130,17 @@ def main() -> None:
     reports = commands.add_parser("report", help="what the records in DIR say")
     reports.add_argument("directory", type=Path, metavar="DIR")
     reports.add_argument("--edge", type=Path, metavar="DIR2", help="records made with --sharpness")
-    reports.add_argument("--machine", default="", help="in words, for the result's file")
-    reports.add_argument("--write", action="store_true", help="write JSON and pictures")
+    replay_reports = commands.add_parser("report-replays", help="what the replays in DIR say")
+    replay_reports.add_argument("directory", type=Path, metavar="DIR")
+    for command in (reports, replay_reports):
+        command.add_argument("--machine", default="", help="in words, for the result's file")
+        command.add_argument("--write", action="store_true", help="write JSON and pictures")
     args = parser.parse_args()
     if args.command == "report":
         report(args.directory, args.edge, args.machine, args.write)
+        return
+    if args.command == "report-replays":
+        report_replays(args.directory, args.machine, args.write)
         return
     args.out.mkdir(parents=True, exist_ok=True)
     if args.command == "replay":

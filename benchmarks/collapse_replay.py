@@ -118,7 +118,7 @@ class Replayer:
         xp, before = array_module(root), self.gradient
         limit = edge(rate_of(self.training.config, step), self.training.optimizer.betas[0])
         self.step = step
-        sharpness = (self.unseen.measure(root, "unseen") / limit, self.own.measure(root, "own") / limit)
+        sharpness = (self.unseen.measure(root) / limit, self.own.measure(root) / limit)
         gradient = self.make(step)
         scaled = gradient / root  # (N,)
         turn = scaled @ before / xp.sqrt((scaled @ gradient) * (before @ (before / root)))

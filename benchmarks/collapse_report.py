@@ -15,6 +15,7 @@ from markdown_table import table
 
 from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, LINES, ORANGE, blank_figure, clean_axes, save_figure
 
+IMAGES = RESULTS.parents[1] / "docs" / "images"
 REACHED, COLLAPSED = 0.99, 0.9  # exact match: learned; lost again
 EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps between two evaluations, and between two rows of a record
 VARIANTS: dict[str, dict[str, dict]] = {  # what is changed of which section of the preset
@@ -51,8 +52,7 @@ class Run:
     """The record of one run.
 
     losses, norms: (steps,); exact_match: (evaluations,); table: (records, 4, parameters)
-    sharpness: (evaluations, 2), over the edge of stability, with the preconditioner as it is, and as it was when 99 %
-               was first reached; (0, 2) if it was not measured
+    sharpness: (evaluations,), over the edge of stability; (0,) if it was not measured
     config:    empty in records of before 2026-11-22, 13:00
     """
 
@@ -106,7 +106,7 @@ def load(directory: Path) -> list[Run]:
         with np.load(path) as file:
             about = json.loads(str(file["about"]))
             arrays = {name: file[name] for name in ("losses", "norms", "exact_match", "table")}
-            arrays["sharpness"] = file["sharpness"] if "sharpness" in file else np.zeros((0, 2))
+            arrays["sharpness"] = file["sharpness"] if "sharpness" in file else np.zeros(0)
             config = json.loads(str(file["config"])) if "config" in file else {}
             names = [str(name) for name in file["parameters"]]
             runs.append(Run(**about, parameters=names, config=config, **arrays))
@@ -147,6 +147,11 @@ def summary(variant: str, runs: list[Run]) -> dict[str, Any]:
     }
 
 
+def name_in_table(variant: str) -> str:
+    """What is changed, in words."""
+    return "nothing" if variant == "verbatim" else variant
+
+
 def variants_table(summaries: list[dict[str, Any]]) -> str:
     """The figures as a Markdown table."""
     header = (
@@ -166,7 +171,7 @@ def variants_table(summaries: list[dict[str, Any]]) -> str:
         )
         ends = sorted(entry["lowest_of_the_last_tenth"])
         cells = (
-            "nothing" if entry["variant"] == "verbatim" else entry["variant"],
+            name_in_table(entry["variant"]),
             f"{statistics.median(learned):,.0f}" if learned else "never",
             "-" if rate is None else f"{rate:.1f}",
             "-" if lowest is None else f"{lowest:.2f}",
@@ -180,15 +185,14 @@ def variants_table(summaries: list[dict[str, Any]]) -> str:
 def edge_summary(run: Run) -> dict[str, Any]:
     """How far from the edge of stability a run was from when it had learned on; null where it never had."""
     learned = run.learned_at
-    now, then = run.sharpness[learned // EVALUATE_EVERY - 1 :].T if learned else run.sharpness[:0].T
+    since = run.sharpness[learned // EVALUATE_EVERY - 1 :] if learned else run.sharpness[:0]
     before = [at // EVALUATE_EVERY - 2 for at, _, _ in run.collapses()]  # the last evaluation that saw nothing
     return {
         "variant": run.variant,
         "seed": run.seed,
-        "median": median(now),
-        "share_above_1": float((now > 1).mean()) if learned else None,
-        "median_with_the_preconditioner_of_then": median(then),
-        "median_before_a_collapse": median(run.sharpness[before, 0]),
+        "median": median(since),
+        "share_above_1": float((since > 1).mean()) if learned else None,
+        "median_before_a_collapse": median(run.sharpness[before]),
     }
 
 
@@ -204,14 +208,7 @@ def edge_curves(runs: list[Run]) -> Any:
     for axes, run in zip(panels, runs, strict=True):
         at = EVALUATE_EVERY * np.arange(1, len(run.exact_match) + 1)
         axes.axhline(1, color=GREY, linewidth=0.8)
-        axes.plot(at, run.sharpness[:, 0], color=BLUE, linewidth=0.9, label="sharpness over the edge")
-        axes.plot(
-            at,
-            run.sharpness[:, 1],
-            color=ORANGE,
-            linewidth=0.9,
-            label="with the second moment of when 99 % was reached",
-        )
+        axes.plot(at, np.where(run.sharpness > 0, run.sharpness, np.nan), color=BLUE, linewidth=0.9)
         axes.set_yscale("log")
         share = axes.twinx()
         share.plot(at, run.exact_match, color=GREEN, linewidth=0.7, alpha=0.7)
@@ -219,9 +216,9 @@ def edge_curves(runs: list[Run]) -> Any:
         share.spines[["top"]].set_visible(False)
         share.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         clean_axes(axes)
-        axes.set_title(f"{run.variant}, seed {run.seed}", fontsize=9, loc="left")
-    panels[0].legend(fontsize=7, frameon=False, loc="upper right", ncols=2)
-    panels[-1].set_xlabel("training step; green: exact match, on the right")
+        axes.set_title(f"changed: {name_in_table(run.variant)}; seed {run.seed}", fontsize=9, loc="left")
+    panels[-1].set_xlabel("training step")
+    figure.suptitle("sharpness over the edge of stability (blue, log scale) and exact match (green)", fontsize=10)
     return figure
 
 
@@ -318,32 +315,47 @@ def before_and_after(runs: list[Run]) -> dict[str, float]:
     return {name: round(statistics.median(values), 3) for name, values in found.items() if values}
 
 
+def edge_table(summaries: list[dict[str, Any]]) -> str:
+    """The sharpness of some runs as a Markdown table."""
+    header = ("changed", "seed", "median once learned", "above the edge", "median before a collapse")
+    rows = [
+        (
+            name_in_table(entry["variant"]),
+            f"{entry['seed']}",
+            f"{entry['median']:.2f}",
+            f"{entry['share_above_1']:.0%}",
+            f"{entry['median_before_a_collapse']:.2f}",
+        )
+        for entry in summaries
+        if entry["median_before_a_collapse"] is not None
+    ]
+    return table(header, rows)
+
+
 def report(directory: Path, edge: Path | None, machine: str, write: bool) -> None:
-    """Prints the table; writes JSON and pictures if asked to. `edge` holds the records with the sharpness."""
+    """Prints the tables; writes JSON and pictures if asked to. `edge` holds the records with the sharpness."""
     runs = load(directory)
     summaries = [summary(variant, of_variant) for variant, of_variant in by_variant(runs)]
     print(variants_table(summaries))
     changes = before_and_after(runs)
     print(changes)
-    at_the_edge = load(edge) if edge else []
+    at_the_edge = [run for _, of_variant in by_variant(load(edge)) for run in of_variant] if edge else []
     edges = [edge_summary(run) for run in at_the_edge]
-    for entry in edges:
-        print(entry)
+    print(edge_table(edges))
     if not write:
         return
     measured = environment(["tinygrad_arith", "numpy"])
     if machine:
         measured |= {"cpu": None, "cores": None, "machine": machine}
     values = {"benchmark": "collapse", **measured, "before_a_collapse": changes}
-    verbatim = next((run.config for run in runs if run.variant == "verbatim"), {})
+    verbatim = next((run.config for run in runs + at_the_edge if run.variant == "verbatim" and run.config), {})
     values |= {"config": verbatim, "edge_of_stability": edges, "variants": summaries}
     path = RESULTS / f"collapse_{measured['date']}.json"
     path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    images = RESULTS.parents[1] / "docs" / "images"
-    save_figure(curves(runs), images / "collapse_variants.png")
+    save_figure(curves(runs), IMAGES / "collapse_variants.png")
     worst = deepest(runs)
     if worst is not None:
-        save_figure(anatomy(*worst), images / "collapse_anatomy.png")
+        save_figure(anatomy(*worst), IMAGES / "collapse_anatomy.png")
     if at_the_edge:
-        save_figure(edge_curves(at_the_edge), images / "collapse_edge.png")
+        save_figure(edge_curves(at_the_edge), IMAGES / "collapse_edge.png")
     print(f"written to {path.name} and docs/images/")

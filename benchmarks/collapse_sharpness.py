@@ -37,16 +37,13 @@ class Sharpness:
 
     def __init__(self, flat: Any, backward: Callable[[], Any]):
         self.flat, self.backward = flat, backward
-        self.directions: dict[str, Any] = {}  # the newest eigenvector found under each name, (N,)
+        self.direction: Any = None  # the eigenvector that was last found, (N,): where the next search begins
 
-    def measure(self, preconditioner: Any, name: str) -> float:
-        """The eigenvalue for a preconditioner, the diagonal of P, (N,).
-
-        name: of what is followed: the iteration starts from the eigenvector that was last found under it
-        """
+    def measure(self, preconditioner: Any) -> float:
+        """The eigenvalue of the largest magnitude, which may be negative; `preconditioner`: the diagonal of P, (N,)."""
         xp = array_module(self.flat.values)
         here, to_weights = self.flat.values.copy(), 1.0 / xp.sqrt(preconditioner)  # (N,), (N,)
-        direction, iterations = self.directions.get(name), ITERATIONS
+        direction, iterations = self.direction, ITERATIONS
         if direction is None:
             drawn = np.random.default_rng(0).standard_normal(here.size)
             direction, iterations = on_device_of(here, drawn.astype(here.dtype)), FIRST_ITERATIONS
@@ -57,7 +54,7 @@ class Sharpness:
             change = self.gradient(here + displacement) - self.gradient(here - displacement)  # (N,)
             product = to_weights * change / (2 * REACH)  # (N,)
             eigenvalue, direction = float(direction @ product), product
-        self.directions[name] = direction
+        self.direction = direction
         self.set_values(here)
         return eigenvalue
 

@@ -1,5 +1,6 @@
 """What a collapse is, and the sharpness that is measured around one."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,9 +11,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import collapse
 import collapse_replay
+import collapse_replay_report
 import collapse_report
 import collapse_run
 from collapse_sharpness import Sharpness, edge
+from environment import RESULTS
 
 from tinygrad_arith.training.config import Config
 
@@ -37,7 +40,7 @@ def run_with(exact_match):
     steps = len(exact_match) * collapse_report.EVALUATE_EVERY
     nothing = np.zeros((0, 4, 0))
     values = np.array(exact_match)
-    return collapse_report.Run("verbatim", 1, steps, 1.0, [], nothing, nothing, values, nothing, np.zeros((0, 2)), {})
+    return collapse_report.Run("verbatim", 1, steps, 1.0, [], nothing, nothing, values, nothing, np.zeros(0), {})
 
 
 def test_the_sharpness_is_the_largest_eigenvalue_in_the_preconditioners_coordinates():
@@ -50,7 +53,7 @@ def test_the_sharpness_is_the_largest_eigenvalue_in_the_preconditioners_coordina
     scale = 1 / np.sqrt(preconditioner)
     expected = np.linalg.eigvalsh(scale[:, None] * model.hessian * scale).max()
     for _ in range(3):  # each goes on from the one before
-        found = sharpness.measure(preconditioner, "now")
+        found = sharpness.measure(preconditioner)
     assert found == pytest.approx(expected, rel=1e-6)
     assert np.array_equal(model.values, before)
 
@@ -96,9 +99,9 @@ def test_a_short_training_is_recorded_and_reported(small, tmp_path, capsys):
     (plain,), (edged,) = (collapse_report.load(tmp_path / name) for name in ("plain", "edge"))
     assert plain.losses.shape == (100,)
     assert plain.table.shape[:2] == (10, 4)
-    assert plain.sharpness.shape == (0, 2)
-    assert edged.sharpness.shape == (2, 2)
-    assert (edged.sharpness[:, 0] > 0).all()
+    assert plain.sharpness.shape == (0,)
+    assert edged.sharpness.shape == (2,)
+    assert (edged.sharpness > 0).all()
     assert np.array_equal(plain.losses, edged.losses)  # to measure it changes nothing
     assert plain.config == small.to_dict()
     collapse_report.report(tmp_path / "plain", tmp_path / "edge", "", write=False)
@@ -126,3 +129,17 @@ def test_a_replay_goes_the_same_way_with_the_same_batches_and_another_with_other
     assert all(np.isfinite(list(look.values())).all() and -1 <= look["turn"] <= 1 for look in found["looks"])
     with pytest.raises(SystemExit, match="not the same when they are made again"):
         collapse_replay.replay(training, run.states, [*run.losses[:340], 0.0, *run.losses[341:]], run.norms, end)
+
+
+def newest(name):
+    """The newest committed result of a name."""
+    path = max(path for path in RESULTS.glob(f"{name}_2*.json"))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_text_says_what_the_replays_say():
+    page = (RESULTS.parents[1] / "docs" / "collapse.md").read_text(encoding="utf-8")
+    replayed = newest("collapse_replays")
+    at_half_rate = [collapse_replay_report.lost(replayed, "half_rate", lead) for lead in collapse_replay.LEADS]
+    assert "{} of {} replays".format(*map(sum, zip(*at_half_rate, strict=True))) in page
+    assert "({} of {}, within 180 steps)".format(*collapse_replay_report.lost_by_chance(replayed)) in page
