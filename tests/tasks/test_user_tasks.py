@@ -176,7 +176,7 @@ def test_a_changed_file_is_read_again(file):
     ("name", "sentence"),
     [
         ("Missing", "has no class Missing"),
-        ("number", "must be a class made from tinygrad_arith.tasks.NumberTask"),
+        ("number", "must be a class made from tinygrad_arith.tasks.NumberTask or PairTask"),
         ("NoSymbol", "its symbol is None, but must be one character"),
         ("Digit", "its symbol is '7', but must be one character, none of"),
         ("Hexadecimal", "its base is 16, but must be a whole number from 2 to 10"),

@@ -11,11 +11,12 @@ from .config import TaskConfig
 from .expressions import Expressions
 from .modular import ModularAddition
 from .numbers import NumberTask
+from .pairs import PairTask
 from .task import Task
 from .user_tasks import build_user_task
 from .vocabulary import Vocabulary
 
-__all__ = ["Batch", "NumberTask", "Problem", "Problems", "Task", "TaskConfig", "Vocabulary", "build_task"]
+__all__ = ["Batch", "NumberTask", "PairTask", "Problem", "Problems", "Task", "TaskConfig", "Vocabulary", "build_task"]
 
 TASK_CLASSES: dict[str, Any] = {**CLASSES, "expressions": Expressions, "modular-addition": ModularAddition}
 

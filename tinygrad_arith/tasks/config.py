@@ -15,14 +15,18 @@ TASKS = (*NUMBER_TASKS, "expressions", "modular-addition")
 EXPRESSION_COUNTS = (10, 400, 640_000)  # distinct expressions of depth 0, 1 and 2
 TRAIN_SHARES = {"expressions": 0.25, "modular-addition": 0.3}  # trained on where no size is given, as published
 
-# Options that mean something for some tasks only: elsewhere they must keep their defaults.
+# Options that mean something for some kinds of tasks only: elsewhere they must keep their defaults.
 FOR_NUMBERS = (
     *("digits", "padding", "spaces", "sign", "operands", "carry_mix", "carry_mix_steps", "curriculum", "position_ids"),
     "longest",
 )
-FOR_EXPRESSIONS = ("depth",)
-FOR_MODULAR = ("modulus",)
-NOT_FOR_MODULAR = ("order", "rows", "prompt_width", "context")
+FOREIGN = {  # by the kind of task
+    "numbers": ("depth", "modulus"),
+    "expressions": (*FOR_NUMBERS, "modulus"),
+    "modular-addition": (*FOR_NUMBERS, "depth", "order", "rows", "prompt_width", "context"),
+    "pairs": (*FOR_NUMBERS, "depth", "modulus", "order"),
+}
+SIZES = {"numbers": "digits", "expressions": "depth", "modular-addition": "modulus", "pairs": "task"}  # what decides
 
 
 class Stage(NamedTuple):
@@ -152,9 +156,21 @@ class TaskConfig:
         return self
 
     @property
+    def kind(self) -> str:
+        """What the problems are: "numbers", "expressions", "modular-addition" or "pairs".
+
+        Raises ValueError if it is a user's task that cannot be loaded.
+        """
+        if self.task in TASKS:
+            return "numbers" if self.task in NUMBER_TASKS else self.task
+        from .user_tasks import kind_of_user_task  # a user's file is run only where its task is asked for
+
+        return kind_of_user_task(self.task)
+
+    @property
     def of_numbers(self) -> bool:
-        """Whether the task is one of two operands of digits: one of ours, or a user's own."""
-        return self.task not in TASKS or self.task in NUMBER_TASKS
+        """Whether a problem is two operands of digits: the task is one of ours, or a user's own."""
+        return self.kind == "numbers"
 
     @property
     def base(self) -> int:
@@ -172,6 +188,10 @@ class TaskConfig:
             return EXPRESSION_COUNTS[self.depth]
         if self.task == "modular-addition":
             return self.modulus**2
+        if not self.of_numbers:
+            from .user_tasks import count_pairs
+
+            return count_pairs(self.task)
         return self.base ** (2 * self.digits)
 
     @property
@@ -187,7 +207,7 @@ class TaskConfig:
     @property
     def size_flag(self) -> str:
         """The flag that decides how many problems there are, with its value."""
-        name = "digits" if self.of_numbers else "depth" if self.task == "expressions" else "modulus"
+        name = SIZES[self.kind]
         return f"--{name} {getattr(self, name)}"
 
     @property
@@ -206,11 +226,7 @@ def check_task_name(name: str) -> None:
 
 def check_meaningful(config: TaskConfig) -> None:
     """Raise ValueError if an option was changed that means nothing for this task."""
-    foreign = {
-        "expressions": (*FOR_NUMBERS, *FOR_MODULAR),
-        "modular-addition": (*FOR_NUMBERS, *FOR_EXPRESSIONS, *NOT_FOR_MODULAR),
-    }.get(config.task, (*FOR_EXPRESSIONS, *FOR_MODULAR))
-    check_defaults(config, foreign)
+    check_defaults(config, FOREIGN[config.kind])
 
 
 def check_defaults(config: TaskConfig, foreign: Iterable[str]) -> None:

@@ -43,8 +43,8 @@ def fault_of_user_task(error: BaseException) -> str | None:
 def load_task_class(name: str) -> Any:
     """The class that `FILE.py:Class` names; the file is run once, and again after it was changed.
 
-    Raises ValueError with one sentence if there is no such file or class, if the file cannot be run, or the class is no
-    `NumberTask`.
+    Raises ValueError with one sentence if there is no such file or class, if the file cannot be run, or the class is
+    neither a `NumberTask` nor a `PairTask`.
     """
     file, _, class_name = name.rpartition(":")
     path = Path(file)
@@ -57,8 +57,29 @@ def load_task_class(name: str) -> Any:
     found = getattr(module, class_name, None)
     if found is None:
         raise ValueError(f"--task {name}: {file} has no class {class_name}")
-    check_number_task(found, name)
+    check_class(found, name)
     return found
+
+
+def kind_of_user_task(name: str) -> str:
+    """ "numbers" or "pairs"; raises as `load_task_class`."""
+    from .numbers import NumberTask
+
+    return "numbers" if issubclass(load_task_class(name), NumberTask) else "pairs"
+
+
+def count_pairs(name: str) -> int:
+    """How many problems a task of listed pairs has. Raises ValueError, one sentence, if they cannot be listed."""
+    from .pairs import table_of
+
+    try:
+        return len(table_of(load_task_class(name)).prompts)
+    except ValueError as error:
+        if fault_of_user_task(error) is None:  # of ours, which says what is wrong
+            raise ValueError(f"--task {name}: {error}") from error
+        raise ValueError(f"--task {name}: {fault_of_user_task(error)}") from error
+    except Exception as error:  # whatever a user's class may raise
+        raise ValueError(f"--task {name}: {fault_of_user_task(error) or error}") from error
 
 
 @lru_cache(maxsize=32)
@@ -84,15 +105,25 @@ def load_module(path: Path, changed: int) -> Any:
     return module
 
 
-def check_number_task(found: Any, name: str) -> None:
-    """Raise ValueError, one sentence, unless a user's class is a `NumberTask` with a usable symbol and base."""
+def check_class(found: Any, name: str) -> None:
+    """Raise ValueError, one sentence, unless a user's class is one of which a task can be made."""
     from .numbers import NumberTask  # which imports the configuration, which imports this file
+    from .pairs import PairTask
 
-    if not (isinstance(found, type) and issubclass(found, NumberTask)):
+    if not (isinstance(found, type) and issubclass(found, NumberTask | PairTask)):
         raise ValueError(
-            f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask; a task of another kind is "
-            "added to the package (see docs/tasks.md)"
+            f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask or PairTask (see docs/tasks.md)"
         )
+    if issubclass(found, NumberTask):
+        check_number_task(found, name)
+    elif found.pairs is PairTask.pairs:
+        raise ValueError(f"--task {name}: it has no method `pairs`")
+
+
+def check_number_task(found: Any, name: str) -> None:
+    """Raise ValueError, one sentence, unless a `NumberTask` has a usable symbol and base, and says its results."""
+    from .numbers import NumberTask
+
     symbol, base = getattr(found, "symbol", None), getattr(found, "base", None)
     if not isinstance(symbol, str) or len(symbol) != 1 or symbol in RESERVED or symbol.isspace():
         raise ValueError(f"--task {name}: its symbol is {symbol!r}, but must be one character, none of {RESERVED!r}")
