@@ -174,11 +174,11 @@ def check_not_trained_there(out: Path, runs: Sequence[Path]) -> None:
 
 
 def directory_of_named(runs: Sequence[Path]) -> Path:
-    """`runs/compare-named-<presets>`, with a number if there is a comparison of other runs."""
+    """`runs/compare-named-<names>`, with a number if there is a comparison of other runs."""
     from tinygrad_arith.training.runs import read_record
 
-    presets = dict.fromkeys(read_record(run).preset for run in runs)
-    first = default_directory("compare-named", list(presets))
+    names = dict.fromkeys(read_record(run).name for run in runs)
+    first = default_directory("compare-named", list(names))
     numbered = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([first], numbered) if compared_runs(path) in (None, set(runs)))
 
@@ -192,13 +192,13 @@ def compared_runs(directory: Path) -> set[Path] | None:
         return None
 
 
-def default_directory(kind: str, presets: Sequence[str]) -> Path:
-    """`runs/<kind>-<presets>`; of many presets only the first, and how many more."""
+def default_directory(kind: str, names: Sequence[str]) -> Path:
+    """`runs/<kind>-<names>`; of many names only the first, and how many more."""
     from tinygrad_arith.training.runs import RUNS
 
-    name = "-".join(presets)
+    name = "-".join(names)
     if len(name) > LONGEST_NAME:
-        name = f"{presets[0]}-and-{len(presets) - 1}-more"
+        name = f"{names[0]}-and-{len(names) - 1}-more"
     return RUNS / f"{kind}-{name}"
 
 

@@ -137,11 +137,12 @@ def test_runs_of_several_train_sizes_count_their_seeds_once(small_run, monkeypat
 
 
 def test_groups_are_told_apart_by_what_differs(small_run, modular_run):
-    records = [read_record(small_run), read_record(modular_run)]
-    labels = short_labels(records)
-    assert "task binary-addition" in labels[0]
-    assert "task modular-addition" in labels[1]
-    assert short_labels(records[:1]) == ["binary-reversed"]
+    small, modular = read_record(small_run), read_record(modular_run)
+    assert short_labels([small, modular]) == ["binary-reversed", "modular-addition"]
+    faster = dataclasses.replace(small.config.optimizer, learning_rate=0.5)
+    other = dataclasses.replace(small, config=dataclasses.replace(small.config, optimizer=faster))
+    assert short_labels([small, other])[1] == "learning_rate 0.5"
+    assert short_labels([small]) == ["binary-reversed"]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shlex
@@ -150,3 +151,18 @@ def test_what_computes_now_and_did_not_before_is_told(tmp_path):
     assert write_resumption(tmp_path, record, 5, now) == []
     write_record(tmp_path, record)  # of an older version, which did not note it
     assert write_resumption(tmp_path, record, 3, now) == []
+
+
+@pytest.mark.parametrize(
+    ("preset", "task", "name"),
+    [
+        ("binary-reversed", "binary-addition", "binary-reversed"),
+        ("binary-reversed", "expressions", "expressions"),
+        ("binary-reversed", "folder/own.py:Sorting", "Sorting"),
+        ("of-another-version", "expressions", "of-another-version"),
+    ],
+)
+def test_a_run_of_another_task_than_its_presets_is_called_after_that(preset, task, name):
+    config = Config()
+    config = dataclasses.replace(config, task=dataclasses.replace(config.task, task=task))
+    assert RunRecord(config, preset).name == name

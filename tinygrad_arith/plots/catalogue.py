@@ -71,11 +71,11 @@ def series_of(runs: Sequence[RunData], curve: Callable[[RunData], Curve], withou
 
 
 def short_labels(records: Sequence[RunRecord]) -> list[str]:
-    """What tells the groups apart: their presets, or of one preset only the options in which they differ."""
+    """What tells the groups apart: their names, or of one name only the options in which they differ."""
     labels = group_labels(records)
-    if len(records) == 1 or len({record.preset for record in records}) > 1:
+    if len(records) == 1 or len({record.name for record in records}) > 1:
         return labels
-    return [label.removeprefix(f"{records[0].preset} (").removesuffix(")") for label in labels]
+    return [label.removeprefix(f"{records[0].name} (").removesuffix(")") for label in labels]
 
 
 def leveled(config: Any, option: str) -> Any:

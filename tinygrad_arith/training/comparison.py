@@ -280,11 +280,11 @@ def option_values(config: Config) -> dict[str, Any]:
 
 
 def group_labels(records: Sequence[RunRecord]) -> list[str]:
-    """A name for each group: its preset, with the options in which it differs from other groups of that preset."""
+    """A name for each group: that of its runs, with the options in which it differs from other groups of that name."""
     options = [dict(options_of_group(record)) for record in records]
     labels = []
     for record, own in zip(records, options, strict=True):
-        rivals = [o for r, o in zip(records, options, strict=True) if r.preset == record.preset]
+        rivals = [o for r, o in zip(records, options, strict=True) if r.name == record.name]
         differing = [f"{n} {v}" for n, v in own.items() if any(rival[n] != v for rival in rivals)]
-        labels.append(record.preset + (f" ({', '.join(differing)})" if differing else ""))
+        labels.append(record.name + (f" ({', '.join(differing)})" if differing else ""))
     return labels

@@ -21,6 +21,7 @@ from .checkpoints import load_newest
 from .config import Config
 from .errors import MisuseError, UserError
 from .files import TEMPORARY_SUFFIX, write_json
+from .presets import load_preset, preset_names
 
 RUNS = Path("runs")
 CONFIG_FILE = "config.json"
@@ -37,6 +38,14 @@ class RunRecord:
     config: Config
     preset: str
     until: float | None = None  # validation exact match at which to stop early
+
+    @property
+    def name(self) -> str:
+        """What people call the run: its preset or, if it has another task than that, the task (its class)."""
+        task = self.config.task.task
+        if self.preset not in preset_names() or task == load_preset(self.preset).config.task.task:
+            return self.preset
+        return task.rpartition(":")[2]
 
 
 @dataclass(frozen=True)
@@ -153,8 +162,8 @@ def resume_command(directory: Path) -> str:
     return shlex.join(["python", "-m", "tinygrad_arith.train", "--resume", str(directory)])
 
 
-def make_directory(out: Path | None, preset: str, seed: int) -> Path:
-    """Make the directory of a new run: `out`, or `runs/<preset>-seed<seed>`, with a number if that is taken."""
+def make_directory(out: Path | None, name: str, seed: int) -> Path:
+    """Make the directory of a new run: `out`, or `runs/<name>-seed<seed>`, with a number if that is taken."""
     if out is not None:
         check_directory(out)
         out.mkdir(parents=True, exist_ok=True)
@@ -162,7 +171,7 @@ def make_directory(out: Path | None, preset: str, seed: int) -> Path:
     RUNS.mkdir(exist_ok=True)
     attempt = 1
     while True:
-        directory = RUNS / (f"{preset}-seed{seed}" + (f"-{attempt}" if attempt > 1 else ""))
+        directory = RUNS / (f"{name}-seed{seed}" + (f"-{attempt}" if attempt > 1 else ""))
         try:
             directory.mkdir()  # atomic: of two trainers started together, each gets a directory of its own
             return directory

@@ -97,7 +97,7 @@ def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
         task, model = plan(record.config)
     training = resolve_threads(record.config.training, model, task.context)
     record = dataclasses.replace(record, config=dataclasses.replace(record.config, training=training))
-    directory = make_directory(out, record.preset, record.config.training.seed)
+    directory = make_directory(out, record.name, record.config.training.seed)
     with locked(directory):
         check_unused(directory)
         write_record(directory, record, what_computes(choose_training_device(training)))
