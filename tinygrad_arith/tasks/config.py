@@ -1,10 +1,9 @@
 """The options of a task, as a frozen dataclass: flags, presets and `config.json` are all read against its fields."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from .options import check_options, did_you_mean, flag_name, option
+from .options import check_defaults, check_options, did_you_mean, flag_name, option
 
 LARGEST_LISTED = 2**18  # up to so many pairs of operands, 262,144, all of them are listed
 HELD_OUT_SHARE = 16  # beyond it, one pair in 16 belongs to the validation split and one in 16 to the test split
@@ -226,16 +225,7 @@ def check_task_name(name: str) -> None:
 
 def check_meaningful(config: TaskConfig) -> None:
     """Raise ValueError if an option was changed that means nothing for this task."""
-    check_defaults(config, FOREIGN[config.kind])
-
-
-def check_defaults(config: TaskConfig, foreign: Iterable[str]) -> None:
-    """Raise ValueError if one of the options that are `foreign` to the task was changed."""
-    defaults = TaskConfig()
-    for name in foreign:
-        value = getattr(config, name)
-        if value != getattr(defaults, name):
-            raise ValueError(f"{flag_name(name)} {value}: means nothing for --task {config.task}; leave it out")
+    check_defaults(config, FOREIGN[config.kind], f"--task {config.task}")
 
 
 def check_lengths(config: TaskConfig) -> None:

@@ -15,10 +15,11 @@ import numpy as np
 from ..backend import RandomKey
 from .batch import Batch, Problem, Problems
 from .checks import ask, check_chain_digits, check_result
-from .config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig, check_defaults
+from .config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import TrainingDraws
 from .layout import Layout, answer_length, prompt_length, vocabulary_of_numbers
+from .options import check_defaults
 from .positions import SCHEMES
 from .splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
 from .typed import example, split_operands
@@ -95,7 +96,7 @@ class NumberTask(WrittenTask):
         foreign = [] if self.signed else ["sign"]
         if type(self).chain_digits is NumberTask.chain_digits:
             foreign.append("carry_mix")
-        check_defaults(self.config, foreign)
+        check_defaults(self.config, foreign, f"--task {self.config.task}")
 
     def result_widths(self, width: int) -> np.ndarray:
         """How many digits `result` has for operands of 0 (never asked for), 1, ..., `width` digits: int64 (D + 1,)."""

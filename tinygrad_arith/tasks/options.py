@@ -32,6 +32,15 @@ def check_options(section: Any) -> None:
             raise ValueError(f"{flag_name(field.name)} {shown}: {complaint}")
 
 
+def check_defaults(section: Any, names: Iterable[str], owner: str) -> None:
+    """Raise ValueError if an option was changed that means nothing for `owner`, such as `--task expressions`."""
+    for name in names:
+        value = getattr(section, name)
+        if value != getattr(type(section)(), name):
+            shown = str(value).lower() if isinstance(value, bool) else value
+            raise ValueError(f"{flag_name(name)} {shown}: means nothing for {owner}; leave it out")
+
+
 def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     """What is wrong with a value of this field (type, choice, range), as the end of a sentence; None if all is well."""
     if not has_type(value, field.type):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..tasks import TaskConfig
-from ..tasks.options import check_options, complaint_about, did_you_mean, flag_name, option
+from ..tasks.options import check_defaults, check_options, complaint_about, did_you_mean, flag_name, option
 from .errors import UserError
 
 
@@ -125,6 +125,8 @@ class Config:
             self.task.validate()
             for section in (self.model, self.optimizer, self.training):
                 check_options(section)
+            architecture = self.model.architecture
+            check_defaults(self.model, FOREIGN[architecture], f"--architecture {architecture}")
         except ValueError as error:
             raise UserError(str(error)) from error
         check_together(self)
@@ -236,11 +238,6 @@ def check_heads(model: ModelOptions) -> None:
 def check_architecture(config: Config) -> None:
     """What an architecture needs of the other options; raises UserError naming both."""
     architecture, training = config.model.architecture, config.training
-    for name in FOREIGN[architecture]:
-        value = getattr(config.model, name)
-        if value != getattr(ModelOptions(), name):
-            means_nothing = f"means nothing for --architecture {architecture}; leave it out"
-            raise UserError(f"{flag_name(name)} {str(value).lower()}: {means_nothing}")
     for name, values in ALLOWED[architecture].items():
         value = getattr(config.task if name == "rows" else training if name == "dtype" else config.model, name)
         if value not in values:
