@@ -126,6 +126,12 @@ RESULT = (
 )
 
 
+METRICS = "".join(
+    json.dumps({"step": step, "loss": 1.0} | ({"seconds": 3.0, "exact_match": 0.5} if step == 20 else {})) + "\n"
+    for step in range(1, 21)
+)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
@@ -135,7 +141,9 @@ RESULT = (
         ("result.json", "[20]", "it lacks step"),
         ("result.json", RESULT.replace('"test_count": 8', '"test_count": 0'), "test_count is 0, not at least 1"),
         ("result.json", RESULT.replace('"test_count": 8', '"test_count": "8"'), "test_count is '8', not a number"),
-        ("metrics.jsonl", '{"step": 20}\n', "metrics.jsonl: not a run's metrics: KeyError: 'loss'"),
+        ("metrics.jsonl", '{"step": 20}\n', "metrics.jsonl: not a run's metrics: line 1 lacks loss"),
+        ("metrics.jsonl", METRICS.replace("0.5}", '"half"}'), "line 20: exact_match is 'half', not a number"),
+        ("metrics.jsonl", METRICS.replace("seconds", "s"), "line 20 lacks seconds"),
         ("metrics.jsonl", '{"step": 1, "loss": 1.0, "seconds": 0.1}\n', "does not end at step 20"),
         ("metrics.jsonl", "", "does not end at step 20"),
     ],

@@ -12,11 +12,11 @@ from ..training.build import make_task
 from ..training.comparison import is_finished, read_result
 from ..training.errors import MisuseError, UserError
 from ..training.evaluation import Breakdown, Evaluation, break_down, evaluate_exact_match
+from ..training.metrics import checked_metrics
 from ..training.predictions import FILE_NAME as PREDICTIONS
 from ..training.predictions import Predictions, read_predictions
 from ..training.runs import LoadedRun, RunRecord, load_run, read_record
 from ..training.workers import part_of
-from .metrics_rows import metrics_rows
 from .series import Curve
 
 PER_LENGTH = 1000  # problems of each operand length, unless told otherwise
@@ -39,7 +39,7 @@ class RunData:
     def __init__(self, path: Path, choices: Choices):
         self.path, self.choices = path, choices
         self.record: RunRecord = read_record(path)
-        self.rows: list[dict[str, Any]] = metrics_rows(path, evaluated=("exact_match", "examples"))
+        self.rows: list[dict[str, Any]] = checked_metrics(path, evaluated=("exact_match", "examples"))
 
     @property
     def evaluated(self) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..training.metrics import checked_metrics
 from .figure import BLUE, GREEN, GREY, blank_figure, clean_axes, percent, save_figure
 
 if TYPE_CHECKING:
@@ -76,7 +77,5 @@ def plot_training_curve(directory: str | os.PathLike[str]) -> Path:
 
     Raises UserError if its `metrics.jsonl` holds something else.
     """
-    from .metrics_rows import metrics_rows
-
-    figure = training_curve(metrics_rows(Path(directory)))
+    figure = training_curve(checked_metrics(Path(directory)))
     return save_figure(figure, Path(directory) / "plots" / "training_curve.png")

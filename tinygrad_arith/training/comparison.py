@@ -17,7 +17,7 @@ import numpy as np
 from .config import Config, all_fields
 from .errors import UserError
 from .metrics import FILE_NAME as METRICS
-from .metrics import read_metrics
+from .metrics import checked_metrics
 from .runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
 
 Run = TypeVar("Run")
@@ -201,14 +201,10 @@ def read_finished(directory: Path) -> FinishedRun:
     if not is_finished(directory):
         raise UserError(f"{directory}: not finished: it lacks {RESULT_FILE}; go on with: {resume_command(directory)}")
     result = read_result(directory)
-    rows = read_metrics(directory / METRICS)
+    rows = checked_metrics(directory, evaluated=("exact_match", "seconds"))
     if not rows or rows[-1]["step"] != result["step"]:
         raise UserError(f"{directory}: {METRICS} does not end at step {result['step']}, that of {RESULT_FILE}")
-    try:
-        curves = curves_of(rows)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{directory / METRICS}: not a run's metrics: {type(error).__name__}: {error}") from error
-    return FinishedRun(directory, record, curves, result)
+    return FinishedRun(directory, record, curves_of(rows), result)
 
 
 def read_result(directory: Path) -> dict[str, Any]:

@@ -11,12 +11,15 @@ article, see `tasks/scoring.py`).
 import itertools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from .errors import UserError
 from .files import naming, write_text
 
 FILE_NAME = "metrics.jsonl"
+IN_EVERY_ROW = ("step", "loss")
 
 
 class MetricsWriter:
@@ -63,6 +66,22 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a metrics file, up to the first line that is torn; none if there is no file."""
     return list(itertools.takewhile(lambda row: "step" in row, read_objects(path)))
+
+
+def checked_metrics(run: Path, evaluated: Sequence[str] = ("exact_match",)) -> list[dict[str, Any]]:
+    """The rows of a run's metrics; those that have an evaluation hold the numbers named by `evaluated`, too.
+
+    Raises UserError, which names the file and the line, if a number is missing.
+    """
+    path = run / FILE_NAME
+    rows = read_metrics(path)
+    for line, row in enumerate(rows, start=1):
+        for name in (*IN_EVERY_ROW, *(evaluated if row.get("exact_match") is not None else ())):
+            if name not in row:
+                raise UserError(f"{path}: not a run's metrics: line {line} lacks {name}")
+            if isinstance(row[name], bool) or not isinstance(row[name], int | float):
+                raise UserError(f"{path}: not a run's metrics: line {line}: {name} is {row[name]!r}, not a number")
+    return rows
 
 
 def trim_metrics(path: Path, last_step: int) -> None:
