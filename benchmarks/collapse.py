@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 from collapse_replay import train_and_replay
 from collapse_replay_report import report_replays
-from collapse_report import EVALUATE_EVERY, RECORD_EVERY, VARIANTS, report
+from collapse_report import report
 from collapse_run import Training, configuration
 from collapse_sharpness import edge
+from collapse_terms import EVALUATE_EVERY, RECORD_EVERY, VARIANTS
 
 from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
@@ -64,7 +65,7 @@ class EdgeRecorder:
 
     def __init__(self, training: Training):
         self.training = training
-        self.sharpness = training.sharpness_on(lambda: training.unseen)
+        self.sharpness = training.sharpness_on(lambda: training.apart)
         self.shares: list[float] = []
 
     def record(self, step: int) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collapse_report import COLLAPSED, EVALUATE_EVERY, REACHED
 from collapse_run import State, Training
 from collapse_sharpness import edge
+from collapse_terms import COLLAPSED, EVALUATE_EVERY, LOOKED_AT, REACHED
 
 from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
@@ -31,23 +31,22 @@ LEADS = (80, 40, 20, 10, 5, 2, 0)  # steps before the onset from which the run g
 AFTER = 100  # steps that are watched from the onset on
 WATCHED = 10  # steps between two evaluations of a replay
 DRAWS = 4  # draws of other batches
-LOOKED_AT = (-20, 10)  # steps from the onset that are looked at one by one
 CONTROL_EVERY = 500  # steps between two calm states from which a run goes on with other batches
-KEPT = 5  # evaluations whose states are kept: the onset lies between the last two, LEADS before it a few earlier
+KEPT = 5  # evaluations whose states are kept: the onset is up to CALM steps before the last, LEADS before that
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
     """What one step looks like, measured before it is made but for the last two, which are of its gradient.
 
-    unseen, batch: the sharpness over the edge of stability, of the loss on examples that are never trained on and of
-                   the loss on the step's own batch
-    spread:        the root of the mean of g² / v̂: 1 where a gradient is as long as those that v̂ remembers
-    turn:          the cosine, in the preconditioner's coordinates, between this gradient and the one before: -1 where
-                   a step is answered by one straight back
+    apart, batch: the sharpness over the edge of stability, of the loss on a batch that is the same for all looks, and
+                  of the loss on the step's own
+    spread:       the root of the mean of g² / v̂: 1 where a gradient is as long as those that v̂ remembers
+    turn:         the cosine, in the preconditioner's coordinates, between this gradient and the one before: -1 where
+                  a step is answered by one straight back
     """
 
-    unseen: float
+    apart: float
     batch: float
     spread: float
     turn: float
@@ -60,7 +59,7 @@ class Replayer:
         self.training, self.runner = training, training.runner
         self.size, self.seed = training.config.training.batch, training.config.training.seed
         self.made: dict[int, Any] = {}  # batches by step
-        self.unseen = training.sharpness_on(lambda: training.unseen)
+        self.apart = training.sharpness_on(lambda: training.apart)
         self.own = training.sharpness_on(lambda: self.batch(self.step))
         self.step = 0  # the step that is looked at
         self.gradient: Any = None  # (N,), that of the step before
@@ -77,19 +76,24 @@ class Replayer:
         return lambda step: self.batch((draw + 2) * steps + step)
 
     def lowest(self, state: State, steps: int, batch_of: Callable[[int], Any], rate: float = 1.0) -> float:
-        """The lowest exact match within so many steps from a state, at `rate` times the learning rate."""
+        """The lowest exact match within so many steps from a state; see `go_on`."""
+        return min(self.go_on(state, steps, batch_of, rate)[0])
+
+    def go_on(
+        self, state: State, steps: int, batch_of: Callable[[int], Any], rate: float = 1.0
+    ) -> tuple[list[float], list[float]]:
+        """Exact match at every WATCHED-th step from a state, at `rate` times the learning rate; the steps' losses."""
         self.training.restore(state)
-        options, lowest = self.training.config.optimizer, 1.0
+        options, shares = self.training.config.optimizer, []
         slower = dataclasses.replace(options, learning_rate=rate * options.learning_rate)
         self.runner.config = dataclasses.replace(self.training.config, optimizer=slower)
         for number in range(1, steps + 1):
             step = state.steps + number - 1
             self.runner.enqueue(batch_of(step), step)
             if number % WATCHED == 0 or number == steps:
-                lowest = min(lowest, self.training.exact_match())
-        self.runner.results()
+                shares.append(self.training.exact_match())
         self.runner.config = self.training.config
-        return lowest
+        return shares, [result.loss for result in self.runner.results()]
 
     def retrace(self, start: State, onset: int, losses: list[float]) -> tuple[dict[int, State], list[Look]]:
         """The way from a state to the onset and beyond with the same batches: states by their lead, and the looks.
@@ -118,7 +122,7 @@ class Replayer:
         xp, before = array_module(root), self.gradient
         limit = edge(rate_of(self.training.config, step), self.training.optimizer.betas[0])
         self.step = step
-        sharpness = (self.unseen.measure(root) / limit, self.own.measure(root) / limit)
+        sharpness = (self.apart.measure(root) / limit, self.own.measure(root) / limit)
         gradient = self.make(step)
         scaled = gradient / root  # (N,)
         turn = scaled @ before / xp.sqrt((scaled @ gradient) * (before @ (before / root)))
@@ -139,7 +143,9 @@ def onset_of(norms: list[float], seen: int) -> int | None:
     return None if not high.size else seen - CALM + int(high[0])
 
 
-def replay(training: Training, states: deque, losses: list, norms: list, learned: State) -> dict[str, Any] | None:
+def replay_collapse(
+    training: Training, states: deque, losses: list, norms: list, learned: State
+) -> dict[str, Any] | None:
     """All replays of the collapse that has just been seen; None if no state is kept from so long before it."""
     onset = onset_of(norms, len(losses))
     if onset is None:
@@ -155,16 +161,21 @@ def replay(training: Training, states: deque, losses: list, norms: list, learned
 
 def replays_from(replayer: Replayer, state: State, lead: int, learned: State) -> dict[str, Any]:
     """The lowest exact match of each way to go on from a state, `lead` steps before the onset."""
-    steps, beta2 = lead + AFTER, replayer.training.optimizer.betas[1]
-    bias = (1.0 - beta2**state.steps) / (1.0 - beta2**learned.steps)
-    as_learned = dataclasses.replace(state, second_moment=bias * learned.second_moment)
+    steps = lead + AFTER
     return {
         "lead": lead,
         "same": replayer.lowest(state, steps, replayer.batch),
         "others": [replayer.lowest(state, steps, replayer.other_batch(draw)) for draw in range(DRAWS)],
         "half_rate": replayer.lowest(state, steps, replayer.batch, rate=0.5),
-        "second_moment": replayer.lowest(as_learned, steps, replayer.batch),
+        "second_moment": replayer.lowest(with_second_moment(state, learned, replayer), steps, replayer.batch),
     }
+
+
+def with_second_moment(state: State, learned: State, replayer: Replayer) -> State:
+    """A state with the second moment of another, brought to the same bias correction."""
+    beta2 = replayer.training.optimizer.betas[1]
+    bias = (1.0 - beta2**state.steps) / (1.0 - beta2**learned.steps)
+    return dataclasses.replace(state, second_moment=bias * learned.second_moment)
 
 
 class ReplayedRun:
@@ -177,6 +188,7 @@ class ReplayedRun:
         self.shares: list[float] = []  # exact match at every evaluation
         self.states: deque[State] = deque(maxlen=KEPT)  # at the evaluations before
         self.collapses: list[dict[str, Any]] = []
+        self.skipped: list[int] = []  # steps at which a collapse was seen for which `replay` finds no beginning
         self.controls: list[dict[str, Any]] = []
 
     def evaluated(self) -> None:
@@ -196,8 +208,11 @@ class ReplayedRun:
     def replay(self, here: State) -> None:
         """Replays after a calm: the collapse that ended it, or from the calm itself."""
         if self.shares[-1] < COLLAPSED:
-            found = replay(self.training, self.states, self.losses, self.norms, self.learned)
-            self.collapses += [found] if found else []
+            found = replay_collapse(self.training, self.states, self.losses, self.norms, self.learned)
+            if found:
+                self.collapses.append(found)
+            else:
+                self.skipped.append(here.steps)
         elif self.shares[-1] >= REACHED and here.steps % CONTROL_EVERY == 0:
             replayer = Replayer(self.training)
             others = [replayer.lowest(here, max(LEADS) + AFTER, replayer.other_batch(draw)) for draw in range(DRAWS)]
@@ -205,17 +220,17 @@ class ReplayedRun:
 
 
 def train_and_replay(training: Training, out: Path, until: float) -> None:
-    """A whole run with its replays; `out` is written anew after each, and nothing is replayed after `until` seconds."""
+    """A run with its replays, ended by its last step or after `until` seconds; `out` is written anew on the way."""
     run, config = ReplayedRun(training), training.config
     batches = make_batches(training.task, config.training, ahead=training.runner.waits)
-    began = time.perf_counter()
+    began, seconds = time.perf_counter(), 0.0
     for step in range(1, config.training.steps + 1):
         training.runner.enqueue(batches.at(step - 1), step - 1)
         if step % EVALUATE_EVERY == 0:
             run.evaluated()
             seconds = time.perf_counter() - began
             values = {"config": config.to_dict(), "steps": step, "seconds": round(seconds, 1)}
-            values |= {"collapses": run.collapses, "controls": run.controls}
+            values |= {"collapses": run.collapses, "skipped": run.skipped, "controls": run.controls}
             out.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
             if seconds > until:
                 break

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collapse_replay import LOOKED_AT
-from collapse_report import COLLAPSED, IMAGES
+from collapse_report import IMAGES
+from collapse_terms import COLLAPSED, LOOKED_AT
 from environment import RESULTS, environment
 from markdown_table import table
 
@@ -40,6 +40,8 @@ def gather(directory: Path) -> dict[str, Any]:
     if not files:
         raise SystemExit(f"{directory}: there are no replays")
     runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    if not any(run["collapses"] for run in runs) or not any(run["controls"] for run in runs):
+        raise SystemExit(f"{directory}: there are no collapses, or no calms to compare them with")
     return {
         "looked_at": LOOKED_AT,
         "config": runs[0]["config"],
@@ -112,7 +114,7 @@ def draw_shares(axes: Any, values: dict[str, Any]) -> None:
 
 def draw_sharpness(axes: Any, values: dict[str, Any]) -> None:
     """Median and quartiles, over the collapses, of the sharpness at each step around the onset."""
-    for name, color, label in (("unseen", BLUE, "unseen examples"), ("batch", ORANGE, "the step's own")):
+    for name, color, label in (("apart", BLUE, "another batch"), ("batch", ORANGE, "the step's own")):
         curves = np.array([collapse["looks"][name] for collapse in values["collapses"]])  # (collapses, steps)
         low, middle, high = np.quantile(curves, (0.25, 0.5, 0.75), axis=0)
         steps = np.arange(curves.shape[1]) + values["looked_at"][0]

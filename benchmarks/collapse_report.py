@@ -10,30 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from collapse_terms import COLLAPSED, EVALUATE_EVERY, REACHED, RECORD_EVERY, VARIANTS
 from environment import RESULTS, environment
 from markdown_table import table
 
 from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, LINES, ORANGE, blank_figure, clean_axes, save_figure
 
 IMAGES = RESULTS.parents[1] / "docs" / "images"
-REACHED, COLLAPSED = 0.99, 0.9  # exact match: learned; lost again
-EVALUATE_EVERY, RECORD_EVERY = 50, 10  # steps between two evaluations, and between two rows of a record
-VARIANTS: dict[str, dict[str, dict]] = {  # what is changed of which section of the preset
-    "verbatim": {},
-    "no decay": {"optimizer": {"weight_decay": 0.0}},
-    "warm-up 500": {"optimizer": {"warmup": 500}},
-    "rate 3e-4": {"optimizer": {"learning_rate": 3e-4}},
-    "eps 1e-6": {"optimizer": {"eps": 1e-6}},
-    "eps 1e-4": {"optimizer": {"eps": 1e-4}},
-    "pre-norm": {"model": {"norm": "pre"}},
-    "loss on answers": {"task": {"loss": "answer"}},
-    "clip 1": {"optimizer": {"clip": 1.0}},
-    "clip 0.1": {"optimizer": {"clip": 0.1}},
-    "beta2 0.99": {"optimizer": {"beta2": 0.99}},
-    "beta2 0.95": {"optimizer": {"beta2": 0.95}},
-    "cosine": {"optimizer": {"schedule": "cosine"}},
-    "cosine, beta2 0.95, clip 1": {"optimizer": {"schedule": "cosine", "beta2": 0.95, "clip": 1.0}},
-}
 GRADIENT, UPDATE, WEIGHTS, SECOND_MOMENT = range(4)  # of a record's table
 GROUPS = {  # of parameters: a part of their names
     "embedding": "token_embedding",
@@ -185,6 +168,8 @@ def variants_table(summaries: list[dict[str, Any]]) -> str:
 def edge_summary(run: Run) -> dict[str, Any]:
     """How far from the edge of stability a run was from when it had learned on; null where it never had."""
     learned = run.learned_at
+    if not len(run.sharpness):
+        raise SystemExit(f"{run.variant}, seed {run.seed}: recorded without --sharpness")
     since = run.sharpness[learned // EVALUATE_EVERY - 1 :] if learned else run.sharpness[:0]
     before = [at // EVALUATE_EVERY - 2 for at, _, _ in run.collapses()]  # the last evaluation that saw nothing
     return {

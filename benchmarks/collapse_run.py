@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from collapse_report import VARIANTS
 from collapse_sharpness import Sharpness
+from collapse_terms import VARIANTS
 
 from tinygrad_arith.backend import RandomKey, array_module
 from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
@@ -19,7 +19,7 @@ from tinygrad_arith.training.trainer import start_steps
 
 PRESET = "candle-binary-reversed"
 PROBLEMS = 500
-SHARPNESS_ROWS = 384  # examples of the loss whose curvature is measured: two batches
+SHARPNESS_ROWS = 384  # examples of the loss whose curvature is measured: as many as two batches
 
 
 def configuration(variant: str, seed: int, steps: int | None) -> Config:
@@ -51,9 +51,8 @@ class Training:
         self.optimizer = make_optimizer(config, self.model)
         self.runner = start_steps(self.model, self.optimizer, config)
         self.validation = self.task.problems("validation", PROBLEMS)
-        training = config.training
-        # Examples that it never draws, for the sharpness:
-        self.unseen = self.task.train_batch(training.steps, SHARPNESS_ROWS, training.seed)
+        # For the sharpness, a batch of a step that is never made. Its short problems, most of it, come in others too:
+        self.apart = self.task.train_batch(config.training.steps, SHARPNESS_ROWS, config.training.seed)
 
     @property
     def flat(self) -> Any:

@@ -1,5 +1,6 @@
 """What a collapse is, and the sharpness that is measured around one."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -108,38 +109,118 @@ def test_a_short_training_is_recorded_and_reported(small, tmp_path, capsys):
     assert "| nothing | never |" in capsys.readouterr().out
 
 
-def test_a_replay_goes_the_same_way_with_the_same_batches_and_another_with_others(small, monkeypatch):
-    monkeypatch.setattr(collapse_replay, "LEADS", (30, 5, 0))
-    monkeypatch.setattr(collapse_replay, "AFTER", 20)
-    monkeypatch.setattr(collapse_replay, "LOOKED_AT", (-4, 3))
-    training = collapse_run.Training(small)
-    run = collapse_replay.ReplayedRun(training)
-    for step in range(400):
+@pytest.fixture
+def few(monkeypatch):
+    """Replays of few steps."""
+    for name, value in (("LEADS", (30, 5, 0)), ("AFTER", 20), ("LOOKED_AT", (-4, 3)), ("CONTROL_EVERY", 100)):
+        monkeypatch.setattr(collapse_replay, name, value)
+
+
+def run_to(training, steps, run=None):
+    """Makes the steps of a training, evaluated as a run with replays; returns that run."""
+    run = run or collapse_replay.ReplayedRun(training)
+    for step in range(steps):
         training.runner.enqueue(training.task.train_batch(step, 16, 1), step)
         if (step + 1) % 50 == 0:
             run.evaluated()
+    return run
+
+
+def test_each_way_to_go_on_is_another_and_the_same_batches_give_the_same_losses(small, few):
+    training = collapse_run.Training(small)
+    early = training.state()
+    run = run_to(training, 200)
+    state = run.states[1]  # after 100 steps
+    assert state.steps == 100
+    replayer = collapse_replay.Replayer(training)
+    learned = dataclasses.replace(state, second_moment=run.states[0].second_moment, steps=50)
+    ways = {
+        "same": replayer.go_on(state, 30, replayer.batch),
+        "others": replayer.go_on(state, 30, replayer.other_batch(0)),
+        "another draw": replayer.go_on(state, 30, replayer.other_batch(1)),
+        "half rate": replayer.go_on(state, 30, replayer.batch, rate=0.5),
+        "moment": replayer.go_on(collapse_replay.with_second_moment(state, learned, replayer), 30, replayer.batch),
+    }
+    losses = {name: losses for name, (_, losses) in ways.items()}
+    assert losses["same"] == run.losses[100:130]
+    assert len({tuple(way) for way in losses.values()}) == len(ways)
+    assert losses["half rate"][0] == losses["moment"][0] == losses["same"][0]  # the first is of the same weights
+    assert [len(shares) for shares, _ in ways.values()] == [3] * len(ways)
+    assert replayer.go_on(early, 5, replayer.batch)[1] == run.losses[:5]  # nothing of the replays is left
+
+
+def test_a_collapse_is_replayed_from_before_its_onset(small, few):
+    training = collapse_run.Training(small)
+    run = run_to(training, 400)
     assert run.collapses == run.controls == []  # nothing was learned
     end = training.state()
     run.norms = [1.0] * 340 + [6.0] * 60  # as if a spike had begun there
-    found = collapse_replay.replay(training, run.states, run.losses, run.norms, end)
+    found = collapse_replay.replay_collapse(training, run.states, run.losses, run.norms, end)
     assert (found["seen"], found["onset"]) == (400, 340)
     assert [row["lead"] for row in found["replays"]] == list(collapse_replay.LEADS)
     assert all(len(row["others"]) == collapse_replay.DRAWS for row in found["replays"])
     assert len(found["looks"]) == 7
     assert all(np.isfinite(list(look.values())).all() and -1 <= look["turn"] <= 1 for look in found["looks"])
+    losses = [*run.losses[:340], 0.0, *run.losses[341:]]
     with pytest.raises(SystemExit, match="not the same when they are made again"):
-        collapse_replay.replay(training, run.states, [*run.losses[:340], 0.0, *run.losses[341:]], run.norms, end)
+        collapse_replay.replay_collapse(training, run.states, losses, run.norms, end)
+    assert collapse_replay.replay_collapse(training, run.states, run.losses, [1.0] * 400, end) is None
 
 
-def newest(name):
-    """The newest committed result of a name."""
-    path = max(path for path in RESULTS.glob(f"{name}_2*.json"))
-    return json.loads(path.read_text(encoding="utf-8"))
+def test_the_onset_is_the_first_long_gradient():
+    norms = [1.0, 3.0] * 100 + [1.0] * 100
+    norms[230], norms[250] = 10.1, 99.0  # usual are 2.0
+    assert collapse_replay.onset_of(norms, 300) == 230
+    assert collapse_replay.onset_of([*norms[:230], 9.9, *norms[231:]], 300) == 250
+    assert collapse_replay.onset_of([1.0] * 300, 300) is None
+
+
+def test_a_run_goes_on_as_if_nothing_had_been_replayed_and_is_reported(small, few, tmp_path, monkeypatch):
+    undisturbed = run_to(collapse_run.Training(small), 400)
+    monkeypatch.setattr(collapse_replay, "REACHED", 0.0)
+    monkeypatch.setattr(collapse_replay, "COLLAPSED", -1.0)
+    long = dataclasses.replace(small, training=dataclasses.replace(small.training, steps=400))
+    training = collapse_run.Training(long)
+    run = run_to(training, 400)
+    assert [control["step"] for control in run.controls] == [300, 400]
+    assert run.losses == undisturbed.losses
+    run.norms = [1.0] * 340 + [6.0] * 60
+    found = collapse_replay.replay_collapse(training, run.states, run.losses, run.norms, run.states[-1])
+    collapse_replay.train_and_replay(collapse_run.Training(long), tmp_path / "seed1.json", until=1e9)
+    written = json.loads((tmp_path / "seed1.json").read_text())
+    assert (written["steps"], written["skipped"], len(written["controls"])) == (400, [], 2)
+    (tmp_path / "seed1.json").write_text(json.dumps(written | {"collapses": [found]}))
+    values = collapse_replay_report.gather(tmp_path)
+    lowest = [row["others"] for row in found["replays"] if row["lead"] == 5][0]
+    assert collapse_replay_report.lost(values, "others", 5) == (sum(share < 0.9 for share in lowest), 4)
+    assert collapse_replay_report.lost_by_chance(values)[1] == 8
+    assert collapse_replay_report.replays_table(values).count(" of 4 ") == 3
+    assert len(collapse_replay_report.replays_picture(values).axes) == 2
+    (tmp_path / "seed1.json").write_text(json.dumps(written))
+    with pytest.raises(SystemExit, match="there are no collapses"):
+        collapse_replay_report.gather(tmp_path)
 
 
 def test_the_text_says_what_the_replays_say():
     page = (RESULTS.parents[1] / "docs" / "collapse.md").read_text(encoding="utf-8")
-    replayed = newest("collapse_replays")
-    at_half_rate = [collapse_replay_report.lost(replayed, "half_rate", lead) for lead in collapse_replay.LEADS]
-    assert "{} of {} replays".format(*map(sum, zip(*at_half_rate, strict=True))) in page
-    assert "({} of {}, within 180 steps)".format(*collapse_replay_report.lost_by_chance(replayed)) in page
+    replayed = json.loads(max(RESULTS.glob("collapse_replays_2*.json")).read_text(encoding="utf-8"))
+
+    def of(way, *leads):
+        counts = [collapse_replay_report.lost(replayed, way, lead) for lead in leads]
+        return "{} of {}".format(*map(sum, zip(*counts, strict=True)))
+
+    assert of("half_rate", *collapse_replay.LEADS) + " replays" in page
+    assert of("others", 80) + " collapse (60 %)" in page
+    assert of("others", 0) + " collapse as well" in page
+    assert f"{of('second_moment', 5, 2, 0)} collapse; with other batches {of('others', 5, 2, 0)}" in page
+    assert "{} of {} (43 %)".format(*collapse_replay_report.lost_by_chance(replayed)) in page
+    assert f"the {len(replayed['collapses'])} collapses" in page
+    assert f"{sum(run['steps'] for run in replayed['runs']):,} steps" in page
+    sharpness = np.array([collapse["looks"]["apart"] for collapse in replayed["collapses"]])  # (collapses, steps)
+    onset = -replayed["looked_at"][0]
+    assert (
+        f"{(sharpness[:, onset] >= 1).sum()} of 18 at the edge or beyond, {(sharpness[:, onset] < 0.5).sum()} " in page
+    )
+    assert f"it is at {np.median(sharpness[:, onset]):.2f}" in page
+    assert f"the sharpness is at {np.median(sharpness[:, : onset - 5]):.2f} of the edge" in page
+    assert f"the median is {np.median(sharpness[:, onset + 2 :]):.2f}" in page

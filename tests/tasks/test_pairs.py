@@ -8,6 +8,7 @@ from tinygrad_arith.tasks.pairs import MOST_PAIRS
 
 REVERSAL = '''
 import itertools
+import random
 from tinygrad_arith.tasks import PairTask
 
 class Reversal(PairTask):
@@ -28,6 +29,16 @@ class Parity(PairTask):
     def groups(self, problems):
         return {"ones": (self.prompts(problems) == self.vocabulary.ids["1"]).sum(axis=1)}
 
+class Backwards(Reversal):
+    @staticmethod
+    def pairs():
+        return list(Reversal.pairs())[::-1]
+
+class Random(PairTask):
+    @staticmethod
+    def pairs():
+        return [(str(random.random())[2:], "x") for _ in range(50)]
+
 class Nothing(PairTask):
     pass
 
@@ -47,7 +58,7 @@ def of(pairs):
     Listed.pairs = staticmethod(lambda: pairs)
     return Listed
 
-Empty, Words, Three = of([]), of(["ab"]), of([("a", "b", "c")])
+Nowhere, Empty, Words, Three = of(None), of([]), of(["ab"]), of([("a", "b", "c")])
 Twice, Blank, Reserved = of([("a", "b"), ("c", "d"), ("a", "c")]), of([("", "b")]), of([("a=b", "c")])
 Space, Few = of([("a", "b c")]), of([("a", "b"), ("b", "a")])
 Many = of((str(i), "x") for i in range(10**9))
@@ -69,7 +80,7 @@ def test_prompts_and_answers_are_the_pairs_of_the_class(file):
     task = task_of(file)
     assert task.vocabulary.tokens == ("_", "=", ".", "b", "z", "ä")
     assert (task.context, task.answer_length, task.train_size) == (8, 4, 39 - 9 - 5)
-    problem = task.parse("bzä=")
+    problem = task.parse(" bzä =")
     assert task.vocabulary.decode(task.batch(problem).tokens[0]) == "bzä=äzb."
     assert task.vocabulary.decode(task.batch(task.parse("ä")).tokens[0]) == "ä=ä.____"
     assert task.statements(problem) == ["bzä = äzb"]
@@ -114,9 +125,15 @@ def test_training_draws_only_what_is_not_held_out(file):
     assert np.array_equal(task.train_batch(4, 16, 3).tokens, task.train_batch(4, 16, 3).tokens)
 
 
-@pytest.mark.parametrize("typed", ["b_z", "bzq", "bzäb", "", "bzäbzä"])
+def test_the_order_in_which_they_are_listed_makes_no_difference(file):
+    tasks = [task_of(file, name) for name in ("Reversal", "Backwards")]
+    first, second = ([text.prompt for text in task.text(task.problems("test", 9))] for task in tasks)
+    assert first == second
+
+
+@pytest.mark.parametrize("typed", ["b_z", "z_", "zä_", "bzq", "bzäb", "", "bzäbzä"])
 def test_what_is_none_of_the_prompts_is_told(file, typed):
-    with pytest.raises(ValueError, match=r"none of the task's 39 prompts, such as z=|not in the vocabulary") as caught:
+    with pytest.raises(ValueError, match=r"none of the task's 39 prompts, such as b=|not in the vocabulary") as caught:
         task_of(file).parse(typed)
     assert "\n" not in str(caught.value)
 
@@ -127,7 +144,9 @@ def test_what_is_none_of_the_prompts_is_told(file, typed):
         ("Nothing", "it has no method `pairs`"),
         ("Bound", "Bound.pairs: must be a @staticmethod"),
         ("Failing", r"own.py, line \d+, in Failing.pairs: ZeroDivisionError: division by zero"),
+        ("Random", "Random.pairs: must give the same pairs each time: seed what is drawn"),
         ("Empty", "Listed.pairs: there are none"),
+        ("Nowhere", "Listed.pairs: must give pairs, one after another, not None"),
         ("Words", "Listed.pairs: must give pairs of two texts, prompt and answer, not 'ab'"),
         ("Three", r"must give pairs of two texts, prompt and answer, not \('a', 'b', 'c'\)"),
         ("Twice", "Listed.pairs: the prompt 'a' comes twice"),

@@ -25,6 +25,7 @@ from .splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
 from .typed import example, split_operands
 from .written import WrittenTask
 
+RESERVED = "_=. ()0123456789"  # characters that mean something else in every vocabulary
 FEW_PAIRS = 4096  # so many may all be held out by chance
 
 
@@ -41,6 +42,7 @@ class NumberTask(WrittenTask):
     base: int
     signed = False
     verb = "takes"
+    kind = "numbers"
 
     width: int  # columns of digit arrays: D
     longest_context: int
@@ -70,6 +72,19 @@ class NumberTask(WrittenTask):
         self.check_training()
         self.draws = TrainingDraws(self)
         self.held_out: dict[str, Problems] = {}  # made when first asked for
+
+    @classmethod
+    def check_class(cls) -> None:
+        """Raise ValueError, the end of a sentence, unless a user's class has a usable symbol and base, and results."""
+        symbol, base = getattr(cls, "symbol", None), getattr(cls, "base", None)
+        if not isinstance(symbol, str) or len(symbol) != 1 or symbol in RESERVED or symbol.isspace():
+            raise ValueError(f"its symbol is {symbol!r}, but must be one character, none of {RESERVED!r}")
+        if type(base) is not int or not 2 <= base <= 10:
+            raise ValueError(f"its base is {base!r}, but must be a whole number from 2 to 10")
+        if cls.result is NumberTask.result:
+            raise ValueError("it has no method `result`")
+        if cls.signed and cls.negative is NumberTask.negative:
+            raise ValueError("it is signed, but has no method `negative`")
 
     # The arithmetic
 

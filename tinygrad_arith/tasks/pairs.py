@@ -5,6 +5,7 @@ A token is one character. The vocabulary is padding, `=`, the end mark `.` and e
 
 import functools
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,18 +42,35 @@ class PairTask(EnumeratedTask):
             return [("abc", "cba"), ...]
     """
 
+    kind = "pairs"
+
     def __init__(self, config: TaskConfig):
         """Takes a valid configuration. Raises ValueError where a sample does not fit into what that gives it."""
-        own_class: Any = type(self)
-        self.table = table_of(own_class)
+        own: Any = type(self)
+        self.table = table_of(own)
         count, width = self.table.prompts.shape
         answer_length = self.table.answers.shape[1] + 1  # the "."
         super().__init__(config, self.table.vocabulary, count, width, answer_length)
 
     @staticmethod
     def pairs() -> Any:
-        """All problems: (prompt, answer) as texts, each prompt once; a list, or whatever gives one after another."""
+        """All problems: (prompt, answer) as texts, each prompt once; a list, or whatever gives one after another.
+
+        The same at every call: which are held out, and in which order, follows from the sorted list.
+        """
         raise NotImplementedError("there is no method `pairs`")
+
+    @classmethod
+    def count(cls) -> int:
+        """How many problems there are. Raises ValueError as `table_of`, and whatever `pairs` does."""
+        own: Any = cls
+        return len(table_of(own).prompts)
+
+    @classmethod
+    def check_class(cls) -> None:
+        """Raise ValueError, the end of a sentence, unless a user's class can list its problems."""
+        if cls.pairs is PairTask.pairs:
+            raise ValueError("it has no method `pairs`")
 
     def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
         """The prompts as token ids, int64 (n, prompt_width + 1): the text, padding, and the `=`."""
@@ -83,12 +101,12 @@ class PairTask(EnumeratedTask):
 
         Raises ValueError with one sentence that says what is wrong.
         """
-        prompt = text.strip().removesuffix(EQUALS)
+        prompt = text.strip().removesuffix(EQUALS).rstrip()
         ids, known = self.vocabulary.encode(prompt), self.table.prompts  # (p,), (n, P)
         room = max(known.shape[1] - len(ids), 0)
         row = np.pad(ids, (0, room), constant_values=self.vocabulary.padding)[: known.shape[1]]  # (P,)
         found = np.flatnonzero((known == row).all(axis=1))
-        if not len(found) or len(ids) > known.shape[1]:
+        if not len(found) or len(ids) > known.shape[1] or self.vocabulary.padding in ids:
             first = self.text(EnumeratedProblems(np.zeros(1, dtype=np.int64)))[0].prompt
             raise ValueError(f"{prompt!r} is none of the task's {len(known):,} prompts, such as {first}")
         return EnumeratedProblems(found)
@@ -103,19 +121,15 @@ class PairTask(EnumeratedTask):
 def table_of(task_class: Any) -> PairTable:
     """The pairs that a class lists, as token ids.
 
-    Raises ValueError with one sentence if they are no pairs of texts, too many or none, or a prompt comes twice.
+    Raises ValueError with one sentence if they are no pairs of texts, too many or none, others at every call, or if a
+    prompt comes twice.
     """
     where = f"{task_class.__name__}.pairs"
     if not isinstance(inspect.getattr_static(task_class, "pairs"), staticmethod | classmethod):
         raise ValueError(f"{where}: must be a @staticmethod: the problems are asked for before there is a task")
-    pairs = []
-    for pair in task_class.pairs():
-        check_pair(where, pair)
-        pairs.append(tuple(pair))
-        if len(pairs) > MOST_PAIRS:
-            raise ValueError(f"{where}: there must be at most {MOST_PAIRS:,}")
-    if not pairs:
-        raise ValueError(f"{where}: there are none")
+    pairs = listed_pairs(task_class, where)
+    if pairs != listed_pairs(task_class, where):
+        raise ValueError(f"{where}: must give the same pairs each time: seed what is drawn")
     prompts, answers = (np.array(texts, dtype=np.str_) for texts in zip(*pairs, strict=True))
     distinct, counts = np.unique(prompts, return_counts=True)
     if len(distinct) < len(prompts):
@@ -123,6 +137,22 @@ def table_of(task_class: Any) -> PairTable:
     characters = sorted({character for pair in pairs for text in pair for character in text})
     vocabulary = Vocabulary((PADDING, EQUALS, END, *characters))
     return PairTable(vocabulary, *(token_ids(texts, characters, len(RESERVED)) for texts in (prompts, answers)))
+
+
+def listed_pairs(task_class: Any, where: str) -> list[tuple[str, str]]:
+    """What a class lists, sorted, so that the splits do not depend on the order; raises as `table_of`."""
+    listed = task_class.pairs()
+    if not isinstance(listed, Iterable):
+        raise ValueError(f"{where}: must give pairs, one after another, not {listed!r}")
+    pairs: list[tuple[str, str]] = []
+    for pair in listed:
+        check_pair(where, pair)
+        pairs.append(tuple(pair))
+        if len(pairs) > MOST_PAIRS:
+            raise ValueError(f"{where}: there must be at most {MOST_PAIRS:,}")
+    if not pairs:
+        raise ValueError(f"{where}: there are none")
+    return sorted(pairs)
 
 
 def check_pair(where: str, pair: Any) -> None:

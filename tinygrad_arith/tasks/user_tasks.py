@@ -10,7 +10,6 @@ from typing import Any
 
 from .checks import check_groups
 
-RESERVED = "_=. ()0123456789"  # characters that mean something else in every vocabulary
 MODULE_NAME = "user_task_"  # how the modules of users' files begin
 
 
@@ -26,7 +25,7 @@ def build_user_task(config: Any) -> Any:
     except ValueError:  # says what is wrong
         raise
     except Exception as error:  # whatever a user's class may raise
-        what = fault_of_user_task(error) or f"{type(error).__name__}: {error}"
+        what = fault_of_user_task(error) or in_words(error)
         raise ValueError(f"--task {config.task}: cannot be made from the options of a task: {what}") from error
     return task
 
@@ -61,25 +60,18 @@ def load_task_class(name: str) -> Any:
     return found
 
 
-def kind_of_user_task(name: str) -> str:
-    """ "numbers" or "pairs"; raises as `load_task_class`."""
-    from .numbers import NumberTask
-
-    return "numbers" if issubclass(load_task_class(name), NumberTask) else "pairs"
-
-
-def count_pairs(name: str) -> int:
-    """How many problems a task of listed pairs has. Raises ValueError, one sentence, if they cannot be listed."""
-    from .pairs import table_of
-
+def count_problems(name: str) -> int:
+    """How many problems a user's task of listed pairs has; raises ValueError, one sentence, if none can be listed."""
+    task_class = load_task_class(name)
     try:
-        return len(table_of(load_task_class(name)).prompts)
-    except ValueError as error:
-        if fault_of_user_task(error) is None:  # of ours, which says what is wrong
-            raise ValueError(f"--task {name}: {error}") from error
-        raise ValueError(f"--task {name}: {fault_of_user_task(error)}") from error
+        return task_class.count()
     except Exception as error:  # whatever a user's class may raise
-        raise ValueError(f"--task {name}: {fault_of_user_task(error) or error}") from error
+        raise ValueError(f"--task {name}: {fault_of_user_task(error) or in_words(error)}") from error
+
+
+def in_words(error: Exception) -> str:
+    """What an error says; of one that is not ours, its type too."""
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
 
 
 @lru_cache(maxsize=32)
@@ -114,22 +106,7 @@ def check_class(found: Any, name: str) -> None:
         raise ValueError(
             f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask or PairTask (see docs/tasks.md)"
         )
-    if issubclass(found, NumberTask):
-        check_number_task(found, name)
-    elif found.pairs is PairTask.pairs:
-        raise ValueError(f"--task {name}: it has no method `pairs`")
-
-
-def check_number_task(found: Any, name: str) -> None:
-    """Raise ValueError, one sentence, unless a `NumberTask` has a usable symbol and base, and says its results."""
-    from .numbers import NumberTask
-
-    symbol, base = getattr(found, "symbol", None), getattr(found, "base", None)
-    if not isinstance(symbol, str) or len(symbol) != 1 or symbol in RESERVED or symbol.isspace():
-        raise ValueError(f"--task {name}: its symbol is {symbol!r}, but must be one character, none of {RESERVED!r}")
-    if type(base) is not int or not 2 <= base <= 10:
-        raise ValueError(f"--task {name}: its base is {base!r}, but must be a whole number from 2 to 10")
-    if found.result is NumberTask.result:
-        raise ValueError(f"--task {name}: it has no method `result`")
-    if found.signed and found.negative is NumberTask.negative:
-        raise ValueError(f"--task {name}: it is signed, but has no method `negative`")
+    try:
+        found.check_class()
+    except ValueError as error:
+        raise ValueError(f"--task {name}: {error}") from error

@@ -255,11 +255,11 @@ def group_runs(runs: Iterable[FinishedRun]) -> list[Group]:
 
 
 def alike(runs: Iterable[Run], record_of: Callable[[Run], RunRecord]) -> list[list[Run]]:
-    """Runs of one preset and the same options, but for the seed and the machine, together; groups by their first."""
+    """Runs of one name and the same options, but for the seed and the machine, together; groups by their first."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
         record = record_of(run)
-        groups.setdefault((record.preset, options_of_group(record)), []).append(run)
+        groups.setdefault((record.name, options_of_group(record)), []).append(run)
     return list(groups.values())
 
 
