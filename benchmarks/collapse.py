@@ -18,6 +18,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from collapse_replay import train_and_replay
@@ -29,6 +30,7 @@ from collapse_terms import EVALUATE_EVERY, RECORD_EVERY, VARIANTS
 
 from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
+from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.results import rate_of
 
 
@@ -97,21 +99,22 @@ def train(variant: str, seed: int, steps: int | None, out: Path, sharpness: bool
                 at_the_edge.record(step)
     runner.close()
     batches.close()
-    seconds = time.perf_counter() - began
-    name = f"{variant}-seed{seed}".replace(" ", "_")
-    np.savez_compressed(
-        out / f"{name}.npz",
-        about=json.dumps({"variant": variant, "seed": seed, "steps": len(losses), "seconds": round(seconds, 1)}),
-        config=json.dumps(config.to_dict()),
-        parameters=recorder.names,
-        losses=np.array(losses, np.float32),
-        norms=np.array(norms, np.float32),
-        exact_match=np.array(evaluated),
-        table=recorder.table(),
-        sharpness=np.array(at_the_edge.shares if at_the_edge else (), np.float32),
-    )
-    print(f"{name}: exact match {evaluated[-1]:.3f}, lowest of the last half "
-          f"{min(evaluated[len(evaluated) // 2:]):.3f}, {seconds:.0f} s", flush=True)  # fmt: skip
+    about = {"variant": variant, "seed": seed, "steps": len(losses)}
+    about |= {"seconds": round(time.perf_counter() - began, 1)}
+    arrays = {"losses": losses, "norms": norms, "sharpness": at_the_edge.shares if at_the_edge else ()}
+    arrays = {name: np.array(values, np.float32) for name, values in arrays.items()}
+    arrays |= {"exact_match": np.array(evaluated), "table": recorder.table(), "parameters": recorder.names}
+    save_record(out, about, config, arrays)
+
+
+def save_record(out: Path, about: dict[str, Any], config: Config, arrays: dict[str, Any]) -> None:
+    """A run's record as `VARIANT-seedSEED.npz`, which `collapse_report.load` reads; tells how it went."""
+    name = f"{about['variant']}-seed{about['seed']}".replace(" ", "_")
+    np.savez_compressed(out / f"{name}.npz", about=json.dumps(about), config=json.dumps(config.to_dict()), **arrays)
+    shares = arrays["exact_match"]
+    lowest = shares[len(shares) // 2 :].min()
+    print(f"{name}: exact match {shares[-1]:.3f}, lowest of the last half {lowest:.3f}, {about['seconds']:.0f} s",
+          flush=True)  # fmt: skip
 
 
 def main() -> None:

@@ -191,7 +191,7 @@ def test_a_run_goes_on_as_if_nothing_had_been_replayed_and_is_reported(small, fe
     assert (written["steps"], written["skipped"], len(written["controls"])) == (400, [], 2)
     (tmp_path / "seed1.json").write_text(json.dumps(written | {"collapses": [found]}))
     values = collapse_replay_report.gather(tmp_path)
-    lowest = [row["others"] for row in found["replays"] if row["lead"] == 5][0]
+    lowest = next(row["others"] for row in found["replays"] if row["lead"] == 5)
     assert collapse_replay_report.lost(values, "others", 5) == (sum(share < 0.9 for share in lowest), 4)
     assert collapse_replay_report.lost_by_chance(values)[1] == 8
     assert collapse_replay_report.replays_table(values).count(" of 4 ") == 3
