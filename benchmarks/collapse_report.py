@@ -140,7 +140,7 @@ def variants_table(summaries: list[dict[str, Any]]) -> str:
     header = (
         "changed",
         "99 % at step",
-        "collapses in 10,000 steps",
+        "collapses, per 10,000 steps",
         "lowest of a collapse",
         "steps below 90 %",
         "lowest in the last tenth of a run",
@@ -221,7 +221,7 @@ def curves(runs: list[Run]) -> Any:
             for start, _, lowest in run.collapses():
                 axes.plot(start, lowest, marker="v", color=ORANGE, markersize=4, clip_on=False)
         clean_axes(axes)
-        axes.set_title(variant, fontsize=10, loc="left")
+        axes.set_title(name_in_table(variant), fontsize=10, loc="left")
         axes.set_ylim(0, 1.02)
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     for axes in panels[len(variants) :]:

@@ -87,7 +87,7 @@ def make_compare_parser() -> Parser:
 def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[str]) -> int:
     """Train the presets' runs that are not finished yet, then compare all; returns the exit code."""
     from tinygrad_arith.training.comparison import is_finished
-    from tinygrad_arith.training.comparison_jobs import plan_jobs
+    from tinygrad_arith.training.comparison_jobs import job_name, plan_jobs
     from tinygrad_arith.training.runs import check_directory, locked
 
     if args.runs:
@@ -96,9 +96,10 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
         presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
     except UserError as error:
         parser.error(str(error))
-    out = args.out or default_directory("compare", [preset.name for preset in presets])
+    given = given_flags(args)
+    out = args.out or default_directory("compare", [job_name(preset, given) for preset in presets])
     check_directory(out)
-    jobs = plan_jobs(presets, given_flags(args), args.seeds or 5, out)
+    jobs = plan_jobs(presets, given, args.seeds or 5, out)
     out.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
     with locked(out):

@@ -39,6 +39,28 @@ class Random(PairTask):
     def pairs():
         return [(str(random.random())[2:], "x") for _ in range(50)]
 
+class Leaving(PairTask):
+    @staticmethod
+    def pairs():
+        raise SystemExit(0)
+
+class Importing(PairTask):
+    @staticmethod
+    def pairs():
+        import beside_the_pairs
+        return beside_the_pairs.PAIRS
+
+class Attribute(PairTask):
+    pairs = [("a", "b")]
+
+class Path(Reversal):
+    def groups(self, problems):
+        return {"../up": problems.indices}
+
+class Taken(Reversal):
+    def groups(self, problems):
+        return {"answer position": problems.indices}
+
 class Nothing(PairTask):
     pass
 
@@ -61,6 +83,7 @@ def of(pairs):
 Nowhere, Empty, Words, Three = of(None), of([]), of(["ab"]), of([("a", "b", "c")])
 Twice, Blank, Reserved = of([("a", "b"), ("c", "d"), ("a", "c")]), of([("", "b")]), of([("a=b", "c")])
 Space, Few = of([("a", "b c")]), of([("a", "b"), ("b", "a")])
+Long = of([("a" * 10_001, "b")])
 Many = of((str(i), "x") for i in range(10**9))
 '''
 
@@ -144,6 +167,9 @@ def test_what_is_none_of_the_prompts_is_told(file, typed):
         ("Nothing", "it has no method `pairs`"),
         ("Bound", "Bound.pairs: must be a @staticmethod"),
         ("Failing", r"own.py, line \d+, in Failing.pairs: ZeroDivisionError: division by zero"),
+        ("Attribute", "Attribute.pairs: must be a @staticmethod"),
+        ("Leaving", r"own.py, line \d+, in Leaving.pairs: SystemExit: 0"),
+        ("Long", "Listed.pairs: there must be at most 1,048,576, of at most 10,000 characters"),
         ("Random", "Random.pairs: must give the same pairs each time: seed what is drawn"),
         ("Empty", "Listed.pairs: there are none"),
         ("Nowhere", "Listed.pairs: must give pairs, one after another, not None"),
@@ -151,8 +177,8 @@ def test_what_is_none_of_the_prompts_is_told(file, typed):
         ("Three", r"must give pairs of two texts, prompt and answer, not \('a', 'b', 'c'\)"),
         ("Twice", "Listed.pairs: the prompt 'a' comes twice"),
         ("Blank", r"Listed.pairs: the prompt of \('', 'b'\) is empty"),
-        ("Reserved", r"'=' in \('a=b', 'c'\): a text may hold all but white space and _ = \."),
-        ("Space", r"' ' in \('a', 'b c'\): a text may hold all but white space"),
+        ("Reserved", r"'=' in \('a=b', 'c'\): a text may hold all that is printed but white space and _ = \."),
+        ("Space", r"' ' in \('a', 'b c'\): a text may hold all that is printed but white space"),
         ("Few", r"own.py:Few: has only 2 problems, of which --validation-size 5 and --test-size 9 leave none"),
     ],
 )
@@ -161,6 +187,23 @@ def test_a_class_that_lists_no_pairs_is_told_in_one_sentence(file, name, sentenc
         task_of(file, name)
     assert str(caught.value).startswith("--task")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Path", "Taken"])
+def test_titles_of_groups_are_parts_of_file_names(file, name):
+    with pytest.raises(ValueError, match=f"{name}.groups: .* must be a title of letters, digits, spaces and hyphens"):
+        task_of(file, name)
+
+
+def test_a_file_beside_it_can_be_imported_by_the_method(file):
+    (file.parent / "beside_the_pairs.py").write_text("PAIRS = [(f'{i}', 'x') for i in range(40)]\n")
+    assert task_of(file, "Importing").train_size == 40 - 9 - 5
+
+
+def test_the_digest_tells_other_pairs_and_not_another_order(file):
+    digests = {name: TaskConfig(task=f"{file}:{name}").digest for name in ("Reversal", "Backwards", "Parity")}
+    assert digests["Reversal"] == digests["Backwards"] != digests["Parity"]
+    assert TaskConfig().digest is None
 
 
 def test_endless_pairs_end(file):

@@ -1,5 +1,6 @@
 """What a task computes, which may be a user's own code, held against what `NumberTask` promises."""
 
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 
 from ..backend import RandomKey
 from .digits import random_digits
+
+TAKEN = ("answer position", "operand lengths", "count", "right", "share")  # titles that evaluations use themselves
 
 
 def ask(task: Any, method: str, *operands: Any) -> Any:
@@ -63,6 +66,11 @@ def check_groups(task: Any) -> None:
     if not isinstance(found, dict) or not all(isinstance(title, str) for title in found):
         raise ValueError(f"{where}: must return a dictionary from titles to arrays, not {type(found).__name__}")
     for title, groups in found.items():
+        if not re.fullmatch(r"\w[\w -]*", title) or title in TAKEN:
+            raise ValueError(
+                f"{where}: {title!r} must be a title of letters, digits, spaces and hyphens, for it is part of files' "
+                f"names, and none of {', '.join(map(repr, TAKEN))}"
+            )
         if not is_array(groups, "iu", 1, len(problems)):
             raise ValueError(f"{where}: {title!r} must be an array of whole numbers, one for each problem")
 

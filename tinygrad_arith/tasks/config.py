@@ -25,6 +25,7 @@ FOREIGN = {  # by the kind of task
     "modular-addition": (*FOR_NUMBERS, "depth", "order", "rows", "prompt_width", "context"),
     "pairs": (*FOR_NUMBERS, "depth", "modulus", "order"),
 }
+OWN_SIZES = ("train_size", "validation_size", "test_size", "context", "prompt_width", "longest")  # of one task
 SIZES = {"numbers": "digits", "expressions": "depth", "modular-addition": "modulus", "pairs": "task"}  # what decides
 
 
@@ -170,6 +171,15 @@ class TaskConfig:
     def of_numbers(self) -> bool:
         """Whether a problem is two operands of digits: the task is one of ours, or a user's own."""
         return self.kind == "numbers"
+
+    @property
+    def digest(self) -> str | None:
+        """What tells whether a user's task of listed pairs is still the same; None for all others."""
+        if self.task in TASKS:
+            return None
+        from .user_tasks import digest_of_user_task
+
+        return digest_of_user_task(self.task)
 
     @property
     def base(self) -> int:

@@ -4,6 +4,7 @@ A token is one character. The vocabulary is padding, `=`, the end mark `.` and e
 """
 
 import functools
+import hashlib
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from .vocabulary import END, PADDING, Vocabulary
 
 EQUALS = "="
 RESERVED = PADDING + EQUALS + END
-MOST_PAIRS = 2**20  # all of them are in memory as tokens
+MOST_PAIRS, LONGEST, MOST_CHARACTERS = 2**20, 10_000, 2**25  # all of them are in memory as tokens
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class PairTable:
     """All pairs of a task.
 
     prompts, answers: int32 (n, P) and (n, A), token ids with padding behind; an answer without its end mark
+    digest:           of all texts: another one, and it is another task
     """
 
     vocabulary: Vocabulary
     prompts: np.ndarray
     answers: np.ndarray
+    digest: str
 
 
 class PairTask(EnumeratedTask):
@@ -59,12 +62,6 @@ class PairTask(EnumeratedTask):
         The same at every call: which are held out, and in which order, follows from the sorted list.
         """
         raise NotImplementedError("there is no method `pairs`")
-
-    @classmethod
-    def count(cls) -> int:
-        """How many problems there are. Raises ValueError as `table_of`, and whatever `pairs` does."""
-        own: Any = cls
-        return len(table_of(own).prompts)
 
     @classmethod
     def check_class(cls) -> None:
@@ -125,7 +122,7 @@ def table_of(task_class: Any) -> PairTable:
     prompt comes twice.
     """
     where = f"{task_class.__name__}.pairs"
-    if not isinstance(inspect.getattr_static(task_class, "pairs"), staticmethod | classmethod):
+    if inspect.isfunction(inspect.getattr_static(task_class, "pairs")) or not callable(task_class.pairs):
         raise ValueError(f"{where}: must be a @staticmethod: the problems are asked for before there is a task")
     pairs = listed_pairs(task_class, where)
     if pairs != listed_pairs(task_class, where):
@@ -136,7 +133,9 @@ def table_of(task_class: Any) -> PairTable:
         raise ValueError(f"{where}: the prompt {str(distinct[counts > 1][0])!r} comes twice")
     characters = sorted({character for pair in pairs for text in pair for character in text})
     vocabulary = Vocabulary((PADDING, EQUALS, END, *characters))
-    return PairTable(vocabulary, *(token_ids(texts, characters, len(RESERVED)) for texts in (prompts, answers)))
+    prompt_ids, answer_ids = (token_ids(texts, characters, len(RESERVED)) for texts in (prompts, answers))
+    digest = hashlib.sha256("\n".join(map(EQUALS.join, pairs)).encode()).hexdigest()
+    return PairTable(vocabulary, prompt_ids, answer_ids, digest)
 
 
 def listed_pairs(task_class: Any, where: str) -> list[tuple[str, str]]:
@@ -145,11 +144,16 @@ def listed_pairs(task_class: Any, where: str) -> list[tuple[str, str]]:
     if not isinstance(listed, Iterable):
         raise ValueError(f"{where}: must give pairs, one after another, not {listed!r}")
     pairs: list[tuple[str, str]] = []
+    longest = 0
     for pair in listed:
         check_pair(where, pair)
         pairs.append(tuple(pair))
-        if len(pairs) > MOST_PAIRS:
-            raise ValueError(f"{where}: there must be at most {MOST_PAIRS:,}")
+        longest = max(longest, *map(len, pair))
+        if len(pairs) > MOST_PAIRS or longest > LONGEST or longest * len(pairs) > MOST_CHARACTERS:
+            raise ValueError(
+                f"{where}: there must be at most {MOST_PAIRS:,}, of at most {LONGEST:,} characters, and no more than "
+                f"{MOST_CHARACTERS:,} characters if all were as long as the longest"
+            )
     if not pairs:
         raise ValueError(f"{where}: there are none")
     return sorted(pairs)
@@ -164,8 +168,8 @@ def check_pair(where: str, pair: Any) -> None:
     for character in "".join(pair):
         if character in RESERVED or character.isspace() or not character.isprintable():
             raise ValueError(
-                f"{where}: {character!r} in {pair!r}: a text may hold all but white space and {' '.join(RESERVED)}, "
-                "which are written around it"
+                f"{where}: {character!r} in {pair!r}: a text may hold all that is printed but white space and "
+                f"{' '.join(RESERVED)}, which are written around it"
             )
 
 

@@ -4,6 +4,8 @@ import importlib.util
 import sys
 import traceback
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,16 +64,39 @@ def load_task_class(name: str) -> Any:
 
 def count_problems(name: str) -> int:
     """How many problems a user's task of listed pairs has; raises ValueError, one sentence, if none can be listed."""
+    return len(table_of_user_task(name).prompts)
+
+
+def digest_of_user_task(name: str) -> str | None:
+    """What tells whether the pairs that a user's task lists are still the same; None for one of numbers."""
+    return table_of_user_task(name).digest if load_task_class(name).kind == "pairs" else None
+
+
+def table_of_user_task(name: str) -> Any:
+    """The pairs of a user's task. Raises ValueError, one sentence, if none can be listed."""
+    from .pairs import table_of
+
     task_class = load_task_class(name)
     try:
-        return task_class.count()
-    except Exception as error:  # whatever a user's class may raise
+        with importable(Path(name.rpartition(":")[0]).resolve().parent):
+            return table_of(task_class)
+    except (Exception, SystemExit) as error:  # whatever a user's class may raise
         raise ValueError(f"--task {name}: {fault_of_user_task(error) or in_words(error)}") from error
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """What an error says; of one that is not ours, its type too."""
     return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Inside, what lies in a folder can be imported, as with `python FILE.py`."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
 
 
 @lru_cache(maxsize=32)
@@ -86,14 +111,12 @@ def load_module(path: Path, changed: int) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their own module up
-    sys.path.insert(0, str(path.parent))
     try:
-        spec.loader.exec_module(module)
+        with importable(path.parent):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[spec.name]
         raise
-    finally:
-        sys.path.remove(str(path.parent))
     return module
 
 

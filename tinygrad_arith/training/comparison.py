@@ -276,11 +276,18 @@ def option_values(config: Config) -> dict[str, Any]:
 
 
 def group_labels(records: Sequence[RunRecord]) -> list[str]:
-    """A name for each group: that of its runs, with the options in which it differs from other groups of that name."""
+    """A title for each group, with the options in which it differs from other groups of that title."""
+    titles = [group_title(record, records) for record in records]
     options = [dict(options_of_group(record)) for record in records]
     labels = []
-    for record, own in zip(records, options, strict=True):
-        rivals = [o for r, o in zip(records, options, strict=True) if r.name == record.name]
+    for title, own in zip(titles, options, strict=True):
+        rivals = [o for t, o in zip(titles, options, strict=True) if t == title]
         differing = [f"{n} {v}" for n, v in own.items() if any(rival[n] != v for rival in rivals)]
-        labels.append(record.name + (f" ({', '.join(differing)})" if differing else ""))
+        labels.append(title + (f" ({', '.join(differing)})" if differing else ""))
     return labels
+
+
+def group_title(record: RunRecord, records: Sequence[RunRecord]) -> str:
+    """The name of a group's runs; where other groups of that name have other presets, with the preset."""
+    presets = {other.preset for other in records if other.name == record.name}
+    return record.name if len(presets) == 1 else f"{record.name}, {record.preset}"

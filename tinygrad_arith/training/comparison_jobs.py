@@ -28,7 +28,7 @@ from .flags import judging_flags
 from .interrupts import StopSignals
 from .metrics import FILE_NAME as METRICS
 from .presets import Preset
-from .runs import CONFIG_FILE, read_record
+from .runs import CONFIG_FILE, RunRecord, read_record
 from .session import plan
 
 JOURNAL_FILE = "journal.json"
@@ -47,7 +47,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What the run is called: `<preset>-seed<seed>`."""
+        """What the run is called: `<job_name>-seed<seed>`."""
         return self.directory.name
 
     @property
@@ -81,7 +81,7 @@ def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds
             config = with_options(preset.config, given)
             with judging_flags():
                 config = changed(config, {"training": {"seed": config.training.seed + number}}).validate()
-            directory = out / f"{preset.name}-seed{config.training.seed}"
+            directory = out / f"{job_name(preset, given)}-seed{config.training.seed}"
             jobs.append(Job(preset.name, config.resolved(), directory, tuple(flags_of(given))))
     with judging_flags():
         for job in jobs[: len(presets)]:
@@ -89,6 +89,12 @@ def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds
     for job in jobs:
         check_same_options(job)
     return jobs
+
+
+def job_name(preset: Preset, given: dict[str, dict[str, Any]]) -> str:
+    """The preset and, if it is given another task than its own, that one: `binary-plain-Sorting`."""
+    name = RunRecord(with_options(preset.config, given), preset.name).name
+    return preset.name if name == preset.name else f"{preset.name}-{name}"
 
 
 def flags_of(given: dict[str, dict[str, Any]]) -> list[str]:

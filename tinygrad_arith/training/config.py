@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..tasks import TaskConfig
+from ..tasks.config import FOREIGN as TASK_FOREIGN
+from ..tasks.config import OWN_SIZES as TASK_SIZES
 from ..tasks.options import check_defaults, check_options, complaint_about, did_you_mean, flag_name, option
 from .errors import UserError
 
@@ -169,13 +171,27 @@ def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
 def with_options(base: Config, given: dict[str, dict[str, Any]]) -> Config:
     """`base` changed by the options that a user gave.
 
-    A warm-up that is not given and is longer than so few steps becomes as large a part of them as it is in `base`.
+    With a task of another kind, what `base` says of its own task and means nothing for that one, or is the size of
+    something, does not count. A warm-up that is not given and is longer than so few steps becomes as large a part of
+    them as it is in `base`.
     """
-    config = changed(base, given)
+    config = changed(without_own_task(base, given.get("task", {})), given)
     steps, warmup = config.training.steps, config.optimizer.warmup
     if "warmup" in given.get("optimizer", {}) or warmup <= steps:
         return config
     return changed(config, {"optimizer": {"warmup": warmup * steps // base.training.steps}})
+
+
+def without_own_task(base: Config, given: dict[str, Any]) -> Config:
+    """What of a preset stays where the options given for its task name one of another kind."""
+    try:
+        kind = dataclasses.replace(base.task, task=given.get("task", base.task.task)).kind
+    except ValueError:  # told when all is checked
+        return base
+    if kind == base.task.kind:
+        return base
+    fresh = {name: getattr(TaskConfig(), name) for name in (*TASK_FOREIGN[kind], *TASK_SIZES)}
+    return changed(base, {"task": fresh, "training": {"eval_size": 0}})
 
 
 SECTION_CLASSES: dict[str, type] = {

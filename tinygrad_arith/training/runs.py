@@ -28,7 +28,7 @@ CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
 FORMAT = 1
-MADE = ("created", "versions", "computed_by")  # in `config.json`: when a run was begun, and with what
+MADE = ("created", "versions", "computed_by", "task_digest")  # in `config.json`: when a run was begun, with what
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ def read_record(directory: Path) -> RunRecord:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise UserError(f"{path}: not a configuration of format {FORMAT}, the one this version reads")
     config = Config.from_dict(values.get("config"), source=str(path)).validate()
+    if "task_digest" in values and values["task_digest"] != config.task.digest:
+        raise UserError(f"{path}: was trained on other pairs than --task {config.task.task} lists now")
     return RunRecord(config, preset=str(values.get("preset")), until=values.get("until"))
 
 
@@ -102,6 +104,7 @@ def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str]
     """
     date, versions = date_and_versions()
     made = {"created": date, "versions": versions, "computed_by": computed_by}
+    made |= {"task_digest": record.config.task.digest}
     write_json(directory / CONFIG_FILE, record_values(record, made))
 
 
