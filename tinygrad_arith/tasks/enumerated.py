@@ -122,6 +122,18 @@ class EnumeratedTask(WrittenTask):
         """The prompts as token ids, int64 (n, prompt_width + 1): padding, if any, just before the `=`."""
         raise NotImplementedError
 
+    def padded_prompts(self, slots: np.ndarray) -> np.ndarray:
+        """Prompts int64 (n, P), maybe with padding in between, as `prompts` returns them: (n, prompt_width + 1)."""
+        prompts = np.full((len(slots), self.prompt_width + 1), self.vocabulary.padding, dtype=np.int64)
+        prompts[:, : slots.shape[1]] = packed_left(slots, self.vocabulary.padding)
+        prompts[:, -1] = self.vocabulary.ids["="]
+        return prompts
+
+    def ended_answers(self, tokens: np.ndarray) -> np.ndarray:
+        """Answers (n, A), maybe padded, with a `.` behind each: int64 (n, A + 1), padding behind that."""
+        end = np.full((len(tokens), 1), self.vocabulary.end, dtype=np.int64)  # (n, 1)
+        return packed_left(np.concatenate([tokens, end], axis=1), self.vocabulary.padding)
+
     def samples(self, problems: EnumeratedProblems) -> np.ndarray:
         """Whole samples, padded: int64 (n, T), or (n, T + 1) where the last token is never read."""
         samples = np.concatenate([self.prompts(problems), self.answers(problems)], axis=1)

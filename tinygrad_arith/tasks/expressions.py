@@ -16,7 +16,6 @@ import numpy as np
 from .config import TaskConfig
 from .digits import from_integers, significant_lengths
 from .enumerated import EnumeratedProblems, EnumeratedTask
-from .rows import packed_left
 from .vocabulary import Vocabulary
 
 TOKENS = ("_", "+", "*", "=", *"0123456789", "(", ")", ".")  # the article's 17, in the order of its ids
@@ -117,11 +116,7 @@ class Expressions(EnumeratedTask):
 
     def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
         """The prompts as token ids, int64 (n, prompt_width + 1): the expression, padding, and the `=`."""
-        slots = self.slots(problems.indices, self.depth)
-        prompts = np.full((len(problems), self.prompt_width + 1), self.vocabulary.padding, dtype=np.int64)
-        prompts[:, : slots.shape[1]] = packed_left(slots, self.vocabulary.padding)
-        prompts[:, -1] = self.vocabulary.ids["="]
-        return prompts
+        return self.padded_prompts(self.slots(problems.indices, self.depth))
 
     def answers(self, problems: EnumeratedProblems) -> np.ndarray:
         """The right answers as token ids, int64 (n, answer_length), padding behind the `.`."""
@@ -131,8 +126,7 @@ class Expressions(EnumeratedTask):
         tokens = np.where(written, ids["0"] + digits.astype(np.int64), padding)
         if self.config.order == "plain":
             tokens = tokens[:, ::-1]
-        end = np.full((len(problems), 1), ids["."], dtype=np.int64)  # (n, 1)
-        return packed_left(np.concatenate([tokens, end], axis=1), padding)
+        return self.ended_answers(tokens)
 
     def groups(self, problems: EnumeratedProblems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: int64 (n,) each."""

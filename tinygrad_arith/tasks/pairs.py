@@ -14,7 +14,6 @@ import numpy as np
 
 from .config import TaskConfig
 from .enumerated import EnumeratedProblems, EnumeratedTask
-from .rows import packed_left
 from .vocabulary import END, PADDING, Vocabulary
 
 EQUALS = "="
@@ -71,16 +70,11 @@ class PairTask(EnumeratedTask):
 
     def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
         """The prompts as token ids, int64 (n, prompt_width + 1): the text, padding, and the `=`."""
-        slots = self.table.prompts[problems.indices]  # (n, P)
-        prompts = np.full((len(problems), self.prompt_width + 1), self.vocabulary.padding, dtype=np.int64)
-        prompts[:, : slots.shape[1]] = slots
-        prompts[:, -1] = self.vocabulary.ids[EQUALS]
-        return prompts
+        return self.padded_prompts(self.table.prompts[problems.indices])
 
     def answers(self, problems: EnumeratedProblems) -> np.ndarray:
         """The right answers as token ids, int64 (n, answer_length), padding behind the `.`."""
-        end = np.full((len(problems), 1), self.vocabulary.end, dtype=np.int64)  # (n, 1)
-        return packed_left(np.hstack([self.table.answers[problems.indices], end]), self.vocabulary.padding)
+        return self.ended_answers(self.table.answers[problems.indices])
 
     def groups(self, problems: EnumeratedProblems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: int64 (n,) each."""
