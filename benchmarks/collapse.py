@@ -25,7 +25,6 @@ from collapse_replay import train_and_replay
 from collapse_replay_report import report_replays
 from collapse_report import report
 from collapse_run import Training, configuration
-from collapse_sharpness import edge
 from collapse_terms import EVALUATE_EVERY, RECORD_EVERY, VARIANTS
 
 from tinygrad_arith.backend import array_module
@@ -37,19 +36,18 @@ from tinygrad_arith.training.results import rate_of
 class Recorder:
     """Norms of each parameter's gradient, update and weights and the size of its second moment, where they lie."""
 
-    def __init__(self, model, optimizer):
-        self.flat, self.optimizer = model.flat, optimizer
+    def __init__(self, training: Training):
+        self.training, self.flat, self.optimizer = training, training.flat, training.optimizer
         self.xp = array_module(self.flat.values)
         self.names = list(self.flat.slices)
         self.sizes = np.array([parameter.size for parameter in self.flat.parameters.values()])
         self.rows: list = []
 
-    def record(self, rate: float) -> None:
-        """One row, without waiting for the GPU. `rate` is the learning rate of the update just made."""
+    def record(self, step: int) -> None:
+        """One row after `step` steps, without waiting for the GPU."""
         first, second = self.optimizer.first_moment, self.optimizer.second_moment
-        beta1, beta2 = self.optimizer.betas
-        root = self.xp.sqrt(second) / math.sqrt(1.0 - beta2**self.optimizer.steps)  # the formula of `AdamW`
-        update = rate / (1.0 - beta1**self.optimizer.steps) * first / (root + self.optimizer.eps)  # (N,)
+        rate = rate_of(self.training.config, step - 1) / (1.0 - self.optimizer.betas[0] ** step)
+        update = rate * first / self.training.preconditioner()  # (N,)
         squares = (self.flat.gradients**2, update**2, self.flat.values**2, second)
         places = self.flat.slices.values()
         self.rows.append(self.xp.stack([self.xp.stack([x[here].sum() for here in places]) for x in squares]))
@@ -72,22 +70,21 @@ class EdgeRecorder:
 
     def record(self, step: int) -> None:
         """After `step` steps."""
-        limit = edge(rate_of(self.training.config, step - 1), self.training.optimizer.betas[0])
-        self.shares.append(self.sharpness.measure(self.training.preconditioner()) / limit)
+        self.shares.append(self.sharpness.measure(self.training.preconditioner()) / self.training.edge(step - 1))
 
 
 def train(variant: str, seed: int, steps: int | None, out: Path, sharpness: bool) -> None:
     """One run, recorded into `out`."""
     config = configuration(variant, seed, steps)
     training = Training(config)
-    runner, recorder = training.runner, Recorder(training.model, training.optimizer)
+    runner, recorder = training.runner, Recorder(training)
     at_the_edge = EdgeRecorder(training) if sharpness else None
     batches = make_batches(training.task, config.training, ahead=runner.waits)
     losses, norms, evaluated, began = [], [], [], time.perf_counter()
     for step in range(1, config.training.steps + 1):
         runner.enqueue(batches.at(step - 1), step - 1)
         if step % RECORD_EVERY == 0:
-            recorder.record(rate_of(config, step - 1))
+            recorder.record(step)
         if step % EVALUATE_EVERY == 0:
             for result in runner.results():
                 losses.append(result.loss)

@@ -18,12 +18,10 @@ from typing import Any
 
 import numpy as np
 from collapse_run import State, Training
-from collapse_sharpness import edge
 from collapse_terms import COLLAPSED, EVALUATE_EVERY, LOOKED_AT, REACHED
 
 from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
-from tinygrad_arith.training.results import rate_of
 
 ONSET = 5.0  # times the usual norm of the gradient
 CALM = 100  # steps before a collapse is seen in which it begins; the CALM steps before those tell what is usual
@@ -120,9 +118,8 @@ class Replayer:
         """Makes a step and tells what it looks like."""
         root = self.training.preconditioner()
         xp, before = array_module(root), self.gradient
-        limit = edge(rate_of(self.training.config, step), self.training.optimizer.betas[0])
         self.step = step
-        sharpness = (self.apart.measure(root) / limit, self.own.measure(root) / limit)
+        sharpness = [of.measure(root) / self.training.edge(step) for of in (self.apart, self.own)]
         gradient = self.make(step)
         scaled = gradient / root  # (N,)
         turn = scaled @ before / xp.sqrt((scaled @ gradient) * (before @ (before / root)))
@@ -188,7 +185,9 @@ class ReplayedRun:
         self.shares: list[float] = []  # exact match at every evaluation
         self.states: deque[State] = deque(maxlen=KEPT)  # at the evaluations before
         self.collapses: list[dict[str, Any]] = []
-        self.skipped: list[int] = []  # steps at which a collapse was seen for which `replay` finds no beginning
+        self.skipped: list[
+            int
+        ] = []  # steps at which a collapse was seen for which `replay_collapse` finds no beginning
         self.controls: list[dict[str, Any]] = []
 
     def evaluated(self) -> None:

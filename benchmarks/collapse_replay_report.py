@@ -46,7 +46,7 @@ def gather(directory: Path) -> dict[str, Any]:
         "looked_at": LOOKED_AT,
         "config": runs[0]["config"],
         "runs": [
-            {"seed": run["config"]["training"]["seed"]} | {name: run[name] for name in ("steps", "seconds")}
+            {"seed": run["config"]["training"]["seed"]} | {name: run[name] for name in ("steps", "seconds", "skipped")}
             for run in runs
         ],
         "controls": [control for run in runs for control in run["controls"]],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from collapse_sharpness import Sharpness
+from collapse_sharpness import Sharpness, edge
 from collapse_terms import VARIANTS
 
 from tinygrad_arith.backend import RandomKey, array_module
@@ -15,6 +16,7 @@ from tinygrad_arith.training.build import choose_training_device, initialize, ma
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.presets import load_preset
+from tinygrad_arith.training.results import rate_of
 from tinygrad_arith.training.trainer import start_steps
 
 PRESET = "candle-binary-reversed"
@@ -79,9 +81,13 @@ class Training:
 
     def preconditioner(self) -> Any:
         """The diagonal of P, (N,): what AdamW divides the mean gradient by."""
-        second = self.optimizer.second_moment
-        unbiased = second / (1.0 - self.optimizer.betas[1] ** self.optimizer.steps)
-        return array_module(second).sqrt(unbiased) + self.optimizer.eps
+        second, beta2 = self.optimizer.second_moment, self.optimizer.betas[1]
+        root = array_module(second).sqrt(second) / math.sqrt(1.0 - beta2**self.optimizer.steps)  # as `AdamW` has it
+        return root + self.optimizer.eps
+
+    def edge(self, step: int) -> float:
+        """The sharpness above which a step, counted from 0, is unstable."""
+        return edge(rate_of(self.config, step), self.optimizer.betas[0])
 
     def sharpness_on(self, batch: Callable[[], Any]) -> Sharpness:
         """The sharpness of the loss on a batch, which is asked for each time."""

@@ -88,6 +88,7 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
     """Train the presets' runs that are not finished yet, then compare all; returns the exit code."""
     from tinygrad_arith.training.comparison import is_finished
     from tinygrad_arith.training.comparison_jobs import job_name, plan_jobs
+    from tinygrad_arith.training.config import with_options
     from tinygrad_arith.training.runs import check_directory, locked
 
     if args.runs:
@@ -97,7 +98,9 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
     except UserError as error:
         parser.error(str(error))
     given = given_flags(args)
-    out = args.out or default_directory("compare", [job_name(preset, given) for preset in presets])
+    out = args.out or default_directory(
+        "compare", [job_name(preset, with_options(preset.config, given)) for preset in presets]
+    )
     check_directory(out)
     jobs = plan_jobs(presets, given, args.seeds or 5, out)
     out.mkdir(parents=True, exist_ok=True)

@@ -167,6 +167,19 @@ def test_a_collapse_is_replayed_from_before_its_onset(small, few):
     assert collapse_replay.replay_collapse(training, run.states, run.losses, [1.0] * 400, end) is None
 
 
+def test_a_look_measures_before_its_step_is_made(small):
+    training = collapse_run.Training(small)
+    run_to(training, 60)
+    replayer = collapse_replay.Replayer(training)
+    replayer.make(60)
+    root, batch = training.preconditioner(), replayer.batch(61)
+    here = [training.sharpness_on(lambda data=data: data).measure(root) for data in (training.apart, batch)]
+    look = replayer.look(61)
+    assert [look.apart, look.batch] == [sharpness / training.edge(61) for sharpness in here]
+    after = training.sharpness_on(lambda: training.apart).measure(training.preconditioner()) / training.edge(62)
+    assert after != look.apart
+
+
 def test_the_onset_is_the_first_long_gradient():
     norms = [1.0, 3.0] * 100 + [1.0] * 100
     norms[230], norms[250] = 10.1, 99.0  # usual are 2.0

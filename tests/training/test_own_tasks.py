@@ -54,8 +54,11 @@ def test_a_task_of_the_same_kind_keeps_the_presets_options():
 def test_runs_of_a_comparison_are_called_after_both(task, tmp_path):
     presets = [load_preset(name) for name in ("binary-reversed", "binary-plain")]
     given = {"task": {"task": task}, "training": {"device": "cpu"}}
-    assert [job_name(preset, given) for preset in presets] == ["binary-reversed-Sorting", "binary-plain-Sorting"]
-    assert [job_name(preset, {}) for preset in presets] == ["binary-reversed", "binary-plain"]
+    assert [job_name(preset, with_options(preset.config, given)) for preset in presets] == [
+        "binary-reversed-Sorting",
+        "binary-plain-Sorting",
+    ]
+    assert [job_name(preset, preset.config) for preset in presets] == ["binary-reversed", "binary-plain"]
     jobs = plan_jobs(presets, given, 1, tmp_path / "out")
     assert [job.name for job in jobs] == ["binary-reversed-Sorting-seed1", "binary-plain-Sorting-seed1"]
 

@@ -48,7 +48,7 @@ class PairTask(EnumeratedTask):
 
     def __init__(self, config: TaskConfig):
         """Takes a valid configuration. Raises ValueError where a sample does not fit into what that gives it."""
-        own: Any = type(self)
+        own: Any = type(self)  # mypy takes a class for unhashable, which the cache of `table_of` is not to have
         self.table = table_of(own)
         count, width = self.table.prompts.shape
         answer_length = self.table.answers.shape[1] + 1  # the "."

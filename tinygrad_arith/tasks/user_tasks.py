@@ -74,7 +74,7 @@ def digest_of_user_task(name: str) -> str | None:
 
 def table_of_user_task(name: str) -> Any:
     """The pairs of a user's task. Raises ValueError, one sentence, if none can be listed."""
-    from .pairs import table_of
+    from .pairs import table_of  # as in `check_class`
 
     task_class = load_task_class(name)
     try:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -277,7 +278,7 @@ def option_values(config: Config) -> dict[str, Any]:
 
 def group_labels(records: Sequence[RunRecord]) -> list[str]:
     """A title for each group, with the options in which it differs from other groups of that title."""
-    titles = [group_title(record, records) for record in records]
+    titles = group_titles(records)
     options = [dict(options_of_group(record)) for record in records]
     labels = []
     for title, own in zip(titles, options, strict=True):
@@ -287,7 +288,8 @@ def group_labels(records: Sequence[RunRecord]) -> list[str]:
     return labels
 
 
-def group_title(record: RunRecord, records: Sequence[RunRecord]) -> str:
-    """The name of a group's runs; where other groups of that name have other presets, with the preset."""
-    presets = {other.preset for other in records if other.name == record.name}
-    return record.name if len(presets) == 1 else f"{record.name}, {record.preset}"
+def group_titles(records: Sequence[RunRecord]) -> list[str]:
+    """The name of each group's runs; where other groups of that name have other presets, with the preset."""
+    named = [(record.name, record.preset) for record in records]
+    presets_of = Counter(name for name, _ in set(named))
+    return [name if presets_of[name] == 1 else f"{name}, {preset}" for name, preset in named]

@@ -81,7 +81,7 @@ def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds
             config = with_options(preset.config, given)
             with judging_flags():
                 config = changed(config, {"training": {"seed": config.training.seed + number}}).validate()
-            directory = out / f"{job_name(preset, given)}-seed{config.training.seed}"
+            directory = out / f"{job_name(preset, config)}-seed{config.training.seed}"
             jobs.append(Job(preset.name, config.resolved(), directory, tuple(flags_of(given))))
     with judging_flags():
         for job in jobs[: len(presets)]:
@@ -91,9 +91,9 @@ def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds
     return jobs
 
 
-def job_name(preset: Preset, given: dict[str, dict[str, Any]]) -> str:
-    """The preset and, if it is given another task than its own, that one: `binary-plain-Sorting`."""
-    name = RunRecord(with_options(preset.config, given), preset.name).name
+def job_name(preset: Preset, config: Config) -> str:
+    """The preset and, if the configuration has another task than that, the task: `binary-plain-Sorting`."""
+    name = RunRecord(config, preset.name).name
     return preset.name if name == preset.name else f"{preset.name}-{name}"
 
 
