@@ -5,6 +5,7 @@ from .block import Block
 from .diagnosis import first_nonfinite
 from .dropout import Dropout
 from .embedding import Embedding
+from .errors import NotInitialized, ParameterError
 from .feed_forward import FeedForward
 from .layernorm import LayerNorm
 from .linear import Linear
@@ -26,7 +27,9 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "Module",
+    "NotInitialized",
     "Parameter",
+    "ParameterError",
     "RMSNorm",
     "SelfAttention",
     "SinusoidalPositions",

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..backend import array_module
+from .errors import NotInitialized
 from .module import Module, observe_outputs
 
 
@@ -17,6 +18,8 @@ def first_nonfinite(model: Module, forward: Callable[[], Any] | None = None) -> 
     Returns e.g. "the output of blocks.1.ffn", or None if all is finite.
     """
     for name, parameter in model.named_parameters().items():
+        if not parameter.initialized:
+            raise NotInitialized(model)
         if not _finite(parameter.array):
             return f"parameter {name}"
     if forward is not None:

@@ -12,8 +12,10 @@ import numpy as np
 from ..autograd import Tensor, is_tracing, trace_module
 from ..autograd.recompute import recompute
 from ..backend import DtypePolicy, library_of, on_device_of, to_numpy
-from ..ops import ShapeError
+from ..ops import ArraySpec, ShapeError
+from .errors import NotInitialized
 from .parameter import FlatParameters, Parameter
+from .structure import Structure
 
 
 class _Observer(threading.local):
@@ -40,17 +42,45 @@ class Module:
     the dotted name: `blocks.0.attention.qkv.weight`. A parameter reachable under two names (tied weights) is one
     parameter, under the name that comes first.
 
-    Construction makes shapes only. `initialize` makes the arrays.
+    Construction makes shapes only. `initialize` makes the arrays. A deep copy or a pickle of a model is a model of its
+    own, with flat arrays of its own.
     """
 
     attribute_name = ""  # under which the parent holds this module; "" at the root
     recompute_activations = False  # True: keep only the inputs, run the forward again in the backward
     flat: FlatParameters
+    _ready_at = -1  # `Structure.changes` when all arrays were found to be there
 
     def __setattr__(self, name: str, value: Any) -> None:
-        for child_name, child in _modules_in(name, value):
-            child.attribute_name = child_name
+        children = _modules_in(name, value)
+        for child_name, child in children:
+            child.__dict__["attribute_name"] = child_name
         super().__setattr__(name, value)
+        if children or isinstance(value, Parameter):
+            Structure.changes += 1
+
+    def __getattr__(self, name: str) -> Any:  # of what is not there
+        if name == "flat":
+            missing = self._missing_arrays()
+            if not missing:
+                raise AttributeError(
+                    f"{self.attribute_name}: this {type(self).__name__} has no flat arrays: it is a part of a model "
+                    "that has, or a copy of such a part"
+                )
+            raise self._not_initialized(missing)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        if "flat" in vars(self):  # before the parameters are copied, which happens first
+            self.flat.collect_values()
+            self.flat.collect_gradients()
+        return dict(vars(self))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__["_ready_at"] = -1
+        if "flat" in state:
+            self.flat.belong_to(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """What the module computes; defined by each module."""
@@ -58,7 +88,10 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         try:
-            if is_tracing():
+            tracing = is_tracing()
+            if not tracing and self._ready_at != Structure.changes:
+                self._check_arrays(args, kwargs)
+            if tracing:
                 out = self._trace(*args, **kwargs)
             elif self.recompute_activations:
                 out = recompute(self.forward, *args, parameters=list(self.named_parameters().values()), **kwargs)
@@ -76,6 +109,30 @@ class Module:
         self.check_sizes()
         with trace_module(self.attribute_name):
             return self.forward(*args, **kwargs)
+
+    def _check_arrays(self, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Raises NotInitialized for a call with arrays before there are parameters. With specs it is a dry pass."""
+        missing = self._missing_arrays()
+        if not missing:
+            self.__dict__["_ready_at"] = Structure.changes
+        elif not any(isinstance(getattr(value, "array", value), ArraySpec) for value in (*args, *kwargs.values())):
+            raise self._not_initialized(missing)
+
+    def _missing_arrays(self) -> list[str]:
+        return [name for name, parameter in self.named_parameters().items() if not parameter.initialized]
+
+    def _not_initialized(self, missing: list[str]) -> NotInitialized:
+        none_is_there = len(missing) == len(self.named_parameters())
+        return NotInitialized(self, self.attribute_name, () if none_is_there else missing)
+
+    def _settled_parameters(self) -> dict[str, Parameter]:
+        """All parameters by dotted name, with what was assigned to them taken over. Raises NotInitialized."""
+        if "flat" in vars(self):
+            self.flat.collect_values()
+        missing = self._missing_arrays()
+        if missing:
+            raise self._not_initialized(missing)
+        return self.named_parameters()
 
     def check_sizes(self) -> None:
         """Raises ShapeError where the module's own sizes do not fit together. Called in dry passes over shapes."""
@@ -114,7 +171,10 @@ class Module:
         policy = policy or DtypePolicy.uniform("float32")
         self.flat = FlatParameters(self.named_parameters(), policy, library_of(device))
         self.flat.initialize(seed)
+        self.flat.belong_to(self)
         for name, module in self.named_modules().items():
+            if module is not self:
+                module.__dict__.pop("flat", None)  # it had arrays of its own once; they are nobody's now
             module.name_random_site(zlib.crc32(name.encode()))
         return self
 
@@ -134,11 +194,11 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters as NumPy arrays, by dotted name."""
-        return {name: to_numpy(p.stored).copy() for name, p in self.named_parameters().items()}
+        return {name: to_numpy(p.stored).copy() for name, p in self._settled_parameters().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Writes the parameters. Raises ValueError naming what is missing, unexpected or of another shape."""
-        parameters = self.named_parameters()
+        parameters = self._settled_parameters()
         missing, unexpected = sorted(parameters.keys() - state.keys()), sorted(state.keys() - parameters.keys())
         if missing or unexpected:
             raise ValueError(f"parameters do not match this model: missing {missing}, unexpected {unexpected}")
@@ -147,7 +207,7 @@ class Module:
                 raise ValueError(f"{name}: stored with shape {tuple(state[name].shape)}, here {parameter.shape}")
         for name, parameter in parameters.items():
             parameter.stored[...] = on_device_of(parameter.stored, state[name])
-        self.flat.mark_written()
+            parameter.mark_written()
 
     def __str__(self) -> str:
         from .summary import module_table  # beside, so that this file stays about modules

@@ -1,19 +1,20 @@
 """A trainable array, and the one flat array that holds them all."""
 
-import copy
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.tape import Version
-from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
+from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, to_numpy
 from ..ops import ArraySpec
 from ..ops.registry import Destination
+from .errors import NotInitialized, ParameterError, some
+from .structure import Structure
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
 
@@ -21,21 +22,27 @@ ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the l
 class Parameter(Tensor):
     """A leaf tensor of a module. Until the model is initialised it has a shape and a dtype, but no array.
 
+    Then `array` and `grad` are views into the flat arrays. Others may be assigned: `FlatParameters` takes their numbers
+    before anybody reads the flat arrays. A gradient of None stands for zeros.
+
     shape:       its shape
     initializer: called with a key and the shape
     decay:       whether weight decay applies: yes for matrices, no for biases and norm scales
     """
 
-    __slots__ = ("decay", "initializer", "master")
+    __slots__ = ("decay", "home", "initializer", "master")
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
         super().__init__(ArraySpec(shape, np.dtype(np.float32)), requires_grad=True)
         self.initializer = initializer
         self.decay = decay
         self.master: Any = None  # the values that the optimizer updates, if `array` is a copy of them in fewer bits
+        self.home: Any = None  # the token of the `FlatParameters` whose views it has
 
     def zero_grad(self) -> None:
         """Sets the gradient to zero; it stays a view of the flat buffer."""
+        if isinstance(self.grad, int | float):
+            self.grad = None
         if self.grad is not None:
             self.grad[...] = 0
 
@@ -44,17 +51,47 @@ class Parameter(Tensor):
         """The values as the optimizer and checkpoints have them. Whoever writes to them tells `mark_written`."""
         return self.array if self.master is None else self.master
 
+    def mark_written(self) -> None:
+        """To be called after writing to `stored`: a backward that saved the old values will refuse to run."""
+        if self.master is not None:
+            self.array[...] = self.master
+        self.version.count += 1
+
     def destination(self) -> Destination | None:
         """As a tensor's; the gradient has the dtype of what is stored, which may be wider than the parameter's."""
         grad = self.grad
-        if grad is None or grad.dtype != self.stored.dtype or not grad.flags.c_contiguous:
+        flags = getattr(grad, "flags", None)  # None where a number or a tensor was assigned
+        if flags is None or grad.dtype != self.stored.dtype or not flags.c_contiguous:
             return None
         return Destination(grad, add=not self.stale)
+
+    def accumulate_gradient(self, gradient: Any) -> None:
+        """As a tensor's; the first gradient, too, has the dtype of what is stored."""
+        if self.grad is None:
+            self.grad, self.stale = gradient.astype(self.stored.dtype, copy=True), False
+        else:
+            super().accumulate_gradient(gradient)
+
+    def numpy(self) -> np.ndarray:
+        """As a tensor's. Raises NotInitialized where there are no values yet."""
+        if not self.initialized:
+            raise NotInitialized(self)
+        return super().numpy()
 
     @property
     def initialized(self) -> bool:
         """Whether the array exists."""
         return not isinstance(self.array, ArraySpec)
+
+
+class View(NamedTuple):
+    """A parameter and where its numbers are in the flat arrays."""
+
+    name: str
+    parameter: Parameter
+    array: Any
+    master: Any
+    grad: Any
 
 
 class FlatParameters:
@@ -63,6 +100,10 @@ class FlatParameters:
     The optimizer, clipping and (later) reduction over devices each work on one buffer. Parameters with weight decay
     come first, in the order of their names' first appearance; each is padded to ALIGNMENT elements with zeros.
 
+    `parameter.array = ...` and `parameter.grad = ...` put other arrays in the place of the views, as people are used to
+    from elsewhere. Whoever reads `values` or `gradients` here gets their numbers: they are copied first, and the
+    parameters get their views back. Assigning to `values` or `gradients` copies too.
+
     values, gradients: (N,)
     working:           (N,), what the model computes with: `values` themselves, or their copy in fewer bits
     decayed:           how many leading elements have weight decay
@@ -70,28 +111,35 @@ class FlatParameters:
 
     def __init__(self, parameters: dict[str, Parameter], policy: DtypePolicy, xp: ModuleType = np):
         self.parameters = dict(sorted(parameters.items(), key=lambda item: not item[1].decay))  # a stable sort
+        self.policy, self.version, self.token = policy, Version(), object()
+        self._structure: Structure | None = None
+        self._copied_alone = False
+        size = self._lay_out()
+        self.bind(xp.zeros(size, dtype=policy.parameters), xp.zeros(size, dtype=policy.gradients))  # (N,), (N,)
+
+    def _lay_out(self) -> int:
+        """Gives each parameter its place; returns how many elements there are, N."""
         self.slices: dict[str, slice] = {}
         self.decayed, end = 0, 0
         for name, parameter in self.parameters.items():
             self.slices[name] = slice(end, end + parameter.size)
             end += -(-parameter.size // ALIGNMENT) * ALIGNMENT
             self.decayed = end if parameter.decay else self.decayed
-        self.values = xp.zeros(end, dtype=policy.parameters)  # (N,)
-        self.gradients = xp.zeros(end, dtype=policy.gradients)  # (N,)
-        self.policy, self.version = policy, Version()
-        self.bind(self.values, self.gradients)
+        return end
 
     def bind(self, values: Any, gradients: Any) -> None:
         """Makes these arrays, (N,) each, the flat ones, and the parameters views into them."""
-        self.values, self.gradients = values, gradients
+        self._values, self._gradients = values, gradients
         copied = self.policy.compute != values.dtype
         self.working = values.astype(self.policy.compute) if copied else values  # (N,)
+        self._views = []
         for name, parameter in self.parameters.items():
             shape, here = parameter.shape, self.slices[name]
             parameter.array = self.working[here].reshape(shape)
             parameter.master = values[here].reshape(shape) if copied else None
             parameter.grad = gradients[here].reshape(shape)
-            parameter.version = self.version
+            parameter.version, parameter.home = self.version, self.token
+            self._views.append(View(name, parameter, parameter.array, parameter.master, parameter.grad))
 
     def move_to(self, values: Any, gradients: Any) -> None:
         """As `bind`, after copying into them what there is."""
@@ -100,12 +148,115 @@ class FlatParameters:
 
     def replica(self, parameters: dict[str, Parameter]) -> "FlatParameters":
         """The same values under other `Parameter`s of the same names, with gradients of their own."""
-        twin = copy.copy(self)
-        twin.gradients = array_module(self.gradients).zeros_like(self.gradients)
+        self.collect_values()
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._structure = None
+        twin._gradients = array_module(self._gradients).zeros_like(self._gradients)
         twin.parameters = {name: parameters[name] for name in self.parameters}
-        for name, parameter in twin.parameters.items():
-            parameter.grad = twin.gradients[self.slices[name]].reshape(parameter.shape)
+        twin._views = []
+        for view in self._views:
+            parameter = twin.parameters[view.name]
+            parameter.array, parameter.master = view.array, view.master
+            parameter.grad = twin._gradients[self.slices[view.name]].reshape(parameter.shape)
+            twin._views.append(view._replace(parameter=parameter, grad=parameter.grad))
         return twin
+
+    @property
+    def values(self) -> Any:
+        """All values, (N,). Whoever writes to them tells `mark_written`."""
+        self.collect_values()
+        return self._values
+
+    @values.setter
+    def values(self, values: Any) -> None:
+        if values is not self._values:
+            self._values[...] = on_device_of(self._values, values)
+        self.mark_written()
+
+    @property
+    def gradients(self) -> Any:
+        """All gradients, (N,)."""
+        self.collect_gradients()
+        return self._gradients
+
+    @gradients.setter
+    def gradients(self, gradients: Any) -> None:
+        if gradients is not self._gradients:
+            self._gradients[...] = on_device_of(self._gradients, gradients)
+
+    def collect_values(self) -> None:
+        """Takes over the arrays that were assigned to parameters, and gives them their views back.
+
+        Raises ParameterError for an array of another shape. Parameters that are in other flat arrays by now are left.
+        """
+        for view in self._views:
+            parameter = view.parameter
+            if parameter.array is view.array or parameter.home is not self.token:
+                continue
+            if parameter.initialized:  # else a dry pass over shapes is under way
+                copy_in(view.array if view.master is None else view.master, parameter.array, view.name)
+                parameter.array = view.array
+                parameter.mark_written()
+
+    def collect_gradients(self) -> None:
+        """As `collect_values`, for the gradients; None stands for zeros."""
+        for view in self._views:
+            parameter = view.parameter
+            if parameter.grad is view.grad or parameter.home is not self.token:
+                continue
+            copy_in(view.grad, 0.0 if parameter.grad is None else parameter.grad, f"the gradient of {view.name}")
+            parameter.grad = view.grad
+
+    def belong_to(self, model: Any) -> None:
+        """Says whose parameters these are, so that `settle` can look whether they still are all of them."""
+        self._structure, self._copied_alone = Structure(model), False
+
+    def settle(self) -> None:
+        """Before an update: takes over what was assigned. Raises ParameterError where the update would be in vain."""
+        if self._copied_alone:
+            raise ParameterError(
+                "these parameters are a copy made without their model, so no model would learn: copy the model (or "
+                "both in one tuple), and make its optimizer of its `flat`"
+            )
+        elsewhere = [view.name for view in self._views if view.parameter.home is not self.token]
+        if elsewhere:
+            raise ParameterError(
+                f"{some(elsewhere)}: not in these flat arrays any more: initialize() was called again, or for another "
+                "module that holds them; make a new optimizer of the `flat` that is there now"
+            )
+        newcomers = self._structure.newcomers(self.parameters.values()) if self._structure is not None else []
+        if newcomers:
+            raise ParameterError(
+                f"{some(newcomers)}: not in these flat arrays, and would not be trained: put into the model after its "
+                "initialize(); call that again (it draws all parameters), then make the optimizer"
+            )
+        self.collect_values()
+        self.collect_gradients()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The parameters hold the numbers; a copy makes flat arrays of its own from them."""
+        self.collect_values()
+        self.collect_gradients()
+        whole = all(view.parameter.home is self.token for view in self._views)
+        return {"parameters": self.parameters, "policy": self.policy, "whole": whole}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.parameters, self.policy = state["parameters"], state["policy"]
+        self.version, self.token = Version(), object()
+        self._structure, self._copied_alone = None, True
+        held = [(name, p.stored, p.grad) for name, p in self.parameters.items()]
+        xp = array_module(*(stored for _, stored, _ in held))
+        size = self._lay_out()
+        self._values, self._gradients = xp.zeros(size, self.policy.parameters), xp.zeros(size, self.policy.gradients)
+        self.working, self._views = self._values, []
+        if not state["whole"]:  # the parameters are at home in other flat arrays
+            self._views = [View(name, p, None, None, None) for name, p in self.parameters.items()]
+            return
+        for name, stored, grad in held:
+            self._values[self.slices[name]] = stored.reshape(-1)
+            self._gradients[self.slices[name]] = 0.0 if grad is None else grad.reshape(-1)
+        self.bind(self._values, self._gradients)
 
     def initialize(self, seed: int) -> None:
         """Draws every parameter from a key of its own: the draw of one does not depend on which others there are."""
@@ -117,7 +268,7 @@ class FlatParameters:
 
     def zero_gradients(self) -> None:
         """Sets all gradients to zero."""
-        self.gradients.fill(0)
+        self.gradients.fill(0)  # the property: what was assigned to a parameter is let go
 
     def hold_undecayed(self) -> None:
         """Sets the gradients of the parameters without weight decay (biases, norm scales) to zero: they stay."""
@@ -129,6 +280,7 @@ class FlatParameters:
 
         At the end the gradients are those of the backward inside; zero where it brought none.
         """
+        self.collect_gradients()
         for parameter in self.parameters.values():
             parameter.stale = True
         try:
@@ -144,6 +296,15 @@ class FlatParameters:
 
         working: whether their working copy was written to as well; otherwise it is made anew
         """
-        if self.working is not self.values and not working:
-            self.working[...] = self.values
+        if self.working is not self._values and not working:
+            self.working[...] = self._values
         self.version.count += 1
+
+
+def copy_in(place: Any, given: Any, name: str) -> None:
+    """Copies an array, a tensor or, everywhere, a number into a view. Raises ParameterError for another shape."""
+    given = getattr(given, "array", given)
+    shape = tuple(np.shape(given))
+    if shape not in ((), tuple(place.shape)):
+        raise ParameterError(f"{name} was assigned an array of shape {shape}; the parameter has {tuple(place.shape)}")
+    place[...] = to_numpy(given) if array_module(place) is np else array_module(place).asarray(given)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module, on_device_of, to_numpy
-from ..nn import FlatParameters
+from ..nn import FlatParameters, Module
 from ..ops.registry import Operation, choose, not_differentiable
 
 
@@ -61,20 +61,25 @@ class AdamW:
         weight_decay: float = 0.01,
         decay_all: bool = False,
     ):
+        if isinstance(flat, Module):
+            raise TypeError(f"AdamW takes the flat arrays of a model: AdamW(model.flat), not the {type(flat).__name__}")
         self.flat = flat
         self.decay_all = decay_all
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        xp = array_module(flat.values)
-        self.first_moment = xp.zeros_like(flat.values)  # (N,)
-        self.second_moment = xp.zeros_like(flat.values)  # (N,)
+        values = flat.values
+        self.first_moment, self.second_moment = (array_module(values).zeros_like(values) for _ in range(2))  # (N,) each
         self.steps = 0
 
     def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
-        """One update of all parameters from their gradients times `gradient_scale`, in place."""
+        """One update of all parameters from their gradients times `gradient_scale`, in place.
+
+        Raises ParameterError where the model would not learn from it: `FlatParameters.settle` says when.
+        """
         self.update(self.next_rates(learning_rate)._replace(gradient_scale=float(gradient_scale)))
 
     def next_rates(self, learning_rate: float) -> Rates:
-        """The numbers of the next update, which counts as done."""
+        """The numbers of the next update, which counts as done. Raises ParameterError as `step` does."""
+        self.flat.settle()
         learning_rate = float(learning_rate)  # a NumPy scalar would widen float32
         beta1, beta2 = self.betas
         self.steps += 1
@@ -92,15 +97,16 @@ class AdamW:
     def update(self, rates: Rates) -> None:
         """One update with these numbers, of the parameters and of the copy that the model computes with."""
         flat = self.flat
+        values = flat.values
         arguments = {
-            "values": flat.values,
+            "values": values,
             "gradients": flat.gradients,
             "first": self.first_moment,
             "second": self.second_moment,
-            "decayed": len(flat.values) if self.decay_all else flat.decayed,
+            "decayed": len(values) if self.decay_all else flat.decayed,
             "rates": rates,
         }
-        if flat.working is not flat.values:
+        if flat.working is not values:
             arguments["working"] = flat.working
         update, _ = choose(ADAMW, arguments)
         update(**arguments)

@@ -9,10 +9,15 @@ from ..nn import FlatParameters
 
 
 def gradient_norm(flat: FlatParameters) -> Any:
-    """The Euclidean norm of all gradients, () in their dtype, on their device; not finite if they are not."""
-    xp = array_module(flat.gradients)
+    """The Euclidean norm of all gradients, () in their dtype, on their device; not finite if they are not.
+
+    Raises ParameterError as `AdamW.step` does.
+    """
+    flat.settle()
+    gradients = flat.gradients
+    xp = array_module(gradients)
     with np.errstate(over="ignore", invalid="ignore"):  # for the caller to notice
-        return xp.sqrt(xp.dot(flat.gradients, flat.gradients))  # ()
+        return xp.sqrt(xp.dot(gradients, gradients))  # ()
 
 
 def clip_scale(norm: Any, max_norm: float) -> Any:
