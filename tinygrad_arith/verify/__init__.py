@@ -16,7 +16,7 @@ from .adapters import check_module, from_tensor_function, from_vjp, randomize_pa
 from .check import GradientCheck, check_gradients
 from .differences import Kink
 from .evidence import Finding
-from .report import GradientMismatch, InputReport, Report
+from .report import GradientFailure, GradientMismatch, GradientUndecided, InputReport, Report
 from .testing import assert_close, assert_gradients, rejects_mutants
 from .tolerances import TOLERANCES, Tolerance, tolerance
 from .vacuous import ALLOWANCES, VacuousCheck
@@ -26,7 +26,9 @@ __all__ = [
     "TOLERANCES",
     "Finding",
     "GradientCheck",
+    "GradientFailure",
     "GradientMismatch",
+    "GradientUndecided",
     "InputReport",
     "Kink",
     "Report",

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .arguments import as_names, is_differentiable, to_host
+from .check import FIRST_STEP
 from .compare import Comparison, compare_elements
 from .cotangents import random_signs
 from .diagnosis import diagnose
-from .differences import Probe
 from .evidence import Evidence
 from .form import nonfinite_in_words, wrong_form
-from .report import GradientMismatch, InputReport, Report
+from .linearity import not_linear
+from .probe import Probe
+from .report import InputReport, Report
 from .tolerances import Tolerance
 from .tolerances import tolerance as table_entry
 from .vacuous import VacuousCheck, check_allowances, refuse_array, refuse_zero_gradient
@@ -83,9 +86,10 @@ def check_module(
     parameters: Collection[str] | None = None,
     samples: int | None = None,
     seed: int = 0,
-    eps: float = 1e-5,
+    eps: float = FIRST_STEP,
     tolerance: Tolerance | None = None,
     zero: Collection[str] = (),
+    undecided: Collection[str] = (),
     allow: Collection[str] = (),
     name: str | None = None,
 ) -> Report:
@@ -98,14 +102,14 @@ def check_module(
         parameters: dotted names of the parameters to check; the default is all of them.
         samples: elements per parameter: the largest of its gradient and random others. None: every element.
         seed: of the scalar cotangent and of the samples.
-        eps: the step of the differences, times the element where that is larger than 1.
+        eps: the first step of the differences, relative to each element.
         tolerance: default: the table's entry "module".
-        zero, allow: as in `check_gradients`; a name in `zero` is a parameter's dotted name.
+        zero, undecided, allow: as in `check_gradients`; names are the parameters' dotted names.
 
-    Returns a `Report` with one entry per parameter; raises `GradientMismatch` and `VacuousCheck` as
-    `check_gradients` does.
+    Returns a `Report` with one entry per parameter; raises `GradientMismatch`, `GradientUndecided` and `VacuousCheck`
+    as `check_gradients` does.
     """
-    zero, allow = as_names(zero), as_names(allow)
+    zero, undecided, allow = as_names(zero), as_names(undecided), as_names(allow)
     check_allowances(allow)
     chosen = _chosen_parameters(module, parameters, allow)
     name = name or type(module).__name__
@@ -127,11 +131,22 @@ def check_module(
     allowed = tolerance or table_entry("module", "float64")
     probes = {key: Probe(key, _writable(parameter), outputs, cotangent, eps) for key, parameter in chosen.items()}
     entries = [
-        _check_parameter(probes[key], gradients[key], allowed, samples, rng, zero, allow, name) for key in chosen
+        replace(
+            _check_parameter(probes[key], gradients[key], allowed, samples, rng, zero, allow, name),
+            undecided_is_allowed=key in undecided,
+        )
+        for key in chosen
     ]
-    report = Report(name, tuple(entries), allowed.describe(), seed)
-    if not report.passed:
-        raise GradientMismatch(report)
+
+    def under(cotangents: tuple[np.ndarray | None, ...]) -> dict[str, np.ndarray] | None:
+        again = _backward(loss_fn, module, chosen, np.asarray(cotangents[0]))
+        return {key: gradient for key, gradient in again.items() if gradient is not None}
+
+    sound = all(entry.verdict != "wrong" for entry in entries)
+    report = Report(
+        name, tuple(entries), allowed.describe(), seed, not_linear(under, (cotangent,), seed) if sound else None
+    )
+    report.raise_unless_passed()
     return report
 
 
@@ -146,7 +161,7 @@ def _check_parameter(
     comparison = compare_elements(
         probe, gradient, tolerance, "float64", allow, None if samples is None else _sample(gradient, samples, rng)
     )
-    if np.abs(comparison.numeric).max(initial=0.0) <= probe.noise and probe.name not in zero:
+    if comparison.vanishes and probe.name not in zero:
         refuse_zero_gradient(probe.name, name)
     if comparison.entry.passed:
         return comparison.entry

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 __all__ = [
-    "Arguments", "as_names", "bind_arguments", "chosen_positions", "describe", "is_array", "is_array_like",
+    "Arguments", "as_names", "as_outputs", "bind_arguments", "chosen_positions", "describe", "is_array", "is_array_like",
     "is_differentiable", "is_float", "require_known_names", "same_bits", "sizes_of", "to_host",
 ]  # fmt: skip
 
@@ -51,6 +51,7 @@ class Arguments:
     values: tuple[Any, ...]
     by_name: bool
     options: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def differentiable(self) -> tuple[int, ...]:
@@ -83,17 +84,77 @@ def bind_arguments(
     forward: Callable, inputs: Any, options: Mapping[str, Any] | None, names: Sequence[str] | None
 ) -> Arguments:
     """Arguments from what the caller gave: a tuple, a dict or one array; names from `names` or the forward's
-    signature.
+    signature. Lists of numbers and single numbers become arrays.
     """
-    options = dict(options or {})
-    if isinstance(inputs, Mapping):
-        return Arguments(tuple(inputs), tuple(inputs.values()), True, options)
-    values = (inputs,) if is_array(inputs) else tuple(inputs)
-    if names is None:
+    options, by_name = dict(options or {}), isinstance(inputs, Mapping)
+    values = tuple(inputs.values()) if by_name else _as_tuple_of_inputs(inputs)
+    if by_name:
+        names = tuple(inputs)
+    elif names is None:
         names = _parameter_names(forward, len(values))
     if len(names) != len(values):
         raise ValueError(f"names has {len(names)} entries for {len(values)} inputs")
-    return Arguments(tuple(names), values, False, options)
+    made = [_as_plain(name, value) for name, value in zip(names, values, strict=True)]
+    notes = tuple(note for _, note in made if note)
+    return Arguments(tuple(names), tuple(value for value, _ in made), by_name, options, notes)
+
+
+def _as_tuple_of_inputs(inputs: Any) -> tuple[Any, ...]:
+    """One array, list of numbers or number is the only input; of anything else each item is one."""
+    if is_array(inputs):
+        return (inputs,)
+    if isinstance(inputs, (float, np.floating)):
+        return (np.asarray(inputs),)
+    if isinstance(inputs, list) and _is_nested_numbers(inputs):
+        return (np.asarray(inputs, dtype=np.float64),)
+    if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Iterable):
+        raise TypeError(f"inputs must be a tuple of arguments, a dict by name or one array, got {describe(inputs)}")
+    return tuple(inputs)
+
+
+def _is_nested_numbers(value: Any) -> bool:
+    """Is this a list of numbers, or of lists of numbers, and so on?"""
+    if isinstance(value, list):
+        return bool(value) and all(_is_nested_numbers(item) for item in value)
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _as_plain(name: str, value: Any) -> tuple[Any, str]:
+    """The value as the check works with it, and a note where something of it is left out.
+
+    Raises TypeError for arrays whose gradient is not a real array.
+    """
+    if isinstance(value, list) and _is_nested_numbers(value) and np.asarray(value).dtype.kind == "f":
+        return np.asarray(value), ""
+    if not is_array(value):
+        return value, ""
+    if not isinstance(value.dtype, np.dtype):
+        library = type(value).__module__.split(".")[0]
+        raise TypeError(
+            f"{name} is an array of {library}, the check works on NumPy arrays: wrap the functions so that they take and "
+            "return them (`from_tensor_function` does it for tensors)"
+        )
+    if value.dtype.kind in "cO":
+        wanted = "its real and imaginary parts as two arrays" if value.dtype.kind == "c" else "arrays of numbers"
+        raise TypeError(f"{name} is an array of {value.dtype}: pass {wanted}")
+    if isinstance(value, np.ma.MaskedArray):
+        note = "" if not np.ma.is_masked(value) else f"{name} was checked as a plain array, without its mask"
+        return np.ma.getdata(value), note
+    if isinstance(value, np.matrix):
+        return np.asarray(value), f"{name} was checked as a plain array: np.matrix has other products and powers"
+    if not isinstance(value, np.ndarray) and not hasattr(value, "get"):
+        return np.asarray(value), f"{name} was checked as a plain array, not as a {type(value).__name__}"
+    return value, ""
+
+
+def as_outputs(out: Any) -> tuple[Any, ...]:
+    """What a forward returned as a tuple of arrays; a list of arrays counts as a tuple, a Python float as an array."""
+    outputs = tuple(out) if isinstance(out, (tuple, list)) else (out,)
+    outputs = tuple(np.float64(o) if isinstance(o, float) else o for o in outputs)
+    for number, output in enumerate(outputs):
+        if is_array_like(output) and getattr(output.dtype, "kind", "") == "c":
+            raise TypeError(f"output {number} is complex: return its real and imaginary parts as two arrays")
+    return outputs
 
 
 def _parameter_names(forward: Callable, count: int) -> tuple[str, ...]:
@@ -113,7 +174,7 @@ def is_array_like(value: Any) -> bool:
 
 def is_float(value: Any) -> bool:
     """Has this floating-point numbers (bfloat16 included), array or NumPy scalar?"""
-    return is_array_like(value) and (value.dtype.kind == "f" or "bfloat16" in str(value.dtype))
+    return is_array_like(value) and (getattr(value.dtype, "kind", "") == "f" or "bfloat16" in str(value.dtype))
 
 
 def chosen_positions(arguments: Arguments, wrt: Collection[str | int] | None) -> tuple[int, ...]:

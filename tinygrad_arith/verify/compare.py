@@ -1,20 +1,30 @@
-"""Compares one gradient with numerical derivatives: every element of a small input, projections of a large one."""
+"""Compares one gradient with numerical derivatives: every element of a small input, projections of a large one.
+
+Each element gets one of three verdicts. With a the backward's answer, d what the differences say and e the bound on d's
+error: *wrong* if |a - d| - e exceeds what the tolerance allows, *passed* if |a - d| + e does not, *undecided* between.
+A first look takes two steps for each element; whatever does not pass by it is looked at closely before it is called
+anything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .differences import Kink, Probe
+from .differences import Estimate, Kink
+from .probe import Probe
 from .report import DIRECTIONS, InputReport
+from .ties import wrong_along_ties
 from .tolerances import Tolerance
 from .vacuous import refuse_kinks, refuse_steps
 
 __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
-FIRST_LOOK = 6  # failing elements that are examined closely before all the others are
+FIRST_LOOK = 6  # elements that do not pass are examined closely, before all the others are
+HOPELESS = 64  # elements in a row that stay undecided: the others are left as they are
+ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
 SAMPLES = 64
 BLAMED = 8
 
@@ -23,7 +33,7 @@ BLAMED = 8
 class Comparison:
     """The entry for the report, and the arrays that the diagnosis works on (of the elements that were compared).
 
-    `numeric` is exactly zero where the true gradient of all these elements is lost in rounding.
+    `vanishes` says that the true gradient of all these elements is zero, up to rounding; `numeric` is exactly zero then.
     """
 
     entry: InputReport
@@ -31,47 +41,131 @@ class Comparison:
     numeric: np.ndarray
     wrong: np.ndarray
     complete: bool = True  # False: `analytic` and `numeric` are 1-D samples
+    vanishes: bool = False
 
 
 @dataclass
 class _Judgement:
-    """The working state while single elements are judged: numeric values may be refined, elements become kinks."""
+    """The working state while single elements are judged, one number an element (n,): the differences and the bounds on
+    their errors become closer, elements turn out to be kinks.
+    """
 
     probe: Probe
-    indices: list[tuple[int, ...]]
+    indices: Sequence[tuple[int, ...]]
     analytic: np.ndarray
     numeric: np.ndarray
+    error: np.ndarray
+    suspicious: np.ndarray
+    columns: np.ndarray | None
     tolerance: Tolerance
-    scale: float
-    steps: dict[int, float] = field(default_factory=dict)
+    shares_outputs: bool  # each element is measured by the entries that reach the same outputs, not by all
+    examined: dict[int, Estimate] = field(default_factory=dict)
     kinks: dict[int, Kink] = field(default_factory=dict)
+    outside: set[int] = field(default_factory=set)  # answers at kinks that no choice of sides gives
 
-    def excess(self) -> np.ndarray:
-        """|error| over the allowed error, per element; above 1 is wrong. Kinks count as right."""
-        reference = np.append(self.numeric, self.scale)  # the scale is that of the whole gradient, not of the sample
-        bound = self.tolerance.bound(reference)[:-1]
-        if self.scale == 0.0:
-            bound = np.full(self.numeric.shape, self.tolerance.zero * np.abs(self.probe.cotangent).max(initial=1.0))
-        excess = np.abs(self.analytic - self.numeric) / bound
-        excess[list(self.kinks)] = 0.0
-        return np.where(np.isnan(excess), np.inf, excess)
+    @property
+    def unit(self) -> float:
+        """The largest cotangent: the unit of gradients that vanish."""
+        return float(np.abs(self.probe.cotangent).max(initial=0.0))
 
-    def examine(self, positions: list[int]) -> None:
-        """A closer look at elements that seem wrong: is it a kink, and what does Richardson extrapolation say?"""
+    @property
+    def distance(self) -> np.ndarray:
+        """|a - d|; 0 at kinks whose slopes enclose the answer, infinite at those where they do not."""
+        distance = np.abs(self.analytic - self.numeric)
+        distance[list(self.kinks)] = 0.0
+        distance[list(self.outside)] = np.inf
+        return distance
+
+    @property
+    def uncertainty(self) -> np.ndarray:
+        """The bound on the error of the differences; none at kinks, whose slopes have it in them."""
+        error = self.error.copy()
+        error[[*self.kinks, *self.outside]] = 0.0
+        return error
+
+    def vanishes(self) -> bool:
+        """Is the gradient zero everywhere, up to a rounding that is far smaller than what cancels in it?"""
+        if not self.numeric.size or self.kinks or not (np.abs(self.numeric) <= self.error).all():
+            return False
+        uncancelled, hides = 0.0, float(self.error.max())
+        if self.columns is not None:
+            slopes = np.nan_to_num(np.abs(self.columns), nan=0.0, posinf=0.0)
+            uncancelled = float((np.abs(self.probe.cotangent) @ slopes).max())
+        allowed = max(self.tolerance.floor, self.tolerance.hidden) * uncancelled
+        return hides <= max(allowed, self.tolerance.zero * self.unit)
+
+    def scale(self) -> float:
+        """The largest entry of the gradient, among those that are known; 0 where it vanishes."""
+        if self.vanishes():
+            return 0.0
+        size = np.abs(self.numeric)
+        known = size[self.error <= 0.1 * size]
+        return float((known if known.size else size).max(initial=0.0))
+
+    def scales(self, largest: float) -> np.ndarray:
+        """What each element is measured by (n,): the largest entry among those that reach the same outputs."""
+        if not self.shares_outputs or self.columns is None:
+            return np.full(self.numeric.shape, largest)
+        sizes = np.where(self.error <= 0.1 * np.abs(self.numeric), np.abs(self.numeric), 0.0)  # (n,)
+        moved = self.columns != 0  # (m, n)
+        of_outputs = np.where(moved, sizes, 0.0).max(axis=1, initial=0.0)  # (m,)
+        shared = np.where(moved, of_outputs[:, None], 0.0).max(axis=0, initial=0.0)  # (n,)
+        return np.where(shared > 0, np.maximum(shared, np.abs(self.numeric)), largest)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per element: the error beyond which it is wrong, and the one, rounding included, below which it is right."""
+        largest, size = self.scale(), np.abs(self.numeric)
+        if largest == 0.0:
+            zero = np.full(size.shape, self.tolerance.zero * self.unit)
+            return zero, zero
+        return self.tolerance.bound_beside(size, self.scales(largest)), self.tolerance.hidden_beside(size, largest)
+
+    def verdicts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per element: is it wrong, is it undecided?"""
+        strict, allowed = self.bounds()
+        distance, error = self.distance, self.uncertainty
+        with np.errstate(invalid="ignore"):
+            wrong = distance - error > strict
+            return wrong, ~wrong & ~(distance + error <= allowed)
+
+    def not_passed(self) -> list[int]:
+        """Elements that do not pass, or only since rounding may hide an error, and were not examined; the farthest off
+        first.
+        """
+        strict, _ = self.bounds()
+        distance, error = self.distance, self.uncertainty
+        with np.errstate(invalid="ignore"):
+            passed = (distance <= strict) & ~self.verdicts()[1] & ~self.suspicious
+            excess = np.nan_to_num(distance / (strict + error))
+        return [int(i) for i in np.argsort(-excess) if not passed[i] and i not in self.examined]
+
+    def examine(self, positions: Sequence[int]) -> None:
+        """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
+        strict, allowed = self.bounds()
         for position in positions:
-            index = self.indices[position]
-            kink = self.probe.kink(index)
-            if kink is None:
-                refined = self.probe.refined(index)
-                if refined.error <= abs(refined.value - self.numeric[position]):
-                    self.numeric[position], self.steps[position] = refined.value, refined.step
-            elif not kink.jump and self._between(kink, self.analytic[position]):
-                self.kinks[position] = kink
+            index, answer = self.indices[position], self.analytic[position]
+            wanted = float(max(strict[position] / 4, allowed[position] / 64))
+            found = self.probe.refined(index, wanted)
+            if found.kink is None and abs(answer - found.value) - found.error > strict[position]:
+                found = self.probe.confirmed(index, wanted)
+            self.examined[position], self.suspicious[position] = found, False
+            self.numeric[position], self.error[position] = found.value, found.error
+            if self.columns is not None:
+                self.columns[:, position] = found.column
+            if found.kink is not None:
+                if not found.kink.jump and found.least <= answer <= found.most:
+                    self.kinks[position] = replace(found.kink, index=index)
+                else:
+                    self.outside.add(position)
 
-    def _between(self, kink: Kink, analytic: float) -> bool:
-        """At a kink any slope between the two sides' is a right answer; others are wrong even there."""
-        slack = 1e-5 * max(abs(kink.left), abs(kink.right)) + self.probe.noise
-        return min(kink.left, kink.right) - slack <= analytic <= max(kink.left, kink.right) + slack
+    def ask_along_ties(self) -> None:
+        """Answers at kinks that are right one by one must add up to the slope where the kinks move together."""
+        flat = {int(np.ravel_multi_index(self.indices[p], self.probe.shape)): p for p in self.kinks}
+        estimates = {place: self.examined[position] for place, position in flat.items()}
+        answers = {place: float(self.analytic[position]) for place, position in flat.items()}
+        for place in wrong_along_ties(self.probe, estimates, answers):
+            del self.kinks[flat[place]]
+            self.outside.add(flat[place])
 
 
 def compare_elements(
@@ -82,67 +176,105 @@ def compare_elements(
     allow: Collection[str] = (),
     indices: list[tuple[int, ...]] | None = None,
 ) -> Comparison:
-    """Compares element by element: all of them, or those of `indices`. `analytic` is float64 of the probe's shape."""
-    whole = indices is None
-    indices = list(np.ndindex(probe.shape)) if indices is None else indices
-    numeric = probe.gradient.ravel().copy() if whole else np.array([probe.element(index) for index in indices])
-    sample = np.array([analytic[index] for index in indices], dtype=np.float64).reshape(len(indices))
-    scale = float(np.abs(numeric).max(initial=0.0))
-    judged = _Judgement(probe, indices, sample, numeric, tolerance, scale if scale > probe.noise else 0.0)
-    excess = _judge(judged)
-    mostly_kinks = 2 * len(judged.kinks) > len(indices) > 0
-    vanishes = bool(np.abs(judged.numeric).max(initial=0.0) <= probe.noise)
-    if indices and (mostly_kinks or vanishes or (excess > 1).any()) and probe.stepwise:
+    """Compares element by element: all of them, or those of `indices`. `analytic` is float64 of the probe's shape.
+
+    An entry of float64 is measured by those that reach the same outputs. One of lower precision has the rounding of its
+    own backward, which may come from any entry, and is measured by the largest of all.
+    """
+    whole, chosen = indices is None, probe.indices if indices is None else indices
+    survey = probe.survey(indices)
+    sample = np.array([analytic[index] for index in chosen], dtype=np.float64).reshape(len(chosen))
+    judged = _Judgement(
+        probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
+        None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
+    )  # fmt: skip
+    _judge(judged)
+    wrong, undecided = judged.verdicts()
+    mostly_kinks, vanishes = 2 * len(judged.kinks) > len(chosen) > 0, judged.vanishes()
+    if len(chosen) and not wrong.any() and (mostly_kinks or vanishes or undecided.any()) and probe.stepwise:
         refuse_steps(probe.name, *probe.stepwise)
     if mostly_kinks and "kinks" not in allow:
-        refuse_kinks(probe.name, len(judged.kinks), len(indices))
-    entry = _entry(judged, excess, dtype, "elements" if whole else "sampled")
-    shape = probe.shape if whole else numeric.shape
-    wrong = (excess > 1).reshape(shape)
+        refuse_kinks(probe.name, len(judged.kinks), len(chosen))
+    entry = _entry(judged, dtype, "elements" if whole else "sampled")
     numeric = np.zeros_like(judged.numeric) if vanishes else judged.numeric
-    return Comparison(entry, sample.reshape(shape), numeric.reshape(shape), wrong, whole)
+    if not whole:
+        return Comparison(entry, sample, numeric, wrong, False, vanishes)
+    return Comparison(entry, analytic, _spread(probe, numeric), _spread(probe, wrong.astype(float)) > 0, True, vanishes)
 
 
-def _judge(judged: _Judgement) -> np.ndarray:
-    """The final excess per element: failing elements are examined, first a few, then, if those were right, all."""
-    excess = judged.excess()
-    failing = [int(i) for i in np.argsort(-excess) if excess[i] > 1]
-    judged.examine(failing[:FIRST_LOOK])
-    excess = judged.excess()
-    if (excess[failing[:FIRST_LOOK]] <= 1).any():  # the plain differences were to blame: look at all the others too
-        judged.examine(failing[FIRST_LOOK:])
-        excess = judged.excess()
-    return excess
+def _spread(probe: Probe, numbers: np.ndarray) -> np.ndarray:
+    """Numbers of the probe's elements in an array of its shape; 0 at elements without a derivative."""
+    whole = np.zeros(probe.shape)
+    for index, number in zip(probe.indices, numbers, strict=True):
+        whole[index] = number
+    return whole
 
 
-def _entry(judged: _Judgement, excess: np.ndarray, dtype: str, method: str) -> InputReport:
-    probe, error = judged.probe, np.abs(judged.analytic - judged.numeric)
-    error[list(judged.kinks)] = 0.0
-    size, checked, wrong = int(np.prod(probe.shape)), len(judged.indices), int((excess > 1).sum())
-    if not judged.indices:
+def _judge(judged: _Judgement) -> None:
+    """Examines what does not pass: first a few elements, then, unless these were all wrong, the others."""
+    for _ in range(ROUNDS):
+        open_ones = judged.not_passed()
+        if not open_ones:
+            break
+        judged.examine(open_ones[:FIRST_LOOK])
+        if judged.verdicts()[0][open_ones[:FIRST_LOOK]].all():
+            break
+        for first in range(FIRST_LOOK, len(open_ones), HOPELESS):
+            block = open_ones[first : first + HOPELESS]
+            judged.examine(block)
+            if len(block) == HOPELESS and judged.verdicts()[1][block].all():
+                break
+    if len(judged.kinks) > 1:
+        judged.ask_along_ties()
+
+
+def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
+    probe, size = judged.probe, int(np.prod(judged.probe.shape))
+    if not len(judged.indices):
         return InputReport(probe.name, probe.shape, dtype, method, size)
-    worst = int(np.argmax(excess)) if wrong else int(np.argmax(error))
-    largest = float(error.max())
+    (wrong, undecided), (strict, allowed) = judged.verdicts(), judged.bounds()
+    off, scale = np.abs(judged.analytic - judged.numeric), judged.scale()
+    off[list(judged.kinks)] = 0.0
+    with np.errstate(invalid="ignore"):
+        by = off / strict if wrong.any() else (off + judged.uncertainty) / allowed if undecided.any() else off
+    counted = wrong if wrong.any() else undecided if undecided.any() else np.ones_like(wrong)
+    worst = int(np.argmax(np.where(counted, np.nan_to_num(by, nan=0.0), -1.0)))
+    closest = judged.examined.get(worst)
     return InputReport(
-        probe.name,
-        probe.shape,
-        dtype,
-        method,
-        size,
-        checked,
-        wrong,
-        largest_absolute_error=largest,
-        largest_relative_error=largest / judged.scale if judged.scale else largest,
-        where=judged.indices[worst],
+        probe.name, probe.shape, dtype, method, size,
+        checked=len(judged.indices),
+        wrong=int(wrong.sum()),
+        undecided=int(undecided.sum()),
+        largest_absolute_error=float(off.max()),
+        largest_relative_error=float(off.max()) / scale if scale else float(off.max()),
+        where=tuple(int(i) for i in judged.indices[worst]),
         analytic=float(judged.analytic[worst]),
         numeric=float(judged.numeric[worst]),
-        step=judged.steps.get(worst, probe.eps),
-        region=_region([judged.indices[i] for i in np.flatnonzero(excess > 1)], judged.indices),
+        step=closest.step if closest is not None else probe.step_at(judged.indices[worst]),
+        known_to=float(judged.uncertainty[worst]),
+        asked=float(allowed[worst]),
+        why_undecided=_why_undecided(judged, worst) if undecided[worst] else "",
+        region=_region([judged.indices[i] for i in np.flatnonzero(wrong)], judged.indices),
         kinks=tuple(judged.kinks[position] for position in sorted(judged.kinks)),
+    )  # fmt: skip
+
+
+def _why_undecided(judged: _Judgement, position: int) -> str:
+    """What limits the differences at one element, and what would decide it."""
+    found, probe = judged.examined.get(position), judged.probe
+    if found is not None and found.noise < 0.5 * found.error:
+        return (
+            "no step shows the slope: the forward changes too fast, or its domain ends there; inputs that lie farther "
+            "from such places would decide it"
+        )
+    size, noise = float(np.abs(probe.here).max(initial=0.0)), float(probe.noise.max(initial=0.0))
+    return (
+        f"the outputs, of size {size:.1e}, are rounded at {noise:.1e}: outputs without a large offset, inputs that move "
+        "them more, a larger step (eps) or a forward in a wider dtype would decide it"
     )
 
 
-def _region(wrong: list[tuple[int, ...]], checked: list[tuple[int, ...]]) -> str:
+def _region(wrong: Sequence[tuple[int, ...]], checked: Sequence[tuple[int, ...]]) -> str:
     """ ", all at index 3 of axis 1" where the wrong elements share one index of an axis of which more were checked."""
     if not wrong:
         return ""
@@ -171,53 +303,70 @@ def compare_projections(
     size = analytic.size
     largest = np.argsort(-np.abs(analytic.ravel()))[: SAMPLES // 8]
     sampled = set(rng.choice(size, SAMPLES, replace=False).tolist()) | set(largest.tolist())
-    scale = float(np.sqrt(np.mean(analytic**2)))
+    sampled -= {int(np.ravel_multi_index(index, analytic.shape)) for index in np.argwhere(~np.isfinite(probe.values))}
     failed: tuple[float, float] | None = None  # the slopes along the first direction that disagrees
-    at_kinks = np.zeros(analytic.shape, dtype=bool)
+    undecided = 0
+    left_out = ~np.isfinite(probe.values)  # directions leave out elements without a derivative
     for _ in range(DIRECTIONS):
-        direction = rng.standard_normal(analytic.shape)
-        direction /= np.linalg.norm(direction)
+        direction = _random_direction(probe, rng)
         while failed is None:
-            slopes = _slopes(probe, analytic, ~at_kinks * direction)
-            if abs(slopes[0] - slopes[1]) <= projection_tolerance.largest * scale + 0.1 * probe.noise:
+            said, found, apart, allowed = _disagreement(probe, analytic, ~left_out * direction, projection_tolerance)
+            if apart <= found.error + allowed and found.kink is None:
+                undecided += bool(apart + found.error > allowed)
                 break
-            blamed = _blame(probe, analytic, ~at_kinks * direction)
-            kinks = [index for index in blamed if probe.kink(index) and not at_kinks[index]]
+            blamed = _blame(probe, analytic, ~left_out * direction, projection_tolerance)
+            kinks = [index for index in blamed if probe.refined(index, 0.0).kink and not left_out[index]]
             for index in kinks:
-                at_kinks[index] = True  # no derivative along this element: directions leave it out
+                left_out[index] = True
             sampled |= {int(np.ravel_multi_index(index, analytic.shape)) for index in blamed}
-            failed = None if kinks else slopes
+            failed = None if kinks else (said, found.value)
     indices = [tuple(int(i) for i in np.unravel_index(flat, analytic.shape)) for flat in sorted(sampled)]
     comparison = compare_elements(probe, analytic, tolerance, dtype, allow, indices)
     entry = comparison.entry
-    comparison.entry = InputReport(
-        **{
-            **entry.__dict__,
-            "method": "projection",
-            "checked": entry.checked + DIRECTIONS,
-            "wrong": entry.wrong + (failed is not None),
-            "wrong_directions": int(failed is not None),
-            "slopes": failed,
-        }
+    comparison.entry = replace(
+        entry,
+        method="projection",
+        checked=entry.checked + DIRECTIONS,
+        wrong=entry.wrong + (failed is not None),
+        wrong_directions=int(failed is not None),
+        slopes=failed,
+        undecided=entry.undecided + undecided,
+        undecided_directions=undecided,
+        why_undecided=entry.why_undecided or ("rounding hides the slopes along random directions" if undecided else ""),
     )
     return comparison
 
 
-def _slopes(probe: Probe, analytic: np.ndarray, direction: np.ndarray) -> tuple[float, float]:
-    """Along a direction: what the backward says, what the differences say."""
-    return float(np.vdot(analytic, direction)), probe.projection(direction)
+def _random_direction(probe: Probe, rng: np.random.Generator) -> np.ndarray:
+    """Normal numbers times the size of each element: a direction along which all elements change alike."""
+    sizes = np.where(probe.values != 0, np.abs(probe.values), probe.typical)
+    sizes = np.clip(sizes, 0.1 * probe.typical, 10 * probe.typical)
+    return rng.standard_normal(probe.shape) * np.where(np.isfinite(sizes), sizes, 0.0)
 
 
-def _blame(probe: Probe, analytic: np.ndarray, direction: np.ndarray) -> list[tuple[int, ...]]:
+def _disagreement(
+    probe: Probe, analytic: np.ndarray, direction: np.ndarray, tolerance: Tolerance
+) -> tuple[float, Estimate, float, float]:
+    """Along a direction: what the backward says, what the differences say, how far these are apart, and what is allowed.
+
+    The unit is what the entries of the gradient add up to if their signs are random.
+    """
+    said = float(np.vdot(analytic, direction))
+    unit = float(np.sqrt(np.sum((analytic * direction) ** 2)))
+    found = probe.along(direction, tolerance.largest * unit / 4)
+    return said, found, abs(said - found.value), tolerance.largest * unit
+
+
+def _blame(probe: Probe, analytic: np.ndarray, direction: np.ndarray, tolerance: Tolerance) -> list[tuple[int, ...]]:
     """A few elements that make a direction disagree: the direction is halved until few are left."""
     positions = np.arange(analytic.size)
     while positions.size > BLAMED:
         halves = np.array_split(positions, 2)
-        disagreements = []
+        apart = []
         for half in halves:
             part = np.zeros(analytic.size)
             part[half] = direction.ravel()[half]
-            numeric = probe.projection(part.reshape(analytic.shape))
-            disagreements.append(abs(float(analytic.ravel() @ part) - numeric))
-        positions = halves[int(np.argmax(disagreements))]
+            found = _disagreement(probe, analytic, part.reshape(analytic.shape), tolerance)
+            apart.append(np.inf if found[1].kink is not None else found[2])
+        positions = halves[int(np.argmax(apart))]
     return [tuple(int(i) for i in np.unravel_index(flat, analytic.shape)) for flat in positions]

@@ -1,42 +1,39 @@
-"""Numerical derivatives in float64: central differences, Richardson extrapolation, kinks, random projections.
+"""The slope of <c, F> along one line, with a bound on its error: central differences at falling steps, Richardson
+extrapolation, rounding noise, kinks and the edges of a domain.
 
-Everything here works on a `Probe`: an array that is perturbed in place, and a function without arguments that
-evaluates the forward on whatever the array holds now. With F the outputs as one vector (m,) and c the cotangent (m,),
-the questioned gradient is that of <c, F>. The difference of the outputs is taken before the product with c: outputs
-that do not depend on the element cancel exactly, and their rounding never enters.
+F are the outputs as one vector (m,), c is the cotangent (m,). The difference of the outputs is taken before the product
+with c: outputs that do not depend on the element cancel exactly, and their rounding never enters.
+
+Two errors limit a difference at step h. Truncation falls with h, by h^2 F'''/6; rounding grows, by noise/h. Neither is
+guessed from the value found: the noise is measured (see noise.py) and enters every bound, so a difference of two outputs
+that rounding made equal is 0 give or take noise/h, and no exact zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-__all__ = [
-    "COARSE_STEP", "FINE_STEP", "Kink", "Probe", "Refined", "central_difference", "find_kink", "projected_slope",
-    "refine", "unmoved_outputs",
-]  # fmt: skip
+from .noise import own_rounding, power_of_two
 
-COARSE_STEP, FINE_STEP = 1e-4, 1e-11  # relative to the array: far above and far below what float32 resolves
-JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only serve the diagnosis)
+__all__ = ["NOISE_MARGIN", "Estimate", "Kink", "Line", "estimate_slope"]
 
-
-@dataclass(frozen=True)
-class Refined:
-    """A derivative by Richardson extrapolation: its value, its estimated error, the step that gave it."""
-
-    value: float
-    error: float
-    step: float
+NOISE_MARGIN = 1.25  # on the noise of every difference
+RATIO = 4.0  # of one step to the next
+MOST_RUNGS = 34
+LEVELS = 6  # of the extrapolation: beyond, only rounding is added
+ENOUGH_RUNGS = 3  # fewer say nothing about truncation
+KEEPS = 0.6  # a smooth function's gap between one-sided slopes falls by RATIO with each step; one that keeps is a kink
+GROWS = 1.5  # and one that grows by this is a jump, or a vertical tangent
+HIDDEN = 16  # below this many times the noise no rung can tell a kink from rounding
 
 
 @dataclass(frozen=True)
 class Kink:
-    """A point without a derivative: the slopes to its left and right. `jump` says that the forward is not
-    continuous.
+    """A point without a derivative: the slopes to its left and right. `jump` says that no slope is there either: the
+    forward jumps, or is vertical.
     """
 
     index: tuple[int, ...]
@@ -45,199 +42,231 @@ class Kink:
     jump: bool = False
 
 
-def _step(array: Any, index: tuple[int, ...], eps: float) -> float:
-    """eps, or eps times the element where that is larger than 1."""
-    return eps * max(1.0, abs(float(array[index])))
+@dataclass(frozen=True)
+class Estimate:
+    """A slope: its value, a bound on its error, the part of that bound that is rounding, and the step that gave it.
 
-
-def _outputs_at(outputs: Callable[[], np.ndarray], array: Any, index: tuple[int, ...], value: float) -> np.ndarray:
-    """The outputs with one element set to a value; the element is put back even if the forward raises."""
-    original = float(array[index])
-    try:
-        array[index] = value
-        return outputs()
-    finally:
-        array[index] = original
-
-
-def central_difference(
-    outputs: Callable[[], np.ndarray], array: Any, index: tuple[int, ...], step: float
-) -> np.ndarray:
-    """(F(x + h) - F(x - h)) / 2h for one element x: a column of the Jacobian, (m,). Error h^2 F'''/6 + rounding/h."""
-    upper, lower = float(array[index]) + step, float(array[index]) - step
-    difference = _outputs_at(outputs, array, index, upper) - _outputs_at(outputs, array, index, lower)  # (m,)
-    return difference / (upper - lower)  # (m,)
-
-
-def refine(
-    outputs: Callable[[], np.ndarray], array: Any, index: tuple[int, ...], cotangent: np.ndarray, eps: float
-) -> Refined:
-    """The derivative by one element with a step chosen by Ridders' rule.
-
-    Central differences at steps 1000 eps, 250 eps, ... each a quarter of the one before; Richardson extrapolation
-    over them removes the h^2, h^4, ... terms; the entry of the tableau that differs least from its neighbours wins
-    (C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Advances in Engineering Software 4, 1982).
+    `column` are the slopes of the single outputs (m,). At a kink every slope from `least` to `most` is a right answer:
+    where several outputs have their kinks here, each may take a side of its own. `one_sided` says that the forward ends
+    here: the slope is that to the side where it is defined.
     """
-    step, best = 1000 * _step(array, index, eps), Refined(np.nan, np.inf, eps)
-    previous: list[float] = []  # the tableau's row for the step before
-    for _ in range(12):
-        with np.errstate(all="ignore"):  # the large steps may leave the forward's domain; NaN never wins
-            row = [float(cotangent @ central_difference(outputs, array, index, step))]
-        for level, coarser in enumerate(previous, start=1):
-            row.append(row[-1] + (row[-1] - coarser) / (16.0**level - 1.0))  # 16 = (ratio of steps)^2
-        for level in range(len(previous)):
-            error = max(abs(row[level + 1] - row[level]), abs(row[level + 1] - previous[level]))
-            if error < best.error:
-                best = Refined(row[level + 1], error, step)
-        previous, step = row, step / 4
-    return best
+
+    value: float
+    error: float
+    noise: float
+    step: float
+    column: np.ndarray
+    kink: Kink | None = None
+    least: float = np.nan
+    most: float = np.nan
+    one_sided: bool = False
 
 
-def find_kink(
-    outputs: Callable[[], np.ndarray], array: Any, index: tuple[int, ...], cotangent: np.ndarray, eps: float
-) -> Kink | None:
-    """The kink (ReLU at 0, a tie of a maximum) at one element, or None where the forward is smooth there.
+@dataclass(frozen=True)
+class Line:
+    """The outputs along a line through the point in question.
 
-    The one-sided slopes of a smooth function differ by h F'': a hundredth of the step gives a hundredth of the gap.
-    At a kink the gap stays; at a jump it grows.
+    `at(t)` returns the distance that was really gone (t may not fit the floating-point numbers there) and the outputs
+    (m,), not finite where the forward has none; `here` are those at 0, `noise` (m,) their likely errors. `scale` is the
+    distance over which the point changes by as much as itself, `limit` the farthest that makes sense.
     """
-    here, value, step = outputs(), float(array[index]), _step(array, index, eps)
-    gaps, slopes = [], (0.0, 0.0)
-    for h in (step, step / 100):
-        right = (_outputs_at(outputs, array, index, value + h) - here) / h  # (m,)
-        left = (here - _outputs_at(outputs, array, index, value - h)) / h  # (m,)
-        gaps.append(float(np.abs(cotangent * (right - left)).sum()))
-        slopes = float(cotangent @ left), float(cotangent @ right)
-    noise = 1e3 * np.finfo(np.float64).eps * float(np.abs(cotangent * here).max(initial=0.0)) / (step / 100)
-    if gaps[1] <= max(noise, 1e-6 * max(map(abs, slopes))) or gaps[1] < 0.5 * gaps[0]:
-        return None
-    return Kink(index, *slopes, jump=gaps[1] > 10 * gaps[0])
+
+    at: Callable[[float], tuple[float, np.ndarray]]
+    here: np.ndarray
+    noise: np.ndarray
+    scale: float
+    limit: float
 
 
-def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int, int]:
-    """How many outputs answer in steps, of how many that were asked: those that a step of 1e-4 of the whole array moves
-    so far that one of 1e-11 should be seen in float64. The first number counts those that the small step leaves as
-    they are, to the last bit: something between array and output is float32, or rounds.
+@dataclass(frozen=True)
+class Rung:
+    """Differences at one step: slopes per output (m,), the bound on what rounding does to <c, slope>, and the gap
+    sum |c| |right - left|. A side on which the forward has no value is not finite.
     """
-    original, here = array.copy(), outputs()
-    signs = np.random.default_rng(0).choice((-1.0, 1.0), tuple(array.shape))
-    move, moves = original * _beside(signs, array), []
-    try:
-        for step in (COARSE_STEP, FINE_STEP):
-            array[...] = original + step * move
-            with np.errstate(all="ignore"):  # a step may leave the forward's domain; NaN counts nowhere
-                moves.append(np.abs(outputs() - here))  # (m,)
-    finally:
-        array[...] = original
-    resolution = 100 * np.finfo(np.float64).eps * np.abs(here)
-    asked = moves[0] * (FINE_STEP / COARSE_STEP) > resolution
-    return int((asked & (moves[1] == 0)).sum()), int(asked.sum())
+
+    step: float
+    left: np.ndarray
+    right: np.ndarray
+    central: np.ndarray
+    noise: float
+    gap: float
+
+    @property
+    def sides(self) -> str:
+        """On which sides there are values: "both", "right", "left" or "none"."""
+        left, right = bool(np.isfinite(self.left).all()), bool(np.isfinite(self.right).all())
+        return "both" if left and right else "right" if right else "left" if left else "none"
+
+    @property
+    def slopes(self) -> np.ndarray:
+        """The central slopes, or those of the one side on which there are values (m,)."""
+        return {"left": self.left, "right": self.right}.get(self.sides, self.central)
 
 
-def projected_slope(
-    outputs: Callable[[], np.ndarray], array: Any, direction: np.ndarray, cotangent: np.ndarray, eps: float
-) -> float:
-    """d/dt <c, F(x + t u)> at t = 0 along a direction u of the array's shape, with one step of Richardson's rule."""
-    original, slopes, move = array.copy(), [], _beside(direction, array)
-    try:
-        for h in (10 * eps, 5 * eps):
-            array[...] = original + h * move
-            plus = outputs()
-            array[...] = original - h * move
-            slopes.append(float(cotangent @ (plus - outputs())) / (2 * h))
-    finally:
-        array[...] = original
-    return (4 * slopes[1] - slopes[0]) / 3
-
-
-def _beside(numbers: np.ndarray, array: Any) -> Any:
-    """Float64 numbers where the array of the same shape is: as they are, or on its device (CuPy)."""
-    if isinstance(array, np.ndarray):
-        return numbers
-    moved = array.copy()
-    moved.set(numbers)
-    return moved
+def rung_at(line: Line, cotangent: np.ndarray, step: float, depends: np.ndarray) -> Rung:
+    """The differences along a line at one step; `depends` (m,) bool are the outputs whose rounding counts."""
+    (ahead, plus), (behind, minus) = line.at(step), line.at(-step)
+    with np.errstate(all="ignore"):
+        right = (plus - line.here) / ahead  # (m,)
+        left = (minus - line.here) / behind  # (m,)
+        central = (plus - minus) / (ahead - behind)  # (m,)
+        largest = np.fmax(np.abs(plus), np.abs(minus))  # (m,)
+        own = own_rounding(np.where(np.isfinite(largest), largest, 0.0))  # (m,)
+        noise = np.where(line.noise > 0, np.maximum(line.noise, own), 0.0)  # (m,), 0 for outputs that are exact
+        gap = float((np.abs(cotangent) * np.abs(right - left)).sum())
+    bound = NOISE_MARGIN * float((np.abs(cotangent) * noise)[depends].sum()) / step
+    return Rung(step, left, right, central, bound, gap)
 
 
 @dataclass
-class Probe:
-    """One array whose gradient is questioned, with the forward around it.
+class _Tableau:
+    """Richardson extrapolation over the rungs so far (C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)",
+    Advances in Engineering Software 4, 1982), with the noise carried along: the entry with the smallest sum of both
+    errors wins.
 
-    `array` is writable float64 (NumPy, or CuPy by its item assignment); `outputs()` returns the float64 outputs as a
-    fresh vector (m,); `cotangent` is (m,). Results are kept, so that many backwards can be judged by one probe.
+    factor: by which the error of a slope falls from one step to the next: RATIO^2 for central differences, RATIO for
+            one-sided ones; its powers in the columns after the first
     """
 
-    name: str
-    array: Any
-    outputs: Callable[[], np.ndarray]
     cotangent: np.ndarray
-    eps: float
-    _refined: dict[tuple[int, ...], Refined] = field(default_factory=dict)
-    _kinks: dict[tuple[int, ...], Kink | None] = field(default_factory=dict)
-    _elements: dict[tuple[int, ...], float] = field(default_factory=dict)
+    factor: float
+    best: Estimate | None = None
+    rows: int = 0
+    _previous: list[tuple[np.ndarray, float]] = field(default_factory=list)  # slopes (m,) and noise, by level
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the questioned array."""
-        return tuple(self.array.shape)
-
-    @cached_property
-    def jacobian(self) -> np.ndarray | None:
-        """dF/dx by central differences, (m, n), n the elements of the array; None where it would be too large."""
-        count = int(np.prod(self.shape))
-        if count * self.cotangent.size > JACOBIAN_LIMIT:
-            return None
-        columns = np.empty((self.cotangent.size, count))  # (m, n)
-        for position, index in enumerate(np.ndindex(self.shape)):
-            columns[:, position] = central_difference(
-                self.outputs, self.array, index, _step(self.array, index, self.eps)
+    def add(self, slopes: np.ndarray, noise: float, step: float) -> None:
+        """One more row: slopes (m,) at the next smaller step."""
+        row = [(slopes, noise)]
+        for level, (coarser, coarser_noise) in enumerate(self._previous[:LEVELS], start=1):
+            weight = self.factor**level
+            finer, finer_noise = row[-1]
+            row.append(
+                (finer + (finer - coarser) / (weight - 1), (weight * finer_noise + coarser_noise) / (weight - 1))
             )
-        return columns
+        self._keep_best(row, step)
+        self._previous, self.rows = row, self.rows + 1
 
-    @cached_property
-    def gradient(self) -> np.ndarray:
-        """The gradient of <c, F> by full element-wise central differences, of the array's shape."""
-        if self.jacobian is not None:
-            return (self.cotangent @ self.jacobian).reshape(self.shape)
-        return np.array([self.element(index) for index in np.ndindex(self.shape)]).reshape(self.shape)
+    def _keep_best(self, row: list[tuple[np.ndarray, float]], step: float) -> None:
+        values = [float(self.cotangent @ slopes) for slopes, _ in row]
+        for level in range(1, len(row)):
+            beside = float(self.cotangent @ self._previous[level - 1][0])
+            truncation = max(abs(values[level] - values[level - 1]), abs(values[level] - beside))
+            error = truncation + row[level][1]
+            if self.best is None or error < self.best.error:
+                self.best = Estimate(values[level], error, row[level][1], step, row[level][0])
 
-    @cached_property
-    def noise(self) -> float:
-        """The size below which a central difference cannot be told from rounding."""
-        terms = np.abs(self.cotangent * self.outputs())  # (m,)
-        outside = np.sqrt(terms.size) * terms.max(initial=0.0)
-        # outputs that cancel to almost nothing still carry the rounding of what went in
-        inside = np.abs(self.cotangent).max(initial=0.0) * (
-            min(1.0, float(abs(self.array).max())) if self.array.size else 0.0
-        )
-        return 50 * np.finfo(np.float64).eps * float(max(outside, inside)) / self.eps
 
-    @cached_property
-    def stepwise(self) -> tuple[int, int] | None:
-        """How many outputs answer in steps, of how many (see `unmoved_outputs`); None if that is less than half."""
-        stuck, asked = unmoved_outputs(self.outputs, self.array)
-        return (stuck, asked) if asked and 2 * stuck > asked else None
+def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, start: float = 0.5) -> Estimate:
+    """The slope of <c, F> along a line, at steps from large to small, until its error is below `wanted` or rounding
+    makes every further step worse.
 
-    def element(self, index: tuple[int, ...]) -> float:
-        """The gradient at one element by a central difference at the probe's step."""
-        if index not in self._elements:
-            step = _step(self.array, index, self.eps)
-            column = central_difference(self.outputs, self.array, index, step)
-            self._elements[index] = float(self.cotangent @ column)
-        return self._elements[index]
+    start: the first step, relative to the line's scale
+    """
+    top = power_of_two(line.scale * start)
+    depends, unseen = _reached(line, cotangent, wanted, top)
+    if not depends.any():
+        return Estimate(0.0, unseen, unseen, top, np.zeros_like(line.here))
+    rungs: list[Rung] = []
+    tableau, sides, suspect = _Tableau(cotangent, RATIO**2), "", False
+    step, smallest = _first_step(line, cotangent, wanted, top, depends), 4 * float(np.spacing(line.scale))
+    while len(rungs) < MOST_RUNGS and step >= smallest:
+        rung = rung_at(line, cotangent, step, depends)
+        rungs.append(rung)
+        step /= RATIO
+        if rung.sides == "none":
+            continue
+        was_suspect, suspect = suspect, _keeps_its_gap(rungs, wanted)
+        if rung.sides != sides or suspect:  # what larger steps saw lies beyond an edge or a kink
+            sides, tableau = rung.sides, _Tableau(cotangent, RATIO**2 if rung.sides == "both" else RATIO)
+        if was_suspect and rung.gap <= HIDDEN * rung.noise:
+            break  # no smaller step could tell the kink from rounding
+        tableau.add(rung.slopes, rung.noise * (1 if sides == "both" else 2), rung.step)
+        if tableau.best is None or suspect or was_suspect:
+            continue
+        best = tableau.best.error
+        if tableau.rows >= ENOUGH_RUNGS and (best <= wanted or rung.noise > HIDDEN * best):
+            break
+    return _concluded(cotangent, rungs, tableau, wanted, unseen)
 
-    def refined(self, index: tuple[int, ...]) -> Refined:
-        """The gradient at one element by Richardson extrapolation (see `refine`)."""
-        if index not in self._refined:
-            self._refined[index] = refine(self.outputs, self.array, index, self.cotangent, self.eps)
-        return self._refined[index]
 
-    def kink(self, index: tuple[int, ...]) -> Kink | None:
-        """The kink at one element, if there is one (see `find_kink`)."""
-        if index not in self._kinks:
-            self._kinks[index] = find_kink(self.outputs, self.array, index, self.cotangent, self.eps)
-        return self._kinks[index]
+def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float]:
+    """Which outputs depend on where one is on the line, (m,) bool; and what may hide in the others, which did not
+    change by a bit: their noise over the largest step that was tried.
 
-    def projection(self, direction: np.ndarray) -> float:
-        """The slope along a direction of the array's shape (see `projected_slope`)."""
-        return projected_slope(self.outputs, self.array, direction, self.cotangent, self.eps)
+    An output that a step as large as the whole array leaves as it is does not depend on the element, if others do.
+    """
+    weighted = NOISE_MARGIN * np.abs(cotangent) * line.noise  # (m,)
+    depends, reached = np.zeros(line.here.shape, dtype=bool), 0.0
+    for step in (top, -top, 8 * line.scale, -8 * line.scale, line.limit, -line.limit):
+        if abs(step) < reached or (reached and weighted[~depends].sum() <= wanted * reached):
+            continue
+        gone, outputs = line.at(step)
+        depends |= outputs != line.here  # NaN differs too: where the domain ends, the forward depends on the element
+        reached = max(reached, abs(gone))
+    if reached >= line.limit and depends.any():
+        return depends, 0.0
+    return depends, float(weighted[~depends].sum()) / reached
+
+
+def _first_step(line: Line, cotangent: np.ndarray, wanted: float, top: float, depends: np.ndarray) -> float:
+    """Half the scale; more where the noise of the outputs that change asks for it."""
+    noise = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[depends].sum())
+    needed = 4 * noise / wanted if wanted > 0 else 0.0
+    return max(top, power_of_two(min(needed, line.limit)))
+
+
+def _keeps_its_gap(rungs: list[Rung], wanted: float) -> bool:
+    """Does the gap between the one-sided slopes stay, from the rung before to this one, although it can be seen?"""
+    if len(rungs) < 2 or rungs[-1].sides != "both" or rungs[-2].sides != "both":
+        return False
+    now, before = rungs[-1].gap, rungs[-2].gap
+    return now > HIDDEN * rungs[-1].noise and now > wanted and now > KEEPS * before
+
+
+def _concluded(cotangent: np.ndarray, rungs: list[Rung], tableau: _Tableau, wanted: float, unseen: float) -> Estimate:
+    """The estimate after the last rung: a kink, the best entry of the tableau, or nothing known."""
+    last = next((rung for rung in reversed(rungs) if rung.sides != "none"), None)
+    if last is None:
+        return Estimate(0.0, np.inf, np.inf, rungs[-1].step, np.zeros_like(cotangent))
+    at_kink = _vertical(rungs, cotangent) if last.sides != "both" else _kink(rungs, cotangent, wanted)
+    if at_kink is not None:
+        return at_kink
+    best = tableau.best
+    if best is None:
+        return Estimate(float(cotangent @ last.slopes), np.inf, last.noise, last.step, last.slopes)
+    return replace(best, error=best.error + unseen, noise=best.noise + unseen, one_sided=last.sides != "both")
+
+
+def _kink(rungs: list[Rung], cotangent: np.ndarray, wanted: float) -> Estimate | None:
+    """The kink that is left at the smallest steps at which it can be told from rounding."""
+    seen = [rung for rung in rungs if rung.sides == "both" and rung.gap > HIDDEN * rung.noise and rung.gap > wanted]
+    if len(seen) < ENOUGH_RUNGS or all(rung is not seen[-1] for rung in rungs[-2:]):
+        return None
+    gaps = [rung.gap for rung in seen[-ENOUGH_RUNGS:]]
+    if not _by_factors(gaps, KEEPS):
+        return None
+    last = seen[-1]
+    sides = np.stack([cotangent * last.left, cotangent * last.right])  # (2, m)
+    left, right = float(sides[0].sum()), float(sides[1].sum())
+    slack = 2 * last.noise + abs(gaps[-1] - gaps[-2]) + 1e-9 * max(abs(left), abs(right))
+    return Estimate(
+        0.5 * (left + right), abs(right - left), last.noise, last.step, last.central,
+        Kink((), left, right, jump=_by_factors(gaps, GROWS)),
+        least=float(sides.min(axis=0).sum()) - slack, most=float(sides.max(axis=0).sum()) + slack,
+    )  # fmt: skip
+
+
+def _vertical(rungs: list[Rung], cotangent: np.ndarray) -> Estimate | None:
+    """At an edge of the domain: a slope that grows without end."""
+    seen = [rung for rung in rungs if rung.sides == rungs[-1].sides][-ENOUGH_RUNGS - 1 :]
+    slopes = [float(cotangent @ rung.slopes) for rung in seen]
+    if len(seen) <= ENOUGH_RUNGS or not _by_factors(slopes, GROWS):
+        return None
+    last = seen[-1]
+    kink = Kink((), slopes[-1], slopes[-1], jump=True)
+    return Estimate(slopes[-1], np.inf, last.noise, last.step, last.slopes, kink)
+
+
+def _by_factors(numbers: list[float], factor: float) -> bool:
+    """Is each number larger than the one before times a factor, in size?"""
+    return all(abs(later) > factor * abs(earlier) > 0 for earlier, later in zip(numbers, numbers[1:], strict=False))

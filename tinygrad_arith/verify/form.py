@@ -43,10 +43,15 @@ def wrong_form(gradient: Any, value: Any, what: str = "input") -> str | None:
         return f"the gradient is {type(gradient).__name__}, not an array"
     if tuple(gradient.shape) != tuple(value.shape):
         return f"the gradient has shape {tuple(gradient.shape)}, the {what} {tuple(value.shape)}"
-    if gradient.dtype != value.dtype:
+    if native(gradient.dtype) != native(value.dtype):
         return f"the gradient has dtype {gradient.dtype}, the {what} {value.dtype}"
     bad = nonfinite_in_words(gradient)
     return f"the gradient holds {bad}" if bad else None
+
+
+def native(dtype: Any) -> Any:
+    """The dtype in this machine's order of bytes."""
+    return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype
 
 
 def what_was_written(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

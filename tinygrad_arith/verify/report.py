@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .differences import Kink
 from .evidence import Finding
 
-__all__ = ["GradientMismatch", "InputReport", "Report"]
+__all__ = ["GradientFailure", "GradientMismatch", "GradientUndecided", "InputReport", "Report", "Verdict"]
+
+Verdict = Literal["passed", "wrong", "undecided"]
 
 DIRECTIONS = 8  # along which a large gradient is compared
 KINKS_LISTED = 5
@@ -24,8 +26,10 @@ class InputReport:
     elements, for large inputs), "sampled" (sampled elements only) or "none" (nothing could be compared: see
     `problem`). `largest_relative_error` is the largest absolute error over the largest entry of the true gradient.
     `where`, `analytic`, `numeric` and `step` belong to the worst element: the one of the largest error, or, where some
-    are wrong, the one farthest beyond what the tolerance allows it. `wrong` counts elements and directions;
-    `wrong_directions` of them are directions, and `slopes` is what the backward and the differences say along one.
+    are wrong or undecided, the one farthest beyond what the tolerance allows it. There the differences are known up to
+    `known_to`, and the tolerance asks for `asked`. `wrong` and `undecided` count elements and directions;
+    `wrong_directions` and `undecided_directions` of them are directions, and `slopes` is what the backward and the
+    differences say along a wrong one. `why_undecided` says what hides the answer and what would show it.
     """
 
     name: str
@@ -36,6 +40,9 @@ class InputReport:
     checked: int = 0
     wrong: int = 0
     wrong_directions: int = 0
+    undecided: int = 0
+    undecided_directions: int = 0
+    undecided_is_allowed: bool = False
     slopes: tuple[float, float] | None = None
     largest_absolute_error: float = float("nan")
     largest_relative_error: float = float("nan")
@@ -43,15 +50,25 @@ class InputReport:
     analytic: float = float("nan")
     numeric: float = float("nan")
     step: float = float("nan")
+    known_to: float = float("nan")
+    asked: float = float("nan")
+    why_undecided: str = ""
     region: str = ""
     kinks: tuple[Kink, ...] = ()
     problem: str | None = None
     findings: tuple[Finding, ...] = ()
 
     @property
+    def verdict(self) -> Verdict:
+        """ "wrong" if one element is; "undecided" if none is, but rounding hides whether one is."""
+        if self.problem is not None or self.wrong:
+            return "wrong"
+        return "undecided" if self.undecided and not self.undecided_is_allowed else "passed"
+
+    @property
     def passed(self) -> bool:
-        """True if nothing is wrong with this gradient."""
-        return self.problem is None and self.wrong == 0
+        """True if nothing is wrong with this gradient, and nothing undecided that the caller did not allow."""
+        return self.verdict == "passed"
 
     @property
     def ratio(self) -> float:
@@ -62,28 +79,54 @@ class InputReport:
         """The same entry with a diagnosis."""
         return replace(self, findings=findings)
 
+    @property
+    def looked_at(self) -> int:
+        """How many single elements were compared."""
+        return self.checked - (self.method == "projection") * DIRECTIONS
+
     def explain(self) -> list[str]:
-        """Lines that say what is wrong, where, and what it resembles; no lines if nothing is."""
-        if self.passed:
-            return []
+        """Lines that say what is wrong or undecided, where, and what it resembles; no lines if nothing is."""
         lines = [f"{self.name}: {self.problem}"] if self.problem else []
-        wrong, looked_at = self.wrong - self.wrong_directions, self.checked - (self.method == "projection") * DIRECTIONS
-        kind = "elements" if self.method == "elements" else "sampled elements"
+        if self.verdict == "wrong":
+            lines += self._explain_wrong()
+        elif self.undecided:
+            lines += self._explain_undecided()
+        return lines
+
+    def _explain_wrong(self) -> list[str]:
+        lines, wrong = [], self.wrong - self.wrong_directions
         if wrong:
             ratio = f", ratio {self.ratio:.7g}" if self.numeric else ""
             lines += [
-                f"{self.name}: {wrong} of {looked_at} {kind} {'is' if wrong == 1 else 'are'} wrong{self.region}",
+                f"{self.name}: {wrong} of {self.looked_at} {self._kind} {_are(wrong)} wrong{self.region}",
                 f"    at {_index_text(self.name, self.where)}: the backward says {self.analytic:.10g}, "
                 f"the differences say {self.numeric:.10g}{ratio}",
             ]
         if self.slopes is not None:
             lines.append(
-                f"{self.name}: along a random direction of length 1 the backward says {self.slopes[0]:.10g}, the "
+                f"{self.name}: along a random direction the backward says {self.slopes[0]:.10g}, the "
                 f"differences say {self.slopes[1]:.10g}"
-                + ("" if wrong else f"; no single wrong element was found among the {looked_at} looked at")
+                + ("" if wrong else f"; no single wrong element was found among the {self.looked_at} looked at")
             )
-        lines += [f"    {'it' if i == 0 else 'or it'} {finding.text}" for i, finding in enumerate(self.findings)]
-        return lines
+        return lines + [f"    {'it' if i == 0 else 'or it'} {finding.text}" for i, finding in enumerate(self.findings)]
+
+    def _explain_undecided(self) -> list[str]:
+        lines, elements = [], self.undecided - self.undecided_directions
+        allowed = " (allowed)" if self.undecided_is_allowed else ""
+        if elements:
+            lines += [
+                f"{self.name}: {elements} of {self.looked_at} {self._kind} {_are(elements)} undecided{allowed}",
+                f"    at {_index_text(self.name, self.where)}: the backward says {self.analytic:.10g}, the differences "
+                f"say {self.numeric:.10g}, give or take {self.known_to:.1e}, where {self.asked:.1e} is asked",
+            ]
+        else:
+            directions = f"{self.undecided_directions} of {DIRECTIONS} random directions"
+            lines.append(f"{self.name}: {directions} {_are(self.undecided_directions)} undecided{allowed}")
+        return [*lines, f"    {self.why_undecided}"]
+
+    @property
+    def _kind(self) -> str:
+        return "elements" if self.method == "elements" else "sampled elements"
 
 
 @dataclass(frozen=True)
@@ -91,7 +134,8 @@ class Report:
     """The result of `check_gradients` and `check_module`: one `InputReport` per gradient.
 
     `str(report)` is a table for people, `report.to_dict()` plain values for JSON. `problem` is a fault that belongs
-    to no single input (a wrong number of gradients, a written input, a backward that gives two answers).
+    to no single input (a wrong number of gradients, a written input, a backward that gives two answers). `notes` say
+    what was done to an input before it was checked.
     """
 
     name: str
@@ -99,11 +143,27 @@ class Report:
     tolerance: str
     seed: int
     problem: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """ "wrong" if one gradient is, else "undecided" if one is, else "passed"."""
+        verdicts = [entry.verdict for entry in self.inputs]
+        if self.problem is not None or "wrong" in verdicts:
+            return "wrong"
+        return "undecided" if "undecided" in verdicts else "passed"
 
     @property
     def passed(self) -> bool:
-        """True if every gradient is right."""
-        return self.problem is None and all(entry.passed for entry in self.inputs)
+        """True if every gradient is right. An undecided one is not."""
+        return self.verdict == "passed"
+
+    def raise_unless_passed(self) -> None:
+        """Raises `GradientMismatch` or `GradientUndecided` by the verdict."""
+        if self.verdict == "wrong":
+            raise GradientMismatch(self)
+        if self.verdict == "undecided":
+            raise GradientUndecided(self)
 
     @property
     def largest_relative_error(self) -> float:
@@ -123,10 +183,11 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self) | {"passed": self.passed}
+        entries = [asdict(entry) | {"verdict": entry.verdict} for entry in self.inputs]
+        return asdict(self) | {"inputs": entries, "verdict": self.verdict, "passed": self.passed}
 
     def __str__(self) -> str:
-        verdict = "passed" if self.passed else "FAILED"
+        verdict = {"wrong": "FAILED", "undecided": "UNDECIDED"}.get(self.verdict, "passed")
         lines = [f"gradient check of {self.name}: {verdict} ({self.checked} compared, seed {self.seed})"]
         if self.inputs:
             lines += _table([_HEADER, *(_cells(entry) for entry in self.inputs)])
@@ -135,13 +196,14 @@ class Report:
         for entry in self.inputs:
             lines += entry.explain()
             lines += _kink_lines(entry)
+        lines += self.notes
         if not self.passed:
             lines.append(f"allowed: {self.tolerance}")
         return "\n".join(lines)
 
 
-class GradientMismatch(AssertionError):
-    """A gradient is wrong. The message says which, where, by how much and what it resembles; `.report` has it all."""
+class GradientFailure(AssertionError):
+    """A gradient check that did not pass. The message says why and where; `.report` has it all."""
 
     def __init__(self, report: Report):
         super().__init__(str(report))
@@ -153,11 +215,19 @@ class GradientMismatch(AssertionError):
         return tuple(finding for entry in self.report.inputs for finding in entry.findings)
 
 
+class GradientMismatch(GradientFailure):
+    """A gradient is wrong. The message says which, where, by how much and what it resembles."""
+
+
+class GradientUndecided(GradientFailure):
+    """No gradient is seen to be wrong, but rounding hides whether one is. The message says what would decide it."""
+
+
 _HEADER = ("input", "shape", "checked", "largest error", "of largest", "at", "backward", "differences", "")
 
 
 def _cells(entry: InputReport) -> tuple[str, ...]:
-    verdict = "ok" if entry.passed else "WRONG"
+    verdict = {"wrong": "WRONG", "undecided": "undecided"}.get(entry.verdict, "ok")
     how = f"{entry.checked}/{entry.elements}" if entry.method == "elements" else f"{entry.checked} {entry.method}"
     if not entry.checked:
         return (entry.name, str(entry.shape), "0", "", "", "", "", "", verdict)
@@ -192,6 +262,10 @@ def _kink_lines(entry: InputReport) -> list[str]:
         f"{entry.name}: {len(entry.kinks)} kinks, not counted: {', '.join(shown)}"
         + (f" and {rest} more" if rest else "")
     ]
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _index_text(name: str, index: tuple[int, ...]) -> str:

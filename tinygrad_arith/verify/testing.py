@@ -9,7 +9,7 @@ import numpy as np
 
 from .arguments import to_host
 from .check import GradientCheck, check_gradients
-from .report import GradientMismatch, Report
+from .report import Report
 from .tolerances import Tolerance
 
 __all__ = ["assert_close", "assert_gradients", "rejects_mutants"]
@@ -36,8 +36,7 @@ def rejects_mutants(
     __tracebackhide__ = True
     check = GradientCheck(forward, inputs, **settings)
     truth = check.run(backward)
-    if not truth.passed:
-        raise GradientMismatch(truth)
+    truth.raise_unless_passed()
     rejected, faults = {}, []
     for description, mutant in mutants.items():
         try:

@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from .arguments import Arguments, to_host
-from .differences import COARSE_STEP, FINE_STEP
 from .form import nonfinite_in_words
+from .probe import COARSE_STEP, FINE_STEP
 
 __all__ = [
     "ALLOWANCES",
     "VacuousCheck",
     "check_allowances",
     "refuse_cotangent",
+    "refuse_infinite_inputs",
     "refuse_inputs",
     "refuse_precision",
     "refuse_steps",
@@ -70,9 +71,8 @@ def refuse_array(name: str, array: np.ndarray, allow: Collection[str]) -> None:
         if "empty" not in allow:
             _refuse(f"{name} {shape} has no elements, so there is no gradient to compare", "empty")
         return
-    bad = nonfinite_in_words(array)
-    if bad:
-        raise VacuousCheck(f"{name} holds {bad}: no difference can be taken there")
+    if not np.isfinite(array).any() or np.isnan(array).any():
+        raise VacuousCheck(f"{name} holds {nonfinite_in_words(array)}: no difference can be taken there")
     if array.size == 1 and shape and "single_element" not in allow:
         _refuse(f"{name} {shape} has one element: an axis mix-up or a missing sum cannot show", "single_element")
     if len(set(large_axes)) < len(large_axes) and "equal_axes" not in allow:
@@ -83,6 +83,16 @@ def refuse_array(name: str, array: np.ndarray, allow: Collection[str]) -> None:
             "(draw parameters at random instead of leaving them at their initial ones or zeros)",
             "constant_input",
         )
+
+
+def refuse_infinite_inputs(arguments: Arguments) -> None:
+    """VacuousCheck if an input holds infinities: they are why the outputs do."""
+    for position in arguments.differentiable:
+        bad = nonfinite_in_words(arguments.values[position])
+        if bad:
+            raise VacuousCheck(
+                f"{arguments.names[position]} holds {bad}, and so do the outputs: no difference can be taken"
+            )
 
 
 def refuse_cotangent(cotangent: np.ndarray, allow: Collection[str], what: str = "the cotangent") -> None:
@@ -124,11 +134,11 @@ def refuse_kinks(name: str, kinks: int, checked: int) -> None:
     _refuse(f"{kinks} of {checked} elements of {name} lie at kinks, where there is no derivative to compare", "kinks")
 
 
-def refuse_precision(function: str, dtype: object, output: str, eps: float) -> None:
+def refuse_precision(function: str, dtype: object, output: str) -> None:
     """Always raises: the forward returns less than float64, though it is given float64."""
     raise VacuousCheck(
-        f"{function} returns {dtype}{output} although it is given float64: differences at a step of {eps:g} are lost "
-        "in its rounding (compute in the dtype of the inputs; look for astype, np.float32 and arrays made with a dtype)"
+        f"{function} returns {dtype}{output} although it is given float64: differences are lost in its rounding "
+        "(compute in the dtype of the inputs; look for astype, np.float32 and arrays made with a dtype)"
     )
 
 

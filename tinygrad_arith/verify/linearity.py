@@ -1,0 +1,127 @@
+"""A backward is linear in the cotangent: b(k dy) = k b(dy), b(dy + dy') = b(dy) + b(dy').
+
+The differences say what the gradient is under one cotangent, of magnitudes near 1. A backward that clips dy at 2, or
+ignores what is smaller than 0.4, agrees with them. Here it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arguments import to_host
+
+__all__ = ["not_linear"]
+
+
+@dataclass(frozen=True)
+class _Precision:
+    """How closely a dtype is linear, and over which range.
+
+    exponents: of 2; multiples by powers of two are exact, but for over- and underflow
+    spread:    magnitudes of the second cotangent, from 10^-spread to 10^spread
+    relative, floor: the allowed error, of each entry and of the largest one
+    """
+
+    exponents: tuple[int, ...]
+    spread: float
+    relative: float
+    floor: float
+
+
+_PRECISIONS = {
+    "float64": _Precision((-40, -10, 10, 40), 3.0, 1e-9, 1e-11),
+    "float32": _Precision((-20, -8, 8, 20), 1.5, 1e-4, 1e-5),
+    "bfloat16": _Precision((-20, -8, 8, 20), 1.0, 0.1, 0.1),
+    "float16": _Precision((-3, 3), 0.5, 0.1, 0.1),
+}
+MARGIN = 0.5  # of the range of exponents: what a backward computes on the way may be larger than its gradient
+
+Gradients = Mapping[str, np.ndarray]
+
+
+def not_linear(gradients: Callable[[Any], Gradients | None], cotangents: tuple[Any, ...], seed: int) -> str | None:
+    """What shows that a backward is not linear; None if nothing does.
+
+    gradients:  the gradients by name under a tuple of cotangents (None where an output has none); None where the
+                backward does not return them
+    cotangents: those of the check
+    """
+    precision = _precision(cotangents)
+    base = gradients(cotangents)
+    if base is None:
+        return None
+    for exponent in precision.exponents:
+        factor = 2.0**exponent
+        if not _fits(base, factor, cotangents):
+            continue
+        scaled = gradients(tuple(None if c is None else c * c.dtype.type(factor) for c in cotangents))
+        due = {name: factor * gradient for name, gradient in base.items()}
+        said = _difference(scaled, due, due, precision)
+        if said:
+            return (
+                f"the backward is not linear in dy: for dy times 2^{exponent} {said} (does it clip or drop some of dy?)"
+            )
+    second = _second(cotangents, precision, seed)
+    others = gradients(second)
+    total = gradients(tuple(None if c is None else c + d for c, d in zip(cotangents, second, strict=True)))
+    if others is None:
+        return None
+    due = {name: gradient + others[name] for name, gradient in base.items()}
+    sizes = {name: np.abs(gradient) + np.abs(others[name]) for name, gradient in base.items()}
+    said = _difference(total, due, sizes, precision)
+    return f"the backward is not linear in dy: for the sum of two cotangents {said}" if said else None
+
+
+def _precision(cotangents: tuple[Any, ...]) -> _Precision:
+    """That of the least precise cotangent."""
+    names = [_name(c) for c in cotangents if c is not None]
+    known = [name for name in ("float16", "bfloat16", "float32") if name in names]
+    return _PRECISIONS[known[0] if known else "float64"]
+
+
+def _name(cotangent: Any) -> str:
+    return "bfloat16" if "bfloat16" in str(cotangent.dtype) else str(cotangent.dtype.newbyteorder("=").name)
+
+
+def _fits(base: Gradients, factor: float, cotangents: tuple[Any, ...]) -> bool:
+    """Do the scaled gradients stay well inside the range of the dtype?"""
+    exponents = {"float16": 15, "float32": 127, "bfloat16": 127}
+    largest = 2.0 ** (MARGIN * min(exponents.get(_name(c), 1023) for c in cotangents if c is not None))
+    sizes = [size for gradient in base.values() if (size := float(np.abs(gradient).max(initial=0.0))) > 0]
+    return all(1 / largest < size * factor < largest for size in sizes)
+
+
+def _second(cotangents: tuple[Any, ...], precision: _Precision, seed: int) -> tuple[Any, ...]:
+    """Cotangents of many magnitudes."""
+    rng = np.random.default_rng([seed, 1])
+
+    def drawn(cotangent: Any) -> Any:
+        size = 10.0 ** rng.uniform(-precision.spread, precision.spread, cotangent.shape)
+        numbers = np.asarray(size * rng.choice((-1.0, 1.0), cotangent.shape), dtype=to_host(cotangent).dtype)
+        if isinstance(cotangent, np.ndarray | np.generic):
+            return numbers
+        moved = cotangent.copy()
+        moved.set(numbers)
+        return moved
+
+    return tuple(None if c is None else drawn(c) for c in cotangents)
+
+
+def _difference(found: Gradients | None, due: Gradients, sizes: Gradients, precision: _Precision) -> str:
+    """Where a gradient is not what is due, in words; nothing where all are."""
+    if found is None:
+        return "it returns no gradients"
+    for name, expected in due.items():
+        size = np.abs(sizes[name])
+        allowed = precision.relative * size + precision.floor * size.max(initial=0.0)
+        with np.errstate(invalid="ignore"):
+            off = ~(np.abs(found[name] - expected) <= allowed)
+        if off.any():
+            index = tuple(int(i) for i in np.argwhere(off)[0])
+            where = f"{name}{list(index)}" if index else name
+            return f"the gradient of {where} is {found[name][index]:.6g}, where {expected[index]:.6g} is due"
+    return ""

@@ -1,0 +1,295 @@
+"""One array whose gradient is questioned, with the forward around it: slopes by each element and along directions.
+
+A forward is asked at steps that follow each element's own size. Where it has no value (NaN, infinite, a ValueError of
+`math.log`), the step has left its domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .differences import NOISE_MARGIN, Estimate, Line, estimate_slope
+from .noise import power_of_two, roughness
+
+__all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "Survey", "unmoved_outputs"]
+
+COARSE_STEP, FINE_STEP = 1e-4, 1e-11  # relative to the array: far above and far below what float32 resolves
+JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only serve the diagnosis)
+AT_ONCE = 500_000  # numbers of outputs that a survey holds at a time
+SECOND_STEP = 9 / 32  # over the first: few bits, and no simple ratio, so that no period of a forward hides in both
+CONFIRMING_STEP = 11 / 32  # the first step, over the scale, of the second look before an accusation
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A first look at some elements, each at two steps. One number an element, float64 (n,); `columns` are the slopes of
+    all outputs (m, n), or None where they would be too many. `suspicious`: the one-sided slopes differ in a way that no
+    smooth function's do.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    gap: np.ndarray
+    suspicious: np.ndarray
+    columns: np.ndarray | None
+
+
+@dataclass
+class Probe:
+    """One array whose gradient is questioned, with the forward around it.
+
+    `array` is writable float64 (NumPy, or CuPy by its item assignment); `outputs()` returns the float64 outputs as a
+    fresh vector (m,); `cotangent` is (m,). `eps` is the first step, relative to each element. Results are kept, so that
+    many backwards can be judged by one probe.
+    """
+
+    name: str
+    array: Any
+    outputs: Callable[[], np.ndarray]
+    cotangent: np.ndarray
+    eps: float
+    _estimates: dict[tuple[int, ...], Estimate] = field(default_factory=dict)
+    _confirmed: dict[tuple[int, ...], Estimate] = field(default_factory=dict)
+    _surveys: dict[tuple[tuple[int, ...], ...] | None, Survey] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the questioned array."""
+        return tuple(self.array.shape)
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The array as it is questioned, in NumPy."""
+        return np.array(self.array if isinstance(self.array, np.ndarray) else self.array.get(), dtype=np.float64)
+
+    @cached_property
+    def here(self) -> np.ndarray:
+        """The outputs (m,). An exception of the forward passes through here, and only here."""
+        return self.outputs()
+
+    @cached_property
+    def noise(self) -> np.ndarray:
+        """The likely error of each output (m,) (see `roughness`)."""
+        here = self.here
+        return roughness(self.outputs_at, self.values, here)
+
+    @cached_property
+    def typical(self) -> float:
+        """The size of a typical element: the step's scale for elements that are 0."""
+        sizes = np.abs(self.values[np.isfinite(self.values) & (self.values != 0)])
+        return float(np.median(sizes)) if sizes.size else 1.0
+
+    @cached_property
+    def limit(self) -> float:
+        """The largest step that makes sense: as large as the array, and at least 1."""
+        finite = np.abs(self.values[np.isfinite(self.values)])
+        return power_of_two(max(1.0, float(finite.max(initial=0.0))))
+
+    @cached_property
+    def indices(self) -> list[tuple[int, ...]]:
+        """The elements that have a derivative: an infinite one (of an additive mask) has none."""
+        return [index for index in np.ndindex(self.shape) if np.isfinite(self.values[index])]
+
+    @cached_property
+    def stepwise(self) -> tuple[int, int] | None:
+        """How many outputs answer in steps, of how many (see `unmoved_outputs`); None if that is less than half."""
+        stuck, asked = unmoved_outputs(self.outputs, self.array)
+        return (stuck, asked) if asked and 2 * stuck > asked else None
+
+    @property
+    def keeps_columns(self) -> bool:
+        """Are the slopes of all outputs kept?"""
+        return self.values.size * self.cotangent.size <= JACOBIAN_LIMIT
+
+    @cached_property
+    def jacobian(self) -> np.ndarray | None:
+        """dF/dx, (m, n), n the elements of the array; None where it would be too large. Elements without a derivative
+        have columns of zeros.
+        """
+        if not self.keeps_columns:
+            return None
+        columns = np.zeros((self.cotangent.size, self.values.size))  # (m, n)
+        surveyed = self.survey().columns
+        assert surveyed is not None
+        for position, index in enumerate(self.indices):
+            estimate = self._estimates.get(index)
+            column = surveyed[:, position] if estimate is None else estimate.column
+            columns[:, np.ravel_multi_index(index, self.shape)] = column
+        return columns
+
+    @cached_property
+    def gradient(self) -> np.ndarray:
+        """The gradient of <c, F>, of the array's shape: by two steps, and closer where these do not agree."""
+        survey, gradient = self.survey(), np.zeros(self.shape)
+        largest = float(np.nanmax(np.abs(survey.value), initial=0.0))
+        for position, index in enumerate(self.indices):
+            wanted = 1e-8 * abs(survey.value[position]) + 1e-12 * largest
+            good = survey.error[position] <= 16 * wanted and not survey.suspicious[position]
+            gradient[index] = survey.value[position] if good else self.refined(index, wanted).value
+        return gradient
+
+    def survey(self, indices: Sequence[tuple[int, ...]] | None = None) -> Survey:
+        """A first look at these elements, or at all."""
+        key = None if indices is None else tuple(indices)
+        if key not in self._surveys:
+            self._surveys[key] = _survey(self, self.indices if indices is None else indices)
+        return self._surveys[key]
+
+    def refined(self, index: tuple[int, ...], wanted: float) -> Estimate:
+        """The gradient at one element as closely as rounding allows, or until its error is below `wanted`."""
+        known = self._estimates.get(index)
+        if known is None or (known.error > wanted and known.noise < 0.5 * known.error):
+            self._estimates[index] = estimate_slope(self._line(index), self.cotangent, wanted)
+        return self._estimates[index]
+
+    def confirmed(self, index: tuple[int, ...], wanted: float) -> Estimate:
+        """The same with other steps, and with an error that covers what the two looks differ by."""
+        if index not in self._confirmed:
+            first = self.refined(index, wanted)
+            again = estimate_slope(self._line(index), self.cotangent, wanted, CONFIRMING_STEP)
+            self._confirmed[index] = _both(first, again)
+        return self._confirmed[index]
+
+    def along(self, direction: np.ndarray, wanted: float) -> Estimate:
+        """The slope along a direction of the array's shape: d/dt <c, F(x + t u)> at t = 0."""
+        moving = np.abs(direction[direction != 0])
+        sizes = np.where(self.values != 0, np.abs(self.values), self.typical)[direction != 0]
+        scale = float(np.min(sizes / moving)) if moving.size else 1.0
+        return estimate_slope(
+            Line(
+                self._towards(direction), self.here, self.noise, scale, max(scale, self.limit / moving.max(initial=1.0))
+            ),
+            self.cotangent,
+            wanted,
+        )
+
+    def size_at(self, index: tuple[int, ...]) -> float:
+        """The size of one element, which its step follows; a typical one's where it is 0."""
+        return abs(float(self.values[index])) or self.typical
+
+    def step_at(self, index: tuple[int, ...]) -> float:
+        """The first step at one element."""
+        return power_of_two(self.size_at(index) * self.eps)
+
+    def at(self, index: tuple[int, ...], step: float) -> tuple[float, np.ndarray]:
+        """The step that was really taken at one element, and the outputs there (m,)."""
+        original = float(self.values[index])
+        try:
+            self.array[index] = original + step
+            outputs = self._outputs_or_nan()
+        finally:
+            self.array[index] = original
+        return (original + step) - original, outputs
+
+    def _line(self, index: tuple[int, ...]) -> Line:
+        return Line(lambda t: self.at(index, t), self.here, self.noise, self.size_at(index), self.limit)
+
+    def _towards(self, direction: np.ndarray) -> Callable[[float], tuple[float, np.ndarray]]:
+        return lambda t: (t, self.outputs_at(self.values + t * direction))
+
+    def outputs_at(self, numbers: np.ndarray) -> np.ndarray:
+        """The outputs (m,) at other values of the array, of its shape."""
+        try:
+            self.array[...] = _beside(numbers, self.array)
+            return self._outputs_or_nan()
+        finally:
+            self.array[...] = _beside(self.values, self.array)
+
+    def _outputs_or_nan(self) -> np.ndarray:
+        """The outputs at the array as it is now; NaN where the forward refuses it."""
+        try:
+            with np.errstate(all="ignore"):
+                outputs = self.outputs()
+        except (ArithmeticError, ValueError):
+            return np.full(self.cotangent.shape, np.nan)
+        return outputs if outputs.shape == self.cotangent.shape else np.full(self.cotangent.shape, np.nan)
+
+
+def _survey(probe: Probe, indices: Sequence[tuple[int, ...]]) -> Survey:
+    """Both steps at each element, a block of elements at a time."""
+    count, size = len(indices), max(1, probe.cotangent.size)
+    value, error, gap = np.empty(count), np.empty(count), np.empty(count)
+    suspicious = np.empty(count, dtype=bool)
+    columns = np.empty((probe.cotangent.size, count)) if probe.keeps_columns else None
+    for first in range(0, count, max(1, AT_ONCE // size)):
+        block = slice(first, first + max(1, AT_ONCE // size))
+        answer = _survey_block(probe, indices[block])
+        value[block], error[block], gap[block], suspicious[block] = answer[:4]
+        if columns is not None:
+            columns[:, block] = answer[4]
+    return Survey(value, error, gap, suspicious, columns)
+
+
+def _survey_block(probe: Probe, indices: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
+    """value, error, gap, suspicious (n,) and columns (m, n)."""
+    steps = np.array([probe.step_at(index) for index in indices])  # (n,)
+    shape, weights, here = (len(indices), probe.here.size), np.abs(probe.cotangent), probe.here
+    central, gaps, moved = [], [], np.zeros(shape, dtype=bool)
+    for share in (1.0, SECOND_STEP):
+        ahead, behind, plus, minus = np.empty(shape[0]), np.empty(shape[0]), np.empty(shape), np.empty(shape)
+        for row, index in enumerate(indices):
+            ahead[row], plus[row] = probe.at(index, share * steps[row])
+            behind[row], minus[row] = probe.at(index, -share * steps[row])
+        with np.errstate(all="ignore"):
+            central.append((plus - minus) / (ahead - behind)[:, None])  # (n, m)
+            right, left = (plus - here) / ahead[:, None], (minus - here) / behind[:, None]  # (n, m)
+            gaps.append(np.abs(right - left) @ weights)  # (n,)
+        moved |= (plus != here) | (minus != here)
+    with np.errstate(all="ignore"):
+        columns = central[1] + (central[1] - central[0]) / (SECOND_STEP**-2 - 1)  # (n, m), Richardson's rule
+        value = columns @ probe.cotangent  # (n,)
+        truncation = np.abs(value - central[1] @ probe.cotangent)  # (n,)
+        noise = NOISE_MARGIN * weights * probe.noise / (SECOND_STEP * steps)[:, None]  # (n, m)
+        rounding = np.where(moved, noise, SECOND_STEP * noise).sum(axis=1)  # (n,): the rest had the larger step to move
+        suspicious = (gaps[1] > 0.6 * gaps[0]) & (gaps[1] > 8 * rounding)
+        error = truncation + 1.2 * rounding  # 1.2: what the extrapolation makes of it
+    error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
+    return np.where(np.isfinite(value), value, 0.0), error, gaps[1], suspicious, columns.T
+
+
+def _both(first: Estimate, second: Estimate) -> Estimate:
+    """The closer of two looks, with an error that covers what they differ by; a kink only where both saw one."""
+    closer, other = (first, second) if first.error <= second.error else (second, first)
+    if first.kink is not None and second.kink is not None:
+        return first
+    if first.kink is not None or second.kink is not None:
+        return first if first.kink is None else second
+    apart = abs(first.value - second.value)
+    if apart <= closer.error + other.error:
+        return closer
+    return replace(closer, error=closer.error + apart)
+
+
+def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int, int]:
+    """How many outputs answer in steps, of how many that were asked: those that a step of 1e-4 of the whole array moves
+    so far that one of 1e-11 should be seen in float64. The first number counts those that the small step leaves as
+    they are, to the last bit: something between array and output is float32, or rounds.
+    """
+    original, here = array.copy(), outputs()
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), tuple(array.shape))
+    finite = np.isfinite(original)
+    move, moves = np.where(finite, original, 0.0) * _beside(signs, array), []
+    try:
+        for step in (COARSE_STEP, FINE_STEP):
+            array[...] = original + step * move
+            with np.errstate(all="ignore"):  # a step may leave the forward's domain; NaN counts nowhere
+                moves.append(np.abs(outputs() - here))  # (m,)
+    finally:
+        array[...] = original
+    resolution = 100 * np.finfo(np.float64).eps * np.abs(here)
+    asked = moves[0] * (FINE_STEP / COARSE_STEP) > resolution
+    return int((asked & (moves[1] == 0)).sum()), int(asked.sum())
+
+
+def _beside(numbers: np.ndarray, array: Any) -> Any:
+    """Float64 numbers where the array of the same shape is: as they are, or on its device (CuPy)."""
+    if isinstance(array, np.ndarray):
+        return numbers
+    moved = array.copy()
+    moved.set(numbers)
+    return moved
