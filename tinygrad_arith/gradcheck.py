@@ -3,16 +3,17 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_arith.training.console import EXIT_FAILURE, as_duration, console, data_table, on_terminal, run_door
 from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.flags import Parser, make_parser, whole
+from tinygrad_arith.training.flags import Parser, make_parser, positive, some_path, whole
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tinygrad_arith.training.gradient_pool import GradientPool
     from tinygrad_arith.training.gradient_suite import Outcome, Subject
 
 DISPENSABLE = ("time", "cases", "elements", "mutants rejected")  # columns, the first to go first
@@ -27,16 +28,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_gradcheck_parser()
     args = parser.parse_args(argv)
 
+    from tinygrad_arith.training.gradient_pool import GradientPool, Work
     from tinygrad_arith.training.gradient_suite import choose_subjects, require_device
 
     require_device(args.device)
-    subjects = load_subjects(args.file, args.seed)
-    try:
-        subjects = choose_subjects(subjects, args.op or ())
-    except UserError as error:
-        parser.error(str(error))
     began = time.perf_counter()
-    outcomes = list(check_all(subjects, args))
+    work = Work(args.file and str(args.file), args.seed, args.dtype, args.device)
+    with GradientPool(work, choose_jobs(args)) as pool:
+        subjects = pool.subjects()
+        try:
+            subjects = choose_subjects(subjects, args.op or ())
+        except UserError as error:
+            parser.error(str(error))
+        outcomes = check_all(pool, subjects, shown=not args.json and on_terminal())
     seconds = time.perf_counter() - began
     if args.json:
         print(json.dumps(as_json(outcomes, args, seconds)))
@@ -49,7 +53,9 @@ def make_gradcheck_parser() -> Parser:
     """All flags of this door."""
     parser = make_parser("gradcheck", DESCRIPTION)
     parser.add_argument("--op", action="append", metavar="NAME", help="check this one only; may be given several times")
-    parser.add_argument("--file", metavar="FILE", help="check the pairs of this Python file instead of ours")
+    parser.add_argument(
+        "--file", type=some_path, metavar="FILE", help="check the pairs of this Python file instead of ours"
+    )
     parser.add_argument(
         "--dtype",
         choices=("float64", "float32"),
@@ -62,35 +68,35 @@ def make_gradcheck_parser() -> Parser:
     parser.add_argument(
         "--seed", type=whole, default=0, metavar="INT", help="of inputs, parameters and cotangents (default: 0)"
     )
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        metavar="INT",
+        help="how many processes check side by side (default: as many as there are cores; for --file: 1)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return parser
 
 
-def load_subjects(file: str | None, seed: int) -> "list[Subject]":
-    """What can be checked: all of ours, or the pairs of the user's file."""
-    if file is None:
-        from tinygrad_arith.training.gradient_subjects import all_subjects
+def choose_jobs(args: argparse.Namespace) -> int:
+    """How many processes check side by side: all cores but for a user's file, which is run by each of them."""
+    from tinygrad_arith.backend import available_cores
 
-        return all_subjects(seed)
-    from tinygrad_arith.training.user_operations import user_subjects
-
-    return user_subjects(file, seed)
+    return args.jobs or (1 if args.file else available_cores())
 
 
-def check_all(subjects: "Sequence[Subject]", args: argparse.Namespace) -> "Iterator[Outcome]":
-    """The outcome of each subject in turn, with a progress bar on a terminal."""
+def check_all(pool: "GradientPool", subjects: "Sequence[Subject]", shown: bool) -> "list[Outcome]":
+    """The outcomes in the order of their subjects; `shown`: with a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from tinygrad_arith.training.gradient_suite import check_subject
-
     columns = TextColumn("checking"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}")
-    hidden = args.json or not on_terminal()
-    with Progress(*columns, console=console(), transient=True, disable=hidden) as progress:
-        line = progress.add_task("", total=len(subjects))
-        for subject in subjects:
-            progress.update(line, description=subject.name)
-            yield check_subject(subject, dtype=args.dtype, device=args.device, seed=args.seed)
-            progress.advance(line)
+    found = {}
+    with Progress(*columns, console=console(), transient=True, disable=not shown) as progress:
+        line = progress.add_task(subjects[0].name, total=len(subjects))
+        for outcome in pool.outcomes(subjects):
+            found[outcome.name] = outcome
+            progress.update(line, advance=1, description=", ".join(pool.running))
+    return [found[subject.name] for subject in subjects]
 
 
 def as_json(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: float) -> dict[str, Any]:

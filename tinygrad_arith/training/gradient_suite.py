@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Trial:
     mutants:   wrong backwards that the check must reject, built on `reference` (None: on the pair itself)
     tolerance: the purpose whose entry of the table of tolerances is used
     written:   what a user's file calls the settings ("softmax_settings"), where it has any
+    file:      the user's file: of all lines that led to an error, its own is named
     """
 
     name: str
@@ -38,6 +40,7 @@ class Trial:
     reference: Pair | None = None
     tolerance: str = "differences"
     written: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,21 @@ class Outcome:
         return asdict(self) | {"passed": self.passed}
 
 
+def rough_cost(subject: Subject) -> float:
+    """About how long a check takes: the time of one forward for every number that is compared.
+
+    It is good enough to begin with what is large. Nothing is said about a forward that raises: it is soon over.
+    """
+    cost = 0.0
+    for trial in subject.trials:
+        began = time.perf_counter()
+        with suppress(Exception):
+            trial.pair[0](*trial.inputs, **trial.settings.get("options") or {})
+            arrays = [value for value in trial.inputs if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+            cost += (time.perf_counter() - began) * sum(array.size for array in arrays)
+    return cost
+
+
 def choose_subjects(subjects: Sequence[Subject], wanted: Iterable[str]) -> list[Subject]:
     """The subjects with the wanted names, all if none are given; UserError names the nearest to an unknown one."""
     wanted, known = list(wanted), [subject.name for subject in subjects]
@@ -97,7 +115,7 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
     question is whether the gradients are right, not whether the check would notice.
     """
     began, reports, failures = time.perf_counter(), [], []
-    rejections: dict[str, int] = {}
+    rejected: dict[str, bool] = {}  # of each mutant: whether any trial rejects it
     for trial in subject.trials:
         try:
             check, report = judge(trial, dtype, device, seed)
@@ -105,22 +123,23 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
             if not report.passed:
                 raise GradientMismatch(report)
             if (dtype, device) == ("float64", "cpu"):
-                try_mutants(check, trial, rejections)
-        except Exception as error:
+                try_mutants(check, trial, rejected)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a user's code may raise anything, and may end the program (SystemExit)
             failures.append(f"{subject.name}, {trial.name}: {in_words(error, trial)}")
     if failures:
-        rejections = {}  # against a wrong backward they say nothing
-    failures += [
-        f"{subject.name}: the wrong backward {name!r} passes every check" for name, n in rejections.items() if not n
-    ]
+        rejected = {}  # against a wrong backward they say nothing
+    missed = [name for name, found in rejected.items() if not found]
+    failures += [f"{subject.name}: the wrong backward {name!r} passes every check" for name in missed]
     return Outcome(
         subject.kind,
         subject.name,
         cases=len(subject.trials),
         elements=sum(report.checked for report in reports),
         largest_error=max((report.largest_relative_error for report in reports), default=None),
-        mutants=len(rejections),
-        rejected=sum(count > 0 for count in rejections.values()),
+        mutants=len(rejected),
+        rejected=sum(rejected.values()),
         seconds=time.perf_counter() - began,
         failures=tuple(failures),
     )
@@ -140,17 +159,18 @@ def judge(trial: Trial, dtype: str, device: str, seed: int) -> tuple[GradientChe
     return check, check.run(backward, mutants=named, reference=trial.reference)
 
 
-def try_mutants(check: GradientCheck, trial: Trial, rejections: dict[str, int]) -> None:
-    """Counts for each mutant in how many trials it was rejected.
+def try_mutants(check: GradientCheck, trial: Trial, rejected: dict[str, bool]) -> None:
+    """Notes for each mutant whether it was rejected, in this trial or an earlier one: then it is not tried again.
 
-    It may be right in some (a slip in the mask where nothing is masked), but not in all.
+    It may be right in some trials (a slip in the mask where nothing is masked), but not in all.
     """
     backward = (trial.reference or trial.pair)[1]
     if trial.reference is not None and trial.reference != trial.pair:
         check = GradientCheck(trial.reference[0], trial.inputs, **trial.settings)
     for description, mutant in trial.mutants.items():
-        report = check.run(lambda dy, cache, mutant=mutant: mutant(backward, dy, cache), diagnosis=False)
-        rejections[description] = rejections.get(description, 0) + (not report.passed)
+        if not rejected.get(description):
+            report = check.run(lambda dy, cache, mutant=mutant: mutant(backward, dy, cache), diagnosis=False)
+            rejected[description] = not report.passed
 
 
 def converted(value: Any, dtype: str, device: str) -> Any:
@@ -170,7 +190,7 @@ def converted(value: Any, dtype: str, device: str) -> Any:
     return cupy.asarray(value)
 
 
-def in_words(error: Exception, trial: Trial) -> str:
+def in_words(error: BaseException, trial: Trial) -> str:
     """What went wrong, for people: a report, a refusal, or an exception of the code under test with its line."""
     if isinstance(error, GradientMismatch):
         return str(error)
@@ -179,11 +199,13 @@ def in_words(error: Exception, trial: Trial) -> str:
         return f"refused, because it would prove nothing: {why}"
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if NUMPY not in Path(frame.filename).parents]
-    where = inside[-1]
-    if VERIFY in Path(where.filename).parents:  # a complaint of the check about what it was given
+    if VERIFY in Path(inside[-1].filename).parents:  # a complaint of the check about what it was given
         return str(error)
-    place = f"{Path(where.filename).name}:{where.lineno}"
-    return f"{type(error).__name__} in {where.name} ({place}): {' '.join(str(error).split())}"
+    where = [frame for frame in frames if frame.filename == trial.file] or inside
+    place = f"{type(error).__name__} in {where[-1].name} ({Path(where[-1].filename).name}:{where[-1].lineno})"
+    if isinstance(error, SystemExit):
+        return f"{place}: the code ends the program instead of returning"
+    return f"{place}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 def _way_out(error: VacuousCheck, trial: Trial) -> str:

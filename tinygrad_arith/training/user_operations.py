@@ -13,6 +13,7 @@ import numpy as np
 
 from ..ops import OPERATIONS
 from ..tasks.options import did_you_mean
+from ..tasks.user_tasks import importable
 from ..verify.arguments import bind_arguments
 from ..verify.mutants import MUTANTS
 from .errors import UserError
@@ -38,21 +39,41 @@ def user_subjects(path: str, seed: int = 0) -> list[Subject]:
 def load_file(path: str) -> ModuleType:
     """The file as a module; its folder can be imported from, as with `python my_ops.py`."""
     file = Path(path).resolve()
+    if file.is_dir():
+        raise UserError(f"--file {path}: this is a folder, not a Python file")
     if not file.is_file():
         raise UserError(f"--file {path}: there is no such file")
-    spec = importlib.util.spec_from_file_location(f"gradcheck_file_{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(module_name(file), file)
     if spec is None or spec.loader is None:
         raise UserError(f"--file {path}: this is not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for their module
-    sys.path.insert(0, str(file.parent))
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for their module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"{file.name}:{_line_in(file, error)}: {_one_line(error)}") from error
-    finally:
-        sys.path.remove(str(file.parent))
+        with importable(file.parent):
+            spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's code may raise anything, and may end the program (SystemExit)
+        del sys.modules[spec.name]
+        raise UserError(f"{file.name}:{_line_in(file, error)}: {_end_of_loading(error)}") from error
     return module
+
+
+def module_name(file: Path) -> str:
+    """The name by which a file can be imported from its own folder: processes that it spawns do that.
+
+    If another module has the name already (a file `random.py`), or there is a dot in it, it is a name of our own.
+    """
+    taken = file.stem in sys.modules or "." in file.stem
+    return f"gradcheck_file_{file.stem}" if taken else file.stem
+
+
+def _end_of_loading(error: BaseException) -> str:
+    if not isinstance(error, SystemExit):
+        return _one_line(error)
+    return (
+        'the file ends the program here, before its pairs are checked; put this line under if __name__ == "__main__":'
+    )
 
 
 def pair_names(module: ModuleType) -> list[str]:
@@ -95,9 +116,13 @@ def _drawn_trial(
     """One trial on inputs that the user's function draws."""
     try:
         inputs = draw(np.random.default_rng([seed, number]))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         line = _line_in(Path(str(module.__file__)), error)
-        raise UserError(f"{_file(module)}:{line}: {name}_inputs raised {_one_line(error)}") from error
+        ends = isinstance(error, SystemExit)
+        what = "ends the program instead of returning inputs" if ends else f"raised {_one_line(error)}"
+        raise UserError(f"{_file(module)}:{line}: {name}_inputs {what}") from error
     if not isinstance(inputs, (tuple, dict, np.ndarray)):
         kind = type(inputs).__name__
         raise UserError(f"{_file(module)}: {name}_inputs must return a tuple or a dict of inputs, not {kind}")
@@ -110,7 +135,8 @@ def _drawn_trial(
     if name in OPERATIONS and _same_parameters(pair[0], OPERATIONS[name].forward):
         mutants, reference = MUTANTS[name], (OPERATIONS[name].forward, OPERATIONS[name].backward)
     trial = f"draw {number + 1} of {name}_inputs"
-    return Trial(trial, pair, inputs, settings, mutants, reference, written=f"{name}_settings")
+    written, file = f"{name}_settings", str(module.__file__)
+    return Trial(trial, pair, inputs, settings, mutants, reference, written=written, file=file)
 
 
 def _settings(module: ModuleType, name: str) -> dict[str, Any]:
@@ -138,7 +164,7 @@ def _file(module: ModuleType) -> str:
     return Path(str(module.__file__)).name
 
 
-def _line_in(file: Path, error: Exception) -> int:
+def _line_in(file: Path, error: BaseException) -> int:
     """The line of the file at which an exception arose, the innermost one."""
     if isinstance(error, SyntaxError) and error.filename == str(file):
         return error.lineno or 1
@@ -146,6 +172,6 @@ def _line_in(file: Path, error: Exception) -> int:
     return (lines[-1] if lines else 1) or 1
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {' '.join(text.split())}"
+    return f"{type(error).__name__}: {' '.join(text.split())}".removesuffix(": ")
