@@ -4,12 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ops.cross_entropy import counted_targets
 from .parts import in_parts
 from .passes import passes
 
 
 class CrossEntropySumCache(NamedTuple):
-    """Saved: the probabilities, which become the gradient in place."""
+    """Saved: the probabilities, which become the gradient in place; equal ones in rows without weight."""
 
     probabilities: Any  # (N, V)
     targets: Any  # (N,)
@@ -19,8 +20,7 @@ class CrossEntropySumCache(NamedTuple):
 
 def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):
     """See `ops.cross_entropy`."""
-    counted = targets.reshape(-1) != ignore_index  # (N,)
-    targets = np.where(counted, targets.reshape(-1), 0)  # (N,)
+    counted, targets = counted_targets(targets.reshape(-1), logits.shape[-1], ignore_index)  # (N,) bool, (N,)
     row_weights = counted.astype(logits.dtype)  # (N,)
     if weights is not None:
         row_weights *= weights.reshape(-1)
@@ -29,7 +29,7 @@ def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):
 
     def rows_between(start: int, stop: int) -> None:
         part = slice(start, stop)
-        passes.softmax_loss(rows[part], targets[part], probabilities[part], losses[part])
+        passes.softmax_loss(rows[part], targets[part], row_weights[part], probabilities[part], losses[part])
 
     in_parts(rows_between, len(rows), rows.size)
     loss = (row_weights * losses).sum()  # ()

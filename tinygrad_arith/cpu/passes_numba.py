@@ -236,9 +236,14 @@ def softmax_backward(dp, p, scale):
 
 
 @compiled
-def _row_shift(logits, targets, probabilities, losses):
-    """Logits minus the row's largest; losses = minus the target's."""
+def _row_shift(logits, targets, weights, probabilities, losses):
+    """Logits minus the row's largest; losses = minus the target's. Zeros where the weight is 0."""
     for n in range(logits.shape[0]):
+        if weights[n] == 0.0:
+            for v in range(logits.shape[1]):
+                probabilities[n, v] = 0.0
+            losses[n] = 0.0
+            continue
         largest = logits[n, 0]
         for v in range(1, logits.shape[1]):
             largest = max(largest, logits[n, v])
@@ -259,9 +264,9 @@ def _row_normalize(probabilities, losses):
             probabilities[n, v] *= inverse
 
 
-def softmax_loss(logits, targets, probabilities, losses):
+def softmax_loss(logits, targets, weights, probabilities, losses):
     """Fills probabilities and losses."""
-    _row_shift(logits, targets, probabilities, losses)
+    _row_shift(logits, targets, weights, probabilities, losses)
     np.exp(probabilities, out=probabilities)
     _row_normalize(probabilities, losses)
 
@@ -276,13 +281,13 @@ def embedding_backward(dy, ids, dtable):
 
 
 @compiled
-def _adamw(values, gradients, first, second, decay_until, rates):
+def _adamw(values, gradients, first, second, decay_until, rates, fresh1, fresh2):
     beta1, beta2, mean_scale, spread_scale, eps, kept, gradient_scale = rates
     one = values.dtype.type(1.0)
     for n in range(values.shape[0]):
         g = gradients[n] * gradient_scale
-        m = beta1 * first[n] + (one - beta1) * g
-        v = beta2 * second[n] + (one - beta2) * g * g
+        m = beta1 * first[n] + fresh1 * g
+        v = beta2 * second[n] + fresh2 * g * g
         first[n], second[n] = m, v
         keep = kept if n < decay_until else one
         values[n] = keep * values[n] - mean_scale * m / (np.sqrt(v) * spread_scale + eps)
@@ -290,4 +295,6 @@ def _adamw(values, gradients, first, second, decay_until, rates):
 
 def adamw(values, gradients, first, second, decay_until, rates):
     """One AdamW update in place."""
-    _adamw(values, gradients, first, second, decay_until, tuple(values.dtype.type(rate) for rate in rates))
+    number = values.dtype.type
+    fresh = number(1.0 - rates.beta1), number(1.0 - rates.beta2)  # in float32 the difference would lose its digits
+    _adamw(values, gradients, first, second, decay_until, tuple(number(rate) for rate in rates), *fresh)

@@ -169,16 +169,19 @@ def softmax_backward(dp, p, scale):  # dp, p (M, Tq, Tk)
         gradient *= scale
 
 
-def softmax_loss(logits, targets, probabilities, losses):  # logits, probabilities (N, V); targets, losses (N,)
-    """Fills probabilities = softmax(logits) and losses = -log probabilities[target]."""
+def softmax_loss(logits, targets, weights, probabilities, losses):  # logits, probabilities (N, V); others (N,)
+    """Fills probabilities = softmax(logits) and losses = -log probabilities[target], of zeros where the weight is 0."""
     for part in blocks(*logits.shape):
-        weights = np.subtract(logits[part], logits[part].max(axis=-1, keepdims=True), out=probabilities[part])  # (n, V)
-        target_logits = weights[np.arange(len(weights)), targets[part]]  # (n,)
-        np.exp(weights, out=weights)
-        total = weights.sum(axis=-1)  # (n,)
+        out = probabilities[part]  # (n, V)
+        with np.errstate(invalid="ignore"):  # infinities: in a row that does not count they are of no concern
+            np.subtract(logits[part], logits[part].max(axis=-1, keepdims=True), out=out)
+        out[weights[part] == 0] = 0.0
+        target_logits = out[np.arange(len(out)), targets[part]]  # (n,)
+        np.exp(out, out=out)
+        total = out.sum(axis=-1)  # (n,)
         np.log(total, out=losses[part])
         losses[part] -= target_logits
-        weights *= (1.0 / total)[:, None]
+        out *= (1.0 / total)[:, None]
 
 
 def embedding_backward(dy, ids, dtable):  # dy (N, C); ids (N,); dtable (V, C), zero
@@ -189,15 +192,17 @@ def embedding_backward(dy, ids, dtable):  # dy (N, C); ids (N,); dtable (V, C), 
 def adamw(values, gradients, first, second, decay_until, rates):  # all arrays (N,)
     """One AdamW update in place, block by block; `rates` as `optim.adamw` makes them."""
     beta1, beta2, mean_scale, spread_scale, eps, kept, gradient_scale = rates
-    scratch = np.empty(min(ADAMW_BLOCK, len(values)), dtype=values.dtype)
+    scratch = np.empty((2, min(ADAMW_BLOCK, len(values))), dtype=values.dtype)
     for block in blocks(len(values), 1, ADAMW_BLOCK):
         p, g, m, v = values[block], gradients[block], first[block], second[block]
-        work = scratch[: len(p)]
+        scaled, work = scratch[:, : len(p)]
+        if gradient_scale != 1.0:  # before it is squared: what is clipped may be too large for its square
+            g = np.multiply(g, gradient_scale, out=scaled)
         m *= beta1
-        m += np.multiply(g, gradient_scale * (1.0 - beta1), out=work)
+        m += np.multiply(g, 1.0 - beta1, out=work)
         v *= beta2
         np.multiply(g, g, out=work)
-        work *= gradient_scale * gradient_scale * (1.0 - beta2)
+        work *= 1.0 - beta2
         v += work
         np.sqrt(v, out=work)
         work *= spread_scale

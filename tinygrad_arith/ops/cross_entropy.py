@@ -9,48 +9,90 @@ Two forms. `cross_entropy_sum` returns the sum over the counted targets; the cal
 `cross_entropy` is the mean over this batch's counted targets.
 """
 
+import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..backend import array_module
+from .ids import require_ids
 from .shapes import ArraySpec, OpShapes, require
 
 
 class CrossEntropyCache(NamedTuple):
-    """Saved: one number a row; the logits by reference. The probabilities are recomputed, not stored."""
+    """Saved: two numbers a row; the logits by reference. The probabilities are recomputed, not stored.
+
+    The two add up to logsumexp(z), but apart they keep the digits that a large offset of the logits would take.
+    """
 
     logits: Any  # (..., V)
-    logsumexp: Any  # (..., 1)
+    largest: Any  # (..., 1), of the row's logits
+    log_total: Any  # (..., 1), log of the sum of exp(z - largest)
     targets: Any  # (...) int, 0 where not counted
     weights: Any  # (...), 0 where not counted
 
+    @property
+    def logsumexp(self):  # (..., 1)
+        """The logarithm of the sum of the exponentials."""
+        return self.largest + self.log_total
+
 
 def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):  # (..., V); (...) int; (...) or None
-    """Sum of weight * (-log p[target]) over the targets that are not `ignore_index`. Returns loss () and the cache."""
+    """Sum of weight * (-log p[target]) over the targets that are not `ignore_index`. Returns loss () and the cache.
+
+    Rows without weight add nothing, whatever their logits are: NaN, too. Raises IndexError for a target that is no
+    class; on a GPU the loss becomes NaN.
+    """
     xp = array_module(logits)
-    counted = targets != ignore_index  # (...)
-    targets = xp.where(counted, targets, 0)  # (...): a valid index everywhere
+    counted, targets = counted_targets(targets, logits.shape[-1], ignore_index)  # (...) bool, (...)
     row_weights = counted.astype(logits.dtype)  # (...)
     if weights is not None:
         row_weights = row_weights * weights.astype(logits.dtype)  # (...)
 
     largest = logits.max(axis=-1, keepdims=True)  # (..., 1): subtracted so that exp cannot overflow
-    log_total = xp.log(xp.exp(logits - largest).sum(axis=-1, keepdims=True))  # (..., 1)
-    target_logits = xp.take_along_axis(logits, targets[..., None], axis=-1)  # (..., 1)
+    centered = difference(logits, largest)  # (..., V)
+    log_total = xp.log(xp.exp(centered).sum(axis=-1, keepdims=True))  # (..., 1)
     # -log p[target]; `largest` goes to the target's side, since adding it to log_total would round a small loss away
-    losses = log_total - (target_logits - largest)  # (..., 1)
-    loss = (row_weights * losses[..., 0]).sum()  # ()
-    return loss, CrossEntropyCache(logits, largest + log_total, targets, row_weights)
+    losses = log_total[..., 0] - at_targets(centered, targets)  # (...)
+    loss = xp.where(row_weights != 0, row_weights * losses, 0.0).sum()  # ()
+    return loss, CrossEntropyCache(logits, largest, log_total, targets, row_weights)
 
 
 def cross_entropy_sum_backward(dy, cache):  # dy ()
     """Returns dlogits (..., V)."""
     xp = array_module(cache.logits)
-    logits, logsumexp, targets, weights = cache
+    logits, largest, log_total, targets, weights = cache
     # forward: loss = sum over rows of weight * (logsumexp(z) - z[t]).
     # The derivative of logsumexp is the softmax; that of z[t] is 1 at t and 0 elsewhere:
-    probabilities = xp.exp(logits - logsumexp)  # (..., V)
+    probabilities = xp.exp(difference(logits, largest) - log_total)  # (..., V)
     one_hot = xp.arange(logits.shape[-1]) == targets[..., None]  # (..., V) bool
-    return (dy * weights)[..., None] * (probabilities - one_hot)  # (..., V)
+    dlogits = (dy * weights)[..., None] * (probabilities - one_hot)  # (..., V)
+    return xp.where(weights[..., None] != 0, dlogits, 0.0)  # (..., V)
+
+
+def difference(logits, largest):  # (..., V), (..., 1) -> (..., V)
+    """logits - largest; NaN in a row with an infinity, without a warning: the row may be one that does not count."""
+    with np.errstate(invalid="ignore"):
+        return logits - largest
+
+
+def at_targets(rows, targets):  # rows (..., V); targets (...) int -> (...)
+    """The entry of each row at its target; NaN where the target is none (possible on a GPU only)."""
+    xp = array_module(rows)
+    inside = (targets >= 0) & (targets < rows.shape[-1])  # (...)
+    entries = xp.take_along_axis(rows, xp.where(inside, targets, 0)[..., None], axis=-1)  # (..., 1)
+    return xp.where(inside, entries[..., 0], math.nan)  # (...)
+
+
+def counted_targets(targets, classes: int, ignore_index: int):  # (...) int -> (...) bool, (...) int
+    """Which targets bear loss, and the targets with 0 for the others.
+
+    Raises IndexError for one that is neither a class nor `ignore_index`; targets on a GPU are not read.
+    """
+    counted = targets != ignore_index  # (...)
+    targets = array_module(targets).where(counted, targets, 0)  # (...): a valid index everywhere
+    require_ids(targets, classes, "cross_entropy: targets", f", or ignore_index ({ignore_index}) where there is none")
+    return counted, targets
 
 
 class CrossEntropyMeanCache(NamedTuple):
@@ -85,8 +127,10 @@ def cross_entropy_sum_shapes(logits, targets, weights=None, ignore_index=-1) -> 
     fits = fits and (weights is None or weights.shape == targets.shape)
     rule = "targets and weights must be (...) for logits (..., V)"
     require(fits, "cross_entropy", rule, logits=logits, targets=targets, weights=weights)
+    integers = np.dtype(targets.dtype).kind in "iu"
+    require(integers, "cross_entropy", f"targets must be integers, not {targets.dtype}", logits=logits, targets=targets)
     out = ArraySpec((), logits.dtype)
-    rows = targets.size * (2 * logits.dtype.itemsize + targets.dtype.itemsize)
+    rows = targets.size * (3 * logits.dtype.itemsize + targets.dtype.itemsize)
     return OpShapes(out, rows, flop=5 * logits.size, backward_flop=5 * logits.size)
 
 

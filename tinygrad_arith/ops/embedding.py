@@ -2,20 +2,24 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..backend import array_module
+from .ids import require_ids
 from .shapes import ArraySpec, OpShapes, require
 
 
 class EmbeddingCache(NamedTuple):
-    """Saved by reference: the ids. Of the table only its shape is needed."""
+    """Saved: the ids, copied, for whose they are may change them. Of the table only its shape is needed."""
 
     ids: Any  # (...) int
     table_shape: tuple[int, int]
 
 
 def embedding_forward(ids, table):  # ids (...) int; table (V, C)
-    """Returns y (..., C), where y[n] = table[ids[n]], and the cache."""
-    return table[ids], EmbeddingCache(ids, table.shape)
+    """Returns y (..., C), where y[n] = table[ids[n]], and the cache. Raises IndexError for an id that is no row."""
+    require_ids(ids, len(table), "embedding: ids")
+    return table[ids], EmbeddingCache(ids.copy(), table.shape)
 
 
 def embedding_backward(dy, cache):  # dy (..., C)
@@ -32,5 +36,6 @@ def embedding_backward(dy, cache):  # dy (..., C)
 def embedding_shapes(ids, table) -> OpShapes:
     """ids (...), table (V, C) -> (..., C)."""
     require(table.ndim == 2, "embedding", "table must be (V, C)", ids=ids, table=table)
+    require(np.dtype(ids.dtype).kind in "iu", "embedding", f"ids must be integers, not {ids.dtype}", ids=ids)
     out = ArraySpec((*ids.shape, table.shape[1]), table.dtype)
-    return OpShapes(out, 0, flop=0, backward_flop=out.size)
+    return OpShapes(out, ids.size * np.dtype(ids.dtype).itemsize, flop=0, backward_flop=out.size)

@@ -1,0 +1,17 @@
+"""Ids that choose a row or a class: none is read, or counted from the end, that is not there."""
+
+import numpy as np
+
+from ..backend import array_module
+
+
+def require_ids(ids, count: int, whose: str, besides: str = "") -> None:  # ids (...) int
+    """Raises IndexError for an id outside 0 to count - 1, with `whose` as the sentence's subject.
+
+    Ids on a GPU are not read, which would wait for it: there what is made of such an id is NaN.
+    """
+    if array_module(ids) is not np or ids.size == 0:
+        return
+    lowest, highest = int(ids.min()), int(ids.max())
+    if lowest < 0 or highest >= count:
+        raise IndexError(f"{whose} must be 0 to {count - 1}{besides}; these go from {lowest} to {highest}")
