@@ -10,9 +10,10 @@
 __device__ __forceinline__ float number(float value, const float* address) { return address ? *address : value; }
 
 // One update in place (optim/adamw.py):
-//     g = gradient_scale g,   m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2
+//     g = gradient_scale g,   m = beta1 m + fresh1 g,   v = beta2 v + fresh2 g^2
 //     p = kept p - mean_scale m / (sqrt(v) spread_scale + eps),   kept = 1 behind the first `decayed` elements
 // values, gradients, first, second (size,); working (size,), the rounded copy, or null
+// fresh1 = 1 - beta1 and fresh2 = 1 - beta2 come from the host: in float32 the difference would lose its digits.
 // Each rate comes twice: its value, and where to read it instead, or null. A gradient_scale of NaN changes nothing at
 // all: a step whose gradients are not finite is held back, and the host need not know.
 extern "C" __global__ void adamw(float* values, const float* gradients, float* first, float* second, result* working,
@@ -21,7 +22,8 @@ extern "C" __global__ void adamw(float* values, const float* gradients, float* f
                                  float mean_scale, const float* mean_scale_at,
                                  float spread_scale, const float* spread_scale_at, float eps, const float* eps_at,
                                  float kept, const float* kept_at,
-                                 float gradient_scale, const float* gradient_scale_at) {
+                                 float gradient_scale, const float* gradient_scale_at,
+                                 float fresh1, const float* fresh1_at, float fresh2, const float* fresh2_at) {
     beta1 = number(beta1, beta1_at);
     beta2 = number(beta2, beta2_at);
     mean_scale = number(mean_scale, mean_scale_at);
@@ -29,6 +31,8 @@ extern "C" __global__ void adamw(float* values, const float* gradients, float* f
     eps = number(eps, eps_at);
     kept = number(kept, kept_at);
     gradient_scale = number(gradient_scale, gradient_scale_at);
+    fresh1 = number(fresh1, fresh1_at);
+    fresh2 = number(fresh2, fresh2_at);
     if (gradient_scale != gradient_scale) return;
     for_all(packs, size, [&](auto index, auto p) {
         const long long start = start_of(index, p.SIZE);
@@ -40,8 +44,8 @@ extern "C" __global__ void adamw(float* values, const float* gradients, float* f
 #pragma unroll
         for (int i = 0; i < p.SIZE; ++i) {
             const float scaled = gradient_scale * g.at[i];
-            m.at[i] = beta1 * m.at[i] + (1.0f - beta1) * scaled;
-            v.at[i] = beta2 * v.at[i] + (1.0f - beta2) * scaled * scaled;
+            m.at[i] = beta1 * m.at[i] + fresh1 * scaled;
+            v.at[i] = beta2 * v.at[i] + fresh2 * scaled * scaled;
             const float update = mean_scale * m.at[i] / (sqrtf(v.at[i]) * spread_scale + eps);
             p.at[i] = (start + i < decayed ? kept : 1.0f) * p.at[i] - update;
         }

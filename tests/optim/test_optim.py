@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import DtypePolicy
+from tinygrad_arith.cpu import adamw as fast_adamw
+from tinygrad_arith.cpu import passes_numpy
 from tinygrad_arith.nn import Linear
+from tinygrad_arith.ops.registry import textbook_only
 from tinygrad_arith.optim import AdamW, clip_gradient_norm, learning_rate
 from tinygrad_arith.verify import assert_close, tolerance
 
@@ -110,3 +113,43 @@ def test_the_constant_schedule_warms_up_and_stays():
 def test_an_unknown_schedule_is_named():
     with pytest.raises(ValueError, match="no schedule 'linear'"):
         learning_rate(3, peak=1.0, schedule="linear", steps=5)
+
+
+PATHS = ["textbook", "numpy", "numba"]
+
+
+@pytest.fixture(params=PATHS)
+def path(request, monkeypatch):
+    """Runs the test by the textbook and by each set of passes."""
+    if request.param == "numpy":
+        monkeypatch.setattr(fast_adamw, "passes", passes_numpy)
+    if request.param == "numba":
+        monkeypatch.setattr(fast_adamw, "passes", pytest.importorskip("tinygrad_arith.cpu.passes_numba"))
+    with textbook_only(request.param == "textbook"):
+        yield request.param
+
+
+def moved(dtype, betas, draws, scale=1.0, steps=50):
+    """What so many updates of zeros amount to."""
+    layer = Linear(8, 8).initialize(policy=DtypePolicy.uniform(dtype))
+    layer.flat.values = np.zeros_like(layer.flat.values)
+    optimizer = AdamW(layer.flat, betas=betas, weight_decay=0.0)
+    for step in range(steps):
+        layer.flat.gradients = draws[step]
+        optimizer.step(1e-3, scale)
+    return layer.flat.values
+
+
+@pytest.mark.parametrize("beta2", [0.95, 0.999, 0.9999, 0.99999, 0.999999])
+@pytest.mark.parametrize("beta1", [0.0, 0.9, 0.99999])
+def test_what_betas_leave_for_the_gradient_keeps_its_digits(path, beta1, beta2):
+    draws = np.random.default_rng(0).normal(size=(50, 96)).astype(np.float32)
+    exact = moved("float64", (beta1, beta2), draws)
+    assert np.abs(moved("float32", (beta1, beta2), draws) - exact).max() < 2e-5 * np.abs(exact).max()
+
+
+def test_gradients_are_scaled_before_they_are_squared(path):
+    """Clipping is for large gradients: their squares need not be numbers."""
+    draws = np.full((3, 96), 1e20, np.float32)
+    update = moved("float32", (0.9, 0.95), draws, scale=1e-20, steps=3)
+    np.testing.assert_allclose(update, moved("float64", (0.9, 0.95), draws / 1e20, steps=3), rtol=1e-5)

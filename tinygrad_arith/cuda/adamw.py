@@ -24,7 +24,9 @@ def adamw_update(values, gradients, first, second, decayed, rates, working=None)
              gradient_scale of NaN nothing is changed
     working: a copy of the values in bfloat16 to be written in the same pass, or None
     """
-    numbers = [part for rate in rates for part in by_value_or_address(rate)]
+    beta1, beta2, *_ = rates
+    fresh = (1.0 - beta1, 1.0 - beta2)  # in float32 the difference would lose its digits; a float of Python is wider
+    numbers = [part for rate in (*rates, *fresh) for part in by_value_or_address(rate)]
     kernel = variant(working=FLOAT32 if working is None else working.dtype).kernel("adamw")
     run_over(kernel, (values, gradients, first, second, working), int(decayed), *numbers)
 
