@@ -116,3 +116,21 @@ def test_normal_has_the_moments_and_tails_of_a_normal(dtype):
     assert abs((drawn**3).mean()) < 0.05
     assert abs((drawn**4).mean() - 3.0) < 0.15
     assert abs((np.abs(drawn) > 1.959964).mean() - 0.05) < 0.003
+
+
+@pytest.mark.parametrize("seed", [-1, -(2**70), 2**64, 2**64 + 5])
+def test_a_seed_that_would_share_numbers_with_another_is_refused(seed):
+    with pytest.raises(ValueError, match=r"a seed must be a whole number from 0 to 2\*\*64 - 1, not"):
+        RandomKey(seed, "train")
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.int8, np.uint32])
+def test_seeds_of_numpy_are_numbers(kind):
+    np.testing.assert_array_equal(uniform(RandomKey(kind(7), "train"), 5), uniform(RandomKey(7, "train"), 5))
+
+
+def test_the_largest_seed_is_one_of_its_own():
+    draws = [uniform(RandomKey(seed, "train"), 5) for seed in (2**64 - 1, 2**32 - 1, 2**63)]
+    assert len({draw.tobytes() for draw in draws}) == 3
+    with pytest.raises(TypeError, match="float"):
+        RandomKey(1.5, "train")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.autograd import no_grad
+from tinygrad_arith.autograd import BackwardError, no_grad
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig, choose_tokens, generate
 from tinygrad_arith.verify import assert_close, tolerance
@@ -127,6 +127,96 @@ def test_top_k_leaves_the_rest_out():
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
     draws = choose_tokens(np.tile(logits, (5000, 1)), temperature=1.0, top_k=2, key=RandomKey(3, "sample"))
     assert set(draws) == {0, 1}
+
+
+LOGITS = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
+
+
+def shares(temperature, top_k=None, logits=LOGITS, count=4000):
+    """How often each token is drawn."""
+    draws = choose_tokens(np.tile(logits, (count, 1)), temperature, top_k, RandomKey(3, "sample"))
+    return np.bincount(draws, minlength=len(logits)) / count
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-300, 5e-324, np.float32(1e-30)])
+@pytest.mark.parametrize("scale", [1.0, 1e4, -1e4])
+def test_a_temperature_near_zero_draws_the_likeliest(temperature, scale):
+    drawn = shares(temperature, logits=LOGITS * scale, count=50)
+    assert drawn[(LOGITS * scale).argmax()] == 1.0
+
+
+@pytest.mark.parametrize("temperature", [1e300, np.inf])
+def test_without_end_all_are_as_likely(temperature):
+    np.testing.assert_allclose(shares(temperature), 0.25, atol=0.03)
+    np.testing.assert_allclose(shares(temperature, top_k=2), [0.5, 0.5, 0.0, 0.0], atol=0.03)
+    ruled_out = np.array([0.0, -np.inf, 1.0, 2.0])
+    np.testing.assert_allclose(shares(temperature, logits=ruled_out), [1 / 3, 0.0, 1 / 3, 1 / 3], atol=0.03)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 0.7, np.inf])
+def test_what_is_ruled_out_by_infinity_is_never_drawn(temperature):
+    assert shares(temperature, logits=np.array([-np.inf, 3.0, -np.inf, 3.0]))[[0, 2]].sum() == 0.0
+    assert shares(temperature, logits=np.array([5.0, np.inf, 0.0, -np.inf]))[1] == 1.0
+
+
+def test_top_k_is_so_many_and_no_more():
+    np.testing.assert_array_equal(shares(1.0, top_k=1), [1, 0, 0, 0])
+    np.testing.assert_array_equal(shares(1.0, top_k=2, logits=np.zeros(4))[2:], 0.0)
+    for every in (4, 5, 10**6, np.int64(4), None):
+        np.testing.assert_array_equal(shares(1.0, top_k=every), shares(1.0))
+
+
+@pytest.mark.parametrize("top_k", [0, -1, -4, 1.5, True, "2"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_top_k_that_means_nothing_is_refused(top_k, temperature):
+    with pytest.raises(ValueError, match="top_k must be a whole number from 1 on, or None for all tokens"):
+        choose_tokens(LOGITS[None], temperature, top_k, RandomKey(3, "sample"))
+    with pytest.raises(ValueError, match="top_k must be a whole number"):
+        generate(model_of("learned"), np.zeros((1, 2), int), 2, top_k=top_k)
+
+
+@pytest.mark.parametrize("temperature", [-1.0, -1e-300, -np.inf, np.nan])
+def test_a_temperature_that_means_nothing_is_refused(temperature):
+    with pytest.raises(ValueError, match="the temperature must be 0 or above, not"):
+        choose_tokens(LOGITS[None], temperature, key=RandomKey(3, "sample"))
+    with pytest.raises(ValueError, match="the temperature must be 0 or above"):
+        generate(model_of("learned"), np.zeros((1, 2), int), 2, temperature=temperature)
+
+
+def test_drawing_without_a_key_is_refused():
+    with pytest.raises(ValueError, match="needs a key"):
+        choose_tokens(LOGITS[None], 1.0)
+
+
+def test_a_full_cache_refuses_what_has_no_room_and_stays_as_it_is():
+    model = model_of("rotary, rmsnorm")
+    ids = np.random.default_rng(1).integers(0, 11, size=(2, 5))
+    caches = model.new_caches(2, longest=4)
+    with no_grad():
+        full = model(ids[:, :4]).data
+        model(ids[:, :3], caches=caches)
+        for too_many in (ids[:, 3:5], ids[:, :5]):
+            message = rf"with room for 4 positions holds 3 and was given {too_many.shape[1]} more"
+            with pytest.raises(ValueError, match=message):
+                model(too_many, positions=np.arange(too_many.shape[1]), caches=caches)
+        last = model(ids[:, 3:4], caches=caches).data
+        with pytest.raises(ValueError, match="room for 4 positions holds 4 and was given 1 more"):
+            model(ids[:, 4:], caches=caches)
+        with pytest.raises(ValueError, match="for a batch of 2 was given a batch of 1"):
+            model(ids[:1, :1], caches=model.new_caches(2))
+        with pytest.raises(ValueError, match="room for 0 positions"):
+            model(ids, caches=model.new_caches(2, longest=0))
+        with pytest.raises(ValueError, match="1 caches for 2 blocks"):
+            model(ids, caches=model.new_caches(2)[:1])
+    assert_close(last[:, 0], full[:, 3], tolerance("kv_cache", "float64"))
+
+
+def test_a_cache_where_gradients_are_recorded_is_refused():
+    model = model_of("learned")
+    caches = model.new_caches(1)
+    with pytest.raises(BackwardError, match=r"a key/value cache passes no gradients on: call the model under no_grad"):
+        model(np.zeros((1, 2), int), caches=caches)
+    assert caches[0].length == 0
 
 
 @pytest.mark.parametrize(

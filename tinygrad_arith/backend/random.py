@@ -7,6 +7,7 @@ saved state, and dropout's backward draws its forward's mask again instead of st
 Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3 and table 2.
 """
 
+import operator
 import zlib
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -23,7 +24,7 @@ MASK_32 = 0xFFFFFFFF
 class RandomKey:
     """The name of a stream of random numbers.
 
-    seed:    chosen by the user, 0 to 2**64 - 1
+    seed:    chosen by the user, 0 to 2**64 - 1; ValueError for another, which would share numbers with one of these
     purpose: what the numbers are for ("init", "train", "dropout", ...); two purposes never share numbers
     step:    the training step, 0 to 2**32 - 1
     site:    which of several places with this purpose, 0 to 2**32 - 1; fixed at construction, not by call order
@@ -36,6 +37,12 @@ class RandomKey:
     step: int = 0
     site: int = 0
     row: int = 0
+
+    def __post_init__(self) -> None:
+        seed = operator.index(self.seed)  # NumPy's integers would overflow
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"a seed must be a whole number from 0 to 2**64 - 1, not {seed}")
+        object.__setattr__(self, "seed", seed)
 
     def at(self, **changes) -> "RandomKey":
         """The same key at another step, site, row or purpose."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..backend import RandomKey, array_module, to_numpy, uniform
+from ..ops.ids import require_ids
 from .gpt import GPT
 from .window import WindowModel
 
@@ -34,12 +35,13 @@ def generate(
     key:         names the draws; needed for a temperature above 0
 
     Returns the new tokens, int64 (B, at most max_new_tokens). Raises ValueError where there is no room in the context,
-    or where positions or key_mask do not reach over the tokens to come.
+    where positions or key_mask do not reach over the tokens to come, or for a temperature or top_k that means nothing;
+    IndexError for a token that the model does not know.
     """
     batch, length = prompts.shape
     check_room(model.config.context, length, max_new_tokens)
-    if temperature > 0.0 and key is None:
-        raise ValueError("generate: a temperature above 0 needs a key for its draws")
+    check_sampling(temperature, top_k, key)
+    require_ids(prompts, model.config.vocabulary, "generate: tokens of a prompt")
     if max_new_tokens <= 0:
         return np.zeros((batch, 0), dtype=np.int64)
     fed = length + max_new_tokens - 1
@@ -47,7 +49,7 @@ def generate(
     key_mask = over_rows("key_mask", key_mask, batch, fed)  # (B, fed)
     if isinstance(model, WindowModel):
         reader: Callable[..., Any] = WindowReader(model, batch, positions, key_mask)
-    elif temperature <= 0.0 and array_module(model.flat.values) is not np:
+    elif temperature == 0.0 and array_module(model.flat.values) is not np:
         return _greedy_on_gpu(model, prompts, max_new_tokens, positions, key_mask, stop_token)
     else:
         reader = CachedReader(model, batch, positions, key_mask)
@@ -176,12 +178,37 @@ def _greedy_on_gpu(
 def choose_tokens(
     logits: np.ndarray, temperature: float = 0.0, top_k: int | None = None, key: RandomKey | None = None
 ) -> np.ndarray:  # (B, V) -> (B,)
-    """The next token of each row: the likeliest, or drawn by Gumbel's trick (argmax of logits plus Gumbel noise)."""
-    if temperature <= 0.0 or key is None:
+    """The next token of each row: the likeliest, or drawn by Gumbel's trick (argmax of logits plus Gumbel noise).
+
+    Any temperature will do, infinity too: then each of the `top_k` (default: all) is as likely as the others.
+    Raises ValueError for a temperature or a `top_k` that means nothing, or where there is no key to draw with.
+    """
+    check_sampling(temperature, top_k, key)
+    if temperature == 0.0:
         return logits.argmax(axis=-1)
-    scaled = logits.astype(np.float64) / temperature  # (B, V)
+    logits = logits.astype(np.float64)  # (B, V)
     if top_k is not None and top_k < logits.shape[-1]:
-        threshold = np.partition(scaled, -top_k, axis=-1)[:, -top_k, None]  # (B, 1)
-        scaled = np.where(scaled >= threshold, scaled, -np.inf)
+        others = np.argsort(-logits, axis=-1, kind="stable")[:, top_k:]  # (B, V - k), the first of equals are kept
+        np.put_along_axis(logits, others, -np.inf, axis=-1)
+    below = distances_from_largest(logits)  # (B, V)
+    with np.errstate(over="ignore", invalid="ignore"):  # a quotient too large is -inf: that token is not drawn
+        scaled = np.where(np.isinf(below), below, below / temperature)  # (B, V)
     noise = -np.log(-np.log(uniform(key, scaled.shape, np.float64) + 2.0**-25))  # (B, V)
     return (scaled + noise).argmax(axis=-1)
+
+
+def distances_from_largest(logits: np.ndarray) -> np.ndarray:  # (B, V)
+    """Logits minus their largest: 0 for that, infinite or not, so that no temperature takes it out of the range."""
+    largest = logits.max(axis=-1, keepdims=True)  # (B, 1)
+    with np.errstate(invalid="ignore"):
+        return np.where(logits == largest, 0.0, logits - largest)
+
+
+def check_sampling(temperature: float, top_k: int | None, key: RandomKey | None) -> None:
+    """Raise ValueError for a choice of tokens that means nothing."""
+    if not temperature >= 0.0:
+        raise ValueError(f"generate: the temperature must be 0 or above, not {temperature}")
+    if top_k is not None and (not isinstance(top_k, int | np.integer) or isinstance(top_k, bool) or top_k < 1):
+        raise ValueError(f"generate: top_k must be a whole number from 1 on, or None for all tokens, not {top_k!r}")
+    if temperature > 0.0 and key is None:
+        raise ValueError("generate: a temperature above 0 needs a key for its draws")

@@ -119,6 +119,8 @@ class GPT(Module):
         dropout_key: names this step's dropout masks; without it there is no dropout
         caches:      from `new_caches`: ids continue what the caches hold (under no_grad)
         """
+        if caches is not None and len(caches) != len(self.blocks):
+            raise ValueError(f"gpt: {len(caches)} caches for {len(self.blocks)} blocks; new_caches makes one for each")
         start = caches[0].length if caches else 0
         ids, positions, key_mask = self.inputs(ids, positions, key_mask, start)
         x = self.embedding_dropout(self.embed(ids, positions), dropout_key)  # (B, T, C)
@@ -148,7 +150,7 @@ class GPT(Module):
     def new_caches(self, batch: int, longest: int | None = None) -> list[KeyValueCache]:
         """Empty key/value caches, one a layer, with room for `longest` positions (default: the context)."""
         attention = [block.attention for block in self.blocks]
-        longest = longest or self.config.context
+        longest = self.config.context if longest is None else longest
         dtype, xp = self.flat.working.dtype, array_module(self.flat.working)
         return [KeyValueCache.empty(batch, longest, a.kv_heads, a.head_size, dtype, xp) for a in attention]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import BackwardError, Tensor, is_recording
 from ..autograd import functions as F
 from ..backend import RandomKey, to_numpy
 from ..ops import ShapeError, attention_forward
@@ -34,8 +34,19 @@ class KeyValueCache:
         return cls(xp.zeros(shape, dtype), xp.zeros(shape, dtype))
 
     def append(self, k: Any, v: Any) -> tuple[Any, Any]:  # k, v (B, T, NHkv, HS)
-        """Adds positions; returns all keys and values so far, as views."""
-        end = self.length + k.shape[1]
+        """Adds positions; returns all keys and values so far, as views.
+
+        Raises ValueError, with nothing changed, where there is no room for them or the batch is another.
+        """
+        (batch, longest), (rows, new) = self.keys.shape[:2], k.shape[:2]
+        if rows != batch:
+            raise ValueError(f"a key/value cache for a batch of {batch} was given a batch of {rows}")
+        end = self.length + new
+        if end > longest:
+            raise ValueError(
+                f"a key/value cache with room for {longest} positions holds {self.length} and was given {new} more: "
+                "make it with more room (`longest` of new_caches)"
+            )
         self.keys[:, self.length : end], self.values[:, self.length : end] = k, v
         self.length = end
         return self.keys[:, :end], self.values[:, :end]
@@ -89,11 +100,13 @@ class SelfAttention(Module):
         positions=None,
         dropout_key: RandomKey | None = None,
     ) -> Tensor:  # (B, T, C) -> (B, T, C)
-        """With a cache (generation, no gradients) x continues what it holds.
+        """With a cache (generation, no gradients) x continues what it holds. Raises BackwardError outside `no_grad`.
 
         key_mask:  (B, Tk) bool, False hides a key; Tk = T, or with a cache all positions so far
         positions: (B, T) or (T,) int, for rotary positions
         """
+        if cache is not None and is_recording():
+            raise BackwardError("attention: a key/value cache passes no gradients on: call the model under no_grad()")
         qkv = self.turned(self.qkv(x), positions)  # (B, T, (NH + 2 NHkv) HS)
         if cache is not None:
             q, k, v = unpack(qkv.array, self.heads, self.kv_heads)  # (B, T, NH or NHkv, HS)
