@@ -1,4 +1,4 @@
-"""The cases of a seed: problems drawn over all functions, scales and offsets, each with a right and a wrong backward."""
+"""The cases of a seed: problems over all functions, scales and offsets, each with a right and a wrong backward."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Corpus:
         """Those of one draw: none, if its right backward loses too many digits; one of each kind as a rule."""
         rng = np.random.default_rng([self.seed, number])
         with np.errstate(all="ignore"), precision():
-            problem = _problem(rng, self.seed, number)
+            problem = draw_problem(rng, self.seed, number)
             truth = Truth(problem, rng)
             if not truth.finite:
                 self.left_out["not finite, or zero throughout"] += 1
@@ -82,7 +82,7 @@ class Corpus:
             if judged.verdict != "right":
                 self.left_out["the right formula loses its digits"] += 1
                 return []
-            strata = _strata(problem)
+            strata = strata_of(problem)
             found = [Case(self.seed, number, problem, problem.backward, "right", "", judged, strata)]
             return found + self._wrong(number, problem, truth, rng, strata)
 
@@ -110,18 +110,16 @@ def makers() -> dict[str, Maker]:
         **OPERATIONS,
         **SEVERAL,
         **KINKS,
-        **{f"{name} again": maker for name, maker in (KINKS | SEVERAL | _LOSSES).items()},
+        **{f"{name}, {k}": maker for k in (2, 3, 4) for name, maker in KINKS.items()},  # more often: each kind is many
+        "cross_entropy_sum, 2": OPERATIONS["cross_entropy_sum"],
     }
-
-
-_LOSSES = {"cross_entropy_sum": OPERATIONS["cross_entropy_sum"]}
 
 
 def _bound(maker: Callable, name: str) -> Maker:
     return lambda rng: maker(name, rng)
 
 
-def _problem(rng: np.random.Generator, seed: int, number: int) -> Problem:
+def draw_problem(rng: np.random.Generator, seed: int, number: int) -> Problem:
     """Each function once in a round, in an order of the round's own; sometimes with an offset."""
     known = makers()
     names = np.random.default_rng([seed, number // len(known), 0]).permutation(list(known))
@@ -135,7 +133,7 @@ def _problem(rng: np.random.Generator, seed: int, number: int) -> Problem:
     return problem
 
 
-def _strata(problem: Problem) -> dict[str, str]:
+def strata_of(problem: Problem) -> dict[str, str]:
     scale = sized(problem) - (problem.offset if problem.placed == "of the input" else 0.0)
     kind = "mixed scales in an array" if problem.mixed and problem.kind == "element-wise" else problem.kind
     return {"scale": _decades(scale), "offset": _offset(problem), "kind": kind, "function": problem.name}

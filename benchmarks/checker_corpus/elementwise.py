@@ -39,7 +39,7 @@ class Formula:
     powers:    whether one array may hold x of all these sizes
     edge:      exponents of single elements near the edge of the domain, where the function is steep
     far:       whether x may lie far from 0, at an offset
-    eps:       the slope with something added to a denominator, a slip of its own
+    slips:     wrong slopes, by description
     """
 
     f: Callable[[np.ndarray], np.ndarray]
@@ -235,8 +235,11 @@ class Inputs:
 
 
 def plain(rng, formula, shape) -> Inputs:
-    """Of one size, as the formula is."""
-    return Inputs(formula.draw(rng, shape) * 10 ** rng.uniform(*formula.exponents))
+    """Of one size, as the formula is; where that is an ordinary point, one element in some arrays is exactly 0."""
+    x = formula.draw(rng, shape) * 10 ** rng.uniform(*formula.exponents)
+    if formula.width and rng.random() < 0.2:
+        x.flat[rng.integers(x.size)] = 0.0
+    return Inputs(x)
 
 
 def widened(rng, formula, shape) -> Inputs:
@@ -289,10 +292,13 @@ def elementwise(name: str, rng: np.random.Generator) -> Problem:
     gain = float(f"{10 ** rng.choice((0.0, 0.0, rng.uniform(-6, 6))):.3g}")
     weights = gain * (signed(rng, shape) if summed else np.ones(shape))
     kind = "sum of many terms" if summed else "near an edge" if drawn.edge else "element-wise"
-    return _problem(name, kind, formula, drawn, weights, summed)
+    return problem_of(name, kind, formula, drawn, weights, summed)
 
 
-def _problem(name, kind, formula: Formula, drawn: Inputs, weights: np.ndarray, summed: bool) -> Problem:
+def problem_of(
+    name: str, kind: str, formula: Formula, drawn: Inputs, weights: np.ndarray, summed: bool = False
+) -> Problem:
+    """One formula at these inputs: weights * f, or the sum of it."""
     exact, exact_weights = np.frompyfunc(formula.exact, 1, 1), np.frompyfunc(mpmath.mpf, 1, 1)(weights)
 
     def inner(x):

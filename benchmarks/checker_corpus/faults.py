@@ -11,7 +11,7 @@ from .problem import Backward, Problem, as_tuple
 Fault = tuple[str, str, Backward]  # its kind, what was done in words, the wrong backward
 
 
-def _changed(problem: Problem, position: int, change: Callable[[np.ndarray], np.ndarray]) -> Backward:
+def changed(problem: Problem, position: int, change: Callable[[np.ndarray], np.ndarray]) -> Backward:
     """One input's gradient changed."""
 
     def backward(dy, cache):
@@ -44,13 +44,13 @@ def one_element(problem: Problem, rng, sizes) -> Fault:
     position, factor = _position(problem, rng), _factor(rng)
     index = int(rng.choice(np.flatnonzero(sizes[position])))
     words = f"element {index} of input {position} times {factor:.5g}"
-    return "one element", words, _changed(problem, position, _with_entry(index, lambda g: g.flat[index] * factor))
+    return "one element", words, changed(problem, position, _with_entry(index, lambda g: g.flat[index] * factor))
 
 
 def all_elements(problem: Problem, rng, sizes) -> Fault:
     """One input's gradient off by 0.1 % to 100 %."""
     position, factor = _position(problem, rng), _factor(rng)
-    return "all elements", f"input {position} times {factor:.5g}", _changed(problem, position, lambda g: g * factor)
+    return "all elements", f"input {position} times {factor:.5g}", changed(problem, position, lambda g: g * factor)
 
 
 def dropped(problem: Problem, rng, sizes) -> Fault:
@@ -58,17 +58,17 @@ def dropped(problem: Problem, rng, sizes) -> Fault:
     position = _position(problem, rng)
     index = int(rng.choice(np.flatnonzero(sizes[position])))
     change = _with_entry(index, lambda g: 0.0)
-    return "one dropped", f"element {index} of input {position} dropped", _changed(problem, position, change)
+    return "one dropped", f"element {index} of input {position} dropped", changed(problem, position, change)
 
 
 def sign(problem: Problem, rng, sizes) -> Fault:
     """All of one input's gradient, or one element of it, with the wrong sign."""
     position = _position(problem, rng)
     if rng.random() < 0.5:
-        return "sign", f"input {position} with the wrong sign", _changed(problem, position, np.negative)
+        return "sign", f"input {position} with the wrong sign", changed(problem, position, np.negative)
     index = int(rng.choice(np.flatnonzero(sizes[position])))
     change = _with_entry(index, lambda g: -g.flat[index])
-    return "sign", f"element {index} of input {position} with the wrong sign", _changed(problem, position, change)
+    return "sign", f"element {index} of input {position} with the wrong sign", changed(problem, position, change)
 
 
 def reordered(problem: Problem, rng, sizes) -> Fault | None:
@@ -76,7 +76,7 @@ def reordered(problem: Problem, rng, sizes) -> Fault | None:
     position = _position(problem, rng)
     if problem.arrays[position].ndim == 0:
         return None
-    return "structure", f"input {position} reversed", _changed(problem, position, lambda g: g[..., ::-1].copy())
+    return "structure", f"input {position} reversed", changed(problem, position, lambda g: g[..., ::-1].copy())
 
 
 def leaked(problem: Problem, rng, sizes) -> Fault | None:
@@ -90,7 +90,7 @@ def leaked(problem: Problem, rng, sizes) -> Fault | None:
     return (
         "leak",
         f"element {index} of input {position}, truly 0, gets {share:.3g} of the largest",
-        _changed(problem, position, change),
+        changed(problem, position, change),
     )
 
 
@@ -113,7 +113,7 @@ def gradient_forgotten(problem: Problem, rng, sizes) -> Fault | None:
     if len(problem.arrays) == 1:
         return None
     position = _position(problem, rng)
-    return "structure", f"the gradient of input {position} is zero", _changed(problem, position, np.zeros_like)
+    return "structure", f"the gradient of input {position} is zero", changed(problem, position, np.zeros_like)
 
 
 def _of_cotangent(problem: Problem, change: Callable[[np.ndarray], np.ndarray]) -> Backward | None:

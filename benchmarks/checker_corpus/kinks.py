@@ -108,10 +108,9 @@ def tied(rng: np.random.Generator) -> Problem:
 
 def _lengths(x):
     """Half the way to the next element that could become the largest, or that the largest could fall to."""
-    ordered = np.unique(x.ravel())  # for a tie, the gap to the row's next lower element
     lengths = np.empty_like(x)
     for row, values in enumerate(x):
-        ordered = np.unique(values)
+        ordered = np.unique(values)  # without the tie
         top, next_one = ordered[-1], ordered[-2]
         lengths[row] = np.where(values == top, top - next_one, top - values) / 2
     return lengths

@@ -44,12 +44,12 @@ def layernorm(rng) -> Problem:
         return (weight * centered / e.sqrt(variance + mpmath.mpf(EPS)) + bias,)
 
     def constant_variance(dy, cache):
-        dx, dweight, dbias = ops.layernorm_backward(dy, cache)
+        _, dweight, dbias = ops.layernorm_backward(dy, cache)
         scaled = dy * cache.weight
         return cache.rstd * (scaled - scaled.mean(axis=-1, keepdims=True)), dweight, dbias
 
     def first_row_only(dy, cache):
-        dx, dweight, dbias = ops.layernorm_backward(dy, cache)
+        dx, dweight, _ = ops.layernorm_backward(dy, cache)
         return dx, dweight, dy[0].copy()
 
     bend = np.sqrt(x.var(axis=-1, keepdims=True) + EPS)
@@ -131,7 +131,7 @@ def linear(rng) -> Problem:
     bias = signed(rng, outs) * np.abs(x).max() * np.abs(weight).max() * 10 ** rng.uniform(-2, 2)
 
     def one_row(dy, cache):
-        dx, dweight, dbias = ops.linear_backward(dy, cache)
+        dx, dweight, _ = ops.linear_backward(dy, cache)
         return dx, dweight, dy.reshape(-1, outs)[0].copy()
 
     def mean_of_rows(dy, cache):
@@ -195,14 +195,15 @@ def attention(rng) -> Problem:
             heads.append((weights / _row(weights)) @ v[0, :, 0])
         return (np.stack(heads, axis=1)[None],)
 
-    def without_row_sum(dout, cache):
+    def without_scale(dout, cache):
         dq, dk, dv = ops.attention_backward(dout, cache)
-        return dq * 1.02, dk, dv
+        return dq * 2, dk, dv
 
+    lengths = (1 / np.abs(k).max(), 1 / np.abs(q).max(), np.abs(v).max())
     return Problem(
         "attention", "operation", ops.attention_forward, ops.attention_backward, exact, (q, k, v),
-        (np.full(q.shape, 1 / np.abs(k).max()), np.full(k.shape, 1 / np.abs(q).max()), np.full(v.shape, np.abs(v).max())),
-        (by_all, by_all, by_all), faults={"dq 2 % too large": without_row_sum},
+        tuple(np.full(x.shape, length) for x, length in zip((q, k, v), lengths, strict=True)),
+        (by_all, by_all, by_all), faults={"dq without 1 / sqrt(HS)": without_scale},
     )  # fmt: skip
 
 
@@ -220,7 +221,7 @@ def ffn(rng) -> Problem:
         return u / 2 * (1 + e.tanh(mpmath.mpf(float(np.sqrt(2 / np.pi))) * (u + mpmath.mpf(0.044715) * u**3)))
 
     def no_bias_sum(dy, cache):
-        dx, dw1, db1, dw2, db2 = ops.ffn_backward(dy, cache)
+        dx, dw1, db1, dw2, _ = ops.ffn_backward(dy, cache)
         return dx, dw1, db1, dw2, dy[0].copy()
 
     lengths = (
@@ -272,6 +273,14 @@ def scaled_by_columns(rng) -> Problem:
 
 
 OPERATIONS: dict[str, Callable[[np.random.Generator], Problem]] = {
-    "layernorm": layernorm, "rmsnorm": rmsnorm, "cross_entropy_sum": cross_entropy, "linear": linear, "matmul": matmul,
-    "embedding": embedding, "attention": attention, "ffn": ffn, "rotary": rotary, "x times or over w": scaled_by_columns,
-}  # fmt: skip
+    "layernorm": layernorm,
+    "rmsnorm": rmsnorm,
+    "cross_entropy_sum": cross_entropy,
+    "linear": linear,
+    "matmul": matmul,
+    "embedding": embedding,
+    "attention": attention,
+    "ffn": ffn,
+    "rotary": rotary,
+    "x times or over w": scaled_by_columns,
+}

@@ -100,14 +100,15 @@ def _groups(answers: list[Answered], by: str) -> dict[str, list[Answered]]:
 
 def in_words(found: dict[str, Any]) -> str:
     """The tables in Markdown."""
-    lines = [_totals(found["total"])]
+    lines = [totals(found["total"])]
     for by in STRATA:
         lines += ["", f"By {by}: wrong ones passed, right ones accused, undecided or refused though determined.", ""]
         lines.append(_by_stratum([row for row in found["strata"] if row["by"] == by]))
     return "\n".join(lines)
 
 
-def _totals(rows: list[dict[str, Any]]) -> str:
+def totals(rows: list[dict[str, Any]]) -> str:
+    """One line a checker."""
     right, wrong = rows[0]["right"], rows[0]["wrong"]
     header = ("checker", f"wrong ones passed, of {wrong}", f"right ones accused, of {right}")
     header += ("undecided", "refused", "either, though determined", "ms a check, right / wrong")

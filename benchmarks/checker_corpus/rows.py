@@ -160,7 +160,7 @@ ROWS: dict[str, RowFormula] = {
     ),
     "max": RowFormula(
         lambda x: max_forward(x, axis=-1), max_backward, lambda x: (x.max(axis=-1),), _gap, width=False, far=True,
-        powers=True, faults={"in equal shares": lambda dy, c: np.broadcast_to(dy[..., None] / 3, c.is_max.shape).copy()},
+        powers=True, faults={"to every element": lambda dy, c: np.broadcast_to(dy[..., None], c.is_max.shape).copy()},
     ),
     "cumulative sum": RowFormula(
         lambda x: (np.cumsum(x, axis=-1), None), _back_cumulated, lambda x: (np.cumsum(x, axis=-1),), _largest,

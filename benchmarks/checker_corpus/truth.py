@@ -6,13 +6,13 @@ Right: every entry is within the published tolerance of the exact gradient. Wron
 Determined: a central difference at its best step, from float64 outputs, would tell. Its error at a step h is
 h^2 |f'''| / 6 + h^4 |f'''''| / 120 from the curvature, and the sum of |c_k| sigma_k / h over the outputs k that depend
 on the element, with sigma_k the output's rounding, measured against mpmath at inputs nearby. A right gradient is
-determined if that error is at most a third of the tolerance and of what its own error leaves of it, at every entry; a
-wrong one if somewhere what exceeds the tolerance is three times that error.
+determined if that error, at every entry, is at most a third of the tolerance and no more than what the gradient's own
+error leaves of it; a wrong one if at some entry the tolerance is exceeded by three times that error.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from .exact import Slopes, as_floats, exact_outputs, number, slopes
 from .problem import Arrays, Backward, Problem
 
 LARGEST, RELATIVE, FLOOR = 1e-7, 1e-5, 1e-9  # the tolerance of float64 gradients in docs/checking_your_own.md
-JITTERS = (1e-12, 1e-11, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 1e-2)  # of the length: where rounding is measured
+JITTERS = (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)  # of the length: where rounding is measured
 FARTHEST = 0.5  # of the length: the largest step
 MARGIN = 3.0
 SMALL = 1e-6  # of the largest entry: below that an entry is small beside it
@@ -117,7 +117,8 @@ class Truth:
         at_kink[found.owner[found.kink]] = True
         curvature = [np.abs(as_floats(_summed(weights * d, found.owner, size))) for d in (found.third, found.fifth)]
         bend = as_floats(_summed(abs(weights) * found.second, found.owner, size))
-        pairs = np.unique(np.stack([found.owner, found.output]), axis=1)
+        moved = ((found.middle != 0) | (found.second != 0) | found.kink).astype(bool)
+        pairs = np.unique(np.stack([found.owner[moved], found.output[moved]]), axis=1)
         noise = np.bincount(pairs[0], (np.abs(c) * self.rounding)[pairs[1]], minlength=size)
         lengths, values = problem.lengths[position].ravel(), problem.arrays[position].ravel()
         best = _best_error(lengths, values, noise, bend, *curvature, at_kink)
@@ -171,8 +172,6 @@ def _summed(values: np.ndarray, owner: np.ndarray, size: int) -> np.ndarray:
 
 def _along(problem: Problem, mask: np.ndarray) -> Slopes:
     """The derivatives along a direction that moves the masked elements of the first input together."""
-    from dataclasses import replace
-
     first = int(np.flatnonzero(mask)[0])
     lengths = (np.full(mask.shape, problem.lengths[0][mask].min()), *problem.lengths[1:])
     together = replace(problem, lengths=lengths)
@@ -183,7 +182,9 @@ def _rounding(problem: Problem, rng: np.random.Generator) -> np.ndarray:
     """The largest difference between float64 and exact outputs near the inputs, an entry an output."""
     largest = None
     for jitter in (0.0, *JITTERS):
-        near = tuple(a + jitter * ln * rng.uniform(-1, 1, a.shape) for a, ln in zip(problem.arrays, problem.lengths))
+        near = tuple(
+            x + jitter * n * rng.uniform(-1, 1, x.shape) for x, n in zip(problem.arrays, problem.lengths, strict=True)
+        )
         with np.errstate(all="ignore"):
             found = np.concatenate([out.ravel() for out in problem.outputs(*near)])
         if not np.isfinite(found).all():
