@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tinygrad_arith.training.gradient_suite import Outcome, Subject
 
 DISPENSABLE = ("time", "cases", "elements", "mutants rejected")  # columns, the first to go first
+SAID = {"passed": "ok", "wrong": "FAILED", "undecided": "undecided"}  # of a verdict, in the table
 FAILURES_SHOWN = 2  # for each row of the table; the cases of one operation mostly fail alike
 DESCRIPTION = """Compare every hand-written gradient with central differences in float64: all operations, modules and
 whole models, each at several inputs; and try known wrong backwards, which the check must reject. With --file, the same
@@ -24,7 +25,7 @@ for pairs of functions of your own: X_forward, X_backward and X_inputs (docs/che
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the flags, check, print; returns the exit code: 1 if anything fails."""
+    """Parse the flags, check, print; returns the exit code: 1 if anything fails or is undecided."""
     parser = make_gradcheck_parser()
     args = parser.parse_args(argv)
 
@@ -101,8 +102,10 @@ def check_all(pool: "GradientPool", subjects: "Sequence[Subject]", shown: bool) 
 
 def as_json(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: float) -> dict[str, Any]:
     """Everything as plain values."""
+    verdicts = {outcome.verdict for outcome in outcomes}
     return {
-        "passed": all(outcome.passed for outcome in outcomes),
+        "passed": verdicts <= {"passed"},
+        "verdict": next((verdict for verdict in ("wrong", "undecided") if verdict in verdicts), "passed"),
         "dtype": args.dtype,
         "device": args.device,
         "seed": args.seed,
@@ -124,15 +127,20 @@ def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds
         if len(outcome.failures) > FAILURES_SHOWN:
             more = len(outcome.failures) - FAILURES_SHOWN
             out.print(f"{outcome.name}: more of this kind: {more} (--op {outcome.name} --json lists them all)\n")
-    failed = [outcome.name for outcome in outcomes if not outcome.passed]
-    verdict = f"FAILED: {', '.join(failed)}" if failed else "all passed"
     elements = sum(outcome.elements for outcome in outcomes)
     out.print(
-        f"{verdict}; {elements:,} elements compared in {args.dtype} (seed {args.seed}), {mutants_in_words(outcomes)}, "
-        f"{as_duration(seconds)}",
+        f"{verdicts_in_words(outcomes)}; {elements:,} elements compared in {args.dtype} (seed {args.seed}), "
+        f"{mutants_in_words(outcomes)}, {as_duration(seconds)}",
         markup=False,
         soft_wrap=not on_terminal(),
     )
+
+
+def verdicts_in_words(outcomes: "Sequence[Outcome]") -> str:
+    """`FAILED: relu, gelu; undecided: exp`, or `all passed`."""
+    names = {verdict: [o.name for o in outcomes if o.verdict == verdict] for verdict in ("wrong", "undecided")}
+    told = [f"{SAID[verdict]}: {', '.join(listed)}" for verdict, listed in names.items() if listed]
+    return "; ".join(told) or "all passed"
 
 
 def mutants_in_words(outcomes: "Sequence[Outcome]") -> str:
@@ -183,7 +191,7 @@ def row(outcome: "Outcome") -> dict[str, str]:
         "largest error": "-" if outcome.largest_error is None else f"{outcome.largest_error:.1e}",
         "mutants rejected": f"{outcome.rejected}/{outcome.mutants}" if outcome.mutants else "-",
         "time": as_duration(outcome.seconds),
-        "": "ok" if outcome.passed else "FAILED",
+        "": SAID[outcome.verdict],
     }
 
 

@@ -306,6 +306,49 @@ def test_a_wrong_pair_is_named_with_its_fault(gradcheck, my_ops):
     assert "FAILED: softmax" in out
 
 
+OFFSET = SOFTMAX.replace("return p, p", "return p + 1e9, p")  # rounding of 1e9 hides what the differences say
+
+
+def test_undecided_is_not_passed_and_called_by_its_name(gradcheck, my_ops):
+    path = my_ops(OFFSET)
+    code, out, _ = gradcheck("--file", path)
+    assert code == 1
+    assert "undecided: softmax; " in out
+    assert "FAILED" not in out
+    (row,) = (line for line in out.splitlines() if "softmax" in line and "|" in line)
+    assert row.rstrip(" |").endswith("undecided")
+    code, out, _ = gradcheck("--file", path, "--json")
+    result = json.loads(out)
+    assert (code, result["passed"], result["verdict"]) == (1, False, "undecided")
+    assert (result["checks"][0]["passed"], result["checks"][0]["verdict"]) == (False, "undecided")
+
+
+@pytest.mark.parametrize("names", ["'x'", "('x',)"])
+def test_undecided_entries_may_be_allowed_by_name(gradcheck, my_ops, names):
+    code, out, _ = gradcheck("--file", my_ops(OFFSET + f"softmax_settings = {{'undecided': {names}}}\n"))
+    assert code == 0
+    assert "all passed" in out
+
+
+def test_one_that_is_wrong_and_one_that_is_undecided_are_told_apart(gradcheck, my_ops):
+    wrong = SOFTMAX.replace("softmax", "other").replace("return p * (dy", "return 2 * p * (dy")
+    code, out, _ = gradcheck("--file", my_ops(OFFSET + wrong))
+    assert code == 1
+    assert "FAILED: other; undecided: softmax; " in out
+    assert json.loads(gradcheck("--file", my_ops(OFFSET + wrong), "--json")[1])["verdict"] == "wrong"
+
+
+def test_a_zero_gradient_named_alone_is_not_taken_for_its_letters(gradcheck, my_ops):
+    source = PRODUCT.replace("a * b, (a, b)", "a * 1.0 + 0 * bias, (a, bias)").replace(
+        "product_forward(a, b)", "product_forward(a, bias)"
+    )
+    source = source.replace("return dy * b, dy * a", "return dy, 0 * dy").replace("a, b = cache", "")
+    code, out, _ = gradcheck("--file", my_ops(source + "product_settings = {'zero': 'bias'}\n"))
+    assert code == 0, out
+    assert "4 of 4 wrong backwards" not in out
+    assert "2 of 2 wrong backwards rejected" in out
+
+
 def test_the_name_of_our_operation_brings_our_cases_and_the_words_of_our_mutants(gradcheck, my_ops):
     code, out, _ = gradcheck("--file", my_ops(LINEAR_TRANSPOSED), "--json")
     assert code == 1
@@ -411,7 +454,9 @@ def test_a_pipe_gets_every_name_whole(gradcheck, my_ops):
 
 @pytest.mark.parametrize("width", [80, 60, 45])
 def test_a_terminal_gets_every_name_whole_on_one_line(width):
-    outcome = gradient_suite.Outcome("model", "window-gpt-batch-tensor", 14, 12345, 1.1e-11, 15, 15, 75.0, ("wrong",))
+    outcome = gradient_suite.Outcome(
+        "model", "window-gpt-batch-tensor", 14, 12345, 1.1e-11, 15, 15, 75.0, ("why",), "wrong"
+    )
     other = gradient_suite.Outcome("operation", "attention_blockwise", 14, 4032, None, 0, 0, 3.4, ())
     out = io.StringIO()
     Console(file=out, width=width).print(outcomes_table([other, outcome], width))

@@ -225,4 +225,4 @@ class GradientPool:
     def _outcome_of_end(self, subject: Subject, ended: ProcessEnded, seconds: float) -> Outcome:
         where = f" ({Path(self.work.file).name})" if self.work.file else ""
         failure = f"{subject.name}{where}: the process that checked it {ended}"
-        return Outcome(subject.kind, subject.name, 0, 0, None, 0, 0, seconds, (failure,))
+        return Outcome(subject.kind, subject.name, 0, 0, None, 0, 0, seconds, (failure,), "wrong")

@@ -36,16 +36,16 @@ def operation_trials(name: str, seed: int = 0, pair: Pair | None = None) -> tupl
     )
 
 
-def common_mutants(names: Sequence[str], zero: Collection[str] = ()) -> dict[str, Callable]:
+def common_mutants(names: Sequence[str], without: Collection[str] = ()) -> dict[str, Callable]:
     """Wrong backwards that need no knowledge of the function.
 
     One element of one gradient is off by a thousandth, which every larger fault of that gradient contains; or the first
     gradient is computed without looking at the cotangent.
 
-    names: of the differentiable inputs, in the order of the gradients
-    zero:  those of them whose true gradient is zero: nothing can be bent there
+    names:   of the differentiable inputs, in the order of the gradients
+    without: those of them where nothing can be bent: their true gradient is zero, or rounding may hide it
     """
-    bent = [(position, name) for position, name in enumerate(names) if name not in zero]
+    bent = [(position, name) for position, name in enumerate(names) if name not in without]
     mutants = {f"one element of the gradient of {name} scaled by 1.001": _one_element_wrong(p) for p, name in bent}
     return mutants | {f"gradient of {name} without dy": _without_cotangent(p) for p, name in bent[:1]}
 
@@ -205,6 +205,7 @@ def _look_up(module: nn.Module, ids: Any) -> Tensor:
     return module(ids)
 
 
+# A forward for every parameter: what these models take is most of the whole, so they are no larger than they must be.
 WINDOW: dict[str, Any] = {"d_model": 6, "layers": 2, "heads": 3, "ffn": 9, "positions": "sinusoidal", "dropout": 0.2}
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "gpt-pre-norm": lambda: GPT(GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="gelu")),
@@ -223,9 +224,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "gpt-no-norm": lambda: GPT(GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, normalization="none")),
     "window-gpt": lambda: WindowGPT(WindowConfig(5, 7, **WINDOW)),
     "window-gpt-batch-tensor": lambda: WindowGPT(
-        WindowConfig(5, 7, **WINDOW, normalization="batch-tensor", attend_to="padding")
+        WindowConfig(5, 7, **WINDOW | {"layers": 1}, normalization="batch-tensor", attend_to="padding")
     ),
-    "window-net": lambda: WindowNet(WindowConfig(5, 7, **WINDOW, activation="relu")),
+    "window-net": lambda: WindowNet(WindowConfig(5, 7, **WINDOW | {"d_model": 4}, activation="relu")),
 }
 
 

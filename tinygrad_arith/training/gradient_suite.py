@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import verify
 from ..tasks.options import did_you_mean
-from ..verify import GradientCheck, GradientMismatch, Report, VacuousCheck, tolerance
+from ..verify import GradientCheck, GradientFailure, GradientUndecided, Report, VacuousCheck, tolerance
+from ..verify.report import Verdict
 from .build import choose_device
 from .errors import UserError
 
@@ -56,6 +57,9 @@ class Subject:
 class Outcome:
     """One row: how many numbers were compared, the largest error (over the largest entry of its gradient; None if there
     was nothing to compare), how many of the mutants were rejected, and what failed, in the words of the report.
+
+    verdict: "passed" if every gradient is right and every mutant was rejected; "undecided" if nothing is known to be
+             wrong, but rounding hides whether a gradient is; else "wrong"
     """
 
     kind: str
@@ -66,12 +70,13 @@ class Outcome:
     mutants: int
     rejected: int
     seconds: float
-    failures: tuple[str, ...]
+    failures: tuple[str, ...] = ()
+    verdict: Verdict = "passed"
 
     @property
     def passed(self) -> bool:
-        """True if every gradient is right and every mutant was rejected."""
-        return not self.failures
+        """True if nothing is wrong, and nothing undecided."""
+        return self.verdict == "passed"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -114,20 +119,20 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
     Mutants are tried in float64 on the CPU, where a factor of 1.001 on a single small entry shows. Elsewhere the
     question is whether the gradients are right, not whether the check would notice.
     """
-    began, reports, failures = time.perf_counter(), [], []
+    began, reports, failures, verdicts = time.perf_counter(), [], [], set()
     rejected: dict[str, bool] = {}  # of each mutant: whether any trial rejects it
     for trial in subject.trials:
         try:
             check, report = judge(trial, dtype, device, seed)
             reports.append(report)
-            if not report.passed:
-                raise GradientMismatch(report)
+            report.raise_unless_passed()
             if (dtype, device) == ("float64", "cpu"):
                 try_mutants(check, trial, rejected)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a user's code may raise anything, and may end the program (SystemExit)
             failures.append(f"{subject.name}, {trial.name}: {in_words(error, trial)}")
+            verdicts.add("undecided" if isinstance(error, GradientUndecided) else "wrong")
     if failures:
         rejected = {}  # against a wrong backward they say nothing
     missed = [name for name, found in rejected.items() if not found]
@@ -142,6 +147,7 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
         rejected=sum(rejected.values()),
         seconds=time.perf_counter() - began,
         failures=tuple(failures),
+        verdict="undecided" if verdicts == {"undecided"} else "wrong" if failures else "passed",
     )
 
 
@@ -170,7 +176,7 @@ def try_mutants(check: GradientCheck, trial: Trial, rejected: dict[str, bool]) -
     for description, mutant in trial.mutants.items():
         if not rejected.get(description):
             report = check.run(lambda dy, cache, mutant=mutant: mutant(backward, dy, cache), diagnosis=False)
-            rejected[description] = not report.passed
+            rejected[description] = report.verdict == "wrong"
 
 
 def converted(value: Any, dtype: str, device: str) -> Any:
@@ -192,7 +198,7 @@ def converted(value: Any, dtype: str, device: str) -> Any:
 
 def in_words(error: BaseException, trial: Trial) -> str:
     """What went wrong, for people: a report, a refusal, or an exception of the code under test with its line."""
-    if isinstance(error, GradientMismatch):
+    if isinstance(error, GradientFailure):
         return str(error)
     if isinstance(error, VacuousCheck):
         why = f"{error.reason}; {_way_out(error, trial)}" if error.setting and trial.written else str(error)

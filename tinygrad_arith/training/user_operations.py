@@ -21,7 +21,9 @@ from .gradient_subjects import common_mutants, operation_trials
 from .gradient_suite import Pair, Subject, Trial
 
 DRAWS = 2  # how often X_inputs is called, each time with another random generator
-SETTINGS = ("options", "wrt", "names", "eps", "tolerance", "zero", "allow", "cotangent", "sizes", "full_limit")
+SETTINGS = (
+    *("options", "wrt", "names", "eps", "tolerance", "zero", "undecided", "allow", "cotangent", "sizes", "full_limit"),
+)
 CONVENTION = "X_forward(...) -> (out, cache), X_backward(dy, cache) -> gradients, X_inputs(rng) -> tuple or dict"
 
 
@@ -131,7 +133,7 @@ def _drawn_trial(
     except ValueError as error:
         raise UserError(f"{_file(module)}: {name}_settings: {error}") from error
     names = [arguments.names[position] for position in arguments.differentiable]
-    mutants, reference = common_mutants(names, settings.get("zero", ())), None
+    mutants, reference = common_mutants(names, [*_names(settings, "zero"), *_names(settings, "undecided")]), None
     if name in OPERATIONS and _same_parameters(pair[0], OPERATIONS[name].forward):
         mutants, reference = MUTANTS[name], (OPERATIONS[name].forward, OPERATIONS[name].backward)
     trial = f"draw {number + 1} of {name}_inputs"
@@ -149,6 +151,12 @@ def _settings(module: ModuleType, name: str) -> dict[str, Any]:
             hint = did_you_mean(str(key), SETTINGS)
             raise UserError(f"{_file(module)}: {name}_settings has {key!r}{hint}; known: {', '.join(SETTINGS)}")
     return settings
+
+
+def _names(settings: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """The names of inputs in a setting, which may be one alone."""
+    value = settings.get(key, ())
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _functions(module: ModuleType) -> dict[str, Callable]:
