@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, start: floa
         return Estimate(0.0, unseen, unseen, top, np.zeros_like(line.here))
     rungs: list[Rung] = []
     tableau, sides, suspect = _Tableau(cotangent, RATIO**2), "", False
-    step, smallest = _first_step(line, cotangent, wanted, top, depends), 4 * float(np.spacing(line.scale))
+    step, smallest = _first_step(line, cotangent, wanted, top, depends), 64 * float(np.spacing(line.scale))
     while len(rungs) < MOST_RUNGS and step >= smallest:
         rung = rung_at(line, cotangent, step, depends)
         rungs.append(rung)
@@ -178,7 +179,7 @@ def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, start: floa
         was_suspect, suspect = suspect, _keeps_its_gap(rungs, wanted)
         if rung.sides != sides or suspect:  # what larger steps saw lies beyond an edge or a kink
             sides, tableau = rung.sides, _Tableau(cotangent, RATIO**2 if rung.sides == "both" else RATIO)
-        if was_suspect and rung.gap <= HIDDEN * rung.noise:
+        if was_suspect and _hides(rung, rungs[-2]):
             break  # no smaller step could tell the kink from rounding
         tableau.add(rung.slopes, rung.noise * (1 if sides == "both" else 2), rung.step)
         if tableau.best is None or suspect or was_suspect:
@@ -223,6 +224,11 @@ def _keeps_its_gap(rungs: list[Rung], wanted: float) -> bool:
     return now > HIDDEN * rungs[-1].noise and now > wanted and now > KEEPS * before
 
 
+def _hides(rung: Rung, larger: Rung) -> bool:
+    """Would rounding hide, at this step, the gap that was there at the larger one?"""
+    return larger.gap <= HIDDEN * rung.noise
+
+
 def _concluded(cotangent: np.ndarray, rungs: list[Rung], tableau: _Tableau, wanted: float, unseen: float) -> Estimate:
     """The estimate after the last rung: a kink, the best entry of the tableau, or nothing known."""
     last = next((rung for rung in reversed(rungs) if rung.sides != "none"), None)
@@ -240,20 +246,37 @@ def _concluded(cotangent: np.ndarray, rungs: list[Rung], tableau: _Tableau, want
 def _kink(rungs: list[Rung], cotangent: np.ndarray, wanted: float) -> Estimate | None:
     """The kink that is left at the smallest steps at which it can be told from rounding."""
     seen = [rung for rung in rungs if rung.sides == "both" and rung.gap > HIDDEN * rung.noise and rung.gap > wanted]
-    if len(seen) < ENOUGH_RUNGS or all(rung is not seen[-1] for rung in rungs[-2:]):
+    if len(seen) < ENOUGH_RUNGS or not (seen[-1] is rungs[-1] or _hides(rungs[-1], seen[-1])):
         return None
     gaps = [rung.gap for rung in seen[-ENOUGH_RUNGS:]]
     if not _by_factors(gaps, KEEPS):
         return None
-    last = seen[-1]
-    sides = np.stack([cotangent * last.left, cotangent * last.right])  # (2, m)
-    left, right = float(sides[0].sum()), float(sides[1].sum())
-    slack = 2 * last.noise + abs(gaps[-1] - gaps[-2]) + 1e-9 * max(abs(left), abs(right))
-    return Estimate(
-        0.5 * (left + right), abs(right - left), last.noise, last.step, last.central,
-        Kink((), left, right, jump=_by_factors(gaps, GROWS)),
-        least=float(sides.min(axis=0).sum()) - slack, most=float(sides.max(axis=0).sum()) + slack,
-    )  # fmt: skip
+    return _at_kink(seen, cotangent, jump=_by_factors(gaps, GROWS))
+
+
+def _at_kink(seen: list[Rung], cotangent: np.ndarray, jump: bool) -> Estimate:
+    """The slopes to both sides at the step where curvature and rounding together blur them least."""
+    best: Estimate | None = None
+    for larger, rung in pairwise(seen[_since_kept(seen) :]):
+        left, right = (cotangent * (a + (a - b) / (RATIO - 1)) for a, b in ((rung.left, larger.left), (rung.right, larger.right)))
+        curvature = abs(float(np.sum(left - cotangent * rung.left))) + abs(float(np.sum(right - cotangent * rung.right)))
+        slack = 4 * rung.noise + curvature
+        if best is None or slack < best.error:
+            sides = np.stack([left, right])  # (2, m)
+            kink = Kink((), float(left.sum()), float(right.sum()), jump)
+            least, most = float(sides.min(axis=0).sum()) - slack, float(sides.max(axis=0).sum()) + slack
+            middle = 0.5 * (kink.left + kink.right)
+            best = Estimate(middle, slack, rung.noise, rung.step, rung.central, kink, least, most)
+    assert best is not None  # there are ENOUGH_RUNGS
+    return best
+
+
+def _since_kept(seen: list[Rung]) -> int:
+    """From which rung on the gap stayed."""
+    first = len(seen) - 1
+    while first and seen[first].gap > KEEPS * seen[first - 1].gap and seen[first - 1].gap > KEEPS * seen[first].gap:
+        first -= 1
+    return min(first, len(seen) - 2)
 
 
 def _vertical(rungs: list[Rung], cotangent: np.ndarray) -> Estimate | None:
@@ -269,4 +292,4 @@ def _vertical(rungs: list[Rung], cotangent: np.ndarray) -> Estimate | None:
 
 def _by_factors(numbers: list[float], factor: float) -> bool:
     """Is each number larger than the one before times a factor, in size?"""
-    return all(abs(later) > factor * abs(earlier) > 0 for earlier, later in zip(numbers, numbers[1:], strict=False))
+    return all(abs(later) > factor * abs(earlier) > 0 for earlier, later in pairwise(numbers))

@@ -2,28 +2,28 @@
 
 The rounding of an output itself is known: half a unit in its last place. What happens inside is not: `(x + 1e8) - 1e8`
 is exact to 1e-16 by the look of its outputs and rounds at 1e-8. So the noise is measured, as the roughness of the
-outputs along a line: high differences of equidistant values remove every smooth function and leave the noise (J. Moré
-and S. Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33, 2011).
+outputs along a short line: what is left of them when polynomials of low degree are taken away. (The idea is that of
+J. Moré and S. Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33, 2011, who take differences of values at
+equal distances. There the roundings of a linear function may all be equal, one time in eight.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import comb
 
 import numpy as np
 
-__all__ = ["own_rounding", "power_of_two", "roughness"]
+__all__ = ["exact_outputs", "own_rounding", "power_of_two", "roughness"]
 
 POINTS = 8  # on a line
-ORDERS = (3, 4, 5)  # of the differences
-# Spacings of the points, relative to each element. At the first the fifth differences of smooth functions vanish in
-# rounding; the finer ones are for kinks and steep functions, which are rough as well.
-SPACINGS = (2.0**-12, 2.0**-22, 2.0**-32, 2.0**-42)
+DEGREES = (2, 3, 4)  # of the polynomials that a smooth function is, so near to a point
+SPACINGS = (2.0**-42, 2.0**-12, 2.0**-32, 2.0**-22)  # of the points, relative to each element
+DISTINCT = 4  # values that an output takes on a line, at least, if the line is to tell how rough it is
 FAR = 2.0
 DISTANCES = (0.0, 0.25, 1.0, FAR)  # at which outputs are looked at, relative to each element, until they move
-BITS = 36  # of a step; with those of the spacing and of the points' numbers as many as a float64 has
+BITS = 48  # of a float64 that a step may use; the rest is for the numbers of the points
 HARMLESS = 16  # times the rounding of the output itself: such noise is not looked into
+EXACT = 0.01  # times its own rounding: an output that is no rougher was not rounded
 LIKELY = 2.0  # the largest error of one evaluation over the standard deviation
 
 
@@ -40,9 +40,8 @@ def power_of_two(size: float) -> float:
 def roughness(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray, here: np.ndarray) -> np.ndarray:
     """The likely error of each output, (m,): its own rounding, or more where it is rough along lines through `array`.
 
-    An output that moves along a line without any roughness is exact: a maximum, a relu, a copy. Its error is 0. One that
-    does not move near `array` is looked at farther off: there a relu that was off is on, and a sum that rounding kept
-    where it was shows how coarse that rounding is.
+    An output that does not move near `array` is looked at farther off: there a relu that was off is on, and a sum that
+    rounding kept where it was shows how coarse that rounding is.
 
     outputs_at: the outputs (m,) at another array of the same shape; not finite where the forward has none
     here:       the outputs at `array`
@@ -61,21 +60,39 @@ def _noise_around(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The error (m,) of outputs of the size of `here`, by how rough they are around another array; and of which this is
     known, (m,) bool.
+
+    The finest line on which an output takes enough values tells: a wider one may meet kinks, or leave the region in
+    which the forward is what it is here. What does not move on the widest line does not move on the others.
     """
-    noise, known, size = _along_a_line(outputs_at, base, SPACINGS[0])
-    own = own_rounding(size)  # (m,)
-    for spacing in SPACINGS[1:]:
-        if (noise <= HARMLESS * own)[known].all():
+    finest, widest, *between = SPACINGS
+    noise, known, size = _along_a_line(outputs_at, base, finest)
+    wide, moves, wide_size = (noise, known, size) if known.all() else _along_a_line(outputs_at, base, widest)
+    size = np.fmax(size, wide_size)
+    for spacing in between:
+        if (known | ~moves).all():
             break
-        finer, told, _ = _along_a_line(outputs_at, base, spacing)
-        told &= (
-            finer > 0
-        )  # an output that is rough on a wider line and not on this one takes equal steps here by chance
-        noise = np.where(known & told, np.minimum(noise, finer), noise)
-    mere = own_rounding(here)  # (m,)
-    return np.where(
-        noise == 0, 0.0, np.where(noise <= HARMLESS * own, np.maximum(mere, np.minimum(noise, HARMLESS * mere)), noise)
-    ), known
+        seen, told, _ = _along_a_line(outputs_at, base, spacing)
+        noise, known = np.where(told & ~known, seen, noise), known | told
+    noise, known = np.where(known, noise, wide), known | moves
+    return _of_this_size(noise, size, here), known
+
+
+def _of_this_size(noise: np.ndarray, size: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Noise that is no more than an output's own rounding grows and shrinks with the output (m,)."""
+    own, own_here = own_rounding(size), own_rounding(here)  # (m,)
+    mere = np.clip(noise, own_here, HARMLESS * own_here)  # (m,)
+    return np.where(noise <= HARMLESS * own, mere, noise)
+
+
+def exact_outputs(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
+    """Which outputs move along lines without any roughness, (m,) bool: a maximum, a relu, a copy round nothing."""
+    exact = np.ones(outputs_at(array).shape, dtype=bool)
+    for spacing in SPACINGS:
+        noise, moves, size = _along_a_line(outputs_at, array, spacing)
+        exact &= moves & (noise <= EXACT * own_rounding(size))
+        if not exact.any():
+            break
+    return exact
 
 
 def _displaced(array: np.ndarray, distance: float, seed: int) -> np.ndarray:
@@ -90,28 +107,36 @@ def _displaced(array: np.ndarray, distance: float, seed: int) -> np.ndarray:
 def _along_a_line(
     outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray, spacing: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The noise (m,) seen on one line, which outputs the line tells something about, (m,) bool: those that move; and how
-    large these are, (m,).
+    """The noise (m,) seen on one line; which outputs move enough for it to tell, (m,) bool; and how large they are (m,).
 
-    The points are hit exactly, so that no rounding of the inputs is taken for one of the outputs; and the steps use all
-    bits that there are, so that nothing on the way stays exact by chance: 1 + x is, where x is a multiple of 2^-20. They
-    differ from element to element, or a norm would not see a line to the origin. The array itself is not among the
-    points: there may be a kink.
+    The points are hit exactly, so that no rounding of the inputs is taken for one of the outputs. They lie irregularly
+    and use all bits that there are, so that the roundings on the way cannot be equal by chance. The elements move by
+    different amounts, or a norm would not see a line to the origin. The array itself is not among the points: there may
+    be a kink.
     """
-    rng = np.random.default_rng(0)
-    step = rng.integers(2**BITS, 2 ** (BITS + 1), array.shape) * 2.0**-BITS * rng.choice((-1.0, 1.0), array.shape)
-    move = step * (_sizes(array) * spacing)
+    rng, bits = np.random.default_rng(0), BITS + int(np.log2(spacing))
+    places = rng.integers(2**bits, 2 ** (bits + 1), POINTS) * 2.0**-bits + np.arange(POINTS)  # between 1 and POINTS + 1
+    move = rng.choice((-1.0, 1.0), array.shape) * 2.0 ** -rng.integers(0, 3, array.shape).astype(float)
+    move *= _sizes(array) * spacing
     with np.errstate(all="ignore"):
-        values = np.stack([outputs_at(array + p * move) for p in range(1, POINTS + 1)])  # (POINTS, m)
+        values = np.stack([outputs_at(array + place * move) for place in places])  # (POINTS, m)
         usable = np.isfinite(values).all(axis=0)  # (m,)
-        noise = np.full(values.shape[1:], np.inf)
-        for order in ORDERS:
-            difference = np.diff(values, n=order, axis=0)  # (POINTS - order, m)
-            seen = np.sqrt((difference * difference).mean(axis=0) / comb(2 * order, order))  # (m,)
-            noise = np.fmin(noise, seen)
-        size = np.abs(values).max(axis=0)  # (m,)
-    known = usable & (values != values[0]).any(axis=0)
-    return np.where(usable, LIKELY * noise, np.inf), known, np.where(usable, size, 0.0)
+        size = np.where(usable, np.abs(values).max(axis=0), 0.0)  # (m,)
+        noise = LIKELY * _beside_polynomials(places, np.where(usable, values - values[POINTS // 2], 0.0))
+    distinct = 1 + (np.diff(np.sort(values, axis=0), axis=0) > 0).sum(axis=0)  # (m,)
+    return np.where(usable, noise, np.inf), usable & (distinct >= DISTINCT), size
+
+
+def _beside_polynomials(places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The standard deviation of values (POINTS, m) from polynomials of low degree; the smallest of all degrees, (m,)."""
+    centred = 2 * (places - places.mean()) / np.ptp(places)
+    noise = np.full(values.shape[1:], np.inf)
+    for degree in DEGREES:
+        basis = np.linalg.qr(np.vander(centred, degree + 1))[0]  # (POINTS, degree + 1)
+        rest = values - basis @ (basis.T @ values)
+        rest -= basis @ (basis.T @ rest)  # once more: the values are far larger than what is looked for
+        noise = np.fmin(noise, np.sqrt((rest * rest).sum(axis=0) / (POINTS - degree - 1)))
+    return noise
 
 
 def _sizes(array: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .differences import NOISE_MARGIN, Estimate, Line, estimate_slope
-from .noise import power_of_two, roughness
+from .noise import exact_outputs, power_of_two, roughness
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "Survey", "unmoved_outputs"]
 
@@ -77,6 +77,11 @@ class Probe:
         """The likely error of each output (m,) (see `roughness`)."""
         here = self.here
         return roughness(self.outputs_at, self.values, here)
+
+    @cached_property
+    def exact(self) -> np.ndarray:
+        """Which outputs are not rounded at all (m,) bool (see `exact_outputs`)."""
+        return exact_outputs(self.outputs_at, self.values)
 
     @cached_property
     def typical(self) -> float:
@@ -142,10 +147,14 @@ class Probe:
 
     def refined(self, index: tuple[int, ...], wanted: float) -> Estimate:
         """The gradient at one element as closely as rounding allows, or until its error is below `wanted`."""
-        known = self._estimates.get(index)
-        if known is None or (known.error > wanted and known.noise < 0.5 * known.error):
-            self._estimates[index] = estimate_slope(self._line(index), self.cotangent, wanted)
-        return self._estimates[index]
+        found = self._estimates.get(index)
+        if found is None or (found.error > wanted and found.noise < 0.5 * found.error):
+            found = estimate_slope(self._line(index), self.cotangent, wanted)
+            if found.error > wanted and found.noise > 0.5 * found.error and self.exact.any():
+                line = replace(self._line(index), noise=np.where(self.exact, 0.0, self.noise))
+                found = estimate_slope(line, self.cotangent, wanted)
+            self._estimates[index] = found
+        return found
 
     def confirmed(self, index: tuple[int, ...], wanted: float) -> Estimate:
         """The same with other steps, and with an error that covers what the two looks differ by."""
