@@ -16,7 +16,9 @@ from tinygrad_arith.training.console import (
     fail,
     leave_output,
     lost_output,
+    only_json,
     only_warn,
+    print_json,
     run_door,
     warn,
 )
@@ -44,6 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = make_compare_parser()
     args = parser.parse_args(argv)
+    with only_json(args.json):
+        return compare(args, parser, argv)
+
+
+def compare(args: argparse.Namespace, parser: Parser, argv: Sequence[str]) -> int:
+    """Do what the flags ask for; returns the exit code."""
     if args.preset:
         return train_and_compare(args, parser, argv)
     if not args.runs:
@@ -224,7 +232,7 @@ def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[s
         write_json(out / COMPARISON_FILE, values)
         written = True
     if as_json:
-        print(json.dumps(values))
+        print_json(values)
         return
     console().print(comparison_table(groups))
     if written:

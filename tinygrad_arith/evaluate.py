@@ -1,12 +1,12 @@
 """Measure a trained model on problems it has never seen: `python -m tinygrad_arith.evaluate RUN`."""
 
-import json
+import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_arith.training.console import console, only_warn, print_facts, run_door
+from tinygrad_arith.training.console import console, only_json, only_warn, print_facts, print_json, run_door
 from tinygrad_arith.training.errors import MisuseError
 from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive, some_path
 
@@ -38,7 +38,13 @@ class Measured:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, evaluate the run, print and draw; returns the exit code."""
     args = make_evaluate_parser().parse_args(argv)
+    with only_json(args.json):
+        evaluate(args)
+    return 0
 
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Evaluate, print and draw what the flags ask for."""
     from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
     from tinygrad_arith.training.runs import load_run
 
@@ -49,13 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     shown = answers_to_show(run, task, evaluation, args.show)
     measured = Measured(run, task, args.split, args.digits, args.count, evaluation, breakdown, shown)
     if args.json:
-        print_json(measured, draw(measured))
-        return 0
+        print_json(as_values(measured, draw(measured)))
+        return
     print_tables(measured)
     picture = draw(measured)  # last, since the figures are worth having without it
     if picture is not None:
         print(f"The heat map over the operands' lengths is {picture}")
-    return 0
 
 
 def make_evaluate_parser() -> Parser:
@@ -137,8 +142,8 @@ def draw(measured: Measured) -> Path | None:
     return None
 
 
-def print_json(measured: Measured, picture: Path | None) -> None:
-    """Print everything as one JSON object."""
+def as_values(measured: Measured, picture: Path | None) -> dict[str, Any]:
+    """Everything as plain values."""
     from tinygrad_arith.training.evaluation_report import evaluation_values
 
     values: dict[str, Any] = {"run": str(measured.run.path), "step": measured.run.step, "split": measured.split}
@@ -149,7 +154,7 @@ def print_json(measured: Measured, picture: Path | None) -> None:
         values["problems"] = [asdict(answer) | {"right": answer.right} for answer in measured.shown]
     if picture is not None:
         values["picture"] = str(picture)
-    print(json.dumps(values))
+    return values
 
 
 def print_tables(measured: Measured) -> None:

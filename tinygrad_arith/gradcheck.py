@@ -1,12 +1,19 @@
 """Check every gradient, or those of your own operations: `python -m tinygrad_arith.gradcheck`."""
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_arith.training.console import EXIT_FAILURE, as_duration, console, data_table, on_terminal, run_door
+from tinygrad_arith.training.console import (
+    EXIT_FAILURE,
+    as_duration,
+    console,
+    data_table,
+    on_terminal,
+    print_json,
+    run_door,
+)
 from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.flags import Parser, make_parser, positive, some_path, whole
 
@@ -44,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcomes = check_all(pool, subjects, shown=not args.json and on_terminal())
     seconds = time.perf_counter() - began
     if args.json:
-        print(json.dumps(as_json(outcomes, args, seconds)))
+        print_json(as_json(outcomes, args, seconds))
     else:
         print_table(outcomes, args, seconds)
     return 0 if all(outcome.passed for outcome in outcomes) else EXIT_FAILURE

@@ -2,12 +2,11 @@
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tinygrad_arith.training.console import EXIT_FAILURE, fail, run_door
+from tinygrad_arith.training.console import EXIT_FAILURE, fail, only_json, print_json, run_door
 from tinygrad_arith.training.flags import Parser, add_device_flag, make_parser, positive, some_path
 
 if TYPE_CHECKING:
@@ -26,7 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.top_k is not None and args.temperature == 0:
         parser.error("--top-k: needs a --temperature above 0; without one the most likely token is always taken")
+    with only_json(args.json):
+        return answer_all(args)
 
+
+def answer_all(args: argparse.Namespace) -> int:
+    """Load the run and answer what stands in the file, or comes from stdin; returns the exit code."""
     from tinygrad_arith.training.runs import load_run
     from tinygrad_arith.training.sampling import Sampling
 
@@ -34,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sampling = Sampling(args.temperature, args.top_k, args.seed)
     if args.file is None and sys.stdin.isatty():
         return converse(run, sampling, args.json)
-    if args.file in (None, "-"):
+    if args.file is None or str(args.file) == "-":
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(errors="replace")  # a stray byte is a bad line, not the end of all
         return answer_lines(run, sampling, sys.stdin, args.json)
@@ -48,7 +52,9 @@ def make_sample_parser() -> Parser:
     parser.add_argument(
         "run", type=some_path, metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1"
     )
-    parser.add_argument("--file", metavar="FILE", help="read problems from this file, one a line; -: from stdin")
+    parser.add_argument(
+        "--file", type=some_path, metavar="FILE", help="read problems from this file, one a line; -: from stdin"
+    )
     parser.add_argument(
         "--temperature",
         type=temperature,
@@ -99,7 +105,7 @@ def converse(run: "LoadedRun", sampling: "Sampling", as_json: bool) -> int:
             return 0
         number += 1
         try:
-            print(written(answer_line(run, sampling, line, number), as_json))
+            print_answer(answer_line(run, sampling, line, number), as_json)
         except ValueError as error:
             print(error)
 
@@ -116,7 +122,7 @@ def answer_lines(run: "LoadedRun", sampling: "Sampling", lines: Iterable[str], a
             fail(f"line {number}: {error}")
             code = EXIT_FAILURE
         else:
-            print(written(answer, as_json, number), flush=True)  # at once, for a program that waits for the answer
+            print_answer(answer, as_json, number)
     return code
 
 
@@ -127,13 +133,14 @@ def answer_line(run: "LoadedRun", sampling: "Sampling", line: str, number: int) 
     return sample_answer(run.model, run.task, run.task.parse(line), sampling, number)
 
 
-def written(answer: "Answer", as_json: bool, line: int | None = None) -> str:
-    """An answer as a line of output: for people, or as JSON."""
+def print_answer(answer: "Answer", as_json: bool, line: int | None = None) -> None:
+    """Print an answer, for people or as JSON; at once, for a program that waits for it."""
     if as_json:
         number = {} if line is None else {"line": line}
-        return json.dumps(number | dataclasses.asdict(answer) | {"right": answer.right})
+        print_json(number | dataclasses.asdict(answer) | {"right": answer.right})
+        return
     verdict = "right" if answer.right else f"wrong: {answer.right_answer} is right"
-    return f"{answer.prompt}{answer.answer}   {answer.statement}   {verdict}"
+    print(f"{answer.prompt}{answer.answer}   {answer.statement}   {verdict}", flush=True)
 
 
 if __name__ == "__main__":

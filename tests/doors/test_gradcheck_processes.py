@@ -213,6 +213,26 @@ def test_whatever_a_function_raises_is_one_sentence(gradcheck, my_ops, statement
     assert line.startswith(f"square, draw 1 of square_inputs: {sentence}")
 
 
+# Where the output goes
+
+
+@posix
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_closed_stdout_is_one_sentence(my_ops, flags):
+    command = ["sh", "-c", 'exec "$0" -m tinygrad_arith.gradcheck --op relu "$@" >&-', sys.executable, *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "error: stdout is closed; send it to a file, or to the null device if it is not wanted\n"
+
+
+@posix
+@pytest.mark.parametrize("flags", ["", "--json"])
+def test_a_reader_that_has_left_is_no_traceback(my_ops, flags):
+    script = f'"$0" -m tinygrad_arith.gradcheck --op relu {flags} | true; exit ${{PIPESTATUS[0]}}'
+    ended = subprocess.run(["bash", "-c", script, sys.executable], capture_output=True, text=True, cwd=ROOT)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "")
+
+
 # Ctrl-C
 
 WAITS = SQUARE.replace(

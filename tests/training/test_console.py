@@ -21,6 +21,7 @@ from tinygrad_arith.training.console import (
 from tinygrad_arith.training.errors import MisuseError, UserError
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
+posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 PRINTS = """
 from tinygrad_arith.training.console import run_door
 
@@ -67,6 +68,67 @@ def test_a_full_disk_behind_stdout_is_named():
             [sys.executable, "-c", PRINTS], stdout=full, stderr=subprocess.PIPE, text=True, env=environment
         )
     assert (ended.returncode, ended.stderr) == (1, "error: stdout: No space left on device\n")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("closed", "code", "out", "err"),
+    [
+        ("1>&-", 1, "", "error: stdout is closed; send it to a file, or to the null device if it is not wanted\n"),
+        ("2>&-", 0, "a line\n", ""),
+        ("0<&-", 0, "a line\n", ""),
+        ("1>&- 2>&-", 1, "", ""),
+    ],
+)
+def test_closed_streams(closed, code, out, err):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, PRINTS]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, out, err)
+
+
+@posix
+def test_no_file_gets_the_number_of_a_closed_stream():
+    source = PRINTS.replace('print("a line", flush=True)', "print(open(__file__).fileno() > 2)").replace(
+        "__file__", "'/dev/null'"
+    )
+    command = ["sh", "-c", 'exec "$0" -c "$1" 0<&- 2>&-', sys.executable, source]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(command, capture_output=True, text=True, env=environment).stdout == "True\n"
+
+
+@posix
+def test_who_reads_only_the_first_line_is_no_reason_for_a_traceback():
+    source = PRINTS.replace('print("a line", flush=True)', "[print(n, flush=True) for n in range(100_000)]")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    script = '"$0" -c "$1" | head -1; exit ${PIPESTATUS[0]}'
+    ended = subprocess.run(
+        ["bash", "-c", script, sys.executable, source], capture_output=True, text=True, env=environment
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "0\n", "")
+
+
+JSON_ONLY = """
+import os
+from tinygrad_arith.training.console import only_json, print_json, run_door
+
+def main():
+    with only_json(True):
+        print("by the way")
+        os.system("echo and this")
+        print_json({"a": 1})
+    print("the end", flush=True)
+
+run_door(main)
+"""
+
+
+@posix
+def test_json_is_alone_on_stdout():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", JSON_ONLY], capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stdout) == (0, '{"a": 1}\nthe end\n')
+    assert sorted(ended.stderr.splitlines()) == ["and this", "by the way"]
 
 
 def test_what_cannot_be_written_is_only_warned_of(capsys):

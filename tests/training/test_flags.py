@@ -40,6 +40,12 @@ def test_no_flags_keep_the_base(parser):
     assert config_from_flags(parser.parse_args([]), base) == base
 
 
+def test_two_dashes_alone_say_that_no_flag_follows(parser):
+    parser.add_argument("run", nargs="?")
+    assert parser.parse_args(["--"]).run is None
+    assert parser.parse_args(["--", "--steps=--"]).run == "--steps=--"
+
+
 def test_given_flags_replace_the_base(parser):
     args = parser.parse_args(["--digits", "5", "--tied-head", "--learning-rate=1e-3", "--order", "plain"])
     config = config_from_flags(args, Config())
@@ -85,6 +91,10 @@ def test_sections_can_be_chosen(capsys):
         (["--order", "sideways"], "--order: must be one of reversed, plain, reversed-answer, not sideways"),
         (["--digits"], "--digits: expected one argument"),
         (["extra"], "unexpected argument 'extra'"),
+        (["--steps=--"], "--steps: needs a value, and -- is none"),
+        (["--order=--"], "--order: needs a value, and -- is none"),
+        (["--", "extra"], "unexpected argument 'extra'"),
+        (["--steps=--", "--steps", "3"], "--steps: needs a value, and -- is none"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(parser, capsys, words, sentence):

@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..backend import numpy_alone
 from ..tasks.user_tasks import fault_of_user_task
@@ -20,6 +22,7 @@ EXIT_FAILURE = 1
 EXIT_MISUSE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO)  # what the system says where a file takes no more
+FOR_JSON: list[TextIO] = []  # where `print_json` prints while stdout is kept for it; the last one counts
 WIDTH_IN_A_PIPE = 10_000  # columns: whatever reads a pipe breaks lines by itself, and nothing is cut
 
 
@@ -29,10 +32,8 @@ def run_door(main: Callable[[], int | None]) -> None:
     A `UserError` becomes one line on stderr, and so do errors of the disk, of memory and in a user's own task: they are
     no faults of the program. Every other exception is a bug and keeps its traceback.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without the character prints "?" instead of failing
     try:
+        check_streams()
         check_environment()
         code = main() or 0
         sys.stdout.flush()
@@ -50,12 +51,28 @@ def run_door(main: Callable[[], int | None]) -> None:
     except OSError as error:
         name_output(error)
         code = fail(in_words(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's task that ends the program is no success
         fault = fault_of_user_task(error)
         if fault is None:
             raise
         code = fail(fault)
     sys.exit(code)
+
+
+def check_streams() -> None:
+    """Raise UserError if stdout is closed. A stdin or stderr that is closed leads to nowhere.
+
+    A closed one would give its number to the next file that is opened, and what is printed would land there.
+    """
+    closed = sys.stdout is None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # a file gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+    if closed:
+        raise UserError("stdout is closed; send it to a file, or to the null device if it is not wanted")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without the character prints "?" instead of failing
 
 
 def check_environment() -> None:
@@ -88,6 +105,47 @@ def lost_output(error: OSError, rest: str) -> int:
 def leave_output(stream: TextIO | None = None) -> None:
     """Let stdout, or stderr, lead to nowhere: Python would write what is left to it when it ends, and complain."""
     to_nowhere((stream or sys.stdout).fileno())
+
+
+@contextlib.contextmanager
+def only_json(wanted: bool) -> Iterator[None]:
+    """Inside, if wanted, stdout is for `print_json` alone: what a user's code prints goes to stderr."""
+    if not wanted:
+        yield
+        return
+    with _kept_apart(sys.stdout) as stream, contextlib.redirect_stdout(sys.stderr):
+        FOR_JSON.append(stream)
+        try:
+            yield
+        finally:
+            FOR_JSON.pop()
+
+
+def print_json(values: Any) -> None:
+    """Print one line of JSON on stdout, at once."""
+    print(json.dumps(values), file=FOR_JSON[-1] if FOR_JSON else sys.stdout, flush=True)
+
+
+@contextlib.contextmanager
+def _kept_apart(stream: TextIO) -> Iterator[TextIO]:
+    """Another stream to where this one leads. The number of this one leads to stderr meanwhile: the processes that a
+    user's code starts print there.
+    """
+    stream.flush()
+    try:
+        number, stderr = stream.fileno(), sys.stderr.fileno()
+    except (OSError, ValueError):  # no file of the system, as in a notebook
+        yield stream
+        return
+    kept = os.dup(number)
+    os.dup2(stderr, number)
+    other = os.fdopen(kept, "w", encoding="utf-8")
+    try:
+        yield other
+    finally:
+        os.dup2(kept, number)
+        with contextlib.suppress(OSError):  # what could not be written has been told
+            other.close()
 
 
 @contextlib.contextmanager

@@ -21,7 +21,10 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse, or exit with code 2 after naming the nearest flag for one that is not known."""
-        parsed, unknown = self.parse_known_args(args, namespace)
+        words = list(sys.argv[1:] if args is None else args)
+        self.check_values(words)
+        parsed, unknown = self.parse_known_args(words, namespace)
+        unknown = [word for word in unknown if word != "--"]  # which only says that no flag follows
         for word in unknown:
             if word.startswith("-"):
                 flag = word.split("=", 1)[0]
@@ -29,6 +32,13 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unexpected argument {unknown[0]!r}")
         return parsed
+
+    def check_values(self, words: Sequence[str]) -> None:
+        """Exit with code 2 for `--flag=--`: argparse makes an empty list of it."""
+        flags = words[: words.index("--")] if "--" in words else words
+        for word in flags:
+            if word.startswith("-") and word.endswith("=--") and word.removesuffix("=--") in self.known_flags():
+                self.error(f"{word.removesuffix('=--')}: needs a value, and -- is none")
 
     def format_help(self) -> str:
         """The help, with a usage line that names the arguments only: listing all flags there would hide them."""

@@ -104,7 +104,7 @@ def choose_subjects(subjects: Sequence[Subject], wanted: Iterable[str]) -> list[
     for name in wanted:
         if name not in known:
             hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
-            raise UserError(f"--op {name}: there is no such check{hint}")
+            raise UserError(f"--op {name or repr(name)}: there is no such check{hint}")
     return [subject for subject in subjects if not wanted or subject.name in wanted]
 
 
