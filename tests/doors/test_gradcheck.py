@@ -338,6 +338,13 @@ def test_one_that_is_wrong_and_one_that_is_undecided_are_told_apart(gradcheck, m
     assert json.loads(gradcheck("--file", my_ops(OFFSET + wrong), "--json")[1])["verdict"] == "wrong"
 
 
+@pytest.mark.parametrize("wrt", ["'b'", "('b',)", "(1,)"])
+def test_slips_are_tried_only_where_gradients_are_compared(gradcheck, my_ops, wrt):
+    code, out, _ = gradcheck("--file", my_ops(PRODUCT + f"product_settings = {{'wrt': {wrt}}}\n"))
+    assert code == 0
+    assert "2 of 2 wrong backwards rejected" in out
+
+
 def test_a_zero_gradient_named_alone_is_not_taken_for_its_letters(gradcheck, my_ops):
     source = PRODUCT.replace("a * b, (a, b)", "a * 1.0 + 0 * bias, (a, bias)").replace(
         "product_forward(a, b)", "product_forward(a, bias)"

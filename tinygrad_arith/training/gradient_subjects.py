@@ -43,7 +43,7 @@ def common_mutants(names: Sequence[str], without: Collection[str] = ()) -> dict[
     gradient is computed without looking at the cotangent.
 
     names:   of the differentiable inputs, in the order of the gradients
-    without: those of them where nothing can be bent: their true gradient is zero, or rounding may hide it
+    without: those of them where a slip need not show: they are not compared, zero, or rounding may hide them
     """
     bent = [(position, name) for position, name in enumerate(names) if name not in without]
     mutants = {f"one element of the gradient of {name} scaled by 1.001": _one_element_wrong(p) for p, name in bent}

@@ -14,7 +14,7 @@ import numpy as np
 from ..ops import OPERATIONS
 from ..tasks.options import did_you_mean
 from ..tasks.user_tasks import importable
-from ..verify.arguments import bind_arguments
+from ..verify.arguments import bind_arguments, chosen_positions
 from ..verify.mutants import MUTANTS
 from .errors import UserError
 from .gradient_subjects import common_mutants, operation_trials
@@ -130,10 +130,13 @@ def _drawn_trial(
         raise UserError(f"{_file(module)}: {name}_inputs must return a tuple or a dict of inputs, not {kind}")
     try:
         arguments = bind_arguments(pair[0], inputs, settings.get("options"), settings.get("names"))
+        compared = chosen_positions(arguments, settings.get("wrt"))
     except ValueError as error:
         raise UserError(f"{_file(module)}: {name}_settings: {error}") from error
     names = [arguments.names[position] for position in arguments.differentiable]
-    mutants, reference = common_mutants(names, [*_names(settings, "zero"), *_names(settings, "undecided")]), None
+    unseen = [arguments.names[position] for position in arguments.differentiable if position not in compared]
+    without = [*unseen, *_names(settings, "zero"), *_names(settings, "undecided")]
+    mutants, reference = common_mutants(names, without), None
     if name in OPERATIONS and _same_parameters(pair[0], OPERATIONS[name].forward):
         mutants, reference = MUTANTS[name], (OPERATIONS[name].forward, OPERATIONS[name].backward)
     trial = f"draw {number + 1} of {name}_inputs"
