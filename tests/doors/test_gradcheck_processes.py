@@ -184,8 +184,25 @@ def square_inputs(rng):
     assert (code, err) == (0, ""), out
 
 
+@pytest.mark.parametrize(
+    "reads",
+    [
+        "import argparse; argparse.ArgumentParser().parse_args()",
+        "import getopt; getopt.getopt(sys.argv[1:], 'n:')",
+        "steps = int(sys.argv[1])",
+    ],
+)
+def test_a_file_that_reads_a_command_line_says_where(gradcheck, my_ops, reads):
+    code, out, err = gradcheck("--file", my_ops(SQUARE + f"{reads}\n"))
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: my_ops.py:9: the file reads the arguments of a command line here, and has none while it is checked; "
+        'put this line under if __name__ == "__main__":\n'
+    )
+
+
 def test_a_file_sees_the_command_line_of_a_program_without_arguments(gradcheck, my_ops):
-    assert gradcheck("--file", my_ops(SQUARE + "assert sys.argv == [__file__]\n"))[0] == 0
+    assert gradcheck("--file", my_ops(SQUARE + "assert sys.argv == [__file__] == [sys.argv[0]]\n"))[0] == 0
 
 
 def test_a_file_called_like_a_module_does_not_take_its_place(gradcheck, my_ops):

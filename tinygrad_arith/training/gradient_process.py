@@ -109,13 +109,15 @@ def settle(work: "Work") -> None:
     """
     from threadpoolctl import threadpool_limits
 
+    from .user_operations import NoArguments
+
     threadpool_limits(limits=1, user_api="blas")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # as in `run_door`
     if work.file is not None:
         file = Path(work.file).resolve()
         sys.path.insert(0, str(file.parent))
-        sys.argv = [str(file)]
+        sys.argv = NoArguments([str(file)])
         exits_raise()
 
 

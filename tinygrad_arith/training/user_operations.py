@@ -61,6 +61,19 @@ def load_file(path: str) -> ModuleType:
     return module
 
 
+class NoArguments(list):
+    """`sys.argv` for a user's file: its path alone. Whoever asks for more is told that there is no command line.
+
+    A file that went on with its defaults would be checked, but perhaps not as it is used.
+    """
+
+    def __getitem__(self, index):
+        """The path; raises UserError for what would come after it (argparse asks for `[1:]`)."""
+        if (index.start or 0) > 0 if isinstance(index, slice) else index not in (0, -1):
+            raise UserError("a file that is checked has no command line")
+        return super().__getitem__(index)
+
+
 def module_name(file: Path) -> str:
     """The name by which a file can be imported from its own folder: processes that it spawns do that.
 
@@ -71,11 +84,12 @@ def module_name(file: Path) -> str:
 
 
 def _end_of_loading(error: BaseException) -> str:
-    if not isinstance(error, SystemExit):
-        return _one_line(error)
-    return (
-        'the file ends the program here, before its pairs are checked; put this line under if __name__ == "__main__":'
-    )
+    aside = 'put this line under if __name__ == "__main__":'
+    if isinstance(error, UserError):
+        return f"the file reads the arguments of a command line here, and has none while it is checked; {aside}"
+    if isinstance(error, SystemExit):
+        return f"the file ends the program here, before its pairs are checked; {aside}"
+    return _one_line(error)
 
 
 def pair_names(module: ModuleType) -> list[str]:
