@@ -9,6 +9,7 @@ import queue
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,7 +22,9 @@ def main() -> None:
     more to do.
     """
     parent = Parent()
-    work: Work = parent.next()
+    work: Work | None = parent.next()
+    if work is None:
+        return
     settle(work)
     from .gradient_pool import build_subjects
     from .gradient_suite import check_subject
@@ -89,12 +92,13 @@ class Parent:
 
     def _read(self) -> None:
         try:
-            while True:
-                self.received.put(pickle.load(self.requests))
-        except (EOFError, OSError):
+            with suppress(EOFError, OSError):
+                while True:
+                    self.received.put(pickle.load(self.requests))
             if self.busy:  # nobody waits for the answer any more
                 end_group()
                 self.end(1)
+        finally:
             self.received.put(None)
 
     def _leave(self) -> None:
