@@ -36,6 +36,7 @@ class Formula:
     draw:      x of ordinary size
     exponents: the powers of ten that x may be scaled by, with the formula as it is
     width:     whether f(x / s) is asked for, too, at every s
+    flat:      whether f is at rest, or straight, far from 0
     powers:    whether one array may hold x of all these sizes
     edge:      exponents of single elements near the edge of the domain, where the function is steep
     far:       whether x may lie far from 0, at an offset
@@ -49,6 +50,7 @@ class Formula:
     draw: Drawn
     exponents: tuple[float, float] = (0, 0)
     width: bool = False
+    flat: bool = False
     powers: bool = False
     edge: tuple[float, float] | None = None
     far: bool = False
@@ -68,6 +70,11 @@ def positive(rng, shape):
 def normal(rng, shape):
     """Normally distributed, of deviation 1."""
     return rng.normal(size=shape)
+
+
+def around_zero(rng, shape):
+    """Half the time none near 0, half the time normal: some a hundredth of the others from it."""
+    return signed(rng, shape) if rng.random() < 0.5 else normal(rng, shape)
 
 
 def below_one(rng, shape):
@@ -146,32 +153,34 @@ FORMULAS: dict[str, Formula] = {
     "x ** 1.5": _power(1.5, edge=(-10, -3)),
     "x ** 2.7": _power(2.7),
     "x ** -0.5": _power(-0.5, edge=(-8, -2)),
-    "tanh": Formula(np.tanh, lambda x, y: 1 - y * y, mpmath.tanh, _one, normal, (-12, 0.3), width=True),
-    "sigmoid": Formula(_sigmoid, lambda x, y: y * (1 - y), _exact_sigmoid, _one, normal, (-12, 0.7), width=True),
+    "tanh": Formula(np.tanh, lambda x, y: 1 - y * y, mpmath.tanh, _one, normal, (-12, 0.3), width=True, flat=True),
+    "sigmoid": Formula(
+        _sigmoid, lambda x, y: y * (1 - y), _exact_sigmoid, _one, normal, (-12, 0.7), width=True, flat=True,
+    ),
     "softplus": Formula(
         lambda x: np.logaddexp(0, x), lambda x, y: _sigmoid(x), lambda x: mpmath.log1p(mpmath.exp(x)), _one, normal,
-        (-12, 0.7), width=True,
+        (-12, 0.7), width=True, flat=True,
     ),
     "gelu": Formula(
         lambda x: gelu_forward(x)[0], lambda x, y: gelu_backward(np.ones_like(x), gelu_forward(x)[1]), _exact_gelu,
-        _one, normal, (-12, 0.5), width=True,
+        _one, normal, (-12, 0.5), width=True, flat=True,
     ),
     "gelu exact": Formula(
         lambda x: gelu_exact_forward(x)[0],
         lambda x, y: gelu_exact_backward(np.ones_like(x), gelu_exact_forward(x)[1]),
-        _exact_gelu_by_erf, _one, normal, (-12, 0.5), width=True,
+        _exact_gelu_by_erf, _one, normal, (-12, 0.5), width=True, flat=True,
     ),
     "relu": Formula(
         lambda x: relu_forward(x)[0], lambda x, y: relu_backward(np.ones_like(x), relu_forward(x)[1]),
-        lambda x: max(x, mpmath.mpf(0)), np.abs, signed, (-12, 12), powers=True,
+        lambda x: max(x, mpmath.mpf(0)), np.abs, around_zero, (-12, 12), powers=True,
         slips={"passes everything": lambda x, y: np.ones_like(x)},
     ),
     "leaky relu": Formula(
         lambda x: np.where(x > 0, x, 0.01 * x), lambda x, y: np.where(x > 0, 1.0, 0.01),
-        lambda x: x if x > 0 else mpmath.mpf(0.01) * x, np.abs, signed, (-12, 12), powers=True,
+        lambda x: x if x > 0 else mpmath.mpf(0.01) * x, np.abs, around_zero, (-12, 12), powers=True,
         slips={"a leak of 0.02": lambda x, y: np.where(x > 0, 1.0, 0.02)},
     ),
-    "abs": Formula(np.abs, lambda x, y: np.sign(x), abs, np.abs, signed, (-12, 12), powers=True, far=True),
+    "abs": Formula(np.abs, lambda x, y: np.sign(x), abs, np.abs, around_zero, (-12, 12), powers=True, far=True),
     "square": Formula(
         lambda x: x * x, lambda x, y: 2 * x, lambda x: x * x, np.abs, signed, (-12, 12), powers=True, far=True,
         slips={"without the 2": lambda x, y: x},
@@ -182,24 +191,25 @@ FORMULAS: dict[str, Formula] = {
         lambda x: np.minimum(np.abs(x), np.abs(2 - x)), below_one, (-12, 0), edge=(-10, -3),
     ),
     "arctan": Formula(
-        np.arctan, lambda x, y: 1 / (1 + x * x), mpmath.atan, _wide, normal, (-12, 6), width=True,
+        np.arctan, lambda x, y: 1 / (1 + x * x), mpmath.atan, _wide, normal, (-12, 6), width=True, flat=True,
         slips={"1 / (1 + x)": lambda x, y: 1 / (1 + np.abs(x))},
     ),
     "x / sqrt(1 + x²)": Formula(
         lambda x: x / np.sqrt(1 + x * x), lambda x, y: (1 + x * x) ** -1.5, lambda x: x / mpmath.sqrt(1 + x * x), _wide,
-        normal, (-12, 3), width=True,
+        normal, (-12, 3), width=True, flat=True,
     ),
     "silu": Formula(
         lambda x: x * _sigmoid(x), lambda x, y: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
-        lambda x: x * _exact_sigmoid(x), _one, normal, (-12, 0.7), width=True,
+        lambda x: x * _exact_sigmoid(x), _one, normal, (-12, 0.7), width=True, flat=True,
         slips={"the sigmoid alone": lambda x, y: _sigmoid(x)},
     ),
     "exp(-x²/2)": Formula(
         lambda x: np.exp(-x * x / 2), _gaussian_slope, lambda x: mpmath.exp(-x * x / 2), _one, normal, (-3, 0.3),
-        width=True,
+        width=True, flat=True,
     ),
     "erf": Formula(
         erf, lambda x, y: 2 / np.sqrt(np.pi) * np.exp(-x * x), mpmath.erf, _one, normal, (-12, 0.3), width=True,
+        flat=True,
     ),
     "arcsinh": Formula(
         np.arcsinh, lambda x, y: 1 / np.sqrt(1 + x * x), mpmath.asinh, _wide, normal, (-12, 12), width=True,
@@ -211,7 +221,19 @@ FORMULAS: dict[str, Formula] = {
     ),
     "1 / (1 + x²)": Formula(
         lambda x: 1 / (1 + x * x), lambda x, y: -2 * x * y * y, lambda x: 1 / (1 + x * x), _wide, normal, (-3, 2),
-        width=True,
+        width=True, flat=True,
+    ),
+    "log(1 + x), rounded within": Formula(
+        lambda x: np.log(1 + x), lambda x, y: 1 / (1 + x), lambda x: mpmath.log(1 + x), lambda x: 1 + np.abs(x),
+        positive, (-12, 2),
+    ),
+    "sqrt(1 + x) - 1, rounded within": Formula(
+        lambda x: np.sqrt(1 + x) - 1, lambda x, y: 0.5 / np.sqrt(1 + x), lambda x: mpmath.sqrt(1 + x) - 1,
+        lambda x: 1 + np.abs(x), positive, (-12, 2),
+    ),
+    "(1 - cos x) / x, rounded within": Formula(
+        lambda x: (1 - np.cos(x)) / x, lambda x, y: np.sin(x) / x - 2 * (np.sin(x / 2) / x) ** 2,
+        lambda x: 2 * mpmath.sin(x / 2) ** 2 / x, np.abs, signed, (-6, 0.3),
     ),
     "clip to [-1, 1]": Formula(
         lambda x: np.clip(x, -1, 1), lambda x, y: (np.abs(x) < 1) * 1.0,
@@ -271,6 +293,15 @@ def near_edge(rng, formula, shape) -> Inputs:
     return Inputs(x, edge=True)
 
 
+def steep(rng, formula, shape) -> Inputs:
+    """f(x / s) of a small s: one or two elements lie in its bend, the others far out."""
+    width = float(f"{10 ** rng.uniform(-8, -1):.3g}")
+    x = np.clip(signed(rng, shape), -600 * width, 600 * width)  # exp(600) is finite
+    at = rng.choice(x.size, rng.integers(1, 3), replace=False)
+    x.flat[at] = formula.draw(rng, at.shape) * width
+    return Inputs(x, width=width, edge=True)
+
+
 def far(rng, formula, shape) -> Inputs:
     """Far from 0."""
     ratio = 10 ** rng.uniform(1, 8)
@@ -279,8 +310,9 @@ def far(rng, formula, shape) -> Inputs:
 
 def ways(formula: Formula) -> list[Callable]:
     """Those in which this formula's inputs may be drawn."""
-    asked = {widened: formula.width, timestamps: formula.width, mixed: formula.powers, near_edge: formula.edge}
-    return [plain, *(way for way, wanted in (asked | {far: formula.far}).items() if wanted)]
+    asked = {widened: formula.width, timestamps: formula.width, steep: formula.flat, mixed: formula.powers}
+    asked |= {near_edge: formula.edge, far: formula.far}
+    return [plain, *(way for way, wanted in asked.items() if wanted)]
 
 
 def elementwise(name: str, rng: np.random.Generator) -> Problem:
@@ -291,6 +323,8 @@ def elementwise(name: str, rng: np.random.Generator) -> Problem:
     drawn = way(rng, formula, shape)
     gain = float(f"{10 ** rng.choice((0.0, 0.0, rng.uniform(-6, 6))):.3g}")
     weights = gain * (signed(rng, shape) if summed else np.ones(shape))
+    if summed and rng.random() < 0.3:
+        weights = weights * 10 ** rng.uniform(-4, 4, shape)
     kind = "sum of many terms" if summed else "near an edge" if drawn.edge else "element-wise"
     return problem_of(name, kind, formula, drawn, weights, summed)
 

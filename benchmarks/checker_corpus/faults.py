@@ -123,16 +123,23 @@ def _of_cotangent(problem: Problem, change: Callable[[np.ndarray], np.ndarray]) 
     return lambda dy, cache: problem.backward(tuple(map(change, dy)) if isinstance(dy, tuple) else change(dy), cache)
 
 
-def clipped(problem: Problem, rng, sizes) -> Fault | None:
-    """Large entries of the cotangent clipped."""
-    backward = _of_cotangent(problem, lambda dy: np.clip(dy, -2.0, 2.0))
-    return backward and ("cotangent bent", "dy clipped to [-2, 2]", backward)
+BENDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "dy clipped to [-2, 2]": lambda dy: np.clip(dy, -2.0, 2.0),
+    "dy clipped to [-1, 1]": lambda dy: np.clip(dy, -1.0, 1.0),
+    "dy below 0.4 ignored": lambda dy: np.where(np.abs(dy) < 0.4, 0.0, dy),
+    "|dy| for dy": np.abs,
+    "dy |dy| for dy": lambda dy: dy * np.abs(dy),
+    "the sign of dy for dy": np.sign,
+    "dy in the opposite order": lambda dy: dy.ravel()[::-1].reshape(dy.shape).copy(),
+    "the mean of dy for dy": lambda dy: np.full(dy.shape, dy.mean()),
+}
 
 
-def small_ignored(problem: Problem, rng, sizes) -> Fault | None:
-    """Small entries of the cotangent ignored."""
-    backward = _of_cotangent(problem, lambda dy: np.where(np.abs(dy) < 0.4, 0.0, dy))
-    return backward and ("cotangent bent", "dy below 0.4 ignored", backward)
+def bent(problem: Problem, rng, sizes) -> Fault | None:
+    """The cotangent is not taken as it is."""
+    name = list(BENDS)[rng.integers(len(BENDS))]
+    backward = _of_cotangent(problem, BENDS[name])
+    return backward and ("cotangent bent", name, backward)
 
 
 def its_own(problem: Problem, rng, sizes) -> Fault | None:
@@ -145,7 +152,7 @@ def its_own(problem: Problem, rng, sizes) -> Fault | None:
 
 SHARES = {  # how often each is drawn
     one_element: 7, all_elements: 3, dropped: 1, sign: 1, reordered: 1, leaked: 1, output_forgotten: 4,
-    gradient_forgotten: 1, clipped: 0.7, small_ignored: 0.7, its_own: 4,
+    gradient_forgotten: 1, bent: 1.8, its_own: 4,
 }  # fmt: skip
 OWN_ONLY = ("at a kink", "beside a kink", "at a tie", "beside a tie")  # the fault belongs to the very element
 

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_arith import ops
 
 from . import exact as e
-from .elementwise import signed
+from .elementwise import CUBIC, TANH_SCALE, signed
 from .problem import Problem, by_all, by_column, by_element, by_index, by_row, by_weight
 
 EPS = 1e-5
@@ -208,31 +208,34 @@ def attention(rng) -> Problem:
 
 
 def ffn(rng) -> Problem:
-    """Two rows of three channels, four hidden units, with either GELU."""
-    activation = str(rng.choice(("gelu", "gelu-exact")))
+    """Two rows of three channels, four hidden units, with either GELU or with ReLU."""
+    activation = str(rng.choice(("gelu", "gelu-exact", "relu")))
     s, down = _scale(rng, -6, 6), _scale(rng, -6, 6)
     x, w1, b1 = signed(rng, (2, 3)) * s, signed(rng, (3, 4)) / s, rng.normal(size=4) * 10 ** rng.uniform(-1, 0.7)
     w2, b2 = signed(rng, (4, 2)) * down, signed(rng, 2) * down
-    root = mpmath.sqrt(2)
-
-    def gelu(u):
-        if activation == "gelu-exact":
-            return u / 2 * (1 + e.erf(u / root))
-        return u / 2 * (1 + e.tanh(mpmath.mpf(float(np.sqrt(2 / np.pi))) * (u + mpmath.mpf(0.044715) * u**3)))
+    exactly = {"gelu": _exact_gelu, "gelu-exact": _exact_gelu_by_erf, "relu": lambda u: np.maximum(u, mpmath.mpf(0))}
 
     def no_bias_sum(dy, cache):
         dx, dw1, db1, dw2, _ = ops.ffn_backward(dy, cache)
         return dx, dw1, db1, dw2, dy[0].copy()
 
-    lengths = (
-        np.full(x.shape, 1 / np.abs(w1).max()), np.full(w1.shape, 1 / np.abs(x).max()), np.ones(4),
-        np.full(w2.shape, down), np.full(2, down),
-    )  # fmt: skip
+    bend = float(np.abs(x @ w1 + b1).min()) if activation == "relu" else 1.0  # how far a hidden unit may move
+    lengths = (bend / np.abs(w1).max(), bend / np.abs(x).max(), bend, down, down)
+    arrays = (x, w1, b1, w2, b2)
     return Problem(
         f"ffn, {activation}", "operation", lambda *given: ops.ffn_forward(*given, activation=activation),
-        ops.ffn_backward, lambda x, w1, b1, w2, b2: (gelu(x @ w1 + b1) @ w2 + b2,), (x, w1, b1, w2, b2), lengths,
+        ops.ffn_backward, lambda x, w1, b1, w2, b2: (exactly[activation](x @ w1 + b1) @ w2 + b2,), arrays,
+        tuple(np.full(array.shape, length) for array, length in zip(arrays, lengths, strict=True)),
         (by_row, by_all, by_all, by_weight, by_column), faults={"db2 of one row": no_bias_sum},
     )  # fmt: skip
+
+
+def _exact_gelu(u):
+    return u / 2 * (1 + e.tanh(mpmath.mpf(TANH_SCALE) * (u + mpmath.mpf(CUBIC) * u**3)))
+
+
+def _exact_gelu_by_erf(u):
+    return u / 2 * (1 + e.erf(u / mpmath.sqrt(2)))
 
 
 def rotary(rng) -> Problem:

@@ -86,6 +86,11 @@ def _variance(x):
     return (centered * centered).mean(axis=-1), centered
 
 
+def _variance_by_squares(x):
+    """What nobody should do: far from 0 the difference is all rounding."""
+    return (x * x).mean(axis=-1) - x.mean(axis=-1) ** 2, x - x.mean(axis=-1, keepdims=True)
+
+
 def _exact_variance(x):
     centered = x - _row(x) / x.shape[-1]
     return (centered * centered).sum(axis=-1) / x.shape[-1]
@@ -145,6 +150,10 @@ ROWS: dict[str, RowFormula] = {
         lambda x: (_exact_variance(x),), _deviation, width=False, far=True, powers=True,
         faults={"over n - 1": lambda dy, centered: dy[..., None] * 2 * centered / (centered.shape[-1] - 1)},
     ),
+    "variance by squares": RowFormula(
+        _variance_by_squares, lambda dy, centered: dy[..., None] * 2 * centered / centered.shape[-1],
+        lambda x: (_exact_variance(x),), _deviation, width=False, far=True, powers=True,
+    ),
     "standard deviation": RowFormula(
         _deviations, lambda dy, cache: dy[..., None] * cache[0] / (cache[0].shape[-1] * cache[1][..., None]),
         lambda x: (e.sqrt(_exact_variance(x)),), _deviation, width=False, far=True, powers=True,
@@ -180,8 +189,10 @@ def by_rows(name: str, rng: np.random.Generator) -> Problem:
     shape = SHAPES[rng.integers(len(SHAPES))]
     width = float(f"{10 ** rng.uniform(-12, 12):.3g}")
     x, placed, offset = signed(rng, shape) * width, "none", 0.0
+    if formula.width and rng.random() < 0.3:
+        x = x * 10 ** rng.uniform(-3, 1.3)  # all alike, or one far above the others
     if formula.powers and rng.random() < 0.3:
-        x = x * 10 ** rng.uniform(-3, 3, (shape[0], 1))
+        x = x * 10 ** rng.uniform(-6, 6, (shape[0], 1))
         return _problem(name, formula, x, width, placed, offset, mixed=True)
     if formula.far and rng.random() < 0.3:
         offset, placed = float(rng.uniform(1, 8)), "of the input"

@@ -20,7 +20,7 @@ import numpy as np
 from .exact import Slopes, as_floats, exact_outputs, number, slopes
 from .problem import Arrays, Backward, Problem
 
-LARGEST, RELATIVE, FLOOR = 1e-7, 1e-5, 1e-9  # the tolerance of float64 gradients in docs/checking_your_own.md
+LARGEST, RELATIVE, FLOOR = 1e-7, 1e-5, 1e-9  # the tolerance of float64 gradients, with what rounding may hide
 JITTERS = (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)  # of the length: where rounding is measured
 FARTHEST = 0.5  # of the length: the largest step
 MARGIN = 3.0
