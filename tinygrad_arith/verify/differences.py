@@ -26,8 +26,10 @@ RATIO = 4.0  # of one step to the next
 MOST_RUNGS = 34
 LEVELS = 6  # of the extrapolation: beyond, only rounding is added
 ENOUGH_RUNGS = 3  # fewer say nothing about truncation
+MANY_RUNGS = 12  # on one side only: a smaller step may reach both
 KEEPS = 0.6  # a smooth function's gap between one-sided slopes falls by RATIO with each step; one that keeps is a kink
 GROWS = 1.5  # and one that grows by this is a jump, or a vertical tangent
+CLOSE = 4  # steps below the scale over this are near enough to tell a kink from what bends over the scale itself
 HIDDEN = 16  # below this many times the noise no rung can tell a kink from rounding
 
 
@@ -185,9 +187,10 @@ def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, start: floa
         if tableau.best is None or suspect or was_suspect:
             continue
         best = tableau.best.error
-        if tableau.rows >= ENOUGH_RUNGS and (best <= wanted or rung.noise > HIDDEN * best):
+        enough = ENOUGH_RUNGS if sides == "both" else MANY_RUNGS
+        if tableau.rows >= enough and (best <= wanted or rung.noise > HIDDEN * best):
             break
-    return _concluded(cotangent, rungs, tableau, wanted, unseen)
+    return _concluded(line, cotangent, rungs, tableau, wanted, unseen)
 
 
 def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float]:
@@ -229,24 +232,27 @@ def _hides(rung: Rung, larger: Rung) -> bool:
     return larger.gap <= HIDDEN * rung.noise
 
 
-def _concluded(cotangent: np.ndarray, rungs: list[Rung], tableau: _Tableau, wanted: float, unseen: float) -> Estimate:
+def _concluded(line: Line, cotangent: np.ndarray, rungs: list[Rung], tableau: _Tableau, wanted: float, unseen: float) -> Estimate:
     """The estimate after the last rung: a kink, the best entry of the tableau, or nothing known."""
     last = next((rung for rung in reversed(rungs) if rung.sides != "none"), None)
     if last is None:
         return Estimate(0.0, np.inf, np.inf, rungs[-1].step, np.zeros_like(cotangent))
-    at_kink = _vertical(rungs, cotangent) if last.sides != "both" else _kink(rungs, cotangent, wanted)
-    if at_kink is not None:
-        return at_kink
+    if last.step <= line.scale / CLOSE:
+        at_kink = _vertical(rungs, cotangent) if last.sides != "both" else _kink(line, rungs, cotangent, wanted)
+        if at_kink is not None:
+            return at_kink
     best = tableau.best
     if best is None:
         return Estimate(float(cotangent @ last.slopes), np.inf, last.noise, last.step, last.slopes)
     return replace(best, error=best.error + unseen, noise=best.noise + unseen, one_sided=last.sides != "both")
 
 
-def _kink(rungs: list[Rung], cotangent: np.ndarray, wanted: float) -> Estimate | None:
+def _kink(line: Line, rungs: list[Rung], cotangent: np.ndarray, wanted: float) -> Estimate | None:
     """The kink that is left at the smallest steps at which it can be told from rounding."""
     seen = [rung for rung in rungs if rung.sides == "both" and rung.gap > HIDDEN * rung.noise and rung.gap > wanted]
-    if len(seen) < ENOUGH_RUNGS or not (seen[-1] is rungs[-1] or _hides(rungs[-1], seen[-1])):
+    if len(seen) < ENOUGH_RUNGS or seen[-1].step > line.scale / CLOSE:
+        return None
+    if seen[-1] is not rungs[-1] and not _hides(rungs[-1], seen[-1]):
         return None
     gaps = [rung.gap for rung in seen[-ENOUGH_RUNGS:]]
     if not _by_factors(gaps, KEEPS):

@@ -54,8 +54,8 @@ def not_linear(gradients: Callable[[Any], Gradients | None], cotangents: tuple[A
     base = gradients(cotangents)
     if base is None:
         return None
-    for exponent in precision.exponents:
-        factor = 2.0**exponent
+    factors = {"-1": -1.0} | {f"2^{exponent}": 2.0**exponent for exponent in precision.exponents}
+    for name, factor in factors.items():
         if not _fits(base, factor, cotangents):
             continue
         scaled = gradients(tuple(None if c is None else c * c.dtype.type(factor) for c in cotangents))
@@ -63,7 +63,7 @@ def not_linear(gradients: Callable[[Any], Gradients | None], cotangents: tuple[A
         said = _difference(scaled, due, due, precision)
         if said:
             return (
-                f"the backward is not linear in dy: for dy times 2^{exponent} {said} (does it clip or drop some of dy?)"
+                f"the backward is not linear in dy: for dy times {name} {said} (does it clip or drop some of dy?)"
             )
     second = _second(cotangents, precision, seed)
     others = gradients(second)
@@ -92,7 +92,7 @@ def _fits(base: Gradients, factor: float, cotangents: tuple[Any, ...]) -> bool:
     exponents = {"float16": 15, "float32": 127, "bfloat16": 127}
     largest = 2.0 ** (MARGIN * min(exponents.get(_name(c), 1023) for c in cotangents if c is not None))
     sizes = [size for gradient in base.values() if (size := float(np.abs(gradient).max(initial=0.0))) > 0]
-    return all(1 / largest < size * factor < largest for size in sizes)
+    return all(1 / largest < size * abs(factor) < largest for size in sizes)
 
 
 def _second(cotangents: tuple[Any, ...], precision: _Precision, seed: int) -> tuple[Any, ...]:
