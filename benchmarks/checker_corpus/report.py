@@ -13,6 +13,7 @@ from .corpus import Case
 
 STRATA = ("kind", "wrongness", "scale", "offset")
 UNSURE = ("undecided", "refused")
+REASON = 800  # characters of a reason: rivals print whole Jacobians
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Answered:
             "error_over_tolerance": truth.error,
             "where": truth.where,
             "strata": self.case.strata,
-            "reason": self.reason,
+            "reason": self.reason[:REASON],
         }
 
 
@@ -100,11 +101,24 @@ def _groups(answers: list[Answered], by: str) -> dict[str, list[Answered]]:
 
 def in_words(found: dict[str, Any]) -> str:
     """The tables in Markdown."""
-    lines = [totals(found["total"])]
+    lines = [totals(found["total"]), "", *_worst(found)]
     for by in STRATA:
         lines += ["", f"By {by}: wrong ones passed, right ones accused, undecided or refused though determined.", ""]
         lines.append(_by_stratum([row for row in found["strata"] if row["by"] == by]))
     return "\n".join(lines)
+
+
+def _worst(found: dict[str, Any]) -> list[str]:
+    """For each checker that may leave a case undecided, the stratum in which it does so most."""
+    lines = []
+    for name in (row["checker"] for row in found["total"] if row["unsure_of_determined"]):
+        rows = [row for row in found["strata"] if row["checker"] == name and row["by"] in STRATA]
+        most = max(rows, key=share)
+        counted = f"{most['unsure_of_determined']} of {most['determined']}"
+        lines.append(
+            f'{name} leaves most undecided of {most["by"]} "{most["stratum"]}": {counted} ({share(most):.1%}).'
+        )
+    return lines
 
 
 def totals(rows: list[dict[str, Any]]) -> str:
