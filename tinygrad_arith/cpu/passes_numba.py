@@ -13,26 +13,93 @@ import numpy as np
 from ..ops.gelu import CUBIC, SQRT_2_OVER_PI
 
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+in_order = numba.njit(nogil=True, cache=True, error_model="numpy")  # where the order is what keeps the digits
 
-SQRT_2_OVER_PI_32 = np.float32(SQRT_2_OVER_PI)
-CUBIC_32 = np.float32(CUBIC)
+contracted = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+
+
+# A sum in float32 of n terms one after another is off by up to n roundings. So long sums go in blocks, which are added
+# up in float64: WIDE terms of a row at a time (the vector's lanes take turns within), ROWS rows at a time.
+WIDE, ROWS = 2048, 32
+LARGEST = np.finfo(np.float32).max
+
+
+@compiled
+def _flush(part, total):
+    """total += part; part = 0."""
+    for c in range(len(part)):
+        total[c] += part[c]
+        part[c] = 0.0
+
+
+@compiled
+def _add_to(out, total):
+    """out += total, which is float64."""
+    for c in range(len(out)):
+        out[c] = out[c] + total[c]
+
+
+@compiled
+def _row_mean(x, n):
+    """The mean of a long row."""
+    total = 0.0
+    for start in range(0, x.shape[1], WIDE):
+        part = x.dtype.type(0.0)
+        for c in range(start, min(start + WIDE, x.shape[1])):
+            part += x[n, c]
+        total += part
+    return x.dtype.type(total / x.shape[1])
+
+
+@compiled
+def _row_mean_square(x, n, middle):
+    """The mean of (x - middle)² over a long row."""
+    total = 0.0
+    for start in range(0, x.shape[1], WIDE):
+        part = x.dtype.type(0.0)
+        for c in range(start, min(start + WIDE, x.shape[1])):
+            part += (x[n, c] - middle) * (x[n, c] - middle)
+        total += part
+    return x.dtype.type(total / x.shape[1])
+
+
+@compiled
+def _row_products(dy, weight, x, n, middle, scale):
+    """The sums over a long row of dy weight, and of that times (x - middle) scale."""
+    total, along = 0.0, 0.0
+    for start in range(0, x.shape[1], WIDE):
+        total_part = x.dtype.type(0.0)
+        along_part = x.dtype.type(0.0)
+        for c in range(start, min(start + WIDE, x.shape[1])):
+            dnormalized = dy[n, c] * weight[c]
+            total_part += dnormalized
+            along_part += dnormalized * ((x[n, c] - middle) * scale)
+        total += total_part
+        along += along_part
+    return x.dtype.type(total), x.dtype.type(along)
 
 
 @compiled
 def layernorm_forward(x, weight, bias, eps, y, mean, rstd):
     """Fills y, mean and rstd."""
     rows, channels = x.shape
-    one = x.dtype.type(1.0)
+    one, zero = x.dtype.type(1.0), x.dtype.type(0.0)
     inverse = one / x.dtype.type(channels)
     for n in range(rows):
-        total = x.dtype.type(0.0)
-        for c in range(channels):
-            total += x[n, c]
-        middle = total * inverse
-        squares = x.dtype.type(0.0)
-        for c in range(channels):
-            squares += (x[n, c] - middle) * (x[n, c] - middle)
-        scale = one / np.sqrt(squares * inverse + x.dtype.type(eps))
+        if channels > WIDE:
+            middle = _row_mean(x, n)
+            spread = _row_mean_square(x, n, middle) + x.dtype.type(eps)
+        else:
+            total = x.dtype.type(0.0)
+            for c in range(channels):
+                total += x[n, c]
+            middle = total * inverse
+            squares = x.dtype.type(0.0)
+            for c in range(channels):
+                squares += (x[n, c] - middle) * (x[n, c] - middle)
+            spread = squares * inverse + x.dtype.type(eps)
+        known = zero if spread == math.inf else one  # of infinity the fast root would make NaN
+        scale = known * (one / np.sqrt(LARGEST if spread > LARGEST else spread))
         for c in range(channels):
             y[n, c] = (x[n, c] - middle) * scale * weight[c] + bias[c]
         mean[n] = middle
@@ -44,34 +111,51 @@ def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):
     """Fills dx; adds to dweight and dbias."""
     rows, channels = x.shape
     inverse = x.dtype.type(1.0) / x.dtype.type(channels)
+    weight_part, bias_part = np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
+    weight_total, bias_total = np.zeros(channels), np.zeros(channels)
     for n in range(rows):
         middle, scale = mean[n], rstd[n]
-        total = x.dtype.type(0.0)
-        along = x.dtype.type(0.0)
-        for c in range(channels):
-            normalized = (x[n, c] - middle) * scale
-            dnormalized = dy[n, c] * weight[c]
-            total += dnormalized
-            along += dnormalized * normalized
+        if channels > WIDE:
+            total, along = _row_products(dy, weight, x, n, middle, scale)
+        else:
+            total = x.dtype.type(0.0)
+            along = x.dtype.type(0.0)
+            for c in range(channels):
+                normalized = (x[n, c] - middle) * scale
+                dnormalized = dy[n, c] * weight[c]
+                total += dnormalized
+                along += dnormalized * normalized
         through_mean, through_variance = total * inverse, along * inverse
         for c in range(channels):
             normalized = (x[n, c] - middle) * scale
-            dweight[c] += dy[n, c] * normalized
-            dbias[c] += dy[n, c]
+            weight_part[c] += dy[n, c] * normalized
+            bias_part[c] += dy[n, c]
             dx[n, c] = scale * (dy[n, c] * weight[c] - through_mean - normalized * through_variance)
+        if n % ROWS == ROWS - 1:
+            _flush(weight_part, weight_total)
+            _flush(bias_part, bias_total)
+    _flush(weight_part, weight_total)
+    _flush(bias_part, bias_total)
+    _add_to(dweight, weight_total)
+    _add_to(dbias, bias_total)
 
 
 @compiled
 def rmsnorm_forward(x, weight, eps, y, rrms):
     """Fills y and rrms."""
     rows, channels = x.shape
-    one = x.dtype.type(1.0)
+    one, zero = x.dtype.type(1.0), x.dtype.type(0.0)
     inverse = one / x.dtype.type(channels)
     for n in range(rows):
-        squares = x.dtype.type(0.0)
-        for c in range(channels):
-            squares += x[n, c] * x[n, c]
-        scale = one / np.sqrt(squares * inverse + x.dtype.type(eps))
+        if channels > WIDE:
+            spread = _row_mean_square(x, n, zero) + x.dtype.type(eps)
+        else:
+            squares = x.dtype.type(0.0)
+            for c in range(channels):
+                squares += x[n, c] * x[n, c]
+            spread = squares * inverse + x.dtype.type(eps)
+        known = zero if spread == math.inf else one  # of infinity the fast root would make NaN
+        scale = known * (one / np.sqrt(LARGEST if spread > LARGEST else spread))
         for c in range(channels):
             y[n, c] = x[n, c] * scale * weight[c]
         rrms[n] = scale
@@ -82,16 +166,24 @@ def rmsnorm_backward(dy, x, rrms, weight, dx, dweight):
     """Fills dx; adds to dweight."""
     rows, channels = x.shape
     inverse = x.dtype.type(1.0) / x.dtype.type(channels)
+    weight_part, weight_total = np.zeros(channels, x.dtype), np.zeros(channels)
     for n in range(rows):
         scale = rrms[n]
-        along = x.dtype.type(0.0)
-        for c in range(channels):
-            along += dy[n, c] * weight[c] * x[n, c] * scale
+        if channels > WIDE:
+            _, along = _row_products(dy, weight, x, n, x.dtype.type(0.0), scale)
+        else:
+            along = x.dtype.type(0.0)
+            for c in range(channels):
+                along += dy[n, c] * weight[c] * x[n, c] * scale
         through_mean_square = along * inverse
         for c in range(channels):
             normalized = x[n, c] * scale
-            dweight[c] += dy[n, c] * normalized
+            weight_part[c] += dy[n, c] * normalized
             dx[n, c] = scale * (dy[n, c] * weight[c] - normalized * through_mean_square)
+        if n % ROWS == ROWS - 1:
+            _flush(weight_part, weight_total)
+    _flush(weight_part, weight_total)
+    _add_to(dweight, weight_total)
 
 
 @compiled
@@ -118,14 +210,24 @@ def add_bias(y, bias):
             y[n, c] += bias[c]
 
 
-@compiled
+@in_order
 def column_sum(dy, out, add):
     """out = the sums over the rows, or out += them."""
+    rows, channels = dy.shape
+    part, total = np.zeros(channels, dy.dtype), np.zeros(channels)
+    fours = rows - rows % 4
+    for n in range(0, fours, 4):
+        for c in range(channels):
+            part[c] += (dy[n, c] + dy[n + 1, c]) + (dy[n + 2, c] + dy[n + 3, c])
+        if n % (4 * ROWS) == 4 * (ROWS - 1):
+            _flush(part, total)
+    for n in range(fours, rows):
+        for c in range(channels):
+            part[c] += dy[n, c]
+    _flush(part, total)
     if not add:
         out[:] = 0
-    for n in range(dy.shape[0]):
-        for c in range(dy.shape[1]):
-            out[c] += dy[n, c]
+    _add_to(out, total)
 
 
 @compiled
@@ -147,40 +249,49 @@ def relu_backward(da, a):
             da[n, c] = da[n, c] if a[n, c] > zero else zero
 
 
-@numba.njit(inline="always")
-def _tanh32(x):
-    """tanh in float32 as a ratio of polynomials, to about 2 units in the last place; vectorises, unlike the library's.
+MAGIC = np.float32(1.5 * 2.0**23)  # added to a small number, it leaves the nearest integer in the last bits
+FRACTION = np.int32(23)  # bits of a float32 behind its exponent
+FLAT = np.float32(9.9)  # beyond it GELU is x or 0 in float32, and 2ᵗ below a normal number
+LOG2_E = 1.0 / math.log(2.0)
+ONCE, CUBED = np.float32(2.0 * SQRT_2_OVER_PI), np.float32(2.0 * SQRT_2_OVER_PI * CUBIC)  # 2u = ONCE x + CUBED x³
+ONCE_2, CUBED_2 = np.float32(-LOG2_E * ONCE), np.float32(-LOG2_E * CUBED)  # exp(-2u) = 2 ** (ONCE_2 x + CUBED_2 x³)
 
-    The coefficients are those of the Eigen library's float `ptanh`, which clamps where tanh rounds to 1.
+
+@contracted
+def _power_of_2(t):
+    """2ᵗ in float32 for -125 <= t <= 125, to about 1 unit in the last place; vectorises, unlike the library's.
+
+    2ᵗ = 2ⁿ 2ᶠ with n the integer next to t: n is added to the exponent of 2ᶠ, a polynomial that is off by 8e-8 of it.
     """
-    x = min(max(x, np.float32(-7.99881172180175781)), np.float32(7.99881172180175781))
-    s = x * x
-    p = np.float32(-2.76076847742355e-16)
-    p = p * s + np.float32(2.00018790482477e-13)
-    p = p * s + np.float32(-8.60467152213735e-11)
-    p = p * s + np.float32(5.12229709037114e-08)
-    p = p * s + np.float32(1.48572235717979e-05)
-    p = p * s + np.float32(6.37261928875436e-04)
-    p = p * s + np.float32(4.89352455891786e-03)
-    q = np.float32(1.19825839466702e-06)
-    q = q * s + np.float32(1.18534705686654e-04)
-    q = q * s + np.float32(2.26843463243900e-03)
-    q = q * s + np.float32(4.89352518554385e-03)
-    return x * p / q
+    shifted = np.float32(t + MAGIC)
+    f = t - (shifted - MAGIC)
+    p = np.float32(1.3276449189e-3)
+    p = p * f + np.float32(9.6755641613e-3)
+    p = p * f + np.float32(5.5507135150e-2)
+    p = p * f + np.float32(2.4022119303e-1)
+    p = p * f + np.float32(6.9314696681e-1)
+    p = np.float32(p * f + np.float32(1.0000000717))
+    return np.int32(p.view(np.int32) + np.int32(shifted.view(np.int32) << FRACTION)).view(np.float32)
 
 
-@compiled
+@contracted
 def bias_gelu(h, bias, slope):
-    """h = gelu(h + bias), slope = its derivative."""
-    half, one, three = np.float32(0.5), np.float32(1.0), np.float32(3.0)
+    """h = gelu(h + bias), slope = its derivative.
+
+    (1 + tanh(u)) / 2 = s with s = 1 / (1 + e), e = exp(-2u), and its derivative is s (1 - s) 2u' = s (e s) 2u', in
+    which nothing is subtracted: 1 - tanh² would lose its digits where tanh is near 1.
+    """
+    zero, one, cubed3 = np.float32(0.0), np.float32(1.0), np.float32(3.0) * CUBED
     for n in range(h.shape[0]):
         for c in range(h.shape[1]):
             x = h[n, c] + bias[c]
-            square = CUBIC_32 * x * x
-            tanh = _tanh32(SQRT_2_OVER_PI_32 * x * (one + square))
-            du = SQRT_2_OVER_PI_32 * (one + three * square)
-            h[n, c] = half * x * (one + tanh)
-            slope[n, c] = half * (one + tanh) + half * x * (one - tanh * tanh) * du
+            bounded = -FLAT if x < -FLAT else x  # a NaN stays a NaN
+            bounded = FLAT if bounded > FLAT else bounded
+            square = bounded * bounded
+            e = _power_of_2(bounded * (ONCE_2 + CUBED_2 * square))
+            s = zero if x < -FLAT else one / (one + e)
+            h[n, c] = x * s
+            slope[n, c] = s + (bounded * (ONCE + cubed3 * square)) * (s * (e * s))
 
 
 @compiled

@@ -6,6 +6,7 @@ the first operator to the last. All arrays are C-contiguous and of one floating 
 """
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from ..ops.gelu import CUBIC, SQRT_2_OVER_PI
 from .products import multiply
 
 BLOCK = 32_768  # elements: few calls, and half a dozen arrays of this size stay in the second-level cache
+FLAT = 9.9  # beyond it GELU is x or 0 in float32
+WIDE, TALL = 2048, 64  # terms that a product may add up: its rounding grows with their number
+FEW = 16  # rows whose sum is not worth a product
 ADAMW_BLOCK = 262_144  # more: threads that share the update meet at every call
 
 
@@ -22,14 +26,19 @@ def blocks(rows: int, row_elements: int, elements: int = BLOCK) -> Iterator[slic
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
+def row_means(x, average, out=None):  # x (n, C); average (C,), each 1 / C -> (n,)
+    """The means of the rows: a product, or in long rows NumPy's mean, whose rounding grows with log C only."""
+    return np.matmul(x, average, out=out) if len(average) <= WIDE else np.mean(x, axis=-1, out=out)
+
+
 def layernorm_forward(x, weight, bias, eps, y, mean, rstd):  # x, y (N, C); weight, bias (C,); mean, rstd (N,)
     """Fills y, mean and rstd."""
     average = np.full(x.shape[1], 1.0 / x.shape[1], dtype=x.dtype)  # (C,)
     for part in blocks(*x.shape):
         out = y[part]  # (n, C)
-        np.matmul(x[part], average, out=mean[part])
+        row_means(x[part], average, out=mean[part])
         np.subtract(x[part], mean[part, None], out=out)
-        spread = np.matmul(out * out, average, out=rstd[part])  # (n,)
+        spread = row_means(out * out, average, out=rstd[part])  # (n,)
         spread += eps
         np.sqrt(spread, out=spread)
         np.reciprocal(spread, out=spread)
@@ -41,21 +50,25 @@ def layernorm_forward(x, weight, bias, eps, y, mean, rstd):  # x, y (N, C); weig
 def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):  # dy, x, dx (N, C); mean, rstd (N,); others (C,)
     """Fills dx; adds to dweight and dbias."""
     average = np.full(x.shape[1], 1.0 / x.shape[1], dtype=x.dtype)  # (C,)
+    sums, totals = np.empty((2, x.shape[1]), dtype=x.dtype), np.zeros((2, x.shape[1]))  # (2, C): of a block, of all
     for part in blocks(*x.shape):
         gradient, out = dy[part], dx[part]  # (n, C)
         normalized = x[part] - mean[part, None]  # (n, C)
         normalized *= rstd[part, None]
-        column_sum(gradient, dbias, True)
+        column_sum(gradient, sums[0], False)
         np.multiply(gradient, normalized, out=out)
-        column_sum(out, dweight, True)
+        column_sum(out, sums[1], False)
+        totals += sums
         out *= weight
-        through_variance = np.matmul(out, average)  # (n,)
+        through_variance = row_means(out, average)  # (n,)
         np.multiply(gradient, weight, out=out)  # dnormalized
-        through_mean = np.matmul(out, average)  # (n,)
+        through_mean = row_means(out, average)  # (n,)
         normalized *= through_variance[:, None]
         out -= normalized
         out -= through_mean[:, None]
         out *= rstd[part, None]
+    dbias += totals[0]
+    dweight += totals[1]
 
 
 def rmsnorm_forward(x, weight, eps, y, rrms):  # x, y (N, C); weight (C,); rrms (N,)
@@ -63,7 +76,7 @@ def rmsnorm_forward(x, weight, eps, y, rrms):  # x, y (N, C); weight (C,); rrms 
     average = np.full(x.shape[1], 1.0 / x.shape[1], dtype=x.dtype)  # (C,)
     for part in blocks(*x.shape):
         out = np.multiply(x[part], x[part], out=y[part])  # (n, C)
-        scale = np.matmul(out, average, out=rrms[part])  # (n,)
+        scale = row_means(out, average, out=rrms[part])  # (n,)
         scale += eps
         np.sqrt(scale, out=scale)
         np.reciprocal(scale, out=scale)
@@ -74,17 +87,20 @@ def rmsnorm_forward(x, weight, eps, y, rrms):  # x, y (N, C); weight (C,); rrms 
 def rmsnorm_backward(dy, x, rrms, weight, dx, dweight):  # dy, x, dx (N, C); rrms (N,); others (C,)
     """Fills dx; adds to dweight."""
     average = np.full(x.shape[1], 1.0 / x.shape[1], dtype=x.dtype)  # (C,)
+    sums, total = np.empty(x.shape[1], dtype=x.dtype), np.zeros(x.shape[1])  # (C,): of a block, of all
     for part in blocks(*x.shape):
         gradient, out = dy[part], dx[part]  # (n, C)
         normalized = x[part] * rrms[part, None]  # (n, C)
         np.multiply(gradient, normalized, out=out)
-        column_sum(out, dweight, True)
+        column_sum(out, sums, False)
+        total += sums
         out *= weight
-        through_mean_square = np.matmul(out, average)  # (n,)
+        through_mean_square = row_means(out, average)  # (n,)
         np.multiply(gradient, weight, out=out)  # dnormalized
         normalized *= through_mean_square[:, None]
         out -= normalized
         out *= rrms[part, None]
+    dweight += total
 
 
 def turn(x, y, turned, index, cos, sin):  # x, y (N, NH, HS); index (N,); cos, sin (P, HS/2)
@@ -107,8 +123,27 @@ def add_bias(y, bias):  # y (N, C); bias (C,)
 
 
 def column_sum(dy, out, add):  # dy (N, C); out (C,)
-    """out = the sums over the rows, or out += them: a product with ones; `sum(axis=0)` is several times slower."""
-    multiply(np.ones((1, len(dy)), dtype=dy.dtype), dy, out[None], add)
+    """out = the sums over the rows, or out += them: a product with ones; `sum(axis=0)` is several times slower.
+
+    Many rows are taken k side by side first, (N / k, k C), so that each sum has TALL terms at most; then those k.
+    """
+    while len(dy) > TALL:
+        least = -(-len(dy) // TALL)
+        beside = next((k for k in range(least, least + 16) if len(dy) % k == 0), least)  # k, best without a rest
+        whole = len(dy) - len(dy) % beside
+        wide = dy[:whole].reshape(whole // beside, -1)  # (N / k, k C)
+        sums = np.matmul(ones(len(wide), dy.dtype), wide).reshape(beside, -1)  # (k, C)
+        dy = np.concatenate([sums, dy[whole:]]) if whole < len(dy) else sums
+    if len(dy) > FEW:
+        multiply(ones(len(dy), dy.dtype), dy, out[None], add)
+    else:
+        np.add(out if add else 0.0, dy.sum(axis=0), out=out)
+
+
+@cache
+def ones(count: int, dtype) -> np.ndarray:  # (1, count)
+    """A row of ones, for sums; there are few of them, and short ones."""
+    return np.ones((1, count), dtype)
 
 
 def bias_relu(h, bias):  # h (N, C); bias (C,)
@@ -130,14 +165,15 @@ def bias_gelu(h, bias, slope):  # h, slope (N, C); bias (C,)
 
 def _bias_gelu(h, bias, slope):
     h += bias
-    square = h * h  # (n, C)
+    bounded = np.clip(h, -FLAT, FLAT)  # (n, C): the square of a large h is none, and 0 times it would be NaN
+    square = bounded * bounded  # (n, C)
     np.multiply(square, SQRT_2_OVER_PI * CUBIC, out=slope)
     slope += SQRT_2_OVER_PI
-    slope *= h  # u
+    slope *= bounded  # u
     tanh = np.tanh(slope, out=slope)
     square *= 3.0 * SQRT_2_OVER_PI * CUBIC
     square += SQRT_2_OVER_PI  # du/dh
-    square *= h
+    square *= bounded
     square *= 0.5 * (1.0 - tanh * tanh)  # h/2 (1 - tanh²) du/dh
     tanh += 1.0
     tanh *= 0.5  # (1 + tanh) / 2

@@ -22,19 +22,19 @@ from .shapes import ArraySpec, OpShapes, require
 class CrossEntropyCache(NamedTuple):
     """Saved: two numbers a row; the logits by reference. The probabilities are recomputed, not stored.
 
-    The two add up to logsumexp(z), but apart they keep the digits that a large offset of the logits would take.
+    Their sum, logsumexp(z) = largest + log(total), would lose the digits that a large offset of the logits takes.
     """
 
     logits: Any  # (..., V)
     largest: Any  # (..., 1), of the row's logits
-    log_total: Any  # (..., 1), log of the sum of exp(z - largest)
+    total: Any  # (..., 1), the sum of exp(z - largest)
     targets: Any  # (...) int, 0 where not counted
     weights: Any  # (...), 0 where not counted
 
     @property
     def logsumexp(self):  # (..., 1)
         """The logarithm of the sum of the exponentials."""
-        return self.largest + self.log_total
+        return self.largest + array_module(self.total).log(self.total)
 
 
 def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):  # (..., V); (...) int; (...) or None
@@ -51,20 +51,20 @@ def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):  
 
     largest = logits.max(axis=-1, keepdims=True)  # (..., 1): subtracted so that exp cannot overflow
     centered = difference(logits, largest)  # (..., V)
-    log_total = xp.log(xp.exp(centered).sum(axis=-1, keepdims=True))  # (..., 1)
-    # -log p[target]; `largest` goes to the target's side, since adding it to log_total would round a small loss away
-    losses = log_total[..., 0] - at_targets(centered, targets)  # (...)
+    total = xp.exp(centered).sum(axis=-1, keepdims=True)  # (..., 1)
+    # -log p[target]; `largest` goes to the target's side, since adding it to log(total) would round a small loss away
+    losses = xp.log(total[..., 0]) - at_targets(centered, targets)  # (...)
     loss = xp.where(row_weights != 0, row_weights * losses, 0.0).sum()  # ()
-    return loss, CrossEntropyCache(logits, largest, log_total, targets, row_weights)
+    return loss, CrossEntropyCache(logits, largest, total, targets, row_weights)
 
 
 def cross_entropy_sum_backward(dy, cache):  # dy ()
     """Returns dlogits (..., V)."""
     xp = array_module(cache.logits)
-    logits, largest, log_total, targets, weights = cache
+    logits, largest, total, targets, weights = cache
     # forward: loss = sum over rows of weight * (logsumexp(z) - z[t]).
     # The derivative of logsumexp is the softmax; that of z[t] is 1 at t and 0 elsewhere:
-    probabilities = xp.exp(difference(logits, largest) - log_total)  # (..., V)
+    probabilities = xp.exp(difference(logits, largest)) / total  # (..., V)
     one_hot = xp.arange(logits.shape[-1]) == targets[..., None]  # (..., V) bool
     dlogits = (dy * weights)[..., None] * (probabilities - one_hot)  # (..., V)
     return xp.where(weights[..., None] != 0, dlogits, 0.0)  # (..., V)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from .shapes import ArraySpec, OpShapes, require
+from .sums import sum_over
 
 
 class LayerNormCache(NamedTuple):
@@ -37,8 +38,8 @@ def layernorm_backward(dy, cache):  # dy (..., C)
     rows = tuple(range(dy.ndim - 1))  # every axis but the channels
 
     # forward: y = normalized * weight + bias
-    dbias = dy.sum(axis=rows)  # (C,)
-    dweight = (dy * normalized).sum(axis=rows)  # (C,)
+    dbias = sum_over(dy, rows)  # (C,)
+    dweight = sum_over(dy * normalized, rows)  # (C,)
     dnormalized = dy * weight  # (..., C)
 
     # forward: normalized = (x - mean) * rstd, where mean and rstd depend on every channel of x.

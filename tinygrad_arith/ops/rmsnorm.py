@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from .shapes import ArraySpec, OpShapes, require
+from .sums import sum_over
 
 
 class RMSNormCache(NamedTuple):
@@ -36,7 +37,7 @@ def rmsnorm_backward(dy, cache):  # dy (..., C)
     rows = tuple(range(dy.ndim - 1))  # every axis but the channels
 
     # forward: y = normalized * weight
-    dweight = (dy * normalized).sum(axis=rows)  # (C,)
+    dweight = sum_over(dy * normalized, rows)  # (C,)
     dnormalized = dy * weight  # (..., C)
 
     # forward: normalized = x * rrms, where rrms depends on every channel of x.

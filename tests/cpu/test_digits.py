@@ -1,0 +1,169 @@
+"""What float32 could lose: long sums, large offsets, the ends of its range. Against float64, in ulp.
+
+`benchmarks/float32_errors.py` measures all operations beside PyTorch; here is what was wrong once.
+"""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.cpu import layernorm, operations, passes_numpy, rmsnorm
+from tinygrad_arith.ops import (
+    gelu_backward,
+    gelu_forward,
+    layernorm_backward,
+    layernorm_forward,
+    rmsnorm_backward,
+    rmsnorm_forward,
+)
+from tinygrad_arith.ops.sums import sum_over
+
+PASSES = {"numpy": passes_numpy}
+try:
+    from tinygrad_arith.cpu import passes_numba
+
+    PASSES["numba"] = passes_numba
+except ImportError:
+    passes_numba = None
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def passes(request, monkeypatch):
+    """Runs the test with each set of passes."""
+    if request.param not in PASSES:
+        pytest.skip("Numba is not installed: pip install '.[fast]'")
+    for module in vars(operations).values():
+        if hasattr(module, "passes"):
+            monkeypatch.setattr(module, "passes", PASSES[request.param])
+    return PASSES[request.param]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(31)
+
+
+def draw(rng, *shape, scale=1.0, offset=0.0):
+    return (scale * rng.normal(size=shape) + offset).astype(np.float32)
+
+
+def ulps(found, exact):
+    """The largest error, in units in the last place of the largest entry."""
+    exact = np.asarray(exact, np.float64)
+    assert np.isfinite(found).all()
+    return np.abs(found - exact).max() / np.spacing(np.float32(np.abs(exact).max()))
+
+
+ROWS = [1, 3, 4, 5, 63, 64, 511, 512, 513, 1000, 4096, 6145, 100_003]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_column_sums_keep_their_digits(passes, rows, offset, rng):
+    dy, out = draw(rng, rows, 70, offset=offset), draw(rng, 70)
+    exact, before = dy.sum(axis=0, dtype=np.float64), out.copy()
+    passes.column_sum(dy, out, True)
+    assert ulps(out, before + exact) < 4
+    passes.column_sum(dy, out, False)
+    assert ulps(out, exact) < 4
+
+
+@pytest.mark.parametrize("rows", [*ROWS, 0])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_the_textbooks_sums_do_too(rows, keepdims, rng):
+    x = draw(rng, rows, 3, 2, offset=1.0)  # no sum is near zero
+    for axes in ((0,), (0, 1), (0, -1), (1,), (0, 1, 2), ()):
+        exact = x.sum(axis=axes, dtype=np.float64, keepdims=keepdims)
+        found = sum_over(x, axes, keepdims)
+        assert found.shape == exact.shape
+        assert found.dtype == np.float32
+        assert exact.size == 0 or not exact.any() or ulps(found, exact) < 2.5
+
+
+def norms(name, x, dy, weight, bias):
+    """Output and gradients of a norm: of the fast pair in float32, and of the textbook in float64."""
+    wide = [array.astype(np.float64) for array in (x, weight, bias)]
+    if name == "layernorm":
+        y, cache = layernorm.layernorm_forward(x, weight, bias)
+        gradients = layernorm.layernorm_backward(dy, cache, needs=(True,) * 3)
+        exact, exact_cache = layernorm_forward(*wide)
+        return (y, *gradients), (exact, *layernorm_backward(dy.astype(np.float64), exact_cache))
+    y, cache = rmsnorm.rmsnorm_forward(x, weight)
+    gradients = rmsnorm.rmsnorm_backward(dy, cache, needs=(True,) * 2)
+    exact, exact_cache = rmsnorm_forward(*wide[:2])
+    return (y, *gradients), (exact, *rmsnorm_backward(dy.astype(np.float64), exact_cache))
+
+
+SHAPES = [(5, 2047), (5, 2048), (5, 2049), (3, 5000), (2, 1 << 20), (1 << 14, 48)]
+
+
+@pytest.mark.parametrize("name", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_norms_of_long_rows_and_of_many_keep_their_digits(passes, name, shape, rng):
+    found, exact = norms(name, draw(rng, *shape), draw(rng, *shape), draw(rng, shape[1]), draw(rng, shape[1]))
+    for mine, right in zip(found, exact, strict=True):
+        assert ulps(mine, right) < 4
+
+
+@pytest.mark.parametrize("name", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("channels", [40, 3000])
+@pytest.mark.parametrize("scale", [1e-30, 1e-19, 1e10, 1e17])
+def test_norms_at_other_scales(passes, name, channels, scale, rng):
+    dy = draw(rng, 6, channels, scale=min(scale, 1.0 / scale))
+    found, exact = norms(name, draw(rng, 6, channels, scale=scale), dy, draw(rng, channels), draw(rng, channels))
+    for mine, right in zip(found, exact, strict=True):
+        if np.abs(right).max() > 1e-30:
+            assert ulps(mine, right) < 8
+
+
+@pytest.mark.parametrize("name", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("channels", [40, 3000])
+@pytest.mark.parametrize("scale", [1e19, 1e25, 1e35])
+@pytest.mark.parametrize("dy_scale", [1.0, 1e15])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_row_whose_squares_are_beyond_float32_is_a_row_of_zeros(passes, name, channels, scale, dy_scale, rng):
+    """As the textbook's and PyTorch's: the root of infinity is infinite, and its reciprocal is 0."""
+    x, dy = draw(rng, 6, channels, scale=scale), draw(rng, 6, channels, scale=dy_scale)
+    x[:, 0] = 4 * scale  # its square alone is too large
+    x[0] = draw(rng, channels)
+    weight, bias = draw(rng, channels), draw(rng, channels)
+    (y, dx, *parameters), (right, right_dx, *_) = norms(name, x, dy, weight, bias)
+    expected = np.broadcast_to(bias if name == "layernorm" else np.float32(0.0), (5, channels))
+    np.testing.assert_array_equal(y[1:], expected)
+    assert not dx[1:].any()
+    assert ulps(y[0], right[0]) < 4
+    assert ulps(dx[0], right_dx[0]) < 4
+    assert all(np.isfinite(gradient).all() for gradient in parameters)
+
+
+@pytest.mark.parametrize("name", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("channels", [40, 3000])
+def test_a_nan_spoils_its_row_and_no_other(passes, name, channels, rng):
+    x = draw(rng, 3, channels)
+    x[1, 7] = np.nan
+    weight, bias = draw(rng, channels), draw(rng, channels)
+    (y, dx, *_), _ = norms(name, x, draw(rng, 3, channels), weight, bias)
+    for rows in (y, dx):
+        np.testing.assert_array_equal(np.isnan(rows).all(axis=1), [False, True, False])
+        np.testing.assert_array_equal(np.isnan(rows).any(axis=1), [False, True, False])
+
+
+def test_gelu_and_its_slope_keep_their_digits(passes):
+    h = np.linspace(-12, 12, 100_001, dtype=np.float32)[None]
+    y, cache = gelu_forward(h.astype(np.float64))
+    right = gelu_backward(np.ones(h.shape), cache)
+    slope = np.empty_like(h)
+    passes.bias_gelu(h, np.zeros(h.shape[1], np.float32), slope)
+    assert np.abs(slope - right).max() < 1.5e-6
+    assert np.abs(h - y).max() < 1.2e-6  # a unit in the last place of 12
+    if passes is passes_numba:  # where nothing is subtracted, small numbers are right to their last digits too
+        assert np.abs(slope - right).max() < 3e-7
+        tail = (y > -0.1) & (y < -1e-6)  # where the float64 above has digits left
+        assert np.abs(h / np.where(tail, y, 1.0) - 1.0)[tail].max() < 2e-5
+
+
+@pytest.mark.parametrize("size", [20.0, 1e4, 1e13, 1e19, 1e25, 3.4e38])
+def test_gelu_far_out_is_the_number_or_zero(passes, size):
+    h, slope = np.array([[size, -size]], np.float32), np.empty((1, 2), np.float32)
+    passes.bias_gelu(h, np.zeros(2, np.float32), slope)
+    np.testing.assert_array_equal(h, np.array([[size, 0.0]], np.float32))
+    np.testing.assert_array_equal(slope, [[1.0, 0.0]])
