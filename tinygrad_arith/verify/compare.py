@@ -95,29 +95,31 @@ class _Judgement:
         return hides <= max(allowed, self.tolerance.zero * self.unit)
 
     def scale(self) -> float:
-        """The largest entry of the gradient, among those that are known; 0 where it vanishes."""
-        if self.vanishes():
-            return 0.0
+        """The largest entry of the gradient, or what it is at least; 0 where nothing is known."""
+        return float(self._sizes().max(initial=0.0))
+
+    def _sizes(self) -> np.ndarray:
+        """The size of each entry (n,), or what it is at least where its error is large."""
         size = np.abs(self.numeric)
-        known = size[self.error <= 0.1 * size]
-        return float((known if known.size else size).max(initial=0.0))
+        with np.errstate(invalid="ignore"):
+            return np.where(self.error <= 0.1 * size, size, np.maximum(size - self.error, 0.0))
 
     def scales(self, largest: float) -> np.ndarray:
         """What each element is measured by (n,): the largest entry among those that reach the same outputs."""
         if not self.shares_outputs or self.columns is None:
             return np.full(self.numeric.shape, largest)
-        sizes = np.where(self.error <= 0.1 * np.abs(self.numeric), np.abs(self.numeric), 0.0)  # (n,)
+        sizes = self._sizes()  # (n,)
         moved = self.columns != 0  # (m, n)
         of_outputs = np.where(moved, sizes, 0.0).max(axis=1, initial=0.0)  # (m,)
         shared = np.where(moved, of_outputs[:, None], 0.0).max(axis=0, initial=0.0)  # (n,)
-        return np.where(shared > 0, np.maximum(shared, np.abs(self.numeric)), largest)
+        return np.where(shared > 0, shared, largest)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Per element: the error beyond which it is wrong, and the one, rounding included, below which it is right."""
-        largest, size = self.scale(), np.abs(self.numeric)
-        if largest == 0.0:
-            zero = np.full(size.shape, self.tolerance.zero * self.unit)
+        if self.vanishes():
+            zero = np.full(self.numeric.shape, self.tolerance.zero * self.unit)
             return zero, zero
+        largest, size = self.scale(), self._sizes()
         return self.tolerance.bound_beside(size, self.scales(largest)), self.tolerance.hidden_beside(size, largest)
 
     def verdicts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +148,7 @@ class _Judgement:
             index, answer = self.indices[position], self.analytic[position]
             wanted = float(max(strict[position] / 4, allowed[position] / 64))
             found = self.probe.refined(index, wanted)
-            if found.kink is None and abs(answer - found.value) - found.error > strict[position]:
+            if _accuses(found, answer, strict[position]):
                 found = self.probe.confirmed(index, wanted)
             self.examined[position], self.suspicious[position] = found, False
             self.numeric[position], self.error[position] = found.value, found.error
@@ -200,6 +202,13 @@ def compare_elements(
     if not whole:
         return Comparison(entry, sample, numeric, wrong, False, vanishes)
     return Comparison(entry, analytic, _spread(probe, numeric), _spread(probe, wrong.astype(float)) > 0, True, vanishes)
+
+
+def _accuses(found: Estimate, answer: float, allowed: float) -> bool:
+    """Does a first close look say that an answer is wrong?"""
+    if found.kink is not None:
+        return found.kink.jump or not found.least <= answer <= found.most
+    return abs(answer - found.value) - found.error > allowed
 
 
 def _spread(probe: Probe, numbers: np.ndarray) -> np.ndarray:

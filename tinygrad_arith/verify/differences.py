@@ -19,7 +19,7 @@ import numpy as np
 
 from .noise import own_rounding, power_of_two
 
-__all__ = ["NOISE_MARGIN", "Estimate", "Kink", "Line", "estimate_slope"]
+__all__ = ["HIDDEN", "NOISE_MARGIN", "Estimate", "Kink", "Line", "estimate_slope"]
 
 NOISE_MARGIN = 1.25  # on the noise of every difference
 RATIO = 4.0  # of one step to the next
@@ -28,8 +28,10 @@ LEVELS = 6  # of the extrapolation: beyond, only rounding is added
 ENOUGH_RUNGS = 3  # fewer say nothing about truncation
 MANY_RUNGS = 12  # on one side only: a smaller step may reach both
 KEEPS = 0.6  # a smooth function's gap between one-sided slopes falls by RATIO with each step; one that keeps is a kink
+FALLS = 0.4  # by less than that, the fall is not that of a smooth function
 GROWS = 1.5  # and one that grows by this is a jump, or a vertical tangent
 CLOSE = 4  # steps below the scale over this are near enough to tell a kink from what bends over the scale itself
+SETTLED = 1e-5  # the relative error of a slope that is no chance agreement of two differences
 HIDDEN = 16  # below this many times the noise no rung can tell a kink from rounding
 
 
@@ -137,8 +139,8 @@ class _Tableau:
     rows: int = 0
     _previous: list[tuple[np.ndarray, float]] = field(default_factory=list)  # slopes (m,) and noise, by level
 
-    def add(self, slopes: np.ndarray, noise: float, step: float) -> None:
-        """One more row: slopes (m,) at the next smaller step."""
+    def add(self, slopes: np.ndarray, noise: float, step: float, doubt: float = 0.0) -> None:
+        """One more row: slopes (m,) at the next smaller step; `doubt` is added to the error of its entries."""
         row = [(slopes, noise)]
         for level, (coarser, coarser_noise) in enumerate(self._previous[:LEVELS], start=1):
             weight = self.factor**level
@@ -146,15 +148,15 @@ class _Tableau:
             row.append(
                 (finer + (finer - coarser) / (weight - 1), (weight * finer_noise + coarser_noise) / (weight - 1))
             )
-        self._keep_best(row, step)
+        self._keep_best(row, step, doubt)
         self._previous, self.rows = row, self.rows + 1
 
-    def _keep_best(self, row: list[tuple[np.ndarray, float]], step: float) -> None:
+    def _keep_best(self, row: list[tuple[np.ndarray, float]], step: float, doubt: float) -> None:
         values = [float(self.cotangent @ slopes) for slopes, _ in row]
         for level in range(1, len(row)):
             beside = float(self.cotangent @ self._previous[level - 1][0])
             truncation = max(abs(values[level] - values[level - 1]), abs(values[level] - beside))
-            error = truncation + row[level][1]
+            error = truncation + row[level][1] + doubt
             if self.best is None or error < self.best.error:
                 self.best = Estimate(values[level], error, row[level][1], step, row[level][0])
 
@@ -169,28 +171,93 @@ def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, start: floa
     depends, unseen = _reached(line, cotangent, wanted, top)
     if not depends.any():
         return Estimate(0.0, unseen, unseen, top, np.zeros_like(line.here))
-    rungs: list[Rung] = []
-    tableau, sides, suspect = _Tableau(cotangent, RATIO**2), "", False
+    ladder = _Ladder(line, cotangent, wanted)
     step, smallest = _first_step(line, cotangent, wanted, top, depends), 64 * float(np.spacing(line.scale))
-    while len(rungs) < MOST_RUNGS and step >= smallest:
-        rung = rung_at(line, cotangent, step, depends)
-        rungs.append(rung)
+    while len(ladder.rungs) < MOST_RUNGS and step >= smallest and not ladder.done:
+        ladder.add(rung_at(line, cotangent, step, depends))
         step /= RATIO
+    return ladder.conclusion(unseen)
+
+
+@dataclass
+class _Ladder:
+    """The rungs so far, from large steps to small, and what they say.
+
+    settled: a slope on which larger steps had settled before rounding took over
+    """
+
+    line: Line
+    cotangent: np.ndarray
+    wanted: float
+    rungs: list[Rung] = field(default_factory=list)
+    sides: str = ""
+    suspect: bool = False
+    done: bool = False
+    settled: Estimate | None = None
+
+    def __post_init__(self) -> None:
+        self.tableau = _Tableau(self.cotangent, RATIO**2)
+
+    def add(self, rung: Rung) -> None:
+        """One more rung, of a smaller step."""
+        self.rungs.append(rung)
         if rung.sides == "none":
-            continue
-        was_suspect, suspect = suspect, _keeps_its_gap(rungs, wanted)
-        if rung.sides != sides or suspect:  # what larger steps saw lies beyond an edge or a kink
-            sides, tableau = rung.sides, _Tableau(cotangent, RATIO**2 if rung.sides == "both" else RATIO)
-        if was_suspect and _hides(rung, rungs[-2]):
-            break  # no smaller step could tell the kink from rounding
-        tableau.add(rung.slopes, rung.noise * (1 if sides == "both" else 2), rung.step)
-        if tableau.best is None or suspect or was_suspect:
-            continue
-        best = tableau.best.error
-        enough = ENOUGH_RUNGS if sides == "both" else MANY_RUNGS
-        if tableau.rows >= enough and (best <= wanted or rung.noise > HIDDEN * best):
-            break
-    return _concluded(line, cotangent, rungs, tableau, wanted, unseen)
+            return
+        was_suspect, self.suspect = self.suspect, _keeps_its_gap(self.rungs, self.wanted)
+        if self._rounding_took_over():
+            self._settle(rung)
+        elif rung.sides != self.sides or self.suspect:  # what larger steps saw lies beyond an edge or a kink
+            self._start_again(rung)
+        if was_suspect and _hides(rung, self.rungs[-2]):
+            self.done = True  # no smaller step could tell the kink from rounding
+            return
+        one_sided = rung.sides != "both"
+        self.tableau.add(rung.slopes, rung.noise * (1 + one_sided), rung.step, _doubt(self.rungs))
+        best = self.tableau.best
+        if best is not None and not self.suspect and not was_suspect:
+            enough = self.tableau.rows >= (MANY_RUNGS if one_sided else ENOUGH_RUNGS)
+            self.done = enough and (best.error <= self.wanted or rung.noise > HIDDEN * best.error)
+
+    def _rounding_took_over(self) -> bool:
+        """Did the larger steps settle on a slope, and does the gap between the one-sided ones grow since?
+
+        The gap of a smooth function falls with the step, that of a kink stays. One that grows is made by rounding, more
+        of it than was known.
+        """
+        if len(self.rungs) < 2 or self.rungs[-1].sides != "both":
+            return False
+        now, before, best = self.rungs[-1], self.rungs[-2], self.settled or self.tableau.best
+        if best is None or best.error > SETTLED * abs(best.value):
+            return False
+        return now.gap > GROWS * before.gap and now.gap > 4 * now.noise
+
+    def _settle(self, rung: Rung) -> None:
+        """Keeps the slope of the larger steps, with the rounding that was met since."""
+        settled = self.settled or self.tableau.best
+        assert settled is not None
+        met = rung.gap * rung.step / settled.step
+        error = max(settled.error, met) if self.settled else settled.error + met
+        self.settled = replace(settled, error=error, noise=max(settled.noise, met))
+        self.suspect = False
+        self._start_again(rung)
+
+    def _start_again(self, rung: Rung) -> None:
+        self.sides, self.tableau = rung.sides, _Tableau(self.cotangent, RATIO**2 if rung.sides == "both" else RATIO)
+
+    def conclusion(self, unseen: float) -> Estimate:
+        """The estimate after the last rung: a kink, the best entry of the tableau, or nothing known.
+
+        Where `(1 - cos x) / x` rounds its numerator, it is smooth twice: over small steps, on which the numerator stays
+        as it is, and over large ones, on which the rounding does not matter. Which of the two slopes is meant, the
+        outputs do not say.
+        """
+        best, settled = self.tableau.best, self.settled
+        if settled is None:
+            return _concluded(self.line, self.cotangent, self.rungs, best, self.wanted, unseen)
+        apart = 0.0
+        if best is not None and best.error <= SETTLED * abs(best.value):
+            apart = abs(best.value - settled.value)
+        return replace(settled, error=settled.error + apart + unseen)
 
 
 def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float]:
@@ -227,12 +294,23 @@ def _keeps_its_gap(rungs: list[Rung], wanted: float) -> bool:
     return now > HIDDEN * rungs[-1].noise and now > wanted and now > KEEPS * before
 
 
+def _doubt(rungs: list[Rung]) -> float:
+    """Half the gap between the one-sided slopes, where it does not fall as that of a smooth function would: a kink too
+    small to be told from rounding may move the slope by so much.
+    """
+    if rungs[-1].sides != "both" or len(rungs) < 2 or rungs[-1].gap <= FALLS * rungs[-2].gap:
+        return 0.0
+    return 0.5 * rungs[-1].gap
+
+
 def _hides(rung: Rung, larger: Rung) -> bool:
     """Would rounding hide, at this step, the gap that was there at the larger one?"""
     return larger.gap <= HIDDEN * rung.noise
 
 
-def _concluded(line: Line, cotangent: np.ndarray, rungs: list[Rung], tableau: _Tableau, wanted: float, unseen: float) -> Estimate:
+def _concluded(
+    line: Line, cotangent: np.ndarray, rungs: list[Rung], best: Estimate | None, wanted: float, unseen: float
+) -> Estimate:
     """The estimate after the last rung: a kink, the best entry of the tableau, or nothing known."""
     last = next((rung for rung in reversed(rungs) if rung.sides != "none"), None)
     if last is None:
@@ -241,10 +319,23 @@ def _concluded(line: Line, cotangent: np.ndarray, rungs: list[Rung], tableau: _T
         at_kink = _vertical(rungs, cotangent) if last.sides != "both" else _kink(line, rungs, cotangent, wanted)
         if at_kink is not None:
             return at_kink
-    best = tableau.best
     if best is None:
         return Estimate(float(cotangent @ last.slopes), np.inf, last.noise, last.step, last.slopes)
+    unseen += _disagreement(best, cotangent, rungs)
     return replace(best, error=best.error + unseen, noise=best.noise + unseen, one_sided=last.sides != "both")
+
+
+def _disagreement(best: Estimate, cotangent: np.ndarray, rungs: list[Rung]) -> float:
+    """What a slope's error lacks, where smaller steps contradict it: these err less by truncation, and by rounding no
+    more than their noise.
+    """
+    lacks = 0.0
+    for rung in rungs:
+        if rung.step < best.step and rung.sides == "both":
+            apart = abs(float(cotangent @ rung.central) - best.value)
+            if apart > best.error + rung.noise:
+                lacks = max(lacks, apart + rung.noise - best.error)
+    return lacks
 
 
 def _kink(line: Line, rungs: list[Rung], cotangent: np.ndarray, wanted: float) -> Estimate | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["exact_outputs", "own_rounding", "power_of_two", "roughness"]
+__all__ = ["exact_outputs", "noise_at", "own_rounding", "power_of_two", "roughness"]
 
 POINTS = 8  # on a line
 DEGREES = (2, 3, 4)  # of the polynomials that a smooth function is, so near to a point
@@ -24,6 +24,7 @@ DISTANCES = (0.0, 0.25, 1.0, FAR)  # at which outputs are looked at, relative to
 BITS = 48  # of a float64 that a step may use; the rest is for the numbers of the points
 HARMLESS = 16  # times the rounding of the output itself: such noise is not looked into
 EXACT = 0.01  # times its own rounding: an output that is no rougher was not rounded
+NEARBY = 0.125  # of a step, around whose end the noise is asked for
 LIKELY = 2.0  # the largest error of one evaluation over the standard deviation
 
 
@@ -102,6 +103,25 @@ def _displaced(array: np.ndarray, distance: float, seed: int) -> np.ndarray:
     signs = np.random.default_rng([seed, 2]).choice((-1.0, 1.0), array.shape)
     sizes = _sizes(array)
     return array + signs * distance * (np.where(sizes > 0, np.maximum(sizes, 1.0), 0.0) if distance == FAR else sizes)
+
+
+def noise_at(outputs_at: Callable[[float], tuple[float, np.ndarray]], step: float, weights: np.ndarray) -> float:
+    """The likely error of one weighted sum of outputs where a difference takes them: around the end of its step.
+
+    The lines near an array are far shorter than most steps. A sum within a forward that rounding keeps constant on the
+    short way, and moves on the long one, is rough here only.
+
+    outputs_at: the distance really gone along a line, and the outputs (m,) there
+    weights:    (m,)
+    """
+    rng = np.random.default_rng(1)
+    asked = step * (1 + NEARBY * (np.arange(POINTS) + rng.uniform(0.0, 1.0, POINTS)) / POINTS)
+    answers = [outputs_at(float(distance)) for distance in asked]
+    places = np.array([gone for gone, _ in answers])
+    values = np.array([outputs - answers[POINTS // 2][1] for _, outputs in answers]) @ weights  # (POINTS,)
+    if not np.isfinite(values).all() or np.ptp(places) == 0.0:
+        return 0.0
+    return LIKELY * float(_beside_polynomials(places, values[:, None])[0])
 
 
 def _along_a_line(

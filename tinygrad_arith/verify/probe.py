@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .differences import NOISE_MARGIN, Estimate, Line, estimate_slope
-from .noise import exact_outputs, power_of_two, roughness
+from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
+from .noise import exact_outputs, noise_at, power_of_two, roughness
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "Survey", "unmoved_outputs"]
 
@@ -159,10 +159,24 @@ class Probe:
     def confirmed(self, index: tuple[int, ...], wanted: float) -> Estimate:
         """The same with other steps, and with an error that covers what the two looks differ by."""
         if index not in self._confirmed:
+            line = self._line(index)
             first = self.refined(index, wanted)
-            again = estimate_slope(self._line(index), self.cotangent, wanted, CONFIRMING_STEP)
-            self._confirmed[index] = _both(first, again)
+            again = estimate_slope(line, self.cotangent, wanted, CONFIRMING_STEP)
+            self._confirmed[index] = _both(*(self._with_noise_there(line, found) for found in (first, again)))
         return self._confirmed[index]
+
+    def _with_noise_there(self, line: Line, found: Estimate) -> Estimate:
+        """An estimate with the noise that its smallest step really met on both sides."""
+        with np.errstate(all="ignore"):
+            sides = [noise_at(line.at, step, self.cotangent) for step in (found.step, -found.step)]
+        met = NOISE_MARGIN * max(sides) / found.step
+        if met <= found.noise:
+            return found
+        if found.kink is None:
+            return replace(found, error=found.error + 2 * met, noise=2 * met)
+        if abs(found.kink.right - found.kink.left) < HIDDEN * met:
+            return replace(found, kink=None, error=np.inf, noise=np.inf)
+        return replace(found, least=found.least - 4 * met, most=found.most + 4 * met)
 
     def along(self, direction: np.ndarray, wanted: float) -> Estimate:
         """The slope along a direction of the array's shape: d/dt <c, F(x + t u)> at t = 0."""
@@ -255,8 +269,9 @@ def _survey_block(probe: Probe, indices: Sequence[tuple[int, ...]]) -> tuple[np.
         truncation = np.abs(value - central[1] @ probe.cotangent)  # (n,)
         noise = NOISE_MARGIN * weights * probe.noise / (SECOND_STEP * steps)[:, None]  # (n, m)
         rounding = np.where(moved, noise, SECOND_STEP * noise).sum(axis=1)  # (n,): the rest had the larger step to move
-        suspicious = (gaps[1] > 0.6 * gaps[0]) & (gaps[1] > 8 * rounding)
-        error = truncation + 1.2 * rounding  # 1.2: what the extrapolation makes of it
+        keeps = gaps[1] > 0.6 * gaps[0]  # that of a smooth function falls with the step
+        suspicious = keeps & (gaps[1] > 8 * rounding)
+        error = truncation + 1.2 * rounding + np.where(gaps[1] > 0.45 * gaps[0], 0.5 * gaps[1], 0.0)
     error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
     return np.where(np.isfinite(value), value, 0.0), error, gaps[1], suspicious, columns.T
 
