@@ -5,7 +5,8 @@ Right: every entry is within the published tolerance of the exact gradient. Wron
 
 Determined: a central difference at its best step, from float64 outputs, would tell. Its error at a step h is
 h^2 |f'''| / 6 + h^4 |f'''''| / 120 from the curvature, and the sum of |c_k| sigma_k / h over the outputs k that depend
-on the element, with sigma_k the output's rounding, measured against mpmath at inputs nearby. A right gradient is
+on the element, with sigma_k the output's rounding, measured against mpmath at inputs nearby and never taken for less
+than half a unit in the last place: a float64 number stands for all that round to it. A right gradient is
 determined if that error, at every entry, is at most a third of the tolerance and no more than what the gradient's own
 error leaves of it; a wrong one if at some entry the tolerance is exceeded by three times that error.
 """
@@ -179,7 +180,8 @@ def _along(problem: Problem, mask: np.ndarray) -> Slopes:
 
 
 def _rounding(problem: Problem, rng: np.random.Generator) -> np.ndarray:
-    """The largest difference between float64 and exact outputs near the inputs, an entry an output."""
+    """The largest difference between float64 and exact outputs near the inputs, an entry an output; at least half a
+    unit in the last place."""
     largest = None
     for jitter in (0.0, *JITTERS):
         near = tuple(
@@ -189,7 +191,9 @@ def _rounding(problem: Problem, rng: np.random.Generator) -> np.ndarray:
             found = np.concatenate([out.ravel() for out in problem.outputs(*near)])
         if not np.isfinite(found).all():
             return np.full(found.shape, np.inf)
-        error = np.abs(as_floats(number(found) - exact_outputs(problem, near)))
+        error = np.maximum(
+            np.abs(as_floats(number(found) - exact_outputs(problem, near))), np.spacing(np.abs(found)) / 2
+        )
         largest = error if largest is None else np.maximum(largest, error)
     return largest
 
