@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, ShapeError, describe
+from .shapes import ArraySpec, OpShapes, ShapeError, describe, is_floating
 
 
 def unbroadcast(dy, shape):  # dy: any shape that `shape` broadcasts to
@@ -38,6 +38,14 @@ class PowerCache(NamedTuple):
 
     x: Any
     exponent: float
+
+
+class PowersCache(NamedTuple):
+    """Saved by reference: both inputs and the output."""
+
+    a: Any
+    b: Any
+    y: Any
 
 
 def add_forward(a, b):  # a, b: shapes that broadcast
@@ -79,18 +87,51 @@ def divide_forward(a, b):  # a, b: shapes that broadcast
 def divide_backward(dy, cache):
     """Returns da, db."""
     a, b = cache
-    return unbroadcast(dy / b, a.shape), unbroadcast(-dy * a / (b * b), b.shape)
+    da = dy / b  # y's shape
+    # forward: y = a / b, so dy/db = -a / b². Two divisions: b² leaves float32 where b is 1e20 or 1e-20
+    return unbroadcast(da, a.shape), unbroadcast(-da * (a / b), b.shape)
 
 
 def power_forward(x, exponent):  # x (...); exponent: a plain number
     """Returns x ** exponent and the cache."""
-    return x**exponent, PowerCache(x, exponent)
+    exponent = exponent.item() if isinstance(exponent, np.generic) else exponent  # a NumPy number would widen
+    y = x**exponent  # (...)
+    return (y.astype(x.dtype, copy=False) if is_floating(x.dtype) else y), PowerCache(x, exponent)
 
 
 def power_backward(dy, cache):
     """Returns dx (...)."""
     x, exponent = cache
-    return dy * (exponent * x ** (exponent - 1))  # (...)
+    return dy * power_slope(x, exponent)  # (...)
+
+
+def power_slope(x, exponent):  # x (...); exponent: a plain number
+    """The derivative of x ** exponent by x, (...)."""
+    if exponent == 0:  # 0 * x ** -1 is NaN at x = 0, but a constant has the derivative 0 everywhere
+        return array_module(x).zeros_like(x)
+    if 0 < exponent < 1:  # the same as below but for the root at -0.0, where the slope is that of `sqrt`: 1 / -0.0
+        return exponent / x ** (1 - exponent)
+    return exponent * x ** (exponent - 1)
+
+
+def elementwise_power_forward(a, b):  # a, b: shapes that broadcast
+    """Returns a ** b and the cache."""
+    y = a**b  # the broadcast shape
+    return y, PowersCache(a, b, y)
+
+
+def elementwise_power_backward(dy, cache):
+    """Returns da, db."""
+    a, b, y = cache
+    xp = array_module(dy)
+    # forward: y = a ** b = exp(b log a). By a: b a ** (b - 1), where 0 * a ** -1 stands for the derivative 0
+    da = dy * (b * a ** xp.where(b == 0, 0.0, b - 1))  # y's shape
+    # By b: y log a. Where a is 0, y stays 0 (or 1) to the right of b; where a is negative, there is none: NaN
+    with np.errstate(all="ignore"):
+        logarithm = xp.log(a)  # a's shape
+    logarithm = xp.where((a == 0) & (b >= 0), 0.0, logarithm)  # y's shape
+    db = dy * (y * logarithm)  # y's shape
+    return unbroadcast(da, a.shape), unbroadcast(db, b.shape)
 
 
 def matmul_forward(a, b):  # a (..., M, K) or (K,); b (..., K, N) or (K,)
@@ -114,23 +155,32 @@ def matmul_backward(dy, cache):
     return da.reshape(a.shape), db.reshape(b.shape)
 
 
-def broadcast_shapes(operation):
-    """The shape rule of an element-wise operation on two arrays."""
+def broadcast_shapes(operation, floating=False):
+    """The shape rule of an element-wise operation on two arrays; floating: of integers it makes float64."""
 
     def rule(a, b) -> OpShapes:
         try:
             shape = np.broadcast_shapes(a.shape, b.shape)
         except ValueError:
             raise ShapeError(f"{operation}: the shapes do not broadcast; got {describe(a=a, b=b)}") from None
-        out = ArraySpec(shape, np.result_type(a.dtype, b.dtype))
+        dtype = np.result_type(a.dtype, b.dtype)
+        out = ArraySpec(shape, np.dtype(np.float64) if floating and dtype.kind in "biu" else dtype)
         return OpShapes(out, 0, flop=out.size, backward_flop=2 * out.size)
 
     return rule
 
 
+def subtract_shapes(a, b) -> OpShapes:
+    """As the others. Bools minus a number are refused, as NumPy refuses bools minus bools: `~` turns a mask round."""
+    if "b" in (a.dtype.kind, b.dtype.kind) and 0 in (a.ndim, b.ndim):
+        raise TypeError(f"subtract: bools are no numbers here; got {a.dtype} minus {b.dtype}; multiply them by 1 first")
+    return broadcast_shapes("subtract")(a, b)
+
+
 def power_shapes(x, exponent) -> OpShapes:
     """x (...) -> (...)."""
-    return OpShapes(ArraySpec(x.shape, x.dtype), 0, flop=x.size, backward_flop=3 * x.size)
+    dtype = x.dtype if is_floating(x.dtype) else np.result_type(x.dtype, exponent)
+    return OpShapes(ArraySpec(x.shape, dtype), 0, flop=x.size, backward_flop=3 * x.size)
 
 
 def matmul_shapes(a, b) -> OpShapes:

@@ -40,7 +40,7 @@ def attention_forward(q, k, v, *, causal=True, key_mask=None, lengths=None, scal
     A query that sees no key gets zeros. Returns out (B, Tq, NH, HS) and the cache.
     """
     xp = array_module(q)
-    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)  # a NumPy number would widen
     visible = visible_keys(q, k, causal=causal, key_mask=key_mask, lengths=lengths)
     q, k, v = query_heads_first(q, k.shape[2]), key_heads_first(k), key_heads_first(v)
 

@@ -49,8 +49,10 @@ class AttentionBlockwiseCache(NamedTuple):
 def attention_blockwise_forward(q, k, v, *, causal=True, key_mask=None, lengths=None, scale=None, block=BLOCK):
     """Attention as `attention_forward` has it, `block` keys at a time. Returns out (B, Tq, NH, HS) and the cache."""
     xp = array_module(q)
-    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
-    masks = {"causal": causal, "key_mask": key_mask, "lengths": lengths}
+    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)  # a NumPy number would widen
+    # Copied: whose they are may change them
+    own = {"key_mask": key_mask, "lengths": lengths}
+    masks = {"causal": causal, **{name: None if mask is None else mask.copy() for name, mask in own.items()}}
     queries = query_heads_first(q, k.shape[2])  # (B, NHkv, G, Tq, HS)
     out = xp.zeros(queries.shape, dtype=q.dtype)  # (B, NHkv, G, Tq, HS), o above
     total = xp.zeros((*queries.shape[:-1], 1), dtype=q.dtype)  # (B, NHkv, G, Tq, 1), l above

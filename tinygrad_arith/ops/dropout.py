@@ -18,6 +18,7 @@ class DropoutCache(NamedTuple):
 
 def dropout_forward(x, rate, key):  # x (...); rate in [0, 1); key: RandomKey
     """Returns y (...) and the cache. The same key gives the same mask, on any device."""
+    rate = float(rate)  # a NumPy number would widen
     return x * _mask(x, rate, key), DropoutCache(rate, key)
 
 

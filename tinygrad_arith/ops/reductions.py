@@ -3,8 +3,10 @@
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, ShapeError
+from .shapes import ArraySpec, OpShapes, ShapeError, is_floating
 
 
 class ReductionCache(NamedTuple):
@@ -23,7 +25,8 @@ class MaxCache(NamedTuple):
 
 
 def sum_forward(x, axis=None, keepdims=False):
-    """Sum over `axis`: None (all), an int or a tuple. Returns y and the cache."""
+    """Sum over `axis`: None (all), an int or several. Returns y and the cache."""
+    axis = tuple(axis) if isinstance(axis, list) else axis
     return x.sum(axis=axis, keepdims=keepdims), ReductionCache(x.shape, normalize_axes(x, axis))
 
 
@@ -33,18 +36,21 @@ def sum_backward(dy, cache):
 
 
 def mean_forward(x, axis=None, keepdims=False):
-    """Mean over `axis`: None (all), an int or a tuple. Returns y and the cache."""
+    """Mean over `axis`: None (all), an int or several. Returns y and the cache."""
+    axis = tuple(axis) if isinstance(axis, list) else axis
     return x.mean(axis=axis, keepdims=keepdims), ReductionCache(x.shape, normalize_axes(x, axis))
 
 
 def mean_backward(dy, cache):
     """Returns dx in x's shape."""
     count = prod(cache.shape[axis] for axis in cache.axes)
-    return spread(dy, cache) / count
+    wide = np.result_type(np.float32, dy.dtype)  # float16 cannot hold a count above 65504
+    return spread((dy.astype(wide) / count).astype(dy.dtype), cache)
 
 
 def max_forward(x, axis=None, keepdims=False):
-    """Largest value over `axis`: None (all), an int or a tuple. Returns y and the cache."""
+    """Largest value over `axis`: None (all), an int or several. Returns y and the cache."""
+    axis = tuple(axis) if isinstance(axis, list) else axis
     axes = normalize_axes(x, axis)
     largest = x.max(axis=axes, keepdims=True)
     is_max = x == largest  # x's shape
@@ -60,7 +66,7 @@ def max_backward(dy, cache):
 
 def normalize_axes(x, axis) -> tuple[int, ...]:
     """`axis` as a tuple of non-negative axes; None means all of them. Raises `ShapeError` for an axis x lacks."""
-    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     if any(not -x.ndim <= a < x.ndim for a in axes):
         raise ShapeError(f"reduction: axis {axis} does not exist in x {tuple(x.shape)}")
     return tuple(a % x.ndim for a in axes)
@@ -74,13 +80,25 @@ def spread(dy, cache: ReductionCache):
 
 
 def reduction_shapes(x, axis=None, keepdims=False) -> OpShapes:
-    """x (...) -> x's shape without the reduced axes, or with 1 in their place."""
+    """x (...) -> x's shape without the reduced axes, or with 1 in their place. Sums of integers are wide ones."""
+    out = _reduced(x, axis, keepdims, x.dtype if is_floating(x.dtype) else np.zeros(1, x.dtype).sum().dtype)
+    return OpShapes(out, 0, flop=x.size, backward_flop=x.size)
+
+
+def mean_shapes(x, axis=None, keepdims=False) -> OpShapes:
+    """As `reduction_shapes`; means of integers are float64."""
+    out = _reduced(x, axis, keepdims, x.dtype if is_floating(x.dtype) else np.dtype(np.float64))
+    return OpShapes(out, 0, flop=x.size, backward_flop=x.size)
+
+
+def _reduced(x, axis, keepdims, dtype) -> ArraySpec:
+    """The spec of what is left of x."""
     axes = normalize_axes(x, axis)
     kept = [(1 if index in axes else size) for index, size in enumerate(x.shape) if keepdims or index not in axes]
-    return OpShapes(ArraySpec(tuple(kept), x.dtype), 0, flop=x.size, backward_flop=x.size)
+    return ArraySpec(tuple(kept), dtype)
 
 
 def max_shapes(x, axis=None, keepdims=False) -> OpShapes:
     """As `reduction_shapes`, with the mask that max saves."""
-    shapes = reduction_shapes(x, axis, keepdims)
-    return OpShapes(shapes.out, x.size, flop=2 * x.size, backward_flop=2 * x.size)
+    out = _reduced(x, axis, keepdims, x.dtype)
+    return OpShapes(out, x.size, flop=2 * x.size, backward_flop=2 * x.size)

@@ -27,6 +27,7 @@ class Operation:
 
     inputs:     the forward's differentiable arguments, in the order of the backward's gradients
     shape_rule: called like the forward, with arrays or `ArraySpec`s; returns `OpShapes` or raises `ShapeError`
+    arrays:     those that are arrays without a gradient: ids, masks; a list in their place is made into one
     """
 
     name: str
@@ -34,6 +35,7 @@ class Operation:
     backward: Callable[..., Any]
     inputs: tuple[str, ...]
     shape_rule: Callable[..., Any] | None = None
+    arrays: tuple[str, ...] = ()
 
 
 class Destination(NamedTuple):

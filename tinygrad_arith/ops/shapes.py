@@ -24,6 +24,15 @@ class ShapeError(ValueError):
         return f"{dotted}: {self.message}" if dotted else self.message
 
 
+class MissingIndex(ShapeError, IndexError):
+    """An index that an array does not have: an IndexError too, by which loops over what can be indexed end."""
+
+
+def is_floating(dtype: Any) -> bool:
+    """Whether numbers of this dtype can have gradients. NumPy does not count bfloat16 as floating."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
 @dataclass(frozen=True)
 class ArraySpec:
     """An array's shape and dtype, standing where the array will be."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, ShapeError
+from .shapes import ArraySpec, MissingIndex, OpShapes, ShapeError
 
 
 class ReshapeCache(NamedTuple):
@@ -22,7 +22,7 @@ class TransposeCache(NamedTuple):
 
 
 class IndexCache(NamedTuple):
-    """Saved: the input's shape and the index."""
+    """Saved: the input's shape and the index, its arrays copied: whose they are may change them."""
 
     shape: tuple[int, ...]
     index: Any
@@ -52,6 +52,7 @@ def transpose_backward(dy, cache):
 
 def index_forward(x, index):
     """Returns x[index], NumPy's basic or advanced indexing, and the cache."""
+    index = own_index(index)
     return x[index], IndexCache(x.shape, index)
 
 
@@ -63,13 +64,22 @@ def index_backward(dy, cache):
     return dx
 
 
+def own_index(index):
+    """The index with its arrays and lists copied."""
+    if isinstance(index, tuple):
+        return tuple(own_index(part) for part in index)
+    if isinstance(index, list):
+        return np.array(index) if index else np.zeros(0, dtype=np.intp)  # NumPy makes floats of an empty list
+    return index.copy() if hasattr(index, "copy") else index
+
+
 def reshape_shapes(x, shape) -> OpShapes:
     """x (...) -> the given shape."""
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     known = prod(size for size in sizes if size != -1)
     if sizes.count(-1) == 1 and known and x.size % known == 0:
         sizes = tuple(x.size // known if size == -1 else size for size in sizes)
-    if -1 in sizes or prod(sizes) != x.size:
+    if min(sizes, default=0) < 0 or prod(sizes) != x.size:
         raise ShapeError(f"reshape: x {tuple(x.shape)} has {x.size} elements, which do not fill {sizes}")
     return OpShapes(ArraySpec(sizes, x.dtype), 0, flop=0, backward_flop=0)
 
@@ -88,5 +98,5 @@ def index_shapes(x, index) -> OpShapes:
     try:
         shape = probe[index].shape
     except IndexError as error:
-        raise ShapeError(f"index: x {tuple(x.shape)}: {error}") from None
+        raise MissingIndex(f"index: x {tuple(x.shape)}: {error}") from None
     return OpShapes(ArraySpec(shape, x.dtype), 0, flop=0, backward_flop=x.size)

@@ -20,12 +20,14 @@ from . import (
     cross_entropy,
     embedding,
     ffn,
+    joining,
     layernorm,
     linear,
     reductions,
     rmsnorm,
     rotary,
     shaping,
+    softmax,
 )
 from .case import Case, Cases
 
@@ -33,7 +35,7 @@ __all__ = ["CASES", "Case", "cases"]
 
 _FILES = (
     *(embedding, linear, layernorm, rmsnorm, attention, rotary, activations, ffn, cross_entropy),
-    *(arithmetic, reductions, shaping),
+    *(arithmetic, reductions, softmax, joining, shaping),
 )
 
 CASES: dict[str, Cases] = {name: draw for file in _FILES for name, draw in file.CASES.items()}

@@ -29,8 +29,29 @@ def _power(rng):
         Case("square", (x - 1.2,), {"exponent": 2}),
         Case("cube", (x - 1.2,), {"exponent": 3}),
         Case("root", (x,), {"exponent": 0.5}),
+        Case("a small root", (x,), {"exponent": 0.1}),
+        Case("the number itself", (x,), {"exponent": 1}),
         Case("inverse", (x,), {"exponent": -1.5}),
         Case("strided view", (rng.uniform(0.5, 2.0, (6, 5)).T[:, ::2],), {"exponent": 3}),
+    )
+
+
+def _elementwise_power(rng):
+    """Positive bases; at 0 and below it only where both derivatives are there: at even and odd exponents from 2 on."""
+
+    def draw(*shape):
+        return np.asarray(rng.uniform(0.5, 2.0, shape))
+
+    return (
+        Case("same shape", (draw(2, 5, 3), 2 * draw(2, 5, 3) - 2)),
+        Case("an exponent along the last axis", (draw(2, 5, 3), -draw(3))),
+        Case("a base without axes", (draw(), draw(2, 5))),
+        Case("axes of size 1 on both sides", (draw(2, 1, 3), draw(4, 1))),
+        Case("an axis of size 1 against 2", (draw(3, 1), draw(3, 2))),
+        Case("exponents of 0 and 1", (draw(3, 4), np.array([0.0, 1.0, 0.0, 2.5]))),
+        Case("bases of 0", (np.array([[0.0], [0.7]]), np.array([2.0, 3.0, 4.0]))),
+        Case("strided views", (draw(3, 5, 2).T, draw(10, 3)[::-2])),
+        Case("empty batch", (draw(0, 5, 3), draw(3)), zero=("b",), allow=("empty",)),
     )
 
 
@@ -67,6 +88,7 @@ CASES: dict[str, Cases] = {
     "multiply": _two_arrays,
     "divide": _two_arrays,
     "power": _power,
+    "elementwise_power": _elementwise_power,
     "matmul": _matmul,
     "negative": _elementwise,
     "exp": _elementwise,

@@ -13,12 +13,14 @@ from . import (
     cross_entropy,
     embedding,
     ffn,
+    joining,
     layernorm,
     linear,
     reductions,
     rmsnorm,
     rotary,
     shaping,
+    softmax,
 )
 from .common import Mutant
 
@@ -26,7 +28,7 @@ __all__ = ["MUTANTS", "Mutant"]
 
 _FILES = (
     *(embedding, linear, layernorm, rmsnorm, attention, rotary, activations, ffn, cross_entropy),
-    *(arithmetic, reductions, shaping),
+    *(arithmetic, reductions, softmax, joining, shaping),
 )
 
 MUTANTS: dict[str, dict[str, Mutant]] = {name: mutants for file in _FILES for name, mutants in file.MUTANTS.items()}

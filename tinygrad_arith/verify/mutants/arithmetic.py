@@ -1,6 +1,7 @@
 """Wrong backwards of the two-array operations, power, matmul, and the element-wise functions.
 
-Caches: add and subtract a_shape, b_shape; multiply, divide and matmul a, b; power x, exponent; the functions `saved`
+Caches: add and subtract a_shape, b_shape; multiply, divide and matmul a, b; power x, exponent; elementwise_power a, b
+and the output y; the functions `saved`
 (input or output, whichever the derivative is written in).
 """
 
@@ -14,7 +15,7 @@ def _first_along_broadcast(position):
     """Where an input was broadcast, its gradient is one copy's instead of the sum of all."""
 
     def mutant(backward, dy, cache):
-        full = tuple(np.shape(x) for x in cache) if hasattr(cache, "a") else tuple(cache)
+        full = tuple(np.shape(x) for x in cache[:2]) if hasattr(cache, "a") else tuple(cache)
         gradients, shape = list(backward(dy, cache)), full[position]
         kept = np.zeros_like(dy)
         where = [slice(None)] * dy.ndim
@@ -35,6 +36,17 @@ def _divide(position, **changes):
     def mutant(backward, dy, cache):
         gradients = list(backward(dy, cache))
         gradients[position] = backward(changes["dy"](dy, cache), cache)[position]
+        return tuple(gradients)
+
+    return mutant
+
+
+def _powers(position, change):
+    """One gradient of elementwise_power with something else in place of dy."""
+
+    def mutant(backward, dy, cache):
+        gradients = list(backward(dy, cache))
+        gradients[position] = backward(change(dy, cache), cache)[position]
         return tuple(gradients)
 
     return mutant
@@ -89,6 +101,14 @@ MUTANTS = {
         "the exponent is not lowered by 1": _power_not_lowered,
         "the exponent lowered by 2": lambda backward, dy, cache: backward(dy, cache) / cache.x,
         **ENDINGS,
+    },
+    "elementwise_power": {
+        "da without the exponent in front": _powers(0, lambda dy, cache: dy / np.where(cache.b == 0, 1, cache.b)),
+        "the exponent is not lowered by 1": _powers(0, lambda dy, cache: dy * cache.a),
+        "db without the logarithm": _powers(1, lambda dy, cache: dy / np.log(np.where(cache.a == 0, 2.0, cache.a))),
+        "db without the power": _powers(1, lambda dy, cache: dy / np.where(cache.y == 0, 1.0, cache.y)),
+        "db with the logarithm of the output": _powers(1, lambda dy, cache: dy * cache.b),
+        **_BROADCAST,
     },
     "matmul": {
         "b not transposed in da": _misread_factor("b"),
