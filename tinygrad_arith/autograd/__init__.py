@@ -2,6 +2,7 @@
 
 from .tensor import Tensor  # isort: skip  (first: see the end of tensor.py)
 from .differentiable import TraceRow, differentiable, is_tracing, trace_module, trace_shapes
+from .operands import plain_array
 from .tape import BackwardError, InPlaceError, is_recording, no_grad
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "is_recording",
     "is_tracing",
     "no_grad",
+    "plain_array",
     "trace_module",
     "trace_shapes",
 ]

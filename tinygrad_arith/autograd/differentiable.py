@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ops.registry import Operation, plan
 from ..ops.shapes import ArraySpec, OpShapes, ShapeError, describe, spec_of
+from .operands import is_settled, option, settle
 from .tape import is_recording, record
 from .tensor import Tensor
 
@@ -42,7 +43,7 @@ def differentiable(
     def function(*args, **kwargs) -> Tensor:
         if len(args) > len(parameter_names):
             raise TypeError(f"{operation.name} takes {len(parameter_names)} arguments; {len(args)} were given")
-        return _apply(operation, dict(zip(parameter_names, args, strict=False), **kwargs))
+        return apply(operation, dict(zip(parameter_names, args, strict=False), **kwargs))
 
     function.__name__ = function.__qualname__ = operation.name
     function.__doc__ = operation.forward.__doc__
@@ -55,9 +56,9 @@ def _differentiable_arguments(forward: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(p.name for p in positional if p.default is p.empty or p.default is None)
 
 
-def _apply(operation: Operation, arguments: dict[str, Any]) -> Tensor:
+def apply(operation: Operation, arguments: dict[str, Any]) -> Tensor:
     """Checks shapes, runs the chosen forward, and records a node if a gradient is wanted."""
-    values = {name: value.array if isinstance(value, Tensor) else value for name, value in arguments.items()}
+    values = _values(operation, arguments)
     if any(isinstance(value, ArraySpec) for value in values.values()):
         return _apply_to_specs(operation, arguments, values)
     chosen = plan(operation, values)
@@ -73,6 +74,21 @@ def _apply(operation: Operation, arguments: dict[str, Any]) -> Tensor:
         inputs = [arguments[name] for name in chosen.given]
         record(operation.name, chosen.backward, cache, tensor, chosen.given, inputs)
     return tensor
+
+
+def _values(operation: Operation, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the forward is called with. In `arguments`, inputs that are no tensors are replaced by such as are."""
+    inputs, values, settled = operation.inputs, {}, True
+    for name, value in arguments.items():
+        if name in inputs:
+            values[name] = value = value.array if isinstance(value, Tensor) else value
+            settled = settled and is_settled(value)
+        else:
+            values[name] = option(operation, name, value)
+    if not settled:
+        arguments |= settle({name: arguments[name] for name in inputs if name in arguments})
+        values |= {n: v.array if isinstance(v, Tensor) else v for n, v in arguments.items() if n in inputs}
+    return values
 
 
 @dataclass(frozen=True)

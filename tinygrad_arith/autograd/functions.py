@@ -1,7 +1,16 @@
 """Every operation of `ops` as a function of tensors. Usually imported as F: `F.layernorm(x, weight, bias)`."""
 
-from ..ops import OPERATIONS
-from .differentiable import differentiable
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..ops import OPERATIONS, Operation
+from .differentiable import apply, differentiable
+from .operands import settle
+from .tensor import Tensor
 
 embedding = differentiable(OPERATIONS["embedding"])
 linear = differentiable(OPERATIONS["linear"])
@@ -24,7 +33,7 @@ add = differentiable(OPERATIONS["add"])
 subtract = differentiable(OPERATIONS["subtract"])
 multiply = differentiable(OPERATIONS["multiply"])
 divide = differentiable(OPERATIONS["divide"])
-power = differentiable(OPERATIONS["power"])
+elementwise_power = differentiable(OPERATIONS["elementwise_power"])
 matmul = differentiable(OPERATIONS["matmul"])
 negative = differentiable(OPERATIONS["negative"])
 exp = differentiable(OPERATIONS["exp"])
@@ -34,6 +43,61 @@ tanh = differentiable(OPERATIONS["tanh"])
 sum = differentiable(OPERATIONS["sum"])
 mean = differentiable(OPERATIONS["mean"])
 max = differentiable(OPERATIONS["max"])
+softmax = differentiable(OPERATIONS["softmax"])
+log_softmax = differentiable(OPERATIONS["log_softmax"])
+where = differentiable(OPERATIONS["where"])
 reshape = differentiable(OPERATIONS["reshape"])
 transpose = differentiable(OPERATIONS["transpose"])
 index = differentiable(OPERATIONS["index"])
+
+_power_of_number = differentiable(OPERATIONS["power"])
+
+
+def power(x: Any, exponent: Any) -> Tensor:
+    """x ** exponent, element by element. A tensor as the exponent gets its gradient; a number has none."""
+    exponent = _plain_number(exponent, x)
+    if isinstance(exponent, bool | int | float):
+        return _power_of_number(x, exponent)
+    return elementwise_power(x, exponent)
+
+
+def _plain_number(exponent: Any, x: Any) -> Any:
+    """A number of NumPy as Python's, which does not widen x; beside integers it counts as it does in NumPy."""
+    of_numpy = isinstance(exponent, np.generic | np.ndarray) and exponent.ndim == 0
+    return exponent.item() if of_numpy and getattr(x, "dtype", np.dtype(float)).kind not in "biu" else exponent
+
+
+def concatenate(tensors: Iterable[Any], axis: int | None = 0) -> Tensor:
+    """The tensors side by side along an axis that they have; None: all their elements in a row."""
+    tensors = list(tensors)
+    if axis is None:
+        settled = settle({str(number): one for number, one in enumerate(tensors)})
+        tensors, axis = [reshape(one, -1) for one in settled.values()], 0
+    return _joined("concatenate", tensors, axis)
+
+
+def stack(tensors: Iterable[Any], axis: int = 0) -> Tensor:
+    """The tensors, all of one shape, along a new axis."""
+    return _joined("stack", list(tensors), axis)
+
+
+def _joined(name: str, tensors: list[Any], axis: int) -> Tensor:
+    operation = _for_count(name, len(tensors))
+    return apply(operation, {**dict(zip(operation.inputs, tensors, strict=True)), "axis": axis})
+
+
+@cache
+def _for_count(name: str, count: int) -> Operation:
+    """An operation on any number of arrays as one on this number, whose inputs have names."""
+    operation = OPERATIONS[name]
+    shapes_of = operation.shape_rule
+    assert shapes_of is not None
+
+    def forward(axis, **arrays):
+        return operation.forward(*arrays.values(), axis=axis)
+
+    def shape_rule(axis, **arrays):
+        return shapes_of(*arrays.values(), axis=axis)
+
+    names = tuple(f"array {number}" for number in range(count))
+    return replace(operation, forward=forward, inputs=names, shape_rule=shape_rule)

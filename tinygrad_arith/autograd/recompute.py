@@ -3,8 +3,10 @@
 Chen et al.: "Training Deep Nets with Sublinear Memory Cost", 2016.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..backend import array_module
 from .differentiable import is_tracing
@@ -24,23 +26,55 @@ def recompute(function: Callable[..., Tensor], *args: Any, parameters: Sequence[
         return function(*args, **kwargs)
     with no_grad():
         out = function(*args, **kwargs)
-    arguments = {**{str(index): arg for index, arg in enumerate(args)}, **kwargs}
-    inputs = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
-    leaves = [*inputs.values(), *parameters]
+    args, kwargs = _own((args, kwargs))
+    inputs = list(_tensors_in((args, kwargs)))
+    leaves = [*inputs, *parameters]
     if not is_recording() or not any(tensor.requires_grad for tensor in leaves):
         return out
 
     def backward(dy, cache, *, needs, into=None, owned=False):
-        fresh = {n: Tensor(t.array, requires_grad=t.requires_grad) for n, t in inputs.items()}
-        again = {**arguments, **fresh}
+        fresh = [Tensor(tensor.array, requires_grad=tensor.requires_grad) for tensor in inputs]
+        again, named = _replaced((args, kwargs), iter(fresh))
         with recording():
-            repeated = function(*(again[str(index)] for index in range(len(args))), **{n: again[n] for n in kwargs})
-        return _gradients(repeated, dy, [*fresh.values(), *parameters])
+            repeated = function(*again, **named)
+        return _gradients(repeated, dy, [*fresh, *parameters])
 
     result = Tensor(out.array)
-    names = [*inputs, *(f"parameter {index}" for index in range(len(parameters)))]
-    record("recompute", backward, tuple(tensor.array for tensor in inputs.values()), result, names, leaves)
+    names = [f"argument {index}" for index in range(len(inputs))]
+    names += [f"parameter {index}" for index in range(len(parameters))]
+    saved = {name: leaf.array for name, leaf in zip(names, leaves, strict=True)}
+    record("recompute", backward, saved, result, names, leaves)
     return result
+
+
+def _own(arguments: Any) -> Any:
+    """The arguments with arrays of indices and masks copied, for whose they are may change them before the backward."""
+    if isinstance(arguments, dict):
+        return {name: _own(item) for name, item in arguments.items()}
+    if type(arguments) in (list, tuple):
+        return type(arguments)(_own(item) for item in arguments)
+    is_index = isinstance(getattr(arguments, "dtype", None), np.dtype) and arguments.dtype.kind in "biu"
+    return arguments.copy() if is_index and hasattr(arguments, "copy") else arguments
+
+
+def _tensors_in(arguments: Any) -> Iterator[Tensor]:
+    """The tensors among the arguments and in lists, tuples and dicts of them."""
+    if isinstance(arguments, Tensor):
+        yield arguments
+    elif isinstance(arguments, dict) or type(arguments) in (list, tuple):
+        for item in arguments.values() if isinstance(arguments, dict) else arguments:
+            yield from _tensors_in(item)
+
+
+def _replaced(arguments: Any, tensors: Iterator[Tensor]) -> Any:
+    """The same arguments with these tensors in the places of theirs, in the order of `_tensors_in`."""
+    if isinstance(arguments, Tensor):
+        return next(tensors)
+    if isinstance(arguments, dict):
+        return {name: _replaced(item, tensors) for name, item in arguments.items()}
+    if type(arguments) in (list, tuple):
+        return type(arguments)(_replaced(item, tensors) for item in arguments)
+    return arguments
 
 
 def _gradients(out: Tensor, dy: Any, leaves: list[Tensor]) -> tuple:
@@ -50,6 +84,8 @@ def _gradients(out: Tensor, dy: Any, leaves: list[Tensor]) -> tuple:
         leaf.grad, leaf.stale = None, False
     if out.node is not None:
         walk(out.node, dy)
+    elif out.requires_grad:  # the function returns one of them as it is
+        out.accumulate_gradient(dy)
     gradients = tuple(
         array_module(leaf.array).zeros_like(leaf.array) if leaf.grad is None else leaf.grad for leaf in leaves
     )

@@ -6,12 +6,26 @@ so going from the highest number down visits every node after all that used its 
 """
 
 import heapq
-import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
+
+from . import versions
+from .versions import Version, arrays_in, owner_of, written_since
+
+__all__ = [
+    "BackwardError",
+    "InPlaceError",
+    "Node",
+    "Version",
+    "is_recording",
+    "no_grad",
+    "record",
+    "recording",
+    "walk",
+]
 
 
 class BackwardError(RuntimeError):
@@ -27,7 +41,6 @@ class _ThreadState(threading.local):
 
 
 _state = _ThreadState()
-_node_numbers = itertools.count()
 
 
 def is_recording() -> bool:
@@ -55,28 +68,10 @@ def recording() -> Iterator[None]:
         _state.recording = before
 
 
-class Version:
-    """How often an array was written to. Views of one array (a model's parameters) share one version."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-class Watched(NamedTuple):
-    """An array that must stay as it is while a backward needs it, and how often it had been written to."""
-
-    name: str
-    shape: tuple[int, ...]
-    owners: tuple[int, int]  # the identity of the array and of the one it is a view of
-    version: Version
-    writes: int
-
-
 class Node:
     """One recorded operation.
 
+    shape, dtype:           of its output
     names, sources, shapes: for each gradient that the backward returns, of which input it is, where it goes (the node
                             that made that input, a leaf tensor, or None where none is wanted), and its shape
     """
@@ -85,6 +80,7 @@ class Node:
         "__weakref__",
         "backward",
         "cache",
+        "dtype",
         "names",
         "number",
         "operation",
@@ -92,7 +88,6 @@ class Node:
         "shape",
         "shapes",
         "sources",
-        "watched",
     )
 
     def __init__(
@@ -100,19 +95,17 @@ class Node:
         operation: str,
         backward: Callable[..., tuple],
         cache: Any,
-        shape: tuple[int, ...],
+        out: Any,
         names: Sequence[str],
         sources: list[Any],
         shapes: list[tuple[int, ...]],
-        watched: list[Watched],
     ):
-        self.number = next(_node_numbers)
+        self.number = next(versions.numbers)
         self.operation = operation
         self.backward: Callable[..., tuple] | None = backward
         self.cache = cache
-        self.shape = shape
+        self.shape, self.dtype = out.shape, out.dtype
         self.names, self.sources, self.shapes = names, sources, shapes
-        self.watched = watched
         self.retained: Any = None  # a tensor that asked to keep its gradient
 
     def run(self, dy: Any, owned: bool) -> Iterator[tuple[Any, Any]]:
@@ -124,22 +117,48 @@ class Node:
             raise BackwardError(
                 f"{self.operation}: its backward has already run and its cache is freed; run the forward again"
             )
-        self._check_not_written()
+        if versions.newest_write > self.number:
+            self._check_not_written()
+        if dy.dtype != self.dtype:  # where types are mixed, a sum of theirs came back
+            dy, owned = dy.astype(self.dtype), True
         sources = self.sources
         needs = tuple([source is not None for source in sources])
-        into = [None if isinstance(s, Node) or s is None or sources.count(s) > 1 else s.destination() for s in sources]
+        into = self._destinations()
         gradients = self.backward(dy, self.cache, needs=needs, into=into, owned=owned)
         self.backward = self.cache = None
         self._check_gradients(gradients)
         arrived = [d is not None and d.array is gradient for d, gradient in zip(into, gradients, strict=True)]
         return zip(sources, [None if here else g for here, g in zip(arrived, gradients, strict=True)], strict=True)
 
+    def _destinations(self) -> list[Any]:
+        """For each input where its gradient may be put at once; None if it is used twice, or the cache lies there."""
+        identities = [id(source) for source in self.sources]
+        into = [
+            None if s is None or isinstance(s, Node) or identities.count(id(s)) > 1 else s.destination()
+            for s in self.sources
+        ]
+        if any(into):
+            saved: set[int] = set()
+            _add_owners((self.cache,), saved)
+            into = [None if d is None or _owner(d.array) in saved else d for d in into]
+        return into
+
     def _check_not_written(self) -> None:
-        for name, shape, owners, version, writes in self.watched:
-            if version.count != writes and _holds(self.cache, owners):
+        for field, array in arrays_in(self.cache):
+            if written_since(self.number, array):
                 raise InPlaceError(
-                    f"{self.operation} saved {name} {shape} for its backward, and it was written to since"
+                    f"{self.operation} saved {self._name_of(field, array)} {tuple(array.shape)} for its backward, "
+                    "and it was written to since"
                 )
+
+    def _name_of(self, field: str, array: Any) -> str:
+        """What a saved array is called: as the input that it is, if that can be told."""
+        if field in self.names:
+            return field
+        for name, source in zip(self.names, self.sources, strict=True):
+            if hasattr(source, "array") and owner_of(source.array) is owner_of(array):
+                return name
+        return "an array"
 
     def _check_gradients(self, gradients: tuple) -> None:
         if len(gradients) != len(self.sources):
@@ -167,26 +186,22 @@ def record(
     if all(source is None for source in sources):
         return
     shapes = [x.shape for x in inputs]
-    watched = [watch(name, x) for name, x in zip(names, inputs, strict=True) if hasattr(x, "version")]
-    watched.append(watch("its output", out))
-    out.node = Node(operation, backward, cache, out.shape, names, sources, shapes, watched)
+    out.node = Node(operation, backward, cache, out.array, names, sources, shapes)
 
 
-def watch(name: str, tensor: Any) -> Watched:
-    """Remembers how often a tensor's array had been written to, to notice a write between forward and backward."""
-    array, version = tensor.array, tensor.version
-    return Watched(name, array.shape, (id(array), id(array.base)), version, version.count)
+def _add_owners(cache: tuple, owners: set[int]) -> None:
+    """Adds the identities of what owns the memory of a cache's arrays."""
+    for item in cache:
+        if isinstance(item, tuple):
+            _add_owners(item, owners)
+        else:
+            owners.add(_owner(item))
 
 
-def _holds(cache: Any, owners: tuple[int, int]) -> bool:
-    """Whether the cache, a nest of tuples, holds memory of the array with these owners.
-
-    What is cached has been there since the forward, so nothing else can have come to bear its identity.
-    """
-    if isinstance(cache, tuple):
-        return any(_holds(item, owners) for item in cache)
-    base = getattr(cache, "base", None)
-    return id(cache) in owners or (base is not None and id(base) in owners)
+def _owner(item: Any) -> int:
+    """The identity of what owns an array's memory: `owner_of`, for the common case and quickly."""
+    base = getattr(item, "base", None)
+    return id(item if base is None else base)
 
 
 def walk(root: Node, dy: Any, on_ready: Callable[[Any], None] | None = None) -> None:

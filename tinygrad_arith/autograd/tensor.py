@@ -1,14 +1,16 @@
 """A tensor: an array, where it came from, and its gradient."""
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..backend import to_numpy
+from ..backend import array_module, to_numpy
 from ..ops.registry import Destination
-from ..ops.shapes import ArraySpec
-from .tape import BackwardError, Node, Version, walk
+from ..ops.shapes import ArraySpec, is_floating
+from .tape import BackwardError, Node, is_recording, walk
+from .versions import Version, share, version_of
 
 
 class Tensor:
@@ -18,10 +20,10 @@ class Tensor:
     requires_grad: True for a leaf whose gradient is wanted; needs a floating dtype
 
     Arrays are not to be written to while a backward needs them. Through a tensor this is watched: `tensor.data` is
-    read-only, and `tensor[index] = value` is noticed by the operations that saved the array.
+    read-only, and `tensor[index] = value` is noticed by the operations that saved the array or a view of it.
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "array", "grad", "node", "spec_requires_grad", "stale", "version")
+    __slots__ = ("__weakref__", "_requires_grad", "array", "grad", "node", "spec_requires_grad", "stale")
     __array_priority__ = 1000  # ndarray + Tensor becomes Tensor.__radd__, not an array of tensors
     __array_ufunc__ = None
 
@@ -29,19 +31,27 @@ class Tensor:
         if isinstance(array, Tensor):
             array = array.array
         self.array: Any = _as_array(array)
-        if requires_grad and self.array.dtype.kind != "f":
+        if requires_grad and not is_floating(self.array.dtype):
             raise TypeError(f"requires_grad needs a floating dtype; this tensor is {self.array.dtype}")
         self._requires_grad = requires_grad
         self.spec_requires_grad = False
         self.grad: Any = None
         self.stale = False  # whether the gradient is an old one, which the next one replaces
         self.node: Node | None = None
-        self.version = Version()
 
     @property
     def requires_grad(self) -> bool:
         """Whether a gradient reaches this tensor: a leaf that asked for it, or computed from one."""
         return self._requires_grad or self.node is not None or self.spec_requires_grad
+
+    @property
+    def version(self) -> Version:
+        """What was written to the array's memory, which its views share."""
+        return version_of(self.array)
+
+    @version.setter
+    def version(self, version: Version) -> None:
+        share(self.array, version)
 
     @property
     def data(self) -> Any:
@@ -81,11 +91,13 @@ class Tensor:
         """The value of a tensor of one element, as a Python number."""
         return self.array.item()
 
+    def tolist(self) -> Any:
+        """The values as Python numbers, in lists as deep as there are axes."""
+        return self.array.tolist()
+
     def detach(self) -> "Tensor":
         """The same array without its history."""
-        out = Tensor(self.array)
-        out.version = self.version
-        return out
+        return Tensor(self.array)
 
     def backward(self, dy: Any = None, *, on_ready: Callable[["Tensor"], None] | None = None) -> None:
         """Adds to the `.grad` of every leaf the gradient of <dy, this tensor>, and frees the tape on the way.
@@ -98,10 +110,12 @@ class Tensor:
         if not self.requires_grad:
             raise BackwardError("backward: nothing was recorded; no input had requires_grad, or it ran under no_grad")
         dy = self._cotangent(dy)
-        if self.node is None:
-            self.accumulate_gradient(dy)
-        else:
+        if self.node is not None:
             walk(self.node, dy, on_ready)
+            return
+        self.accumulate_gradient(dy)
+        if on_ready:
+            on_ready(self)
 
     def _cotangent(self, dy: Any) -> Any:
         if dy is None:
@@ -111,9 +125,10 @@ class Tensor:
                 )
             dy = 1.0
         dy = dy.array if isinstance(dy, Tensor) else dy
-        if np.shape(dy) == () and self.size == 1:
-            return self.array.dtype.type(1.0) * _like(dy, self.array).reshape(self.shape)
-        dy = _like(dy, self.array)
+        # A copy: the walk writes to gradients, and dy may be a view of one
+        dy = array_module(self.array).array(dy, dtype=self.dtype)
+        if dy.ndim == 0 and self.size == 1:
+            dy = dy.reshape(self.shape)
         if tuple(dy.shape) != self.shape:
             raise BackwardError(f"backward: dy {tuple(dy.shape)} does not have the tensor's shape {self.shape}")
         return dy
@@ -124,7 +139,7 @@ class Tensor:
         The first gradient is copied: a backward may hand the same array to several inputs.
         """
         if self.grad is None:
-            self.grad = gradient.astype(self.dtype, copy=True)
+            self.grad = array_module(self.array).array(gradient, dtype=self.dtype)
         elif self.stale:
             self.grad[...] = gradient
         else:
@@ -155,11 +170,18 @@ class Tensor:
             self.node.retained = self
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        """Writes into a leaf's array. A backward that saved it will refuse to run."""
+        """Writes into a leaf's array. A backward that saved it, or a view of it, will refuse to run."""
         if self.node is not None:
             raise BackwardError(f"{self.node.operation}'s output cannot be written to: the tape would not know of it")
-        self.array[index] = value.array if isinstance(value, Tensor) else value
-        self.version.count += 1
+        if isinstance(value, Tensor):
+            if value.requires_grad and not self._requires_grad and is_recording():
+                raise BackwardError(
+                    "a write passes no gradient on to what is written: write its detach(), or join tensors by where, "
+                    "stack or concatenate"
+                )
+            value = value.array
+        self.array[plain_index(index)] = value
+        self.version.mark(self.array)
 
     def __repr__(self) -> str:
         if isinstance(self.array, ArraySpec):
@@ -171,64 +193,163 @@ class Tensor:
     def __len__(self) -> int:
         return len(self.array)
 
+    def __iter__(self) -> Iterator["Tensor"]:
+        """Along the first axis."""
+        if self.ndim == 0:
+            raise TypeError("a tensor without axes cannot be iterated over")
+        return (self[number] for number in range(self.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The values, read-only where they are not copied. They know nothing of gradients."""
+        values = self.numpy()
+        if copy is False and dtype is not None and values.dtype != dtype:
+            raise ValueError(f"no array of {np.dtype(dtype)} without a copy: the tensor is {values.dtype}")
+        return np.array(values, dtype=dtype) if copy else np.asarray(values, dtype=dtype)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return numpy_functions.call(function, args, kwargs)
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"a tensor of {self.size} elements is neither true nor false: take its any() or all()")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self._only_element())
+
+    def __int__(self) -> int:
+        return int(self._only_element())
+
+    def __index__(self) -> int:
+        return operator.index(self.array)
+
+    def _only_element(self) -> Any:
+        if self.size != 1:
+            raise TypeError(f"only a tensor of one element is a number; this one is {self.shape}")
+        return self.item()
+
+    def __format__(self, spec: str) -> str:
+        if isinstance(self.array, ArraySpec) or (self.ndim and not spec):
+            return format(str(self), spec)
+        if self.size != 1:
+            raise TypeError(f"a tensor of shape {self.shape} has no format {spec!r}; a single number has")
+        return format(self.item(), spec)
+
+    def __hash__(self) -> int:
+        return id(self)  # tensors are told apart by which they are; == compares their elements
+
+    def __eq__(self, other: Any) -> Any:
+        return self._compared(operator.eq, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return self._compared(operator.ne, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._compared(operator.lt, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._compared(operator.le, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._compared(operator.gt, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._compared(operator.ge, other)
+
+    def _compared(self, compare: Callable[[Any, Any], Any], other: Any) -> Any:
+        """A tensor of bools, which has no gradient; for what is no number, left to Python."""
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        if type(other) not in (bool, int, float):  # for those NumPy knows that 300 is more than any uint8
+            other = operands.settle({"a": self, "b": other})["b"]
+        return Tensor(compare(self.array, other.array if isinstance(other, Tensor) else other))
+
+    def __and__(self, other):
+        return Tensor(self.array & plain_index(other))
+
+    def __or__(self, other):
+        return Tensor(self.array | plain_index(other))
+
+    def __xor__(self, other):
+        return Tensor(self.array ^ plain_index(other))
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self):
+        return Tensor(~self.array)
+
+    def all(self, axis=None, keepdims=False) -> "Tensor":
+        """Whether all elements along the axes are true (not 0)."""
+        return Tensor(self.array.all(axis=plain_axis(axis), keepdims=keepdims))
+
+    def any(self, axis=None, keepdims=False) -> "Tensor":
+        """Whether any element along the axes is true (not 0)."""
+        return Tensor(self.array.any(axis=plain_axis(axis), keepdims=keepdims))
+
     def __add__(self, other):
-        return functions.add(self, _operand(other, self))
+        return functions.add(self, other)
 
     def __radd__(self, other):
-        return functions.add(_operand(other, self), self)
+        return functions.add(other, self)
 
     def __sub__(self, other):
-        return functions.subtract(self, _operand(other, self))
+        return functions.subtract(self, other)
 
     def __rsub__(self, other):
-        return functions.subtract(_operand(other, self), self)
+        return functions.subtract(other, self)
 
     def __mul__(self, other):
-        return functions.multiply(self, _operand(other, self))
+        return functions.multiply(self, other)
 
     def __rmul__(self, other):
-        return functions.multiply(_operand(other, self), self)
+        return functions.multiply(other, self)
 
     def __truediv__(self, other):
-        return functions.divide(self, _operand(other, self))
+        return functions.divide(self, other)
 
     def __rtruediv__(self, other):
-        return functions.divide(_operand(other, self), self)
+        return functions.divide(other, self)
 
-    def __pow__(self, exponent: float):
+    def __pow__(self, exponent):
         return functions.power(self, exponent)
 
+    def __rpow__(self, base):
+        return functions.power(base, self)
+
     def __matmul__(self, other):
-        return functions.matmul(self, _operand(other, self))
+        return functions.matmul(self, other)
 
     def __rmatmul__(self, other):
-        return functions.matmul(_operand(other, self), self)
+        return functions.matmul(other, self)
 
     def __neg__(self):
         return functions.negative(self)
 
     def __getitem__(self, index):
-        return functions.index(self, index.array if isinstance(index, Tensor) else index)
+        return functions.index(self, plain_index(index))
 
     def sum(self, axis=None, keepdims=False) -> "Tensor":
-        """Sum over `axis`: None (all), an int or a tuple."""
-        return functions.sum(self, axis=axis, keepdims=keepdims)
+        """Sum over `axis`: None (all), an int or several."""
+        return functions.sum(self, axis=plain_axis(axis), keepdims=keepdims)
 
     def mean(self, axis=None, keepdims=False) -> "Tensor":
-        """Mean over `axis`: None (all), an int or a tuple."""
-        return functions.mean(self, axis=axis, keepdims=keepdims)
+        """Mean over `axis`: None (all), an int or several."""
+        return functions.mean(self, axis=plain_axis(axis), keepdims=keepdims)
 
     def max(self, axis=None, keepdims=False) -> "Tensor":
         """Largest value over `axis`; ties share the gradient equally."""
-        return functions.max(self, axis=axis, keepdims=keepdims)
+        return functions.max(self, axis=plain_axis(axis), keepdims=keepdims)
 
     def reshape(self, *shape) -> "Tensor":
         """The same values in another shape; one size may be -1."""
-        return functions.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)
+        return functions.reshape(self, _given_in_one(shape))
 
     def transpose(self, *axes) -> "Tensor":
         """The axes in another order; without arguments, reversed."""
-        return functions.transpose(self, axes or None)
+        return functions.transpose(self, None if axes in ((), (None,)) else _given_in_one(axes))
 
     def exp(self) -> "Tensor":
         """e to the power of each element."""
@@ -249,23 +370,28 @@ class Tensor:
 
 def _as_array(value: Any) -> Any:
     """Arrays of NumPy and CuPy, and specs, as they are; lists, numbers and NumPy's scalars as NumPy arrays."""
-    is_array = hasattr(value, "dtype") and not isinstance(value, np.generic)
-    return value if is_array else np.asarray(value)
-
-
-def _like(value: Any, array: Any) -> Any:
-    """`value` as an array of the dtype and on the device of `array`."""
-    from ..backend import array_module
-
-    return array_module(array).asarray(value, dtype=array.dtype)
-
-
-def _operand(value: Any, other: Tensor) -> Any:
-    """The other side of an operator: plain numbers take this side's dtype, so that they never widen it."""
-    if isinstance(value, Tensor) or hasattr(value, "dtype"):
+    if hasattr(value, "dtype") and not isinstance(value, np.generic):
         return value
-    dtype = other.dtype if np.asarray(value).ndim == 0 else None
-    return np.asarray(value, dtype=dtype)[()]  # of a number a NumPy scalar, which CuPy takes too
+    operands.refuse_tensors_in(value)
+    return np.asarray(value)
 
 
-from . import functions  # noqa: E402  (at the end: functions are made of tensors, and a tensor's operators of functions)
+def plain_index(index: Any) -> Any:
+    """An index without tensors: with their arrays."""
+    if isinstance(index, tuple):
+        return tuple(plain_index(part) for part in index)
+    return index.array if isinstance(index, Tensor) else index
+
+
+def plain_axis(axis: Any) -> Any:
+    """A list of axes as a tuple."""
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+def _given_in_one(numbers: tuple) -> tuple:
+    """Numbers given one by one, or all in one tuple or list."""
+    return tuple(numbers[0]) if len(numbers) == 1 and np.ndim(numbers[0]) else numbers
+
+
+# At the end: they are made of tensors, and a tensor's operators of them
+from . import functions, numpy_functions, operands  # noqa: E402

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import Tensor, plain_array
 from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
 from ..nn import (
@@ -134,6 +134,9 @@ class GPT(Module):
 
     def inputs(self, ids, positions=None, key_mask=None, start: int = 0):
         """What `forward` is given, where the parameters are, and with positions where none were given."""
+        ids, positions, key_mask = (plain_array(given) for given in (ids, positions, key_mask))
+        if ids.ndim != 2:
+            raise ShapeError(f"gpt: ids must be (B, T), a row for each of a batch; got {tuple(ids.shape)}")
         if positions is None:
             length = start + ids.shape[1]
             if length > self.config.context:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import Tensor, plain_array
 from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
 from ..nn import Dropout, Embedding, Linear, Module
@@ -68,6 +68,9 @@ class WindowModel(Module):
     def inputs(self, ids, positions=None, key_mask=None):
         """What `forward` is given, where the parameters are, with positions and the mask that attention uses."""
         config, here = self.config, self.token_embedding.weight.array
+        ids, positions, key_mask = (plain_array(given) for given in (ids, positions, key_mask))
+        if ids.ndim != 2:
+            raise ShapeError(f"window: ids must be (B, W), a row for each of a batch; got {tuple(ids.shape)}")
         if ids.shape[1] != config.context:
             raise ShapeError(f"window: rows of {ids.shape[1]} tokens, but the window has {config.context}")
         if positions is None:
