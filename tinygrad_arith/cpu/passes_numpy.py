@@ -14,8 +14,8 @@ from ..ops.gelu import CUBIC, SQRT_2_OVER_PI
 from .products import multiply
 
 BLOCK = 32_768  # elements: few calls, and half a dozen arrays of this size stay in the second-level cache
-FLAT = 9.9  # beyond it GELU is x or 0 in float32
 WIDE, TALL = 2048, 64  # terms that a product may add up: its rounding grows with their number
+LEAST_SCALE = 1e-8  # of gradients that are squared before they are scaled
 FEW = 16  # rows whose sum is not worth a product
 ADAMW_BLOCK = 262_144  # more: threads that share the update meet at every call
 
@@ -128,16 +128,17 @@ def column_sum(dy, out, add):  # dy (N, C); out (C,)
     Many rows are taken k side by side first, (N / k, k C), so that each sum has TALL terms at most; then those k.
     """
     while len(dy) > TALL:
-        least = -(-len(dy) // TALL)
-        beside = next((k for k in range(least, least + 16) if len(dy) % k == 0), least)  # k, best without a rest
+        beside = -(-len(dy) // TALL)  # k
         whole = len(dy) - len(dy) % beside
         wide = dy[:whole].reshape(whole // beside, -1)  # (N / k, k C)
         sums = np.matmul(ones(len(wide), dy.dtype), wide).reshape(beside, -1)  # (k, C)
         dy = np.concatenate([sums, dy[whole:]]) if whole < len(dy) else sums
     if len(dy) > FEW:
         multiply(ones(len(dy), dy.dtype), dy, out[None], add)
+    elif add:
+        out += np.add.reduce(dy, axis=0)
     else:
-        np.add(out if add else 0.0, dy.sum(axis=0), out=out)
+        np.add.reduce(dy, axis=0, out=out)
 
 
 @cache
@@ -165,16 +166,16 @@ def bias_gelu(h, bias, slope):  # h, slope (N, C); bias (C,)
 
 def _bias_gelu(h, bias, slope):
     h += bias
-    bounded = np.clip(h, -FLAT, FLAT)  # (n, C): the square of a large h is none, and 0 times it would be NaN
-    square = bounded * bounded  # (n, C)
+    square = h * h  # (n, C)
     np.multiply(square, SQRT_2_OVER_PI * CUBIC, out=slope)
     slope += SQRT_2_OVER_PI
-    slope *= bounded  # u
+    slope *= h  # u
     tanh = np.tanh(slope, out=slope)
     square *= 3.0 * SQRT_2_OVER_PI * CUBIC
     square += SQRT_2_OVER_PI  # du/dh
-    square *= bounded
-    square *= 0.5 * (1.0 - tanh * tanh)  # h/2 (1 - tanh²) du/dh
+    rest = 0.5 * (1.0 - tanh * tanh)  # (n, C)
+    rest *= h  # first, for where it is 0 the product h du/dh may be beyond float32
+    square *= rest  # h/2 (1 - tanh²) du/dh
     tanh += 1.0
     tanh *= 0.5  # (1 + tanh) / 2
     h *= tanh
@@ -228,17 +229,17 @@ def embedding_backward(dy, ids, dtable):  # dy (N, C); ids (N,); dtable (V, C), 
 def adamw(values, gradients, first, second, decay_until, rates):  # all arrays (N,)
     """One AdamW update in place, block by block; `rates` as `optim.adamw` makes them."""
     beta1, beta2, mean_scale, spread_scale, eps, kept, gradient_scale = rates
-    scratch = np.empty((2, min(ADAMW_BLOCK, len(values))), dtype=values.dtype)
+    scratch = np.empty(min(ADAMW_BLOCK, len(values)), dtype=values.dtype)
     for block in blocks(len(values), 1, ADAMW_BLOCK):
         p, g, m, v = values[block], gradients[block], first[block], second[block]
-        scaled, work = scratch[:, : len(p)]
-        if gradient_scale != 1.0:  # before it is squared: what is clipped may be too large for its square
-            g = np.multiply(g, gradient_scale, out=scaled)
+        work, scale = scratch[: len(p)], gradient_scale
+        if scale < LEAST_SCALE:  # what is clipped by so much may be too large for its square
+            g, scale = g * scale, 1.0
         m *= beta1
-        m += np.multiply(g, 1.0 - beta1, out=work)
+        m += np.multiply(g, scale * (1.0 - beta1), out=work)
         v *= beta2
         np.multiply(g, g, out=work)
-        work *= 1.0 - beta2
+        work *= scale * scale * (1.0 - beta2)
         v += work
         np.sqrt(v, out=work)
         work *= spread_scale
