@@ -1,4 +1,4 @@
-"""What dtype comes out: nothing plain widens floats, integers count as in NumPy, a gradient has the dtype of its own."""
+"""What dtype comes out: nothing plain widens floats, integers count as in NumPy, gradients have that of their own."""
 
 import numpy as np
 import pytest
@@ -169,7 +169,13 @@ def test_float16_counts_further_than_it_can():
 
 
 def test_float32_quotients_keep_their_gradient_at_both_ends_of_the_range():
-    for a, b, dy in ((1e20, 1e20, 1.0), (1e-20, 1e-20, 1.0), (3e19, 2e20, 1e20), (1.0, 1e-20, 1e-20), (1.0, 1e25, 1e15)):
+    for a, b, dy in (
+        (1e20, 1e20, 1.0),
+        (1e-20, 1e-20, 1.0),
+        (3e19, 2e20, 1e20),
+        (1.0, 1e-20, 1e-20),
+        (1.0, 1e25, 1e15),
+    ):
         both = [Tensor(np.array([value], np.float32), requires_grad=True) for value in (a, b)]
         (both[0] / both[1]).backward(np.array([dy]))
         np.testing.assert_allclose(both[0].grad, dy / b, rtol=1e-6)

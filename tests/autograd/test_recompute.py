@@ -66,3 +66,17 @@ def test_under_no_grad_nothing_is_recorded():
     model.blocks[0].recompute_activations = True
     with no_grad():
         assert not model(np.zeros((1, 3), dtype=np.int64)).requires_grad
+
+
+def test_tensors_in_lists_get_their_gradients():
+    x, y = (Tensor(np.array([1.0, -2.0]), requires_grad=True) for _ in range(2))
+    product = recompute(lambda both, by: both[0] * both[1] * by["scale"], [x, y], by={"scale": 2.0})
+    product.backward(np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(x.grad, [2.0, -12.0])
+    np.testing.assert_array_equal(y.grad, [2.0, -12.0])
+
+
+def test_a_function_that_returns_its_argument_passes_its_gradient_on():
+    x = Tensor(np.array([1.0, -2.0]), requires_grad=True)
+    recompute(lambda a: a, x).backward(np.array([3.0, 4.0]))
+    np.testing.assert_array_equal(x.grad, [3.0, 4.0])

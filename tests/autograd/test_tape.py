@@ -9,6 +9,7 @@ import pytest
 
 from tinygrad_arith.autograd import BackwardError, InPlaceError, Tensor, differentiable, no_grad
 from tinygrad_arith.autograd import functions as F
+from tinygrad_arith.autograd.recompute import recompute
 from tinygrad_arith.ops import ShapeError
 
 
@@ -274,3 +275,77 @@ def test_shapes_are_checked_again_after_a_call_that_fitted(rng):
         assert F.linear(x, w).shape == (2, 4)
         with pytest.raises(ShapeError, match="linear"):
             F.linear(x, w.T)
+
+
+def test_on_ready_tells_of_a_leaf_that_is_the_root_itself(rng):
+    x, dy, ready = leaf(rng, 3), rng.normal(size=3), []
+    x.backward(dy, on_ready=ready.append)
+    assert ready == [x]
+    np.testing.assert_array_equal(x.grad, dy)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("of", ["weight", "bias", "x"])
+def test_a_cotangent_that_is_a_gradient_may_be_written_to_by_the_walk(of, dtype, rng):
+    arrays = {"x": rng.normal(size=(4, 4)), "weight": rng.normal(size=(4, 4)), "bias": rng.normal(size=4)}
+    found = []
+    for copied in (True, False):
+        x, weight, bias = leaves = [Tensor(array.astype(dtype), requires_grad=True) for array in arrays.values()]
+        for tensor in leaves:
+            tensor.grad = np.ones(tensor.shape, dtype)
+        own = dict(zip(arrays, leaves, strict=True))[of].grad
+        if of == "bias":
+            F.linear(x[:1], weight, bias).reshape(4).backward(own.copy() if copied else own)
+        else:
+            F.linear(x, weight, bias).backward(own.copy() if copied else own)
+        found.append([tensor.grad for tensor in leaves])
+    for mine, expected in zip(*found, strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+def test_a_gradient_that_was_an_input_is_not_written_to_before_it_is_read(rng):
+    found = []
+    for copied in (True, False):
+        weight = Tensor(np.eye(300, dtype=np.float32), requires_grad=True)
+        weight.grad = np.arange(90_000, dtype=np.float32).reshape(300, 300) / 90_000
+        given = weight.grad.copy() if copied else weight.grad
+        F.linear(Tensor(given), weight).backward(np.ones((300, 300)))
+        found.append(weight.grad)
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["array", "tuple", "list", "mask", "tensor", "embedding", "where", "recompute"])
+def test_a_backward_uses_the_indices_of_its_forward(kind, rng):
+    x, ids = leaf(rng, 4, 3), np.array([3, 0, 3])
+    mask = np.array([True, False, False, True])
+    listed = [3, 0, 3]
+    calls = {
+        "array": lambda: x[ids],
+        "tuple": lambda: x[ids, :2],
+        "list": lambda: x[listed],
+        "mask": lambda: x[mask],
+        "tensor": lambda: x[Tensor(ids)],
+        "embedding": lambda: F.embedding(ids, x),
+        "where": lambda: F.where(mask[:, None], x, 0.0),
+        "recompute": lambda: recompute(F.embedding, ids, x),
+    }
+    expected = calls[kind]()
+    expected.backward(np.ones(expected.shape))
+    expected, x.grad = x.grad, None
+    y = calls[kind]()
+    ids[:], mask[:], listed[:] = 1, [False, True, True, False], [1, 1, 1]
+    y.backward(np.ones(y.shape))
+    np.testing.assert_array_equal(x.grad, expected)
+
+
+def test_masks_are_those_of_the_forward(rng):
+    q, key_mask = leaf(rng, 1, 3, 1, 2), np.array([[True, False, True]])
+    gradients = []
+    for late in (False, True):
+        q.grad = None
+        y = F.attention_blockwise(q, q, q, causal=False, key_mask=key_mask, block=2)
+        if late:
+            key_mask[:] = [[False, True, False]]
+        y.backward(np.ones(y.shape))
+        gradients.append(q.grad)
+    np.testing.assert_array_equal(*gradients)

@@ -21,10 +21,14 @@ from tinygrad_arith.ops import (
     ffn_backward,
     ffn_forward,
     gelu_forward,
+    index_backward,
+    index_forward,
     layernorm_backward,
     layernorm_forward,
     linear_backward,
     linear_forward,
+    log_softmax_backward,
+    log_softmax_forward,
     max_backward,
     max_forward,
     packed_attention_backward,
@@ -35,6 +39,10 @@ from tinygrad_arith.ops import (
     rmsnorm_forward,
     rotary_backward,
     rotary_forward,
+    softmax_backward,
+    softmax_forward,
+    where_backward,
+    where_forward,
 )
 from tinygrad_arith.ops.packed_rotary import packed_rotary_shapes
 from tinygrad_arith.ops.rmsnorm import rmsnorm_shapes
@@ -363,3 +371,44 @@ def test_ties_of_max_share_the_gradient_equally():
     y, cache = max_forward(x, axis=1)
     np.testing.assert_array_equal(y, [2.0, 3.0])
     np.testing.assert_allclose(max_backward(np.array([1.4, -0.6]), cache), [[0.0, 0.7, 0.7], [-0.6, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax_and_its_logarithm_far_from_zero(dtype):
+    x = np.array([[1e4, 0.0, -np.inf], [-3e4, -3e4, -3e4]], dtype)
+    y, cache = softmax_forward(x)
+    np.testing.assert_allclose(y, [[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6)
+    assert np.isfinite(softmax_backward(np.ones_like(x), cache)).all()
+    y, cache = log_softmax_forward(x)
+    np.testing.assert_allclose(y, [[0.0, -1e4, -np.inf], [np.log(1 / 3)] * 3], rtol=1e-6)
+    assert np.isfinite(log_softmax_backward(np.ones_like(x), cache)).all()
+    assert y.dtype == dtype
+
+
+def test_softmax_of_nothing_is_nothing():
+    for shape in ((3, 0), (0, 3)):
+        for forward, backward in (
+            (softmax_forward, softmax_backward),
+            (log_softmax_forward, log_softmax_backward),
+        ):
+            y, cache = forward(np.zeros(shape))
+            assert y.shape == backward(y, cache).shape == shape
+
+
+def test_where_lets_no_infinite_gradient_of_the_other_side_through():
+    _, cache = where_forward(np.array([True, False]), np.zeros(2), np.zeros(2))
+    da, db = where_backward(np.array([np.inf, np.nan]), cache)
+    np.testing.assert_array_equal(da, [np.inf, 0.0])
+    np.testing.assert_array_equal(db, [0.0, np.nan])
+
+
+def test_ids_changed_after_the_forward_do_not_reach_the_backward():
+    ids, table = np.array([2, 0, 2]), np.arange(6.0).reshape(3, 2)
+    for forward, backward, inputs in (
+        (embedding_forward, embedding_backward, (ids, table)),
+        (index_forward, index_backward, (table, (ids, slice(None)))),
+    ):
+        ids[:] = [2, 0, 2]
+        out, cache = forward(*inputs)
+        ids[:] = 1
+        np.testing.assert_array_equal(backward(np.ones_like(out), cache), [[1, 1], [0, 0], [2, 2]])

@@ -3,6 +3,7 @@
 PyTorch is optional (`pip install '.[parity]'`); without it these tests are skipped and say so.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -166,6 +167,11 @@ ARITHMETIC = {
     "divide": (torch.div, [(2, 3, 4), (3, 4)], {}),
     "matmul": (torch.matmul, [(2, 3, 4), (4, 5)], {}),
     "power": (lambda x: x**3, [(2, 3)], {"exponent": 3}),
+    "elementwise_power": (torch.pow, [(2, 3, 4), (3, 1)], {}),
+    "softmax": (lambda x: torch.softmax(x, dim=1), [(2, 3, 4)], {"axis": 1}),
+    "log_softmax": (lambda x: torch.log_softmax(x, dim=-1), [(2, 3, 4)], {}),
+    "concatenate": (lambda *a: torch.cat(a, dim=1), [(2, 3), (2, 1), (2, 4)], {"axis": 1}),
+    "stack": (lambda *a: torch.stack(a, dim=-1), [(2, 3), (2, 3), (2, 3)], {"axis": -1}),
     "negative": (torch.neg, [(2, 3)], {}),
     "exp": (torch.exp, [(2, 3)], {}),
     "log": (torch.log, [(2, 3)], {}),
@@ -186,6 +192,35 @@ def test_tensor_arithmetic(name, rng):
     operation = ops.OPERATIONS[name]
     arrays = [rng.uniform(0.5, 2.0, size=shape) for shape in shapes]
     compare(operation.forward, operation.backward, arrays, theirs, rng, **options)
+
+
+def test_where(rng):
+    condition = rng.random((2, 3, 4)) < 0.5
+    arrays = [rng.normal(size=(3, 4)), rng.normal(size=(2, 1, 4))]
+    operation = ops.OPERATIONS["where"]
+    pair = functools.partial(operation.forward, condition), operation.backward
+    compare(*pair, arrays, lambda a, b: torch.where(torch.tensor(condition), a, b), rng)
+
+
+@pytest.mark.parametrize("exponent", [0, 0.0, 1, 2, 3, 0.5, -1, -0.5, 2.5])
+def test_powers_at_zero_and_far_from_it(exponent):
+    numbers = np.array([0.0, -0.0, 2.0, 1e-30, 1e30])
+    theirs = torch.tensor(numbers, requires_grad=True)
+    (theirs**exponent).sum().backward()
+    with np.errstate(divide="ignore"):
+        _, cache = ops.power_forward(numbers, exponent)
+        np.testing.assert_allclose(ops.power_backward(np.ones(5), cache), theirs.grad.numpy(), rtol=1e-12)
+
+
+def test_powers_of_tensors_at_zero_and_below():
+    bases, exponents = np.meshgrid([0.0, -2.0, 1.5], [0.0, 1.0, 2.0, 0.5, -1.0])
+    theirs = [torch.tensor(array, requires_grad=True) for array in (bases, exponents)]
+    (theirs[0] ** theirs[1]).sum().backward()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        _, cache = ops.elementwise_power_forward(bases, exponents)
+        gradients = ops.elementwise_power_backward(np.ones(bases.shape), cache)
+    for mine, other in zip(gradients, theirs, strict=True):
+        np.testing.assert_allclose(mine, other.grad.numpy(), rtol=1e-12)
 
 
 class TorchGPT:

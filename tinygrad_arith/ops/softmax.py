@@ -50,7 +50,8 @@ def log_softmax_forward(x, axis=-1):  # x (...)
     axes = normalize_axes(x, axis)
     xp = array_module(x)
     lowered = below_largest(x, axes)  # (...)
-    y = lowered - xp.log(xp.exp(lowered).sum(axis=axes, keepdims=True))  # (...)
+    total = xp.exp(lowered).sum(axis=axes, keepdims=True)  # x's shape with the axes 1
+    y = lowered - xp.log(total) if x.size else lowered  # (...), without log(0) where there is nothing to add up
     return y, LogSoftmaxCache(y, axes)
 
 
