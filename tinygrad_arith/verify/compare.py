@@ -193,7 +193,8 @@ def compare_elements(
     _judge(judged)
     wrong, undecided = judged.verdicts()
     mostly_kinks, vanishes = 2 * len(judged.kinks) > len(chosen) > 0, judged.vanishes()
-    if len(chosen) and not wrong.any() and (mostly_kinks or vanishes or undecided.any()) and probe.stepwise:
+    doubtful = undecided | (judged.uncertainty > tolerance.relative * np.abs(judged.numeric))
+    if len(chosen) and not wrong.any() and (mostly_kinks or vanishes or doubtful.any()) and probe.stepwise:
         refuse_steps(probe.name, *probe.stepwise)
     if mostly_kinks and "kinks" not in allow:
         refuse_kinks(probe.name, len(judged.kinks), len(chosen))

@@ -29,6 +29,7 @@ ENOUGH_RUNGS = 3  # fewer say nothing about truncation
 MANY_RUNGS = 12  # on one side only: a smaller step may reach both
 KEEPS = 0.6  # a smooth function's gap between one-sided slopes falls by RATIO with each step; one that keeps is a kink
 FALLS = 0.4  # by less than that, the fall is not that of a smooth function
+VANISHES = 0.01  # what is left of a gap when its jump lies beyond the step
 GROWS = 1.5  # and one that grows by this is a jump, or a vertical tangent
 CLOSE = 4  # steps below the scale over this are near enough to tell a kink from what bends over the scale itself
 SETTLED = 1e-5  # the relative error of a slope that is no chance agreement of two differences
@@ -138,6 +139,7 @@ class _Tableau:
     best: Estimate | None = None
     rows: int = 0
     _previous: list[tuple[np.ndarray, float]] = field(default_factory=list)  # slopes (m,) and noise, by level
+    _differences: list[float] = field(default_factory=list)  # without extrapolation
 
     def add(self, slopes: np.ndarray, noise: float, step: float, doubt: float = 0.0) -> None:
         """One more row: slopes (m,) at the next smaller step; `doubt` is added to the error of its entries."""
@@ -153,6 +155,10 @@ class _Tableau:
 
     def _keep_best(self, row: list[tuple[np.ndarray, float]], step: float, doubt: float) -> None:
         values = [float(self.cotangent @ slopes) for slopes, _ in row]
+        self._differences.append(values[0])
+        if len(self._differences) < ENOUGH_RUNGS:
+            return
+        doubt += self._unproved_order()
         for level in range(1, len(row)):
             beside = float(self.cotangent @ self._previous[level - 1][0])
             truncation = max(abs(values[level] - values[level - 1]), abs(values[level] - beside))
@@ -160,19 +166,30 @@ class _Tableau:
             if self.best is None or error < self.best.error:
                 self.best = Estimate(values[level], error, row[level][1], step, row[level][0])
 
+    def _unproved_order(self) -> float:
+        """A part of the difference between two steps, unless three show that the error falls as it should.
 
-def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, start: float = 0.5) -> Estimate:
+        Two differences may agree by chance where the steps are still too large; the third tells.
+        """
+        first, second, third = self._differences[-ENOUGH_RUNGS:]
+        earlier, last = abs(second - first), abs(third - second)
+        if self.factor / 2 <= (earlier / last if last else np.inf) <= 2 * self.factor:
+            return 0.0
+        return max(last, earlier / self.factor) / 4
+
+
+def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, share: float = 1.0) -> Estimate:
     """The slope of <c, F> along a line, at steps from large to small, until its error is below `wanted` or rounding
     makes every further step worse.
 
-    start: the first step, relative to the line's scale
+    share: of the usual steps, for a second look at other ones
     """
-    top = power_of_two(line.scale * start)
+    top = power_of_two(0.5 * line.scale) * share
     depends, unseen = _reached(line, cotangent, wanted, top)
     if not depends.any():
         return Estimate(0.0, unseen, unseen, top, np.zeros_like(line.here))
     ladder = _Ladder(line, cotangent, wanted)
-    step, smallest = _first_step(line, cotangent, wanted, top, depends), 64 * float(np.spacing(line.scale))
+    step, smallest = _first_step(line, cotangent, wanted, top, depends, share), 64 * float(np.spacing(line.scale))
     while len(ladder.rungs) < MOST_RUNGS and step >= smallest and not ladder.done:
         ladder.add(rung_at(line, cotangent, step, depends))
         step /= RATIO
@@ -194,6 +211,7 @@ class _Ladder:
     suspect: bool = False
     done: bool = False
     settled: Estimate | None = None
+    jumps: float = 0.0  # the gap that jumps beside the point made
 
     def __post_init__(self) -> None:
         self.tableau = _Tableau(self.cotangent, RATIO**2)
@@ -204,6 +222,7 @@ class _Ladder:
         if rung.sides == "none":
             return
         was_suspect, self.suspect = self.suspect, _keeps_its_gap(self.rungs, self.wanted)
+        self._look_for_jumps()
         if self._rounding_took_over():
             self._settle(rung)
         elif rung.sides != self.sides or self.suspect:  # what larger steps saw lies beyond an edge or a kink
@@ -231,6 +250,19 @@ class _Ladder:
             return False
         return now.gap > GROWS * before.gap and now.gap > 4 * now.noise
 
+    def _look_for_jumps(self) -> None:
+        """Did the gap grow while the step fell, and vanish now? Then there are jumps beside the point, farther off than
+        the last step: a rounding within, or a forward that has them. Which of the slopes is meant, the outputs do not
+        say.
+        """
+        both = [rung for rung in self.rungs if rung.sides == "both"]
+        if len(both) < ENOUGH_RUNGS or both[-1] is not self.rungs[-1]:
+            return
+        *larger, before, now = both
+        grew = before.gap > GROWS * min(rung.gap for rung in larger) and before.gap > 4 * before.noise
+        if grew and now.gap < VANISHES * before.gap:
+            self.jumps = max(self.jumps, before.gap)
+
     def _settle(self, rung: Rung) -> None:
         """Keeps the slope of the larger steps, with the rounding that was met since."""
         settled = self.settled or self.tableau.best
@@ -251,7 +283,7 @@ class _Ladder:
         as it is, and over large ones, on which the rounding does not matter. Which of the two slopes is meant, the
         outputs do not say.
         """
-        best, settled = self.tableau.best, self.settled
+        best, settled, unseen = self.tableau.best, self.settled, unseen + self.jumps
         if settled is None:
             return _concluded(self.line, self.cotangent, self.rungs, best, self.wanted, unseen)
         apart = 0.0
@@ -279,11 +311,13 @@ def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tu
     return depends, float(weighted[~depends].sum()) / reached
 
 
-def _first_step(line: Line, cotangent: np.ndarray, wanted: float, top: float, depends: np.ndarray) -> float:
+def _first_step(
+    line: Line, cotangent: np.ndarray, wanted: float, top: float, depends: np.ndarray, share: float
+) -> float:
     """Half the scale; more where the noise of the outputs that change asks for it."""
     noise = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[depends].sum())
     needed = 4 * noise / wanted if wanted > 0 else 0.0
-    return max(top, power_of_two(min(needed, line.limit)))
+    return top if needed <= top else power_of_two(min(needed, line.limit)) * share
 
 
 def _keeps_its_gap(rungs: list[Rung], wanted: float) -> bool:

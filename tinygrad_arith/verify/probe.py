@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
+from .fit import fitted_slope
 from .noise import exact_outputs, noise_at, power_of_two, roughness
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "Survey", "unmoved_outputs"]
 
-COARSE_STEP, FINE_STEP = 1e-4, 1e-11  # relative to the array: far above and far below what float32 resolves
+COARSE_STEP, SINGLE_STEP, FINE_STEP = 1e-4, 1e-7, 1e-11  # of the array: far above, at and far below float32's rounding
 JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only serve the diagnosis)
 AT_ONCE = 500_000  # numbers of outputs that a survey holds at a time
 SECOND_STEP = 9 / 32  # over the first: few bits, and no simple ratio, so that no period of a forward hides in both
-CONFIRMING_STEP = 11 / 32  # the first step, over the scale, of the second look before an accusation
+CONFIRMING = 23 / 32  # of the usual steps: those of the second look, before an accusation
 
 
 @dataclass(frozen=True)
@@ -153,16 +154,30 @@ class Probe:
             if found.error > wanted and found.noise > 0.5 * found.error and self.exact.any():
                 line = replace(self._line(index), noise=np.where(self.exact, 0.0, self.noise))
                 found = estimate_slope(line, self.cotangent, wanted)
+            if found.error > wanted and found.kink is None:
+                found = self._fitted(index, found)
             self._estimates[index] = found
         return found
+
+    def _fitted(self, index: tuple[int, ...], found: Estimate) -> Estimate:
+        """A fit through many differences, if it knows more than the best of single ones and does not contradict it."""
+        with np.errstate(all="ignore"):
+            fit = fitted_slope(self._line(index), self.cotangent)
+        if fit is None:
+            return found
+        apart = abs(fit.value - found.value)
+        if apart > fit.error + found.error:
+            return replace(found, error=apart + found.error)
+        return fit if fit.error < found.error else found
 
     def confirmed(self, index: tuple[int, ...], wanted: float) -> Estimate:
         """The same with other steps, and with an error that covers what the two looks differ by."""
         if index not in self._confirmed:
             line = self._line(index)
             first = self.refined(index, wanted)
-            again = estimate_slope(line, self.cotangent, wanted, CONFIRMING_STEP)
-            self._confirmed[index] = _both(*(self._with_noise_there(line, found) for found in (first, again)))
+            again = estimate_slope(line, self.cotangent, wanted, CONFIRMING)
+            found = _both(*(self._with_noise_there(line, found) for found in (first, again)))
+            self._confirmed[index] = found if found.kink is not None else self._fitted(index, found)
         return self._confirmed[index]
 
     def _with_noise_there(self, line: Line, found: Estimate) -> Estimate:
@@ -292,22 +307,24 @@ def _both(first: Estimate, second: Estimate) -> Estimate:
 def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int, int]:
     """How many outputs answer in steps, of how many that were asked: those that a step of 1e-4 of the whole array moves
     so far that one of 1e-11 should be seen in float64. The first number counts those that the small step leaves as
-    they are, to the last bit: something between array and output is float32, or rounds.
+    they are, to the last bit, and one that float32 resolves does not: something between array and output is float32, or
+    rounds.
     """
     original, here = array.copy(), outputs()
     signs = np.random.default_rng(0).choice((-1.0, 1.0), tuple(array.shape))
     finite = np.isfinite(original)
     move, moves = np.where(finite, original, 0.0) * _beside(signs, array), []
     try:
-        for step in (COARSE_STEP, FINE_STEP):
+        for step in (COARSE_STEP, SINGLE_STEP, FINE_STEP):
             array[...] = original + step * move
             with np.errstate(all="ignore"):  # a step may leave the forward's domain; NaN counts nowhere
                 moves.append(np.abs(outputs() - here))  # (m,)
     finally:
         array[...] = original
+    coarse, single, fine = moves
     resolution = 100 * np.finfo(np.float64).eps * np.abs(here)
-    asked = moves[0] * (FINE_STEP / COARSE_STEP) > resolution
-    return int((asked & (moves[1] == 0)).sum()), int(asked.sum())
+    asked = coarse * (FINE_STEP / COARSE_STEP) > resolution
+    return int((asked & (fine == 0) & (single > 0)).sum()), int(asked.sum())
 
 
 def _beside(numbers: np.ndarray, array: Any) -> Any:

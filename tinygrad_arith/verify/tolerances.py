@@ -11,6 +11,9 @@ import numpy as np
 __all__ = ["TOLERANCES", "Tolerance", "tolerance"]
 
 
+HIDES = 5.0  # times the relative bound: what rounding may hide of an entry
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """How far a number may lie from the expected one, and why.
@@ -22,8 +25,8 @@ class Tolerance:
       a factor of 1.0005 on one entry, is seen beside large right ones.
 
     `zero` is the size allowed where every expected entry is 0 (in units of the largest cotangent in gradient checks).
-    `hidden` is for expected values that are known up to rounding only: an error of `hidden * M` may hide in it and the
-    number still counts as right. It is at least `floor`.
+    `hidden` is for expected values that are known up to rounding only. An error that is not seen, but may hide there,
+    still counts as right up to `hidden * M` (at least `floor * M`) and five times `relative * |expected|`.
     """
 
     largest: float
@@ -52,7 +55,7 @@ class Tolerance:
 
     def hidden_beside(self, magnitude: np.ndarray, largest: float) -> np.ndarray:
         """How far off an entry may be at most, what rounding hides included, to count as right."""
-        return self.relative * magnitude + max(self.floor, self.hidden) * largest
+        return HIDES * self.relative * magnitude + max(self.floor, self.hidden) * largest
 
 
 def _uniform(size: float, reason: str) -> Tolerance:

@@ -1,0 +1,55 @@
+"""The slope where rounding hides it from single differences: a polynomial through many of them.
+
+The odd part of the outputs along a line, (F(x + t) - F(x - t)) / 2, is the slope times t, plus t^3, t^5, ... A fit
+through many points averages their rounding, and what it leaves over shows how large that rounding is. The even part is
+fitted too: at a kink it is |t|, which no polynomial is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .differences import Estimate, Line
+from .noise import power_of_two
+
+__all__ = ["fitted_slope"]
+
+PAIRS = 14  # of points, one on each side
+TERMS = range(2, 7)  # of the polynomial: t, t^3, ...
+REACH = 0.47  # of the line's scale
+SURE = 4.0  # standard deviations
+
+
+def fitted_slope(line: Line, cotangent: np.ndarray) -> Estimate | None:
+    """The slope of <c, F> by a least-squares fit, with the number of terms that leaves the smallest error; None where
+    the forward does not reach so far.
+    """
+    reach = REACH * line.scale
+    grid = power_of_two(reach) * 2.0**-20
+    places = np.round(reach * np.sin(np.pi / 2 * (np.arange(PAIRS) + 0.5) / PAIRS) / grid) * grid  # (PAIRS,)
+    plus, minus = (np.array([line.at(float(side * t))[1] for t in places]) for side in (1, -1))  # (PAIRS, m)
+    odd, even = (plus - minus) / 2, (plus + minus) / 2 - line.here  # (PAIRS, m)
+    if not np.isfinite(odd).all():
+        return None
+    known = float(np.abs(cotangent) @ line.noise) / 4  # a standard deviation; `line.noise` is two, of a single output
+    columns = [_fit(places / reach, odd, cotangent, terms) for terms in (*TERMS, TERMS.stop)]
+    evens = [_fit(places / reach, even, cotangent, terms, first=2)[1] for terms in TERMS]
+    best: Estimate | None = None
+    for (column, rest, gain), (wider, _, _), beside in zip(columns, columns[1:], evens, strict=False):
+        noise = SURE * max(rest, beside, known) * gain / reach
+        error = noise + abs(float(cotangent @ (wider - column))) / reach
+        if best is None or error < best.error:
+            best = Estimate(float(cotangent @ column) / reach, error, noise, reach, column / reach)
+    return best
+
+
+def _fit(
+    places: np.ndarray, part: np.ndarray, cotangent: np.ndarray, terms: int, first: int = 1
+) -> tuple[np.ndarray, float, float]:
+    """The coefficients of the first power (m,), the standard deviation of <c, part> from the fit, and the factor by
+    which rounding enters the former.
+    """
+    powers = places[:, None] ** (2 * np.arange(terms) + first)  # (PAIRS, terms)
+    inverse = np.linalg.pinv(powers)  # (terms, PAIRS)
+    rest = part @ cotangent - powers @ (inverse @ (part @ cotangent))  # (PAIRS,)
+    return inverse[0] @ part, float(np.sqrt(rest @ rest / (len(places) - terms))), float(np.linalg.norm(inverse[0]))
