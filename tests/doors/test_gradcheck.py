@@ -400,9 +400,9 @@ def test_an_exception_of_the_users_code_names_its_line(gradcheck, my_ops):
             "my_ops.py: there is softmax_backward, but no softmax_forward",
         ),
         (
-            SOFTMAX.replace("softmax_inputs", "sofmax_inputs"),
-            "my_ops.py: softmax_forward needs a function softmax_inputs(rng) that returns a tuple or dict of inputs; "
-            "did you mean sofmax_inputs?",
+            SOFTMAX.replace("softmax", "shares").replace("shares_inputs", "shars_inputs"),
+            "my_ops.py: shares_forward needs a function shares_inputs(rng) that returns a tuple or dict of inputs; "
+            "did you mean shars_inputs?",
         ),
         (
             SOFTMAX.replace("(rng.normal(size=(3, 5)),)", "rng.norm()"),
