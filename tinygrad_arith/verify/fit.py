@@ -14,7 +14,7 @@ from .noise import power_of_two
 
 __all__ = ["fitted_slope"]
 
-PAIRS = 14  # of points, one on each side
+PAIRS = 32  # of points, one on each side
 TERMS = range(2, 7)  # of the polynomial: t, t^3, ...
 REACH = 0.47  # of the line's scale
 SURE = 4.0  # standard deviations

@@ -19,10 +19,11 @@ from .noise import exact_outputs, noise_at, power_of_two, roughness
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "Survey", "unmoved_outputs"]
 
-COARSE_STEP, SINGLE_STEP, FINE_STEP = 1e-4, 1e-7, 1e-11  # of the array: far above, at and far below float32's rounding
+COARSE_STEP, SINGLE_STEP, FINE_STEP = 1e-4, 2e-7, 1e-11  # of the array: far above, at and far below float32's rounding
 JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only serve the diagnosis)
 AT_ONCE = 500_000  # numbers of outputs that a survey holds at a time
 SECOND_STEP = 9 / 32  # over the first: few bits, and no simple ratio, so that no period of a forward hides in both
+FITS = 1e-3  # the relative error of a fit that says something
 CONFIRMING = 23 / 32  # of the usual steps: those of the second look, before an accusation
 
 
@@ -102,10 +103,20 @@ class Probe:
         return [index for index in np.ndindex(self.shape) if np.isfinite(self.values[index])]
 
     @cached_property
+    def _steps(self) -> tuple[int, int, int]:
+        return unmoved_outputs(self.outputs, self.array)
+
+    @property
     def stepwise(self) -> tuple[int, int] | None:
         """How many outputs answer in steps, of how many (see `unmoved_outputs`); None if that is less than half."""
-        stuck, asked = unmoved_outputs(self.outputs, self.array)
+        stuck, asked, _ = self._steps
         return (stuck, asked) if asked and 2 * stuck > asked else None
+
+    @property
+    def like_float32(self) -> bool:
+        """Do most outputs answer in steps of about the size of float32's?"""
+        _, asked, single = self._steps
+        return 2 * single > asked > 0
 
     @property
     def keeps_columns(self) -> bool:
@@ -163,8 +174,8 @@ class Probe:
         """A fit through many differences, if it knows more than the best of single ones and does not contradict it."""
         with np.errstate(all="ignore"):
             fit = fitted_slope(self._line(index), self.cotangent)
-        if fit is None:
-            return found
+        if fit is None or fit.error > FITS * abs(fit.value):
+            return found  # over such a distance the forward is no polynomial
         apart = abs(fit.value - found.value)
         if apart > fit.error + found.error:
             return replace(found, error=apart + found.error)
@@ -304,11 +315,11 @@ def _both(first: Estimate, second: Estimate) -> Estimate:
     return replace(closer, error=closer.error + apart)
 
 
-def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int, int]:
+def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int, int, int]:
     """How many outputs answer in steps, of how many that were asked: those that a step of 1e-4 of the whole array moves
     so far that one of 1e-11 should be seen in float64. The first number counts those that the small step leaves as
-    they are, to the last bit, and one that float32 resolves does not: something between array and output is float32, or
-    rounds.
+    they are, to the last bit: something between array and output is float32, or rounds. The third counts those of them
+    that move at a step which float32 resolves.
     """
     original, here = array.copy(), outputs()
     signs = np.random.default_rng(0).choice((-1.0, 1.0), tuple(array.shape))
@@ -324,7 +335,8 @@ def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int,
     coarse, single, fine = moves
     resolution = 100 * np.finfo(np.float64).eps * np.abs(here)
     asked = coarse * (FINE_STEP / COARSE_STEP) > resolution
-    return int((asked & (fine == 0) & (single > 0)).sum()), int(asked.sum())
+    stuck = asked & (fine == 0)
+    return int(stuck.sum()), int(asked.sum()), int((stuck & (single > 0)).sum())
 
 
 def _beside(numbers: np.ndarray, array: Any) -> Any:
