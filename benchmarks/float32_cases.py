@@ -227,6 +227,14 @@ def reductions(rng: np.random.Generator) -> Iterator[Case]:
         ):  # fmt: skip
             x = draw(rng, *shape, scale=scale, offset=offset)
             yield Case(name, situation, (x,), lambda x, axis, f=function: f(x, dim=axis), (axis,))
+    soft: dict[str, Callable[..., Any]] = {"softmax": torch.softmax, "log_softmax": torch.log_softmax}
+    for name, function in soft.items():
+        for situation, shape, scale, offset in (
+            ("ordinary", (64, 96), 1.0, 0.0), ("times 100", (64, 96), 100.0, 0.0), ("offset 1e4", (64, 96), 1.0, 1e4),
+            ("1M in a row", (2, LONG), 1.0, 0.0), ("times 1e30", (64, 96), 1e30, 0.0),
+        ):  # fmt: skip
+            x = draw(rng, *shape, scale=scale, offset=offset)
+            yield Case(name, situation, (x,), lambda x, axis, f=function: f(x, dim=axis), (-1,))
 
 
 SMALLEST = float(np.finfo(np.float32).tiny)

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from collapse_replay_report import replays_table
 from collapse_report import edge_table, variants_table
+from float32_errors import markdown as float32_table
 from gpu_rivals.report import ladder_table
 from markdown_table import table
 
 from tinygrad_arith.training.console import as_duration, as_share
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "cuda.md", ROOT / "docs" / "collapse.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "cuda.md", ROOT / "docs" / "collapse.md", ROOT / "docs" / "float32.md")
 RESULTS = ROOT / "benchmarks" / "results"
 
 HEADLINES = (  # preset, what it is, what was published in short
@@ -156,6 +157,13 @@ def replays() -> str:
     return replays_table(result) + f"\n\n{result['machine']}, {result['date']}."
 
 
+def float32_errors() -> str:
+    """The error of each operation in float32 beside PyTorch's."""
+    result = newest("float32_errors")
+    where = f"\n\n{result['cpu']}, {result['date']}; `benchmarks/float32_errors.py`."
+    return float32_table(result) + where
+
+
 def train_steps() -> str:
     """Our training step on the CPU over PyTorch's fastest variant, with and without what is optional."""
     result = newest("cpu_train_step")
@@ -192,6 +200,7 @@ TABLES = {
     "collapse": collapse,
     "edge": edge,
     "replays": replays,
+    "float32_errors": float32_errors,
     "experiments": experiments,
     "gpu_steps": gpu_steps,
 }

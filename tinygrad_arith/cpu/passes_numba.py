@@ -215,13 +215,14 @@ def column_sum(dy, out, add):
     """out = the sums over the rows, or out += them."""
     rows, channels = dy.shape
     part, total = np.zeros(channels, dy.dtype), np.zeros(channels)
-    fours = rows - rows % 4
-    for n in range(0, fours, 4):
+    eights = rows - rows % 8
+    for n in range(0, eights, 8):
         for c in range(channels):
-            part[c] += (dy[n, c] + dy[n + 1, c]) + (dy[n + 2, c] + dy[n + 3, c])
-        if n % (4 * ROWS) == 4 * (ROWS - 1):
+            first = (dy[n, c] + dy[n + 1, c]) + (dy[n + 2, c] + dy[n + 3, c])
+            part[c] += first + ((dy[n + 4, c] + dy[n + 5, c]) + (dy[n + 6, c] + dy[n + 7, c]))
+        if n % (4 * ROWS) == 4 * ROWS - 8:
             _flush(part, total)
-    for n in range(fours, rows):
+    for n in range(eights, rows):
         for c in range(channels):
             part[c] += dy[n, c]
     _flush(part, total)

@@ -184,7 +184,7 @@ def choose_tokens(
     Raises ValueError for a temperature or a `top_k` that means nothing, or where there is no key to draw with.
     """
     check_sampling(temperature, top_k, key)
-    if temperature == 0.0:
+    if temperature == 0.0 or key is None:
         return logits.argmax(axis=-1)
     logits = logits.astype(np.float64)  # (B, V)
     if top_k is not None and top_k < logits.shape[-1]:
