@@ -194,3 +194,9 @@ def test_a_model_takes_lists_of_ids():
         model([1, 2, 3])
     with pytest.raises(ops.ShapeError, match="ids must be integers"):
         model([[0.5, 1.0]])
+
+
+@pytest.mark.parametrize("value", [1j, "a"])
+def test_what_is_no_real_number_is_refused_beside_floating_tensors(value):
+    with pytest.raises(TypeError, match="gradients are of real numbers"):
+        Tensor(np.ones(2, np.float32)) * value

@@ -39,7 +39,9 @@ def _fitted(value: Any, dtype: np.dtype, beside: list[Any]) -> Any:
     if is_floating(dtype):
         if isinstance(value, Tensor):
             return cast(value, dtype) if _would_widen(value.dtype, dtype) else value
-        if is_number and not isinstance(value, complex):
+        if isinstance(value, complex | str):
+            raise TypeError(f"{value!r} beside a tensor of {dtype}: gradients are of real numbers")
+        if is_number:
             return dtype.type(value)
     elif isinstance(value, Tensor):
         return value

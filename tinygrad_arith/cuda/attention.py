@@ -128,10 +128,13 @@ def problem_of(q, k, *, causal=True, key_mask=None, scale=None) -> Problem:  # q
 
 
 def mask_on_device(k, key_mask, lengths):  # k (B, Tk, NHkv, HS)
-    """(B, Tk) bool, contiguous, on the device; None where nothing is hidden."""
+    """(B, Tk) bool, contiguous, on the device; None where nothing is hidden.
+
+    A copy: the backward needs it too, and whose it is may change it before.
+    """
     if lengths is not None:
         key_mask = cupy.arange(k.shape[1]) < cupy.asarray(lengths)[:, None]  # (B, Tk)
-    return None if key_mask is None else cupy.ascontiguousarray(cupy.asarray(key_mask, dtype=bool))
+    return None if key_mask is None else cupy.array(key_mask, dtype=bool, order="C")
 
 
 def readable(x, head_size: int):  # (B, T, heads, HS)

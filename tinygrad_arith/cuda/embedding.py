@@ -47,7 +47,7 @@ def embedding_forward(ids, table):
     grid = quotient(flat.size * (channels // width), THREADS)
     kernel = variant(table.dtype, flat.dtype, channels).kernel("embedding_forward")
     kernel(grid, THREADS, flat, rows, y, flat.size, vocabulary, channels)
-    return y.reshape(*ids.shape, channels), EmbeddingCache(flat, table.shape)
+    return y.reshape(*ids.shape, channels), EmbeddingCache(flat.copy(), table.shape)
 
 
 def embedding_backward(dy, cache, *, needs, into=None, owned=False):

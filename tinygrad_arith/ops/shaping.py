@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import array_module, to_numpy
 from .shapes import ArraySpec, MissingIndex, OpShapes, ShapeError
 
 
@@ -73,6 +73,15 @@ def own_index(index):
     return index.copy() if hasattr(index, "copy") else index
 
 
+def _on_host(index):
+    """The index for a look at shapes: on a GPU masks are read, and other indices are not: zeros stand for them."""
+    if isinstance(index, tuple):
+        return tuple(_on_host(part) for part in index)
+    if array_module(index) is np:
+        return index
+    return to_numpy(index) if index.dtype == bool else np.zeros(index.shape, dtype=np.intp)
+
+
 def reshape_shapes(x, shape) -> OpShapes:
     """x (...) -> the given shape."""
     sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
@@ -96,7 +105,7 @@ def index_shapes(x, index) -> OpShapes:
     """x (...) -> the shape of x[index]."""
     probe = np.broadcast_to(np.zeros((), dtype=x.dtype), x.shape)  # x's shape in one element of memory
     try:
-        shape = probe[index].shape
+        shape = probe[_on_host(index)].shape
     except IndexError as error:
         raise MissingIndex(f"index: x {tuple(x.shape)}: {error}") from None
     return OpShapes(ArraySpec(shape, x.dtype), 0, flop=0, backward_flop=x.size)
