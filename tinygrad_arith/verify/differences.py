@@ -26,7 +26,7 @@ RATIO = 4.0  # of one step to the next
 MOST_RUNGS = 34
 LEVELS = 6  # of the extrapolation: beyond, only rounding is added
 ENOUGH_RUNGS = 3  # fewer say nothing about truncation
-MANY_RUNGS = 12  # on one side only: a smaller step may reach both
+MANY_RUNGS = 20  # on one side only: a smaller step may reach both
 KEEPS = 0.6  # a smooth function's gap between one-sided slopes falls by RATIO with each step; one that keeps is a kink
 FALLS = 0.4  # by less than that, the fall is not that of a smooth function
 VANISHES = 0.01  # what is left of a gap when its jump lies beyond the step
@@ -288,7 +288,7 @@ class _Ladder:
             return _concluded(self.line, self.cotangent, self.rungs, best, self.wanted, unseen)
         apart = 0.0
         if best is not None and best.error <= SETTLED * abs(best.value):
-            apart = abs(best.value - settled.value)
+            apart = 2 * (abs(best.value - settled.value) + best.error)
         return replace(settled, error=settled.error + apart + unseen)
 
 
@@ -349,7 +349,7 @@ def _concluded(
     last = next((rung for rung in reversed(rungs) if rung.sides != "none"), None)
     if last is None:
         return Estimate(0.0, np.inf, np.inf, rungs[-1].step, np.zeros_like(cotangent))
-    if last.step <= line.scale / CLOSE:
+    if last.step <= line.scale / CLOSE and (best is None or best.error > wanted):
         at_kink = _vertical(rungs, cotangent) if last.sides != "both" else _kink(line, rungs, cotangent, wanted)
         if at_kink is not None:
             return at_kink
@@ -365,10 +365,11 @@ def _disagreement(best: Estimate, cotangent: np.ndarray, rungs: list[Rung]) -> f
     """
     lacks = 0.0
     for rung in rungs:
-        if rung.step < best.step and rung.sides == "both":
-            apart = abs(float(cotangent @ rung.central) - best.value)
-            if apart > best.error + rung.noise:
-                lacks = max(lacks, apart + rung.noise - best.error)
+        if rung.step < best.step and rung.sides != "none":
+            noise = rung.noise * (1 if rung.sides == "both" else 2)
+            apart = abs(float(cotangent @ rung.slopes) - best.value)
+            if apart > best.error + noise:
+                lacks = max(lacks, apart + noise - best.error)
     return lacks
 
 
@@ -377,7 +378,8 @@ def _kink(line: Line, rungs: list[Rung], cotangent: np.ndarray, wanted: float) -
     seen = [rung for rung in rungs if rung.sides == "both" and rung.gap > HIDDEN * rung.noise and rung.gap > wanted]
     if len(seen) < ENOUGH_RUNGS or seen[-1].step > line.scale / CLOSE:
         return None
-    if seen[-1] is not rungs[-1] and not _hides(rungs[-1], seen[-1]):
+    after = next((rung for rung in rungs if rung.step < seen[-1].step), None)
+    if after is not None and not _hides(after, seen[-1]):
         return None
     gaps = [rung.gap for rung in seen[-ENOUGH_RUNGS:]]
     if not _by_factors(gaps, KEEPS):

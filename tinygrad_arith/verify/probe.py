@@ -178,7 +178,7 @@ class Probe:
             return found  # over such a distance the forward is no polynomial
         apart = abs(fit.value - found.value)
         if apart > fit.error + found.error:
-            return replace(found, error=apart + found.error)
+            return replace(found, error=2 * (apart + found.error + fit.error))
         return fit if fit.error < found.error else found
 
     def confirmed(self, index: tuple[int, ...], wanted: float) -> Estimate:
@@ -312,7 +312,7 @@ def _both(first: Estimate, second: Estimate) -> Estimate:
     apart = abs(first.value - second.value)
     if apart <= closer.error + other.error:
         return closer
-    return replace(closer, error=closer.error + apart)
+    return replace(closer, error=2 * (apart + closer.error + other.error))
 
 
 def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int, int, int]:
