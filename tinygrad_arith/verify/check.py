@@ -191,6 +191,8 @@ class GradientCheck:
 
     def _vector(self, out: Any) -> np.ndarray:
         """The floating-point outputs as one fresh float64 vector (m,)."""
+        if isinstance(out, np.ndarray) and out.dtype == np.float64:
+            return np.array(out).ravel()  # (m,)
         return np.concatenate([to_host(o).astype(np.float64).ravel() for o in as_outputs(out) if is_float(o)])  # (m,)
 
     def _probe(self, position: int) -> Probe:

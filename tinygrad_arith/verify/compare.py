@@ -22,8 +22,8 @@ from .vacuous import refuse_kinks, refuse_steps
 
 __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
-FIRST_LOOK = 6  # elements that do not pass are examined closely, before all the others are
-HOPELESS = 64  # elements in a row that stay undecided: the others are left as they are
+FIRST_LOOK = 3  # elements that do not pass are examined closely, before all the others are
+HOPELESS = 24  # elements in a row that stay undecided: the others are left as they are
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
 SAMPLES = 64
 BLAMED = 8

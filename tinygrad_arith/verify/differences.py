@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -87,7 +88,7 @@ class Line:
 @dataclass(frozen=True)
 class Rung:
     """Differences at one step: slopes per output (m,), the bound on what rounding does to <c, slope>, and the gap
-    sum |c| |right - left|. A side on which the forward has no value is not finite.
+    sum |c| |right - left|. `sides` are those on which the forward has values.
     """
 
     step: float
@@ -96,12 +97,7 @@ class Rung:
     central: np.ndarray
     noise: float
     gap: float
-
-    @property
-    def sides(self) -> str:
-        """On which sides there are values: "both", "right", "left" or "none"."""
-        left, right = bool(np.isfinite(self.left).all()), bool(np.isfinite(self.right).all())
-        return "both" if left and right else "right" if right else "left" if left else "none"
+    sides: Literal["both", "right", "left", "none"]
 
     @property
     def slopes(self) -> np.ndarray:
@@ -121,7 +117,9 @@ def rung_at(line: Line, cotangent: np.ndarray, step: float, depends: np.ndarray)
         noise = np.where(line.noise > 0, np.maximum(line.noise, own), 0.0)  # (m,), 0 for outputs that are exact
         gap = float((np.abs(cotangent) * np.abs(right - left)).sum())
     bound = NOISE_MARGIN * float((np.abs(cotangent) * noise)[depends].sum()) / step
-    return Rung(step, left, right, central, bound, gap)
+    with_left, with_right = bool(np.isfinite(minus).all()), bool(np.isfinite(plus).all())
+    sides = "both" if with_left and with_right else "right" if with_right else "left" if with_left else "none"
+    return Rung(step, left, right, central, bound, gap, sides)
 
 
 @dataclass

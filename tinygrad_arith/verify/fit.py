@@ -7,6 +7,8 @@ fitted too: at a kink it is |t|, which no polynomial is.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from .differences import Estimate, Line
@@ -18,22 +20,21 @@ PAIRS = 32  # of points, one on each side
 TERMS = range(2, 7)  # of the polynomial: t, t^3, ...
 REACH = 0.47  # of the line's scale
 SURE = 4.0  # standard deviations
+PLACES = np.round(np.sin(np.pi / 2 * (np.arange(PAIRS) + 0.5) / PAIRS) * 2.0**20) * 2.0**-20  # of the points, over the reach
 
 
 def fitted_slope(line: Line, cotangent: np.ndarray) -> Estimate | None:
     """The slope of <c, F> by a least-squares fit, with the number of terms that leaves the smallest error; None where
     the forward does not reach so far.
     """
-    reach = REACH * line.scale
-    grid = power_of_two(reach) * 2.0**-20
-    places = np.round(reach * np.sin(np.pi / 2 * (np.arange(PAIRS) + 0.5) / PAIRS) / grid) * grid  # (PAIRS,)
-    plus, minus = (np.array([line.at(float(side * t))[1] for t in places]) for side in (1, -1))  # (PAIRS, m)
+    reach = _few_bits(REACH * line.scale)
+    plus, minus = (np.array([line.at(float(side * reach * t))[1] for t in PLACES]) for side in (1, -1))  # (PAIRS, m)
     odd, even = (plus - minus) / 2, (plus + minus) / 2 - line.here  # (PAIRS, m)
     if not np.isfinite(odd).all():
         return None
     known = float(np.abs(cotangent) @ line.noise) / 4  # a standard deviation; `line.noise` is two, of a single output
-    columns = [_fit(places / reach, odd, cotangent, terms) for terms in (*TERMS, TERMS.stop)]
-    evens = [_fit(places / reach, even, cotangent, terms, first=2)[1] for terms in TERMS]
+    columns = [_fit(odd, cotangent, terms) for terms in (*TERMS, TERMS.stop)]
+    evens = [_fit(even, cotangent, terms, first=2)[1] for terms in TERMS]
     best: Estimate | None = None
     for (column, rest, gain), (wider, _, _), beside in zip(columns, columns[1:], evens, strict=False):
         noise = SURE * max(rest, beside, known) * gain / reach
@@ -43,13 +44,23 @@ def fitted_slope(line: Line, cotangent: np.ndarray) -> Estimate | None:
     return best
 
 
-def _fit(
-    places: np.ndarray, part: np.ndarray, cotangent: np.ndarray, terms: int, first: int = 1
-) -> tuple[np.ndarray, float, float]:
+def _fit(part: np.ndarray, cotangent: np.ndarray, terms: int, first: int = 1) -> tuple[np.ndarray, float, float]:
     """The coefficients of the first power (m,), the standard deviation of <c, part> from the fit, and the factor by
     which rounding enters the former.
     """
-    powers = places[:, None] ** (2 * np.arange(terms) + first)  # (PAIRS, terms)
-    inverse = np.linalg.pinv(powers)  # (terms, PAIRS)
+    powers, inverse = _powers(terms, first)
     rest = part @ cotangent - powers @ (inverse @ (part @ cotangent))  # (PAIRS,)
-    return inverse[0] @ part, float(np.sqrt(rest @ rest / (len(places) - terms))), float(np.linalg.norm(inverse[0]))
+    return inverse[0] @ part, float(np.sqrt(rest @ rest / (PAIRS - terms))), float(np.linalg.norm(inverse[0]))
+
+
+@cache
+def _powers(terms: int, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every second power of the places (PAIRS, terms), and the pseudo-inverse (terms, PAIRS)."""
+    powers = PLACES[:, None] ** (2 * np.arange(terms) + first)  # (PAIRS, terms)
+    return powers, np.linalg.pinv(powers)
+
+
+def _few_bits(number: float) -> float:
+    """A number with its first 20 bits: products of two such are exact."""
+    unit = power_of_two(number) * 2.0**-20
+    return float(np.floor(number / unit) * unit)

@@ -24,6 +24,7 @@ JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only 
 AT_ONCE = 500_000  # numbers of outputs that a survey holds at a time
 SECOND_STEP = 9 / 32  # over the first: few bits, and no simple ratio, so that no period of a forward hides in both
 FITS = 1e-3  # the relative error of a fit that says something
+FAR = 256  # the scale over a step that is so small that the forward may look another way from farther off
 CONFIRMING = 23 / 32  # of the usual steps: those of the second look, before an accusation
 
 
@@ -188,7 +189,8 @@ class Probe:
             first = self.refined(index, wanted)
             again = estimate_slope(line, self.cotangent, wanted, CONFIRMING)
             found = _both(*(self._with_noise_there(line, found) for found in (first, again)))
-            self._confirmed[index] = found if found.kink is not None else self._fitted(index, found)
+            smooth = found.kink is None and found.step < line.scale / FAR  # larger steps show more than a fit does
+            self._confirmed[index] = self._fitted(index, found) if smooth else found
         return self._confirmed[index]
 
     def _with_noise_there(self, line: Line, found: Estimate) -> Estimate:
