@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Arguments", "as_names", "as_outputs", "bind_arguments", "chosen_positions", "describe", "is_array", "is_array_like",
-    "is_differentiable", "is_float", "require_known_names", "same_bits", "sizes_of", "to_host",
+    "Arguments", "as_names", "as_outputs", "bind_arguments", "chosen_positions", "describe", "is_array",
+    "is_array_like", "is_differentiable", "is_float", "require_known_names", "same_bits", "sizes_of", "to_host",
 ]  # fmt: skip
 
 
@@ -131,8 +131,8 @@ def _as_plain(name: str, value: Any) -> tuple[Any, str]:
     if not isinstance(value.dtype, np.dtype):
         library = type(value).__module__.split(".")[0]
         raise TypeError(
-            f"{name} is an array of {library}, the check works on NumPy arrays: wrap the functions so that they take and "
-            "return them (`from_tensor_function` does it for tensors)"
+            f"{name} is an array of {library}, the check works on NumPy arrays: wrap the functions so that they take "
+            "and return them (`from_tensor_function` does it for tensors)"
         )
     if value.dtype.kind in "cO":
         wanted = "its real and imaginary parts as two arrays" if value.dtype.kind == "c" else "arrays of numbers"

@@ -33,7 +33,7 @@ BLAMED = 8
 class Comparison:
     """The entry for the report, and the arrays that the diagnosis works on (of the elements that were compared).
 
-    `vanishes` says that the true gradient of all these elements is zero, up to rounding; `numeric` is exactly zero then.
+    `vanishes` says that the true gradient of all these elements is zero up to rounding; `numeric` is exactly zero then.
     """
 
     entry: InputReport
@@ -101,7 +101,7 @@ class _Judgement:
     def _sizes(self) -> np.ndarray:
         """The size of each entry (n,), or what it is at least where its error is large."""
         size = np.abs(self.numeric)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self.error <= 0.1 * size, size, np.maximum(size - self.error, 0.0))
 
     def scales(self, largest: float) -> np.ndarray:
@@ -126,7 +126,7 @@ class _Judgement:
         """Per element: is it wrong, is it undecided?"""
         strict, allowed = self.bounds()
         distance, error = self.distance, self.uncertainty
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             wrong = distance - error > strict
             return wrong, ~wrong & ~(distance + error <= allowed)
 
@@ -136,7 +136,7 @@ class _Judgement:
         """
         strict, _ = self.bounds()
         distance, error = self.distance, self.uncertainty
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             passed = (distance <= strict) & ~self.verdicts()[1] & ~self.suspicious
             excess = np.nan_to_num(distance / (strict + error))
         return [int(i) for i in np.argsort(-excess) if not passed[i] and i not in self.examined]
@@ -246,7 +246,7 @@ def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
     (wrong, undecided), (strict, allowed) = judged.verdicts(), judged.bounds()
     off, scale = np.abs(judged.analytic - judged.numeric), judged.scale()
     off[list(judged.kinks)] = 0.0
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         by = off / strict if wrong.any() else (off + judged.uncertainty) / allowed if undecided.any() else off
     counted = wrong if wrong.any() else undecided if undecided.any() else np.ones_like(wrong)
     worst = int(np.argmax(np.where(counted, np.nan_to_num(by, nan=0.0), -1.0)))
@@ -265,7 +265,7 @@ def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
         known_to=float(judged.uncertainty[worst]),
         asked=float(allowed[worst]),
         why_undecided=_why_undecided(judged, worst) if undecided[worst] else "",
-        region=_region([judged.indices[i] for i in np.flatnonzero(wrong)], judged.indices),
+        region=_region([judged.indices[int(i)] for i in np.flatnonzero(wrong)], judged.indices),
         kinks=tuple(judged.kinks[position] for position in sorted(judged.kinks)),
     )  # fmt: skip
 
@@ -280,8 +280,8 @@ def _why_undecided(judged: _Judgement, position: int) -> str:
         )
     size, noise = float(np.abs(probe.here).max(initial=0.0)), float(probe.noise.max(initial=0.0))
     return (
-        f"the outputs, of size {size:.1e}, are rounded at {noise:.1e}: outputs without a large offset, inputs that move "
-        "them more, a larger step (eps) or a forward in a wider dtype would decide it"
+        f"the outputs, of size {size:.1e}, are rounded at {noise:.1e}: outputs without a large offset, inputs that "
+        "move them more, a larger step (eps) or a forward in a wider dtype would decide it"
     )
 
 
@@ -358,7 +358,7 @@ def _random_direction(probe: Probe, rng: np.random.Generator) -> np.ndarray:
 def _disagreement(
     probe: Probe, analytic: np.ndarray, direction: np.ndarray, tolerance: Tolerance
 ) -> tuple[float, Estimate, float, float]:
-    """Along a direction: what the backward says, what the differences say, how far these are apart, and what is allowed.
+    """Along a direction: what the backward says, what the differences say, how far apart these are, what is allowed.
 
     The unit is what the entries of the gradient add up to if their signs are random.
     """

@@ -4,9 +4,9 @@ extrapolation, rounding noise, kinks and the edges of a domain.
 F are the outputs as one vector (m,), c is the cotangent (m,). The difference of the outputs is taken before the product
 with c: outputs that do not depend on the element cancel exactly, and their rounding never enters.
 
-Two errors limit a difference at step h. Truncation falls with h, by h^2 F'''/6; rounding grows, by noise/h. Neither is
-guessed from the value found: the noise is measured (see noise.py) and enters every bound, so a difference of two outputs
-that rounding made equal is 0 give or take noise/h, and no exact zero.
+Two errors limit a difference at step h. Truncation falls with h, by h^2 F'''/6; rounding grows, by noise/h. Neither
+is guessed from the value found: the noise is measured (see noise.py) and enters every bound, so a difference of two
+outputs that rounding made equal is 0 give or take noise/h, and no exact zero.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ GROWS = 1.5  # and one that grows by this is a jump, or a vertical tangent
 CLOSE = 4  # steps below the scale over this are near enough to tell a kink from what bends over the scale itself
 SETTLED = 1e-5  # the relative error of a slope that is no chance agreement of two differences
 HIDDEN = 16  # below this many times the noise no rung can tell a kink from rounding
+
+
+Sides = Literal["both", "right", "left", "none"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Rung:
     central: np.ndarray
     noise: float
     gap: float
-    sides: Literal["both", "right", "left", "none"]
+    sides: Sides
 
     @property
     def slopes(self) -> np.ndarray:
@@ -118,7 +121,7 @@ def rung_at(line: Line, cotangent: np.ndarray, step: float, depends: np.ndarray)
         gap = float((np.abs(cotangent) * np.abs(right - left)).sum())
     bound = NOISE_MARGIN * float((np.abs(cotangent) * noise)[depends].sum()) / step
     with_left, with_right = bool(np.isfinite(minus).all()), bool(np.isfinite(plus).all())
-    sides = "both" if with_left and with_right else "right" if with_right else "left" if with_left else "none"
+    sides: Sides = "both" if with_left and with_right else "right" if with_right else "left" if with_left else "none"
     return Rung(step, left, right, central, bound, gap, sides)
 
 
@@ -389,8 +392,10 @@ def _at_kink(seen: list[Rung], cotangent: np.ndarray, jump: bool) -> Estimate:
     """The slopes to both sides at the step where curvature and rounding together blur them least."""
     best: Estimate | None = None
     for larger, rung in pairwise(seen[_since_kept(seen) :]):
-        left, right = (cotangent * (a + (a - b) / (RATIO - 1)) for a, b in ((rung.left, larger.left), (rung.right, larger.right)))
-        curvature = abs(float(np.sum(left - cotangent * rung.left))) + abs(float(np.sum(right - cotangent * rung.right)))
+        left = cotangent * (rung.left + (rung.left - larger.left) / (RATIO - 1))  # (m,), Richardson's rule
+        right = cotangent * (rung.right + (rung.right - larger.right) / (RATIO - 1))  # (m,)
+        changes = left - cotangent * rung.left, right - cotangent * rung.right
+        curvature = sum(abs(float(change.sum())) for change in changes)
         slack = 4 * rung.noise + curvature
         if best is None or slack < best.error:
             sides = np.stack([left, right])  # (2, m)

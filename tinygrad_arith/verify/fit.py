@@ -20,7 +20,7 @@ PAIRS = 32  # of points, one on each side
 TERMS = range(2, 7)  # of the polynomial: t, t^3, ...
 REACH = 0.47  # of the line's scale
 SURE = 4.0  # standard deviations
-PLACES = np.round(np.sin(np.pi / 2 * (np.arange(PAIRS) + 0.5) / PAIRS) * 2.0**20) * 2.0**-20  # of the points, over the reach
+PLACES = np.round(2.0**20 * np.sin(np.pi / 2 * (np.arange(PAIRS) + 0.5) / PAIRS)) * 2.0**-20  # over the reach
 
 
 def fitted_slope(line: Line, cotangent: np.ndarray) -> Estimate | None:

@@ -62,9 +62,7 @@ def not_linear(gradients: Callable[[Any], Gradients | None], cotangents: tuple[A
         due = {name: factor * gradient for name, gradient in base.items()}
         said = _difference(scaled, due, due, precision)
         if said:
-            return (
-                f"the backward is not linear in dy: for dy times {name} {said} (does it clip or drop some of dy?)"
-            )
+            return f"the backward is not linear in dy: for dy times {name} {said} (does it clip or drop some of dy?)"
     second = _second(cotangents, precision, seed)
     others = gradients(second)
     total = gradients(tuple(None if c is None else c + d for c, d in zip(cotangents, second, strict=True)))

@@ -127,7 +127,7 @@ def noise_at(outputs_at: Callable[[float], tuple[float, np.ndarray]], step: floa
 def _along_a_line(
     outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray, spacing: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The noise (m,) seen on one line; which outputs move enough for it to tell, (m,) bool; and how large they are (m,).
+    """The noise (m,) seen on one line; which outputs move enough for it to tell, (m,) bool; and their sizes (m,).
 
     The points are hit exactly, so that no rounding of the inputs is taken for one of the outputs. They lie irregularly
     and use all bits that there are, so that the roundings on the way cannot be equal by chance. The elements move by
@@ -148,7 +148,7 @@ def _along_a_line(
 
 
 def _beside_polynomials(places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The standard deviation of values (POINTS, m) from polynomials of low degree; the smallest of all degrees, (m,)."""
+    """The standard deviation of values (POINTS, m) from polynomials of low degree: the smallest of all degrees (m,)."""
     centred = 2 * (places - places.mean()) / np.ptp(places)
     noise = np.full(values.shape[1:], np.inf)
     for degree in DEGREES:

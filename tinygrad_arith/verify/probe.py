@@ -19,7 +19,7 @@ from .noise import exact_outputs, noise_at, power_of_two, roughness
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "Survey", "unmoved_outputs"]
 
-COARSE_STEP, SINGLE_STEP, FINE_STEP = 1e-4, 2e-7, 1e-11  # of the array: far above, at and far below float32's rounding
+COARSE_STEP, SINGLE_STEP, FINE_STEP = 1e-4, 2e-7, 1e-11  # of the array: far above, near, far below float32's rounding
 JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only serve the diagnosis)
 AT_ONCE = 500_000  # numbers of outputs that a survey holds at a time
 SECOND_STEP = 9 / 32  # over the first: few bits, and no simple ratio, so that no period of a forward hides in both
@@ -30,9 +30,9 @@ CONFIRMING = 23 / 32  # of the usual steps: those of the second look, before an 
 
 @dataclass(frozen=True)
 class Survey:
-    """A first look at some elements, each at two steps. One number an element, float64 (n,); `columns` are the slopes of
-    all outputs (m, n), or None where they would be too many. `suspicious`: the one-sided slopes differ in a way that no
-    smooth function's do.
+    """A first look at some elements, each at two steps. One number an element, float64 (n,); `columns` are the slopes
+    of all outputs (m, n), or None where they would be too many. `suspicious`: the one-sided slopes differ in a way that
+    no smooth function's do.
     """
 
     value: np.ndarray

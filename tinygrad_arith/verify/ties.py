@@ -7,7 +7,7 @@ itself. Together (0, 0) and (1, 1) are not: along the tie, where both move alike
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def _gap(probe: Probe, direction: Mapping[int, float]) -> float:
 
 def _directions(tied: Sequence[int]) -> list[Sequence[int]]:
     """Which elements are moved together: all, and two at a time."""
-    pairs = list(combinations(tied, 2)) if len(tied) <= MOST_TIED else list(zip(tied, tied[1:], strict=False))
+    pairs = list(combinations(tied, 2)) if len(tied) <= MOST_TIED else list(pairwise(tied))
     return [tied, *(pair for pair in pairs if len(tied) > 2)]
 
 

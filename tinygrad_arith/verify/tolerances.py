@@ -70,8 +70,8 @@ TOLERANCES: dict[str, Tolerance] = {
         1e-5,
         1e-12,
         1e-9,
-        "a float64 backward rounds at 1e-16, long sums lose two digits; a relative 1e-5 rejects a factor of 1.0005 fifty "
-        "times over; what rounding may hide is 1e-9 of the largest entry, ten times the error of a plain difference",
+        "a float64 backward rounds at 1e-16, long sums lose two digits; a relative 1e-5 rejects a factor of 1.0005 "
+        "fifty times over; what rounding may hide is 1e-9 of the largest entry, ten times the error of one difference",
         hidden=1e-9,
     ),
     "differences/float32/any": Tolerance(
