@@ -23,7 +23,7 @@ class _Precision:
 
     exponents: of 2; multiples by powers of two are exact, but for over- and underflow
     spread:    magnitudes of the second cotangent, from 10^-spread to 10^spread
-    relative, floor: the allowed error, of each entry and of the largest one
+    relative, floor: the allowed error, of each entry and of the largest one of all gradients
     """
 
     exponents: tuple[int, ...]
@@ -113,9 +113,9 @@ def _difference(found: Gradients | None, due: Gradients, sizes: Gradients, preci
     """Where a gradient is not what is due, in words; nothing where all are."""
     if found is None:
         return "it returns no gradients"
+    largest = max(float(np.abs(size).max(initial=0.0)) for size in sizes.values())  # what cancels may come from any
     for name, expected in due.items():
-        size = np.abs(sizes[name])
-        allowed = precision.relative * size + precision.floor * size.max(initial=0.0)
+        allowed = precision.relative * np.abs(sizes[name]) + precision.floor * largest
         with np.errstate(invalid="ignore"):
             off = ~(np.abs(found[name] - expected) <= allowed)
         if off.any():
