@@ -24,6 +24,8 @@ __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
 FIRST_LOOK = 3  # elements that do not pass are examined closely, before all the others are
 HOPELESS = 24  # elements in a row that stay undecided: the others are left as they are
+RICH = 1e-3  # the relative error of a slope that is known well
+NEAR = 16.0  # times the steps that such slopes needed
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
 SAMPLES = 64
 BLAMED = 8
@@ -160,6 +162,27 @@ class _Judgement:
                 else:
                     self.outside.add(position)
 
+    def distrust_far_steps(self) -> None:
+        """Raises the errors of slopes that were taken over far larger steps than the others needed.
+
+        Where some elements are known well, and only at steps far below their size (times of 1.7e9 that differ by
+        seconds), the forward bends over such distances. A slope that rounding hides there is not to be had from larger
+        steps, over which the forward is another one.
+        """
+        rich = {p: e for p, e in self.examined.items() if e.kink is None and e.error <= RICH * abs(e.value)}
+        if not rich:
+            return
+        needed = min(e.step / self.probe.size_at(self.indices[p]) for p, e in rich.items())
+        for position, index in enumerate(self.indices):
+            found, size = self.examined.get(position), self.probe.size_at(index)
+            step = self.probe.step_at(index) if found is None else found.step
+            if position in rich or step <= NEAR * needed * size or (found is not None and found.kink is not None):
+                continue
+            if found is None and self.error[position] <= RICH * abs(self.numeric[position]):
+                continue
+            noise = self.error[position] if found is None else found.noise
+            self.error[position] = max(self.error[position], noise * step / (NEAR * needed * size))
+
     def ask_along_ties(self) -> None:
         """Answers at kinks that are right one by one must add up to the slope where the kinks move together."""
         flat = {int(np.ravel_multi_index(self.indices[p], self.probe.shape)): p for p in self.kinks}
@@ -228,6 +251,7 @@ def _judge(judged: _Judgement) -> None:
         if not open_ones:
             break
         judged.examine(open_ones[:FIRST_LOOK])
+        judged.distrust_far_steps()
         if judged.verdicts()[0][open_ones[:FIRST_LOOK]].all():
             break
         for first in range(FIRST_LOOK, len(open_ones), HOPELESS):
@@ -235,6 +259,7 @@ def _judge(judged: _Judgement) -> None:
             judged.examine(block)
             if len(block) == HOPELESS and judged.verdicts()[1][block].all():
                 break
+        judged.distrust_far_steps()
     if len(judged.kinks) > 1:
         judged.ask_along_ties()
 

@@ -33,6 +33,7 @@ FALLS = 0.4  # by less than that, the fall is not that of a smooth function
 VANISHES = 0.01  # what is left of a gap when its jump lies beyond the step
 GROWS = 1.5  # and one that grows by this is a jump, or a vertical tangent
 CLOSE = 4  # steps below the scale over this are near enough to tell a kink from what bends over the scale itself
+IN_A_ROW, AWAY = 3, 16.0  # steps that agree on a slope, and how much larger they are than those that found another
 SETTLED = 1e-5  # the relative error of a slope that is no chance agreement of two differences
 HIDDEN = 16  # below this many times the noise no rung can tell a kink from rounding
 
@@ -143,7 +144,14 @@ class _Tableau:
     _differences: list[float] = field(default_factory=list)  # without extrapolation
 
     def add(self, slopes: np.ndarray, noise: float, step: float, doubt: float = 0.0) -> None:
-        """One more row: slopes (m,) at the next smaller step; `doubt` is added to the error of its entries."""
+        """One more row: slopes (m,) at the next smaller step; `doubt` is added to the error of its entries.
+
+        A slope that the smaller step contradicts was a chance agreement of larger ones, and is given up.
+        """
+        if self.best is not None:
+            apart = abs(float(self.cotangent @ slopes) - self.best.value)
+            if apart > self.best.error + noise:
+                self.best = None
         row = [(slopes, noise)]
         for level, (coarser, coarser_noise) in enumerate(self._previous[:LEVELS], start=1):
             weight = self.factor**level
@@ -236,7 +244,15 @@ class _Ladder:
         best = self.tableau.best
         if best is not None and not self.suspect and not was_suspect:
             enough = self.tableau.rows >= (MANY_RUNGS if one_sided else ENOUGH_RUNGS)
-            self.done = enough and (best.error <= self.wanted or rung.noise > HIDDEN * best.error)
+            found = best.error <= self.wanted or rung.noise > HIDDEN * best.error
+            self.done = enough and found and self._calm()
+
+    def _calm(self) -> bool:
+        """Does the gap fall as that of a smooth function would, or is it lost in rounding? One that does not, small as it
+        may be over a large step, is made by something that smaller steps will show.
+        """
+        now, before = self.rungs[-1], self.rungs[-2]
+        return now.sides != "both" or now.gap <= max(FALLS * before.gap, 4 * now.noise)
 
     def _rounding_took_over(self) -> bool:
         """Did the larger steps settle on a slope, and does the gap between the one-sided ones grow since?
@@ -361,16 +377,19 @@ def _concluded(
 
 
 def _disagreement(best: Estimate, cotangent: np.ndarray, rungs: list[Rung]) -> float:
-    """What a slope's error lacks, where smaller steps contradict it: these err less by truncation, and by rounding no
-    more than their noise.
+    """What a slope's error lacks, where some larger steps in a row agree on another one, without any gap: a rounding
+    within keeps the forward on a plateau over small steps. (A kink beside the point has a gap.)
     """
+    both = [rung for rung in rungs if rung.sides == "both" and rung.step > AWAY * best.step]
     lacks = 0.0
-    for rung in rungs:
-        if rung.step < best.step and rung.sides != "none":
-            noise = rung.noise * (1 if rung.sides == "both" else 2)
-            apart = abs(float(cotangent @ rung.slopes) - best.value)
-            if apart > best.error + noise:
-                lacks = max(lacks, apart + noise - best.error)
+    for first in range(len(both) - IN_A_ROW + 1):
+        row = both[first : first + IN_A_ROW]
+        slopes = np.array([float(cotangent @ rung.central) for rung in row])
+        middle = float(np.median(slopes))
+        agree = np.abs(slopes - middle).max() <= 0.1 * abs(middle)
+        if agree and max(rung.gap for rung in row) <= 0.1 * abs(middle):
+            apart = abs(middle - best.value)
+            lacks = max(lacks, 2 * apart if apart > 0.2 * abs(middle) else 0.0)
     return lacks
 
 
