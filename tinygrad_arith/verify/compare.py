@@ -87,7 +87,11 @@ class _Judgement:
 
     def vanishes(self) -> bool:
         """Is the gradient zero everywhere, up to a rounding that is far smaller than what cancels in it?"""
-        if not self.numeric.size or self.kinks or not (np.abs(self.numeric) <= self.error).all():
+        if not self.numeric.size or self.kinks:
+            return False
+        rounding = 8 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
+        sizes = np.array([self.probe.size_at(index) for index in self.indices])  # (n,)
+        if not (np.abs(self.numeric) <= np.maximum(4 * self.error, rounding / sizes)).all():
             return False
         uncancelled, hides = 0.0, float(self.error.max())
         if self.columns is not None:
@@ -130,7 +134,12 @@ class _Judgement:
         distance, error = self.distance, self.uncertainty
         with np.errstate(invalid="ignore", divide="ignore"):
             wrong = distance - error > strict
-            return wrong, ~wrong & ~(distance + error <= allowed)
+            passed = ~wrong & (distance + error <= allowed)
+        looked_at = np.zeros(wrong.shape, dtype=bool)
+        looked_at[list(self.examined)] = True
+        if not (wrong & looked_at).any():  # nothing is called wrong by a first look alone
+            wrong &= looked_at
+        return wrong, ~wrong & ~passed
 
     def not_passed(self) -> list[int]:
         """Elements that do not pass, or only since rounding may hide an error, and were not examined; the farthest off

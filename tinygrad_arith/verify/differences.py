@@ -150,7 +150,7 @@ class _Tableau:
         """
         if self.best is not None:
             apart = abs(float(self.cotangent @ slopes) - self.best.value)
-            if apart > self.best.error + noise:
+            if apart > self.best.error + 2 * noise:
                 self.best = None
         row = [(slopes, noise)]
         for level, (coarser, coarser_noise) in enumerate(self._previous[:LEVELS], start=1):
@@ -248,11 +248,11 @@ class _Ladder:
             self.done = enough and found and self._calm()
 
     def _calm(self) -> bool:
-        """Does the gap fall as that of a smooth function would, or is it lost in rounding? One that does not, small as it
-        may be over a large step, is made by something that smaller steps will show.
+        """Does the gap fall as that of a smooth function would, or is it lost in rounding? One that does neither, small
+        as it may be over a large step, is made by something that smaller steps will show.
         """
         now, before = self.rungs[-1], self.rungs[-2]
-        return now.sides != "both" or now.gap <= max(FALLS * before.gap, 4 * now.noise)
+        return now.sides != "both" or now.gap <= max(FALLS * before.gap, 8 * now.noise)
 
     def _rounding_took_over(self) -> bool:
         """Did the larger steps settle on a slope, and does the gap between the one-sided ones grow since?

@@ -47,13 +47,14 @@ def roughness(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray,
     outputs_at: the outputs (m,) at another array of the same shape; not finite where the forward has none
     here:       the outputs at `array`
     """
-    noise, known = np.full(here.shape, np.inf), np.zeros(here.shape, dtype=bool)
+    noise, known = own_rounding(here), np.zeros(here.shape, dtype=bool)  # (m,)
     for number, distance in enumerate(DISTANCES):
         if known.all():
             break
         seen, told = _noise_around(outputs_at, _displaced(array, distance, number), here)
-        noise, known = np.where(~known & told, seen, noise), known | told
-    return np.where(known, noise, own_rounding(here))
+        few = ~known & ~told & np.isfinite(seen)  # an output that takes two or three values is nothing but rounding
+        noise, known = np.where(~known & told, seen, np.where(few, np.maximum(noise, seen), noise)), known | told
+    return noise
 
 
 def _noise_around(
@@ -75,7 +76,7 @@ def _noise_around(
         seen, told, _ = _along_a_line(outputs_at, base, spacing)
         noise, known = np.where(told & ~known, seen, noise), known | told
     noise, known = np.where(known, noise, wide), known | moves
-    return _of_this_size(noise, size, here), known
+    return np.where(known, _of_this_size(noise, size, here), noise), known
 
 
 def _of_this_size(noise: np.ndarray, size: np.ndarray, here: np.ndarray) -> np.ndarray:
@@ -144,7 +145,7 @@ def _along_a_line(
         size = np.where(usable, np.abs(values).max(axis=0), 0.0)  # (m,)
         noise = LIKELY * _beside_polynomials(places, np.where(usable, values - values[POINTS // 2], 0.0))
     distinct = 1 + (np.diff(np.sort(values, axis=0), axis=0) > 0).sum(axis=0)  # (m,)
-    return np.where(usable, noise, np.inf), usable & (distinct >= DISTINCT), size
+    return np.where(usable & (distinct > 1), noise, np.inf), usable & (distinct >= DISTINCT), size
 
 
 def _beside_polynomials(places: np.ndarray, values: np.ndarray) -> np.ndarray:
