@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import as_names, is_differentiable, to_host
+from .arguments import as_names, describe, is_differentiable, to_host
 from .check import FIRST_STEP
 from .compare import Comparison, compare_elements
 from .cotangents import random_signs
@@ -117,7 +117,7 @@ def check_module(
     cotangent = random_signs(rng, (1,))  # (1,)
 
     def outputs() -> np.ndarray:
-        return np.array(to_host(loss_fn(module).data), dtype=np.float64).reshape(-1)  # (1,)
+        return np.array(to_host(_loss(loss_fn, module).data), dtype=np.float64).reshape(-1)  # (1,)
 
     gradients = _backward(loss_fn, module, chosen, cotangent)
     first, second = outputs(), outputs()
@@ -195,11 +195,19 @@ def _backward(
     else:
         for parameter in chosen.values():
             parameter.grad = None
-    loss = loss_fn(module)
+    loss = _loss(loss_fn, module)
     if int(np.prod(loss.data.shape)) != 1:
         raise ValueError(f"loss_fn must return one number, got shape {tuple(loss.data.shape)}")
     loss.backward(cotangent.reshape(loss.data.shape))
     return {key: None if p.grad is None else np.array(to_host(p.grad), dtype=np.float64) for key, p in chosen.items()}
+
+
+def _loss(loss_fn: Callable, module: Any) -> Any:
+    """The loss, which must be a tensor."""
+    loss = loss_fn(module)
+    if not hasattr(loss, "data") or not hasattr(loss, "backward"):
+        raise TypeError(f"loss_fn must return a tensor with .data and .backward, got {describe(loss)}")
+    return loss
 
 
 def _distinct_parameters(module: Any) -> list[tuple[str, Any]]:

@@ -30,6 +30,7 @@ from .form import align, change_in_words, native, nonfinite_in_words, unsteady, 
 from .linearity import not_linear
 from .probe import Probe
 from .report import GradientMismatch, InputReport, Report
+from .ties import wrong_along_ties
 from .tolerances import Tolerance
 from .tolerances import tolerance as table_entry
 from .vacuous import (
@@ -44,6 +45,7 @@ from .vacuous import (
 __all__ = ["GradientCheck", "check_gradients"]
 
 FULL_LIMIT = 4000  # inputs with more elements are checked by projections and samples
+NUDGES, UNSTEADY = 3, 2.0  # how often inputs are moved by their rounding, and the margin on what that does
 FIRST_STEP = 2.0**-11  # relative to each element; truncation and rounding both stay far below the tolerance there
 
 
@@ -143,6 +145,7 @@ class GradientCheck:
         refuse_cotangent(self.flat_cotangent, self.allow)
         self._require_float64()
         self.output_shapes = tuple(tuple(o.shape) for o in self.outputs if is_float(o))
+        self._unsteady: dict[int, np.ndarray] = {}
         self._probes = {position: self._probe(position) for position in self.checked}
 
     # The forward
@@ -224,6 +227,7 @@ class GradientCheck:
         # wherever it bends another input's gradient.
         if reference is None or reference[1] is backward:
             reference = self.forward, self._true_backward
+        self._unsteady = self._by_rounded_inputs(backward, gradients)
         comparisons = {p: self._compare(p, gradients[p]) for p in self.arguments.differentiable}
         entries = []
         for position, comparison in comparisons.items():
@@ -233,6 +237,7 @@ class GradientCheck:
                 slips = self._mutant_gradients(position, mutants or {}, reference)
                 entry = entry.with_findings(self._diagnose(position, gradients[position], comparison, slips))
             entries.append(entry)
+        problem = problem or self._ties_between_inputs(entries, gradients)
         if problem is None and all(entry.verdict != "wrong" for entry in entries):
             problem = not_linear(
                 lambda cotangents: self._named_gradients(backward, cotangents), self.cotangents, self.seed
@@ -270,6 +275,65 @@ class GradientCheck:
                 "cache (pop, next, del)? It must leave it as it is"
             )
 
+    def _ties_between_inputs(self, entries: Sequence[InputReport], gradients: Mapping[int, Any]) -> str | None:
+        """A complaint if inputs that tie (`max(a, b)` at a = b) have gradients that do not add up along the tie."""
+        tied = [(p, entry) for p, entry in zip(self.arguments.differentiable, entries, strict=True) if entry.kinks]
+        if len(tied) < 2 or any(entry.verdict == "wrong" for _, entry in tied):
+            return None
+        positions = [position for position, _ in tied]
+        joint, starts = self._joint_probe(positions)
+        answers: dict[int, float] = {}
+        for (position, entry), start in zip(tied, starts, strict=True):
+            gradient = to_host(gradients[position]).astype(np.float64)
+            for kink in entry.kinks:
+                answers[start + int(np.ravel_multi_index(kink.index, gradient.shape))] = float(gradient[kink.index])
+        if not wrong_along_ties(joint, answers):
+            return None
+        names = " and ".join(entry.name for _, entry in tied)
+        return f"at a tie of {names} their gradients do not add up to the slope along it, where all move alike"
+
+    def _joint_probe(self, positions: Sequence[int]) -> tuple[Probe, list[int]]:
+        """A probe of several inputs as one vector, and where each begins."""
+        values = self.arguments.float64_copies()
+        starts = np.cumsum([0, *(int(values[p].size) for p in positions)]).tolist()
+        together = np.concatenate([to_host(values[p]).ravel() for p in positions])
+
+        def outputs() -> np.ndarray:
+            for p, start, stop in zip(positions, starts, starts[1:], strict=False):
+                values[p] = array_like(together[start:stop].reshape(values[p].shape), values[p])
+            return self._vector(self.arguments.call(self.forward, values)[0])
+
+        return Probe(
+            " and ".join(self.arguments.names[p] for p in positions), together, outputs, self.flat_cotangent, self.eps
+        ), starts[:-1]
+
+    def _by_rounded_inputs(self, backward: Callable, gradients: Mapping[int, Any]) -> dict[int, np.ndarray]:
+        """How far the gradients move if inputs of less than float64 move by one unit in their last place.
+
+        A float32 layernorm of inputs near 1e4 knows their spread to three digits, and so its gradient: that is no fault
+        of the backward. Nothing is moved where all inputs are float64.
+        """
+        values = self.arguments.values
+        lower = [p for p in self.arguments.differentiable if values[p].dtype.itemsize < 8]
+        if not lower or not all(isinstance(values[p], np.ndarray) and values[p].dtype.kind == "f" for p in lower):
+            return {}
+        rng, moved = np.random.default_rng([self.seed, 2]), {p: np.zeros(values[p].shape) for p in lower}
+        for _ in range(NUDGES):
+            nudged = list(values)
+            for p in lower:
+                towards = np.where(rng.random(values[p].shape) < 0.5, np.inf, -np.inf).astype(values[p].dtype)
+                nudged[p] = np.where(np.isfinite(values[p]), np.nextafter(values[p], towards), values[p])
+            with np.errstate(all="ignore"):
+                cache = self.arguments.call(self.forward, nudged)[1]
+                given = tuple(None if c is None else c.copy() for c in self.cotangents)
+                again = align(backward(self._as_given(given), cache), self.arguments)[0]
+            for p in lower:
+                if again is None or any(wrong_form(g[p], values[p]) for g in (again, gradients)):
+                    continue
+                change = np.abs(to_host(again[p]).astype(np.float64) - to_host(gradients[p]).astype(np.float64))
+                moved[p] = np.maximum(moved[p], UNSTEADY * change)
+        return moved
+
     def _named_gradients(self, backward: Callable, cotangents: tuple[Any, ...]) -> dict[str, np.ndarray] | None:
         """The gradients that are compared, by name, under other cotangents."""
         given = tuple(None if c is None else c.copy() for c in cotangents)
@@ -305,7 +369,9 @@ class GradientCheck:
                 probe, analytic, self._tolerance(dtype), dtype, projection, rng, self.allow
             )
         else:
-            comparison = compare_elements(probe, analytic, self._tolerance(dtype), dtype, self.allow)
+            comparison = compare_elements(
+                probe, analytic, self._tolerance(dtype), dtype, self.allow, unsteady=self._unsteady.get(position)
+            )
         if comparison.vanishes and name not in self.zero and (comparison.complete or comparison.entry.passed):
             refuse_zero_gradient(name, self.name)
         if name in self.undecided:

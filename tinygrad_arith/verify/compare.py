@@ -61,6 +61,7 @@ class _Judgement:
     columns: np.ndarray | None
     tolerance: Tolerance
     shares_outputs: bool  # each element is measured by the entries that reach the same outputs, not by all
+    unsteady: np.ndarray | None = None
     examined: dict[int, Estimate] = field(default_factory=dict)
     kinks: dict[int, Kink] = field(default_factory=dict)
     outside: set[int] = field(default_factory=set)  # answers at kinks that no choice of sides gives
@@ -81,7 +82,7 @@ class _Judgement:
     @property
     def uncertainty(self) -> np.ndarray:
         """The bound on the error of the differences; none at kinks, whose slopes have it in them."""
-        error = self.error.copy()
+        error = self.error.copy() if self.unsteady is None else self.error + self.unsteady
         error[[*self.kinks, *self.outside]] = 0.0
         return error
 
@@ -89,9 +90,11 @@ class _Judgement:
         """Is the gradient zero everywhere, up to a rounding that is far smaller than what cancels in it?"""
         if not self.numeric.size or self.kinks:
             return False
-        rounding = 8 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
+        rounding = 8 * float(np.abs(self.probe.cotangent) @ np.minimum(self.probe.noise, 1e300))
         sizes = np.array([self.probe.size_at(index) for index in self.indices])  # (n,)
-        if not (np.abs(self.numeric) <= np.maximum(4 * self.error, rounding / sizes)).all():
+        with np.errstate(all="ignore"):
+            vanishing = np.abs(self.numeric) <= np.maximum(4 * self.error, rounding / sizes)
+        if not vanishing.all():
             return False
         uncancelled, hides = 0.0, float(self.error.max())
         if self.columns is not None:
@@ -107,7 +110,7 @@ class _Judgement:
     def _sizes(self) -> np.ndarray:
         """The size of each entry (n,), or what it is at least where its error is large."""
         size = np.abs(self.numeric)
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             return np.where(self.error <= 0.1 * size, size, np.maximum(size - self.error, 0.0))
 
     def scales(self, largest: float) -> np.ndarray:
@@ -118,7 +121,7 @@ class _Judgement:
         moved = self.columns != 0  # (m, n)
         of_outputs = np.where(moved, sizes, 0.0).max(axis=1, initial=0.0)  # (m,)
         shared = np.where(moved, of_outputs[:, None], 0.0).max(axis=0, initial=0.0)  # (n,)
-        return np.where(shared > 0, shared, largest)
+        return np.where(moved.any(axis=0), shared, largest)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Per element: the error beyond which it is wrong, and the one, rounding included, below which it is right."""
@@ -132,7 +135,7 @@ class _Judgement:
         """Per element: is it wrong, is it undecided?"""
         strict, allowed = self.bounds()
         distance, error = self.distance, self.uncertainty
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             wrong = distance - error > strict
             passed = ~wrong & (distance + error <= allowed)
         looked_at = np.zeros(wrong.shape, dtype=bool)
@@ -147,19 +150,20 @@ class _Judgement:
         """
         strict, _ = self.bounds()
         distance, error = self.distance, self.uncertainty
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             passed = (distance <= strict) & ~self.verdicts()[1] & ~self.suspicious
             excess = np.nan_to_num(distance / (strict + error))
         return [int(i) for i in np.argsort(-excess) if not passed[i] and i not in self.examined]
 
     def examine(self, positions: Sequence[int]) -> None:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
-        strict, allowed = self.bounds()
+        strict, _ = self.bounds()
         for position in positions:
             index, answer = self.indices[position], self.analytic[position]
-            wanted = float(max(strict[position] / 4, allowed[position] / 64))
+            wanted = float(strict[position]) / 4
             found = self.probe.refined(index, wanted)
-            if _accuses(found, answer, strict[position]):
+            slack = 0.0 if self.unsteady is None else float(self.unsteady[position])
+            if _accuses(found, answer, strict[position] + slack):
                 found = self.probe.confirmed(index, wanted)
             self.examined[position], self.suspicious[position] = found, False
             self.numeric[position], self.error[position] = found.value, found.error
@@ -195,9 +199,8 @@ class _Judgement:
     def ask_along_ties(self) -> None:
         """Answers at kinks that are right one by one must add up to the slope where the kinks move together."""
         flat = {int(np.ravel_multi_index(self.indices[p], self.probe.shape)): p for p in self.kinks}
-        estimates = {place: self.examined[position] for place, position in flat.items()}
         answers = {place: float(self.analytic[position]) for place, position in flat.items()}
-        for place in wrong_along_ties(self.probe, estimates, answers):
+        for place in wrong_along_ties(self.probe, answers):
             del self.kinks[flat[place]]
             self.outside.add(flat[place])
 
@@ -209,8 +212,11 @@ def compare_elements(
     dtype: str,
     allow: Collection[str] = (),
     indices: list[tuple[int, ...]] | None = None,
+    unsteady: np.ndarray | None = None,
 ) -> Comparison:
     """Compares element by element: all of them, or those of `indices`. `analytic` is float64 of the probe's shape.
+
+    `unsteady` (of that shape) is how far the analytic gradient itself is unknown, since its inputs are rounded.
 
     An entry of float64 is measured by those that reach the same outputs. One of lower precision has the rounding of its
     own backward, which may come from any entry, and is measured by the largest of all.
@@ -221,6 +227,7 @@ def compare_elements(
     judged = _Judgement(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
+        None if unsteady is None else np.array([unsteady[index] for index in chosen]),
     )  # fmt: skip
     _judge(judged)
     wrong, undecided = judged.verdicts()
@@ -280,7 +287,7 @@ def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
     (wrong, undecided), (strict, allowed) = judged.verdicts(), judged.bounds()
     off, scale = np.abs(judged.analytic - judged.numeric), judged.scale()
     off[list(judged.kinks)] = 0.0
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         by = off / strict if wrong.any() else (off + judged.uncertainty) / allowed if undecided.any() else off
     counted = wrong if wrong.any() else undecided if undecided.any() else np.ones_like(wrong)
     worst = int(np.argmax(np.where(counted, np.nan_to_num(by, nan=0.0), -1.0)))
@@ -357,10 +364,15 @@ def compare_projections(
         while failed is None:
             said, found, apart, allowed = _disagreement(probe, analytic, ~left_out * direction, projection_tolerance)
             if apart <= found.error + allowed and found.kink is None:
-                undecided += bool(apart + found.error > allowed)
+                hidden = max(1.0, projection_tolerance.hidden / projection_tolerance.largest) * allowed
+                undecided += bool(apart + found.error > hidden)
                 break
             blamed = _blame(probe, analytic, ~left_out * direction, projection_tolerance)
             kinks = [index for index in blamed if probe.refined(index, 0.0).kink and not left_out[index]]
+            if kinks:  # where there is one there are more: all elements are looked at, once
+                suspicious = _spread(probe, probe.survey().suspicious.astype(float)) > 0
+                sampled |= set(np.flatnonzero(suspicious)[:SAMPLES].tolist())
+                left_out |= suspicious
             for index in kinks:
                 left_out[index] = True
             sampled |= {int(np.ravel_multi_index(index, analytic.shape)) for index in blamed}

@@ -50,10 +50,10 @@ def _should_be_zero(e: Evidence) -> Finding:
 
 def _zero(e: Evidence) -> Finding | None:
     """Zero up to rounding; for softmax that is what a dy of ones gives."""
-    if np.abs(e.analytic).max() > 1e-3 * e.closeness * np.abs(e.numeric).max():
+    if not np.abs(e.analytic).max() <= 1e-3 * e.closeness * np.abs(e.numeric).max():
         return None
     for_ones = e.true_gradient(np.ones_like(e.cotangent))
-    if for_ones is None or np.abs(for_ones).max() > 1e-6 * np.abs(e.numeric).max():
+    if for_ones is None or not np.abs(for_ones).max() <= 1e-6 * np.abs(e.numeric).max():
         return Finding("zero", "is zero everywhere")
     return Finding("zero", "is zero everywhere, as it is for a dy of ones: is dy used?")
 
@@ -166,24 +166,31 @@ def _missing_broadcast_sum(e: Evidence) -> Finding | None:
 
 
 def _part_of_a_sum(e: Evidence) -> Finding | None:
-    """Only one row of the outputs contributes, or all but one."""
+    """Only one output of several contributes, or one row of the outputs; or all but one."""
     if e.jacobian is None:
         return None
     for text, mask in _output_slices(e.output_shapes):
         part = e.true_gradient(e.cotangent * mask)
         assert part is not None
         if e.is_close(part):
-            return Finding("part", f"counts only {text}: the sum over the other entries is missing")
+            rest = "what the other outputs add" if "axis" not in text else "the sum over the other entries"
+            return Finding("part", f"counts only {text}: {rest} is missing")
         if part.any() and e.is_close(e.numeric - part):
             return Finding("part", f"counts everything but {text}")
     return None
 
 
 def _output_slices(shapes: tuple[tuple[int, ...], ...]) -> Iterator[tuple[str, np.ndarray]]:
-    """Every index of every axis of every output, with a 0/1 mask over the flattened outputs (m,)."""
+    """Every output of several, and every index of every axis of every output, with a 0/1 mask over the flattened
+    outputs (m,).
+    """
     total, offset = sum(prod(shape) for shape in shapes), 0
     for number, shape in enumerate(shapes):
         name = "the output" if len(shapes) == 1 else f"output {number}"
+        if len(shapes) > 1:
+            mask = np.zeros(total)
+            mask[offset : offset + prod(shape)] = 1.0
+            yield name, mask
         for axis, size in enumerate(shape):
             for index in (size - 1, *range(size - 1)) if size > 1 else ():
                 inside = np.zeros(shape)

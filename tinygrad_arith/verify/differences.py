@@ -318,8 +318,10 @@ def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tu
     weighted = NOISE_MARGIN * np.abs(cotangent) * line.noise  # (m,)
     depends, reached = np.zeros(line.here.shape, dtype=bool), 0.0
     for step in (top, -top, 8 * line.scale, -8 * line.scale, line.limit, -line.limit):
-        if abs(step) < reached or (reached and weighted[~depends].sum() <= wanted * reached):
+        if abs(step) < reached:
             continue
+        if abs(step) > reached > 0 and weighted[~depends].sum() <= wanted * reached:
+            break
         gone, outputs = line.at(step)
         depends |= outputs != line.here  # NaN differs too: where the domain ends, the forward depends on the element
         reached = max(reached, abs(gone))
@@ -415,7 +417,7 @@ def _at_kink(seen: list[Rung], cotangent: np.ndarray, jump: bool) -> Estimate:
         right = cotangent * (rung.right + (rung.right - larger.right) / (RATIO - 1))  # (m,)
         changes = left - cotangent * rung.left, right - cotangent * rung.right
         curvature = sum(abs(float(change.sum())) for change in changes)
-        slack = 4 * rung.noise + curvature
+        slack = 4 * rung.noise + curvature + 1e-9 * float(np.abs(left).sum() + np.abs(right).sum())
         if best is None or slack < best.error:
             sides = np.stack([left, right])  # (2, m)
             kink = Kink((), float(left.sum()), float(right.sum()), jump)
@@ -435,14 +437,13 @@ def _since_kept(seen: list[Rung]) -> int:
 
 
 def _vertical(rungs: list[Rung], cotangent: np.ndarray) -> Estimate | None:
-    """At an edge of the domain: a slope that grows without end."""
+    """At an edge of the domain: a slope that grows without end, which no number is."""
     seen = [rung for rung in rungs if rung.sides == rungs[-1].sides][-ENOUGH_RUNGS - 1 :]
     slopes = [float(cotangent @ rung.slopes) for rung in seen]
     if len(seen) <= ENOUGH_RUNGS or not _by_factors(slopes, GROWS):
         return None
     last = seen[-1]
-    kink = Kink((), slopes[-1], slopes[-1], jump=True)
-    return Estimate(slopes[-1], np.inf, last.noise, last.step, last.slopes, kink)
+    return Estimate(slopes[-1], np.inf, 0.0, last.step, last.slopes, one_sided=True)
 
 
 def _by_factors(numbers: list[float], factor: float) -> bool:

@@ -28,6 +28,8 @@ def fitted_slope(line: Line, cotangent: np.ndarray) -> Estimate | None:
     the forward does not reach so far.
     """
     reach = _few_bits(REACH * line.scale)
+    if not 0 < reach < np.inf:
+        return None
     plus, minus = (np.array([line.at(float(side * reach * t))[1] for t in PLACES]) for side in (1, -1))  # (PAIRS, m)
     odd, even = (plus - minus) / 2, (plus + minus) / 2 - line.here  # (PAIRS, m)
     if not np.isfinite(odd).all():
@@ -63,4 +65,4 @@ def _powers(terms: int, first: int) -> tuple[np.ndarray, np.ndarray]:
 def _few_bits(number: float) -> float:
     """A number with its first 20 bits: products of two such are exact."""
     unit = power_of_two(number) * 2.0**-20
-    return float(np.floor(number / unit) * unit)
+    return float(np.floor(number / unit) * unit) if unit else 0.0

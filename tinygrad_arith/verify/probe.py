@@ -19,7 +19,8 @@ from .noise import exact_outputs, noise_at, power_of_two, roughness
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "Survey", "unmoved_outputs"]
 
-COARSE_STEP, SINGLE_STEP, FINE_STEP = 1e-4, 2e-7, 1e-11  # of the array: far above, near, far below float32's rounding
+COARSE_STEP, SINGLE_STEP = 1e-4, 2e-7  # of the array: far above what float32 resolves, and just above
+SMALL_STEP, FINE_STEP = 1e-9, 1e-11  # below, and far below
 JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only serve the diagnosis)
 AT_ONCE = 500_000  # numbers of outputs that a survey holds at a time
 SECOND_STEP = 9 / 32  # over the first: few bits, and no simple ratio, so that no period of a forward hides in both
@@ -105,7 +106,7 @@ class Probe:
 
     @cached_property
     def _steps(self) -> tuple[int, int, int]:
-        return unmoved_outputs(self.outputs, self.array)
+        return unmoved_outputs(self._outputs_or_nan, self.array)
 
     @property
     def stepwise(self) -> tuple[int, int] | None:
@@ -137,6 +138,7 @@ class Probe:
         for position, index in enumerate(self.indices):
             estimate = self._estimates.get(index)
             column = surveyed[:, position] if estimate is None else estimate.column
+            column = np.where(np.isfinite(column), column, 0.0)  # a step out of the domain: no comparison with NaN
             columns[:, np.ravel_multi_index(index, self.shape)] = column
         return columns
 
@@ -256,7 +258,7 @@ class Probe:
         try:
             with np.errstate(all="ignore"):
                 outputs = self.outputs()
-        except (ArithmeticError, ValueError):
+        except Exception:  # of whatever kind: the forward takes the array itself, but not this one beside it
             return np.full(self.cotangent.shape, np.nan)
         return outputs if outputs.shape == self.cotangent.shape else np.full(self.cotangent.shape, np.nan)
 
@@ -320,7 +322,8 @@ def _both(first: Estimate, second: Estimate) -> Estimate:
 def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int, int, int]:
     """How many outputs answer in steps, of how many that were asked: those that a step of 1e-4 of the whole array moves
     so far that one of 1e-11 should be seen in float64. The first number counts those that the small step leaves as
-    they are, to the last bit: something between array and output is float32, or rounds. The third counts those of them
+    they are, to the last bit, if most of them also stay under a step of 1e-9: something between array and output is
+    float32, or rounds. The third counts those of them
     that move at a step which float32 resolves.
     """
     original, here = array.copy(), outputs()
@@ -328,16 +331,18 @@ def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int,
     finite = np.isfinite(original)
     move, moves = np.where(finite, original, 0.0) * _beside(signs, array), []
     try:
-        for step in (COARSE_STEP, SINGLE_STEP, FINE_STEP):
+        for step in (COARSE_STEP, SINGLE_STEP, SMALL_STEP, FINE_STEP):
             array[...] = original + step * move
             with np.errstate(all="ignore"):  # a step may leave the forward's domain; NaN counts nowhere
                 moves.append(np.abs(outputs() - here))  # (m,)
     finally:
         array[...] = original
-    coarse, single, fine = moves
+    coarse, single, small, fine = moves
     resolution = 100 * np.finfo(np.float64).eps * np.abs(here)
     asked = coarse * (FINE_STEP / COARSE_STEP) > resolution
     stuck = asked & (fine == 0)
+    if 2 * int((stuck & (small == 0)).sum()) <= int(asked.sum()):
+        return 0, int(asked.sum()), 0
     return int(stuck.sum()), int(asked.sum()), int((stuck & (single > 0)).sum())
 
 

@@ -259,7 +259,7 @@ def _kink_lines(entry: InputReport) -> list[str]:
     ]
     rest = len(entry.kinks) - len(shown)
     return [
-        f"{entry.name}: {len(entry.kinks)} kinks, not counted: {', '.join(shown)}"
+        f"{entry.name}: {len(entry.kinks)} kink{'s' * (len(entry.kinks) > 1)}, not counted: {', '.join(shown)}"
         + (f" and {rest} more" if rest else "")
     ]
 

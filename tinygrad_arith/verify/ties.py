@@ -6,12 +6,11 @@ itself. Together (0, 0) and (1, 1) are not: along the tie, where both move alike
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
 
-from .differences import Estimate
 from .probe import Probe
 
 __all__ = ["wrong_along_ties"]
@@ -20,14 +19,14 @@ MOST_TIED = 12  # elements of one tie that are asked in pairs; larger ties are a
 SMALL_GAP = 1e-6  # of an output's slopes, over its largest: there it has no kink
 
 
-def wrong_along_ties(probe: Probe, kinks: Mapping[int, Estimate], analytic: Mapping[int, float]) -> set[int]:
+def wrong_along_ties(probe: Probe, analytic: Mapping[int, float]) -> set[int]:
     """The elements of ties along which the backward's answers do not add up to the slope.
 
-    kinks:    the estimates at elements that lie at kinks, by their position in the array
-    analytic: what the backward says there, between the slopes to both sides for each element by itself
+    analytic: what the backward says at elements that lie at kinks, by their position in the array; each is between the
+              slopes to both sides, as far as that element goes
     """
     wrong: set[int] = set()
-    for tied in _groups(probe, kinks):
+    for tied in _groups(probe, analytic):
         rates = _rates(probe, tied)
         for members in _directions(tied):
             direction = {position: rates[position] for position in members}
@@ -36,16 +35,18 @@ def wrong_along_ties(probe: Probe, kinks: Mapping[int, Estimate], analytic: Mapp
     return wrong
 
 
-def _groups(probe: Probe, kinks: Mapping[int, Estimate]) -> list[list[int]]:
-    """Elements that bend the same outputs."""
-    bent = {position: _bent_outputs(probe, position) for position in kinks}
-    groups: list[tuple[list[int], np.ndarray]] = []
-    for position, outputs in bent.items():
-        shared = [group for group in groups if (group[1] & outputs).any()]
-        members = [position, *(p for group in shared for p in group[0])]
-        union = np.any([outputs, *(group[1] for group in shared)], axis=0)
-        groups = [group for group in groups if all(group is not other for other in shared)] + [(sorted(members), union)]
-    return [members for members, _ in groups if len(members) > 1]
+def _groups(probe: Probe, kinks: Iterable[int]) -> list[list[int]]:
+    """Elements that bend the same outputs: all that are linked by some."""
+    group_of: dict[int, int] = {}  # by output
+    members: dict[int, list[int]] = {}
+    for position in kinks:
+        outputs = np.flatnonzero(_bent_outputs(probe, position)).tolist()
+        joined = {group_of[output] for output in outputs if output in group_of}
+        members[position] = [position, *(p for group in joined for p in members.pop(group))]
+        for member in members[position]:
+            bends = outputs if member == position else [o for o, group in group_of.items() if group in joined]
+            group_of.update(dict.fromkeys(bends, position))
+    return [sorted(group) for group in members.values() if len(group) > 1]
 
 
 def _bent_outputs(probe: Probe, position: int) -> np.ndarray:

@@ -1,0 +1,166 @@
+"""What rounding hides: it enters every estimate, and what it hides is undecided, neither passed nor wrong."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.verify import (
+    GradientCheck,
+    GradientFailure,
+    GradientMismatch,
+    GradientUndecided,
+    check_gradients,
+    check_module,
+)
+from tinygrad_arith.verify.noise import exact_outputs, own_rounding, roughness
+
+X = np.random.default_rng(2).normal(size=(2, 5))
+
+
+def verdict(forward, backward, x=X, **settings):
+    return GradientCheck(lambda x: (forward(x), x), x, **settings).run(backward).verdict
+
+
+@pytest.mark.parametrize(("size", "large", "small"), [(1e6, 100.0, 1e-4), (1e5, 100.0, 3e-5), (1e7, 1e4, 3e-3)])
+def test_a_small_entry_beside_large_ones_in_a_large_sum(size, large, small):
+    """Two sums that rounding made equal are no derivative of zero."""
+    for seed in range(12):
+        x = np.random.default_rng(seed).normal(size=5)
+        weight = np.array([large, -2 * large, large / 2, -large, small])
+
+        def forward(x, weight=weight):
+            return size + (weight * np.sin(x)).sum()
+
+        def backward(dy, x, weight=weight):
+            return dy * weight * np.cos(x)
+
+        assert verdict(forward, backward, x) == "passed"
+        assert verdict(forward, lambda dy, x, b=backward: b(dy, x) * np.array([1, 1, 1, 1, 0]), x) == "wrong"
+
+
+def test_a_sum_of_a_thousand_cross_entropies():
+    rng = np.random.default_rng(0)
+    logits, labels = 10 * rng.normal(size=(1000, 3)), rng.integers(0, 3, 1000)
+    rows = np.arange(1000)
+
+    def forward(z):
+        shifted = z - z.max(axis=1, keepdims=True)
+        return (np.log(np.exp(shifted).sum(axis=1)) - shifted[rows, labels]).sum(), z
+
+    def backward(dy, z):
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        p[rows, labels] -= 1
+        return dy * p
+
+    report = GradientCheck(forward, logits).run(backward)
+    assert report.verdict != "wrong"  # the tails of the softmax are 1e-13: some of them rounding hides
+    assert report.inputs[0].undecided < 600
+
+    def one_wrong(dy, z):
+        gradient = backward(dy, z)
+        gradient[17, 1] *= 1.001 if abs(gradient[17, 1]) > 1e-6 else 0.0
+        gradient[18] *= 1.001
+        return gradient
+
+    assert GradientCheck(forward, logits).run(one_wrong).verdict == "wrong"
+
+
+@pytest.mark.parametrize("offset", [1e5, 1e8])
+def test_an_offset_never_makes_a_right_backward_wrong(offset):
+    assert verdict(lambda x: np.sin(x) + offset, lambda dy, x: dy * np.cos(x)) in ("passed", "undecided")
+    assert verdict(lambda x: np.sin(x) + offset, lambda dy, x: 1.01 * dy * np.cos(x)) == "wrong"
+    assert verdict(lambda x: (x * x).sum() / 2 + 100 * offset, lambda dy, x: dy * x) != "wrong"
+
+
+def test_rounding_within_a_forward_counts_although_the_outputs_do_not_show_it():
+    for inner in (1e4, 1e6):
+        assert verdict(lambda x, i=inner: np.sin((x + i) - i), lambda dy, x: dy * np.cos(x)) != "wrong"
+    x = np.random.default_rng(0).uniform(1, 5, 6) * 1e-6
+    assert verdict(lambda x: (1 - np.cos(x)) / x, lambda dy, x: 0.5 * dy, x) != "wrong"
+
+
+def test_tails_and_small_curvatures_at_ordinary_scales_are_decided():
+    assert verdict(lambda x: 1 + 1e-6 * x * x, lambda dy, x: 2e-6 * x * dy) == "passed"
+    assert verdict(lambda x: 1 + 1e-6 * x * x, lambda dy, x: 2.002e-6 * x * dy) == "wrong"
+
+
+def lost(x):
+    return np.sin(x) + 1e13, x
+
+
+def test_undecided_is_said_raised_and_can_be_allowed_by_name():
+    check = GradientCheck(lost, X)
+    report = check.run(lambda dy, x: dy * np.cos(x))
+    assert (report.verdict, report.passed, report.inputs[0].wrong) == ("undecided", False, 0)
+    assert report.to_dict()["verdict"] == report.to_dict()["inputs"][0]["verdict"] == "undecided"
+    said = str(report)
+    for part in ("UNDECIDED", "elements are undecided", "give or take", "is asked", "offset", "wider dtype"):
+        assert part in said
+    with pytest.raises(GradientUndecided, match="undecided") as caught:
+        check_gradients(lost, lambda dy, x: dy * np.cos(x), X)
+    assert not isinstance(caught.value, GradientMismatch)
+    assert isinstance(caught.value, GradientFailure)
+    allowed = check_gradients(lost, lambda dy, x: dy * np.cos(x), X, undecided="x")
+    assert allowed.passed
+    assert "(allowed)" in str(allowed)
+    with pytest.raises(ValueError, match="undecided names y"):
+        check_gradients(lost, lambda dy, x: dy, X, undecided=("y",))
+    with pytest.raises(GradientMismatch):
+        check_gradients(lost, lambda dy, x: 100 * dy, X, undecided="x")
+
+
+def test_roughness_is_that_of_the_forward():
+    x = np.random.default_rng(1).normal(size=(3, 4))
+
+    def rough(function):
+        return roughness(lambda a: function(a).ravel(), x, function(x).ravel())
+
+    assert (rough(np.sin) <= 16 * own_rounding(np.sin(x).ravel())).all()
+    assert (rough(lambda a: (a + 1e8) - 1e8) > 1e-9).all()
+    assert (rough(lambda a: (a + 1e8) - 1e8) < 1e-7).all()
+    assert exact_outputs(lambda a: np.maximum(a, 2 * a).ravel(), x).all()
+    assert not exact_outputs(lambda a: (a / 3).ravel(), x).any()
+
+
+def test_a_right_backward_in_float32_is_not_accused_of_its_inputs_rounding():
+    def forward(x):
+        centred = x - x.mean(-1, keepdims=True)
+        scale = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+        return centred * scale, (centred * scale, scale)
+
+    def backward(dy, cache):
+        y, scale = cache
+        return scale * (dy - dy.mean(-1, keepdims=True) - y * (dy * y).mean(-1, keepdims=True))
+
+    for offset in (0.0, 1e2, 1e4):
+        x = (np.random.default_rng(1).normal(size=(3, 7)) + offset).astype(np.float32)
+        assert GradientCheck(forward, x).run(backward).verdict != "wrong"
+        assert GradientCheck(forward, x).run(lambda dy, cache: -backward(dy, cache)).verdict == "wrong"
+
+
+class Scaled:
+    """A module of one parameter."""
+
+    def __init__(self, offset):
+        self.array, self.grad, self.offset = np.random.default_rng(0).normal(size=(2, 3)), None, offset
+
+    def named_parameters(self):
+        return {"w": self}
+
+
+class Loss:
+    def __init__(self, module, factor):
+        self.module, self.factor = module, factor
+        self.data = np.array((module.array**2).sum() + module.offset)
+
+    def backward(self, dy):
+        self.module.grad = self.factor * dy * self.module.array
+
+
+def test_a_module_has_the_three_verdicts():
+    assert check_module(lambda m: Loss(m, 2), Scaled(0.0)).verdict == "passed"
+    with pytest.raises(GradientMismatch):
+        check_module(lambda m: Loss(m, 2.01), Scaled(1e6))
+    with pytest.raises(GradientUndecided):
+        check_module(lambda m: Loss(m, 2), Scaled(1e14))
+    assert check_module(lambda m: Loss(m, 2), Scaled(1e14), undecided="w").passed
