@@ -314,8 +314,10 @@ def _both(first: Estimate, second: Estimate) -> Estimate:
     if first.kink is not None or second.kink is not None:
         return first if first.kink is None else second
     apart = abs(first.value - second.value)
-    if apart <= closer.error + other.error:
+    if apart <= 2 * closer.error:
         return closer
+    if apart <= closer.error + other.error:  # the other look is less sure, which may have its reason
+        return replace(closer, error=2 * (apart + closer.error))
     return replace(closer, error=2 * (apart + closer.error + other.error))
 
 
