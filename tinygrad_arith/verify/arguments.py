@@ -87,8 +87,6 @@ def bind_arguments(
     signature. Lists of numbers and single numbers become arrays.
     """
     options, by_name = dict(options or {}), isinstance(inputs, Mapping)
-    if by_name:
-        inputs = _in_order_of(forward, inputs)
     values = tuple(inputs.values()) if by_name else _as_tuple_of_inputs(inputs)
     if by_name:
         names = tuple(inputs)
@@ -99,15 +97,6 @@ def bind_arguments(
     made = [_as_plain(name, value) for name, value in zip(names, values, strict=True)]
     notes = tuple(note for _, note in made if note)
     return Arguments(tuple(names), tuple(value for value, _ in made), by_name, options, notes)
-
-
-def _in_order_of(forward: Callable, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Arguments by name in the order of the forward's parameters, which is that of its gradients."""
-    try:
-        order = [name for name in inspect.signature(forward).parameters if name in inputs]
-    except (TypeError, ValueError):
-        return inputs
-    return {name: inputs[name] for name in (*order, *(name for name in inputs if name not in order))}
 
 
 def _as_tuple_of_inputs(inputs: Any) -> tuple[Any, ...]:

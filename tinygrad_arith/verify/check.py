@@ -72,8 +72,9 @@ def check_gradients(
     """Checks a hand-written backward against central differences of its forward, element by element in float64.
 
     `forward(*inputs, **options)` returns `(out, cache)`, `out` an array or a tuple of arrays; `backward(dy, cache)`
-    returns the gradients of the forward's floating-point array arguments, in order: a tuple, or the array itself where
-    there is one. Neither may write to what it is given, and both must give the same answer twice.
+    returns the gradients of the floating-point arrays among the inputs, in the order in which these are given: a tuple,
+    or the array itself where there is one. Neither may write to what it is given, and both must give the same answer
+    twice.
 
     Args:
         inputs: a tuple of positional arguments, a dict of arguments by name, or one array. Floating-point arrays are

@@ -96,7 +96,7 @@ class _Judgement:
             vanishing = np.abs(self.numeric) <= np.maximum(4 * self.error, rounding / sizes)
         if not vanishing.all():
             return False
-        uncancelled, hides = 0.0, float(self.error.max())
+        uncancelled, hides = 0.0, float(np.median(self.error))
         if self.columns is not None:
             slopes = np.nan_to_num(np.abs(self.columns), nan=0.0, posinf=0.0)
             uncancelled = float((np.abs(self.probe.cotangent) @ slopes).max())

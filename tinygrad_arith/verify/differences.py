@@ -33,6 +33,8 @@ FALLS = 0.4  # by less than that, the fall is not that of a smooth function
 VANISHES = 0.01  # what is left of a gap when its jump lies beyond the step
 GROWS = 1.5  # and one that grows by this is a jump, or a vertical tangent
 CLOSE = 4  # steps below the scale over this are near enough to tell a kink from what bends over the scale itself
+CLOSELY = 1e-6  # the relative error below which no smaller step is asked, whatever is wanted
+PLAIN = 64  # units in the last place of outputs and inputs: what moves them no more is rounding and nothing else
 IN_A_ROW, AWAY = 3, 16.0  # steps that agree on a slope, and how much larger they are than those that found another
 SETTLED = 1e-5  # the relative error of a slope that is no chance agreement of two differences
 HIDDEN = 16  # below this many times the noise no rung can tell a kink from rounding
@@ -220,6 +222,7 @@ class _Ladder:
     suspect: bool = False
     done: bool = False
     settled: Estimate | None = None
+    amplitude: float = 0.0  # of what the outputs do since, over steps of any size
     jumps: float = 0.0  # the gap that jumps beside the point made
 
     def __post_init__(self) -> None:
@@ -244,7 +247,8 @@ class _Ladder:
         best = self.tableau.best
         if best is not None and not self.suspect and not was_suspect:
             enough = self.tableau.rows >= (MANY_RUNGS if one_sided else ENOUGH_RUNGS)
-            found = best.error <= self.wanted or rung.noise > HIDDEN * best.error
+            close = max(self.wanted, CLOSELY * abs(best.value))
+            found = best.error <= close or rung.noise > HIDDEN * best.error
             self.done = enough and found and self._calm()
 
     def _calm(self) -> bool:
@@ -284,6 +288,7 @@ class _Ladder:
         """Keeps the slope of the larger steps, with the rounding that was met since."""
         settled = self.settled or self.tableau.best
         assert settled is not None
+        self.amplitude = max(self.amplitude, rung.gap * rung.step)
         met = rung.gap * rung.step / settled.step
         error = max(settled.error, met) if self.settled else settled.error + met
         self.settled = replace(settled, error=error, noise=max(settled.noise, met))
@@ -300,11 +305,14 @@ class _Ladder:
         as it is, and over large ones, on which the rounding does not matter. Which of the two slopes is meant, the
         outputs do not say.
         """
-        best, settled, unseen = self.tableau.best, self.settled, unseen + self.jumps
+        best, settled = self.tableau.best, self.settled
         if settled is None:
+            unseen += self.jumps
             return _concluded(self.line, self.cotangent, self.rungs, best, self.wanted, unseen)
         apart = 0.0
-        if best is not None and best.error <= SETTLED * abs(best.value):
+        size = float(np.abs(self.cotangent).max()) * max(float(np.abs(self.line.here).max()), self.line.scale)
+        plain_rounding = self.amplitude <= PLAIN * np.finfo(np.float64).eps * size
+        if not plain_rounding and best is not None and best.error <= SETTLED * abs(best.value):
             apart = 2 * (abs(best.value - settled.value) + best.error)
         return replace(settled, error=settled.error + apart + unseen)
 
