@@ -24,6 +24,7 @@ __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
 FIRST_LOOK = 3  # elements that do not pass are examined closely, before all the others are
 HOPELESS = 24  # elements in a row that stay undecided: the others are left as they are
+CLOSELY = 1e-6  # the relative error that is asked for at most: smaller steps would show rounding rather than the slope
 RICH = 1e-3  # the relative error of a slope that is known well
 NEAR = 16.0  # times the steps that such slopes needed
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
@@ -160,7 +161,7 @@ class _Judgement:
         strict, _ = self.bounds()
         for position in positions:
             index, answer = self.indices[position], self.analytic[position]
-            wanted = float(strict[position]) / 4
+            wanted = max(float(strict[position]) / 4, CLOSELY * float(self._sizes()[position]))
             found = self.probe.refined(index, wanted)
             slack = 0.0 if self.unsteady is None else float(self.unsteady[position])
             if _accuses(found, answer, strict[position] + slack):

@@ -33,7 +33,7 @@ FALLS = 0.4  # by less than that, the fall is not that of a smooth function
 VANISHES = 0.01  # what is left of a gap when its jump lies beyond the step
 GROWS = 1.5  # and one that grows by this is a jump, or a vertical tangent
 CLOSE = 4  # steps below the scale over this are near enough to tell a kink from what bends over the scale itself
-CLOSELY = 1e-6  # the relative error below which no smaller step is asked, whatever is wanted
+CLOSELY = 1e-6  # the relative error that is enough where nobody knows what is wanted
 PLAIN = 64  # units in the last place of outputs and inputs: what moves them no more is rounding and nothing else
 IN_A_ROW, AWAY = 3, 16.0  # steps that agree on a slope, and how much larger they are than those that found another
 SETTLED = 1e-5  # the relative error of a slope that is no chance agreement of two differences
@@ -247,7 +247,7 @@ class _Ladder:
         best = self.tableau.best
         if best is not None and not self.suspect and not was_suspect:
             enough = self.tableau.rows >= (MANY_RUNGS if one_sided else ENOUGH_RUNGS)
-            close = max(self.wanted, CLOSELY * abs(best.value))
+            close = self.wanted or CLOSELY * abs(best.value)
             found = best.error <= close or rung.noise > HIDDEN * best.error
             self.done = enough and found and self._calm()
 
