@@ -130,7 +130,9 @@ class _Judgement:
             zero = np.full(self.numeric.shape, self.tolerance.zero * self.unit)
             return zero, zero
         largest, size = self.scale(), self._sizes()
-        return self.tolerance.bound_beside(size, self.scales(largest)), self.tolerance.hidden_beside(size, largest)
+        return self.tolerance.bound_beside(size, largest, self.scales(largest)), self.tolerance.hidden_beside(
+            size, largest
+        )
 
     def verdicts(self) -> tuple[np.ndarray, np.ndarray]:
         """Per element: is it wrong, is it undecided?"""

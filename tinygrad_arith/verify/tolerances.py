@@ -47,11 +47,11 @@ class Tolerance:
         largest = magnitude.max(initial=0.0)
         if largest == 0.0:
             return np.full(magnitude.shape, self.zero)
-        return self.bound_beside(magnitude, largest)
+        return self.bound_beside(magnitude, largest, largest)
 
-    def bound_beside(self, magnitude: np.ndarray, largest: np.ndarray | float) -> np.ndarray:
-        """The same for given sizes of entries, each beside the largest entry that it is measured by."""
-        return np.minimum(self.largest * largest, self.relative * magnitude + self.floor * largest)
+    def bound_beside(self, magnitude: np.ndarray, largest: float, beside: np.ndarray | float) -> np.ndarray:
+        """The same for given sizes of entries: with the largest of all, and the largest that each one is beside."""
+        return np.minimum(self.largest * largest, self.relative * magnitude + self.floor * beside)
 
     def hidden_beside(self, magnitude: np.ndarray, largest: float) -> np.ndarray:
         """How far off an entry may be at most, what rounding hides included, to count as right."""
