@@ -50,3 +50,15 @@ def through_the_door(capsys):
         return ended.value.code, out, err
 
     return run
+
+
+@pytest.fixture
+def my_ops(tmp_path):
+    """A function that writes a file of operations; returns its path."""
+
+    def write(source, name="my_ops.py"):
+        path = tmp_path / name
+        path.write_text(source, encoding="utf-8")
+        return str(path)
+
+    return write

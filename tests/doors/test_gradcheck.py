@@ -41,18 +41,6 @@ class InThisProcess:
     kill = close
 
 
-@pytest.fixture
-def my_ops(tmp_path):
-    """A function that writes a file of operations; returns its path."""
-
-    def write(source, name="my_ops.py"):
-        path = tmp_path / name
-        path.write_text(source, encoding="utf-8")
-        return str(path)
-
-    return write
-
-
 SOFTMAX = """
 import numpy as np
 

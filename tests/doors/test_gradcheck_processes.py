@@ -25,18 +25,6 @@ def gradcheck(through_the_door):
     return lambda *flags: through_the_door(main, *flags)
 
 
-@pytest.fixture
-def my_ops(tmp_path):
-    """A function that writes a file of operations; returns its path."""
-
-    def write(source, name="my_ops.py"):
-        path = tmp_path / name
-        path.write_text(source, encoding="utf-8")
-        return str(path)
-
-    return write
-
-
 SQUARE = """
 import os, signal, sys
 def square_forward(x):

@@ -141,9 +141,13 @@ class _Tableau:
     cotangent: np.ndarray
     factor: float
     best: Estimate | None = None
-    rows: int = 0
     _previous: list[tuple[np.ndarray, float]] = field(default_factory=list)  # slopes (m,) and noise, by level
     _differences: list[float] = field(default_factory=list)  # without extrapolation
+
+    @property
+    def rows(self) -> int:
+        """How many steps it has."""
+        return len(self._differences)
 
     def add(self, slopes: np.ndarray, noise: float, step: float, doubt: float = 0.0) -> None:
         """One more row: slopes (m,) at the next smaller step; `doubt` is added to the error of its entries.
@@ -162,7 +166,7 @@ class _Tableau:
                 (finer + (finer - coarser) / (weight - 1), (weight * finer_noise + coarser_noise) / (weight - 1))
             )
         self._keep_best(row, step, doubt)
-        self._previous, self.rows = row, self.rows + 1
+        self._previous = row
 
     def _keep_best(self, row: list[tuple[np.ndarray, float]], step: float, doubt: float) -> None:
         values = [float(self.cotangent @ slopes) for slopes, _ in row]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import to_host
+from .cotangents import array_like
 
 __all__ = ["not_linear"]
 
@@ -99,12 +99,7 @@ def _second(cotangents: tuple[Any, ...], precision: _Precision, seed: int) -> tu
 
     def drawn(cotangent: Any) -> Any:
         size = 10.0 ** rng.uniform(-precision.spread, precision.spread, cotangent.shape)
-        numbers = np.asarray(size * rng.choice((-1.0, 1.0), cotangent.shape), dtype=to_host(cotangent).dtype)
-        if isinstance(cotangent, np.ndarray | np.generic):
-            return numbers
-        moved = cotangent.copy()
-        moved.set(numbers)
-        return moved
+        return array_like(size * rng.choice((-1.0, 1.0), cotangent.shape), cotangent)
 
     return tuple(None if c is None else drawn(c) for c in cotangents)
 

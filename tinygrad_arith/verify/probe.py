@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .cotangents import array_like
 from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
 from .fit import fitted_slope
 from .noise import exact_outputs, noise_at, power_of_two, roughness
@@ -38,7 +39,6 @@ class Survey:
 
     value: np.ndarray
     error: np.ndarray
-    gap: np.ndarray
     suspicious: np.ndarray
     columns: np.ndarray | None
 
@@ -248,10 +248,10 @@ class Probe:
     def outputs_at(self, numbers: np.ndarray) -> np.ndarray:
         """The outputs (m,) at other values of the array, of its shape."""
         try:
-            self.array[...] = _beside(numbers, self.array)
+            self.array[...] = array_like(numbers, self.array)
             return self._outputs_or_nan()
         finally:
-            self.array[...] = _beside(self.values, self.array)
+            self.array[...] = array_like(self.values, self.array)
 
     def _outputs_or_nan(self) -> np.ndarray:
         """The outputs at the array as it is now; NaN where the forward refuses it."""
@@ -266,20 +266,20 @@ class Probe:
 def _survey(probe: Probe, indices: Sequence[tuple[int, ...]]) -> Survey:
     """Both steps at each element, a block of elements at a time."""
     count, size = len(indices), max(1, probe.cotangent.size)
-    value, error, gap = np.empty(count), np.empty(count), np.empty(count)
+    value, error = np.empty(count), np.empty(count)
     suspicious = np.empty(count, dtype=bool)
     columns = np.empty((probe.cotangent.size, count)) if probe.keeps_columns else None
     for first in range(0, count, max(1, AT_ONCE // size)):
         block = slice(first, first + max(1, AT_ONCE // size))
         answer = _survey_block(probe, indices[block])
-        value[block], error[block], gap[block], suspicious[block] = answer[:4]
+        value[block], error[block], suspicious[block] = answer[:3]
         if columns is not None:
-            columns[:, block] = answer[4]
-    return Survey(value, error, gap, suspicious, columns)
+            columns[:, block] = answer[3]
+    return Survey(value, error, suspicious, columns)
 
 
 def _survey_block(probe: Probe, indices: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
-    """value, error, gap, suspicious (n,) and columns (m, n)."""
+    """value, error, suspicious (n,) and columns (m, n)."""
     steps = np.array([probe.step_at(index) for index in indices])  # (n,)
     shape, weights, here = (len(indices), probe.here.size), np.abs(probe.cotangent), probe.here
     central, gaps, moved = [], [], np.zeros(shape, dtype=bool)
@@ -303,7 +303,7 @@ def _survey_block(probe: Probe, indices: Sequence[tuple[int, ...]]) -> tuple[np.
         suspicious = keeps & (gaps[1] > 8 * rounding)
         error = truncation + 1.2 * rounding + np.where(gaps[1] > 0.45 * gaps[0], 0.5 * gaps[1], 0.0)
     error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
-    return np.where(np.isfinite(value), value, 0.0), error, gaps[1], suspicious, columns.T
+    return np.where(np.isfinite(value), value, 0.0), error, suspicious, columns.T
 
 
 def _both(first: Estimate, second: Estimate) -> Estimate:
@@ -331,7 +331,7 @@ def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int,
     original, here = array.copy(), outputs()
     signs = np.random.default_rng(0).choice((-1.0, 1.0), tuple(array.shape))
     finite = np.isfinite(original)
-    move, moves = np.where(finite, original, 0.0) * _beside(signs, array), []
+    move, moves = np.where(finite, original, 0.0) * array_like(signs, array), []
     try:
         for step in (COARSE_STEP, SINGLE_STEP, SMALL_STEP, FINE_STEP):
             array[...] = original + step * move
@@ -346,12 +346,3 @@ def unmoved_outputs(outputs: Callable[[], np.ndarray], array: Any) -> tuple[int,
     if 2 * int((stuck & (small == 0)).sum()) <= int(asked.sum()):
         return 0, int(asked.sum()), 0
     return int(stuck.sum()), int(asked.sum()), int((stuck & (single > 0)).sum())
-
-
-def _beside(numbers: np.ndarray, array: Any) -> Any:
-    """Float64 numbers where the array of the same shape is: as they are, or on its device (CuPy)."""
-    if isinstance(array, np.ndarray):
-        return numbers
-    moved = array.copy()
-    moved.set(numbers)
-    return moved
