@@ -102,3 +102,9 @@ def test_what_the_gpu_tests_import_exists(path):
             for alias in node.names:
                 if not hasattr(module, alias.name):
                     importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports the files of folders that are no packages by their bare names, and stops at the second."""
+    names = sorted(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name in set(names) if names.count(name) > 1] == []

@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy
-from tinygrad_arith.cpu import linear, operations, passes_numpy, rows
+from tinygrad_arith.cpu import linear, passes_numpy, rows
 from tinygrad_arith.cpu.passes import LIBRARY
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
@@ -15,25 +15,6 @@ from tinygrad_arith.optim import AdamW
 from tinygrad_arith.verify import assert_close, randomize_parameters, tolerance
 
 SAME = tolerance("reference", "float32")
-PASSES = {"numpy": passes_numpy}
-try:
-    from tinygrad_arith.cpu import passes_numba
-
-    PASSES["numba"] = passes_numba
-except ImportError:
-    passes_numba = None
-
-
-@pytest.fixture(params=["numpy", "numba"])
-def passes(request, monkeypatch):
-    """Runs the test with each set of passes."""
-    if request.param not in PASSES:
-        pytest.skip("Numba is not installed: pip install '.[fast]'")
-    users = [module for module in vars(operations).values() if hasattr(module, "passes")]
-    assert linear in users
-    for module in users:
-        monkeypatch.setattr(module, "passes", PASSES[request.param])
-    return PASSES[request.param]
 
 
 @pytest.fixture
@@ -260,8 +241,9 @@ def test_adamw(passes):
 
 
 def test_both_sets_of_passes_have_the_same_names():
-    if passes_numba is None:
-        pytest.skip("Numba is not installed: pip install '.[fast]'")
+    pytest.importorskip("numba", reason="Numba is not installed: pip install '.[fast]'")
+    from tinygrad_arith.cpu import passes_numba
+
     names = {
         name for name, value in vars(passes_numpy).items() if getattr(value, "__module__", "") == passes_numpy.__name__
     }
