@@ -14,16 +14,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .differences import Estimate, Kink
+from .noise import power_of_two
 from .probe import Probe
 from .report import DIRECTIONS, InputReport
+from .survey import TOGETHER
 from .ties import wrong_along_ties
 from .tolerances import Tolerance
 from .vacuous import refuse_kinks, refuse_steps
 
 __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
+MANY = 4  # more elements than these are looked at all together, before each by itself
+WIDEST = 1 / 8  # first step of that look, over an element's size
 FIRST_LOOK = 3  # elements that do not pass are examined closely, before all the others are
-HOPELESS = 24  # elements in a row that stay undecided: the others are left as they are
+HOPELESS = 24  # elements in a row, of which most stay undecided: the others are left as they are
 CLOSELY = 1e-6  # the relative error that is asked for at most: smaller steps would show rounding rather than the slope
 RICH = 1e-3  # the relative error of a slope that is known well
 NEAR = 16.0  # times the steps that such slopes needed
@@ -62,6 +66,7 @@ class _Judgement:
     columns: np.ndarray | None
     tolerance: Tolerance
     shares_outputs: bool  # each element is measured by the entries that reach the same outputs, not by all
+    steps: np.ndarray  # at which the differences were taken, where no closer look has said
     unsteady: np.ndarray | None = None
     examined: dict[int, Estimate] = field(default_factory=dict)
     kinks: dict[int, Kink] = field(default_factory=dict)
@@ -158,6 +163,42 @@ class _Judgement:
             excess = np.nan_to_num(distance / (strict + error))
         return [int(i) for i in np.argsort(-excess) if not passed[i] and i not in self.examined]
 
+    def look_together(self, positions: Sequence[int]) -> None:
+        """Differences at steps that suit these elements, all in one look: kept where they know more than the first one,
+        and do not contradict it.
+        """
+        steps = self._suitable_steps(positions)
+        found = self.probe.survey([self.indices[position] for position in positions], TOGETHER, steps)
+        known, before = self.numeric[positions], self.error[positions]
+        with np.errstate(all="ignore"):
+            agree = np.abs(found.value - known) <= found.error + before
+        for row in np.flatnonzero(agree & ~found.suspicious & (found.error < before)):
+            position = positions[row]
+            self.numeric[position], self.error[position] = found.value[row], found.error[row]
+            self.steps[position], self.suspicious[position] = steps[row], False
+            if self.columns is not None and found.columns is not None:
+                self.columns[:, position] = found.columns[:, row]
+
+    def _suitable_steps(self, positions: Sequence[int]) -> np.ndarray:
+        """First steps (n,): a few times those at which the elements that were examined closely were known well, and as
+        large as the noise demands.
+        """
+        needed = self._needed_step()
+        share = WIDEST if needed is None else min(WIDEST, 4 * needed)
+        strict, noise = self.bounds()[0], 4 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
+        sizes = np.array([self.probe.size_at(self.indices[position]) for position in positions])  # (n,)
+        with np.errstate(all="ignore"):
+            steps = np.maximum(share * sizes, np.minimum(4 * noise / strict[positions], self.probe.limit))
+        return np.array([power_of_two(step) for step in steps])
+
+    def _needed_step(self) -> float | None:
+        """The smallest step, over its element's size, that a closer look needed to know its slope well."""
+        steps = [e.step / self.probe.size_at(self.indices[p]) for p, e in self._known_well().items()]
+        return min(steps, default=None)
+
+    def _known_well(self) -> dict[int, Estimate]:
+        return {p: e for p, e in self.examined.items() if e.kink is None and e.error <= RICH * abs(e.value)}
+
     def examine(self, positions: Sequence[int]) -> None:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
         strict, _ = self.bounds()
@@ -185,13 +226,12 @@ class _Judgement:
         seconds), the forward bends over such distances. A slope that rounding hides there is not to be had from larger
         steps, over which the forward is another one.
         """
-        rich = {p: e for p, e in self.examined.items() if e.kink is None and e.error <= RICH * abs(e.value)}
-        if not rich:
+        rich, needed = self._known_well(), self._needed_step()
+        if needed is None:
             return
-        needed = min(e.step / self.probe.size_at(self.indices[p]) for p, e in rich.items())
         for position, index in enumerate(self.indices):
             found, size = self.examined.get(position), self.probe.size_at(index)
-            step = self.probe.step_at(index) if found is None else found.step
+            step = self.steps[position] if found is None else found.step
             if position in rich or step <= NEAR * needed * size or (found is not None and found.kink is not None):
                 continue
             if found is None and self.error[position] <= RICH * abs(self.numeric[position]):
@@ -230,6 +270,7 @@ def compare_elements(
     judged = _Judgement(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
+        np.array([probe.step_at(index) for index in chosen]),
         None if unsteady is None else np.array([unsteady[index] for index in chosen]),
     )  # fmt: skip
     _judge(judged)
@@ -273,10 +314,13 @@ def _judge(judged: _Judgement) -> None:
         judged.distrust_far_steps()
         if judged.verdicts()[0][open_ones[:FIRST_LOOK]].all():
             break
-        for first in range(FIRST_LOOK, len(open_ones), HOPELESS):
+        if len(open_ones) > FIRST_LOOK + MANY:
+            judged.look_together(open_ones[FIRST_LOOK:])
+        open_ones = judged.not_passed()
+        for first in range(0, len(open_ones), HOPELESS):
             block = open_ones[first : first + HOPELESS]
             judged.examine(block)
-            if len(block) == HOPELESS and judged.verdicts()[1][block].all():
+            if len(block) == HOPELESS and judged.verdicts()[1][block].mean() > 0.5:
                 break
         judged.distrust_far_steps()
     if len(judged.kinks) > 1:
@@ -305,7 +349,7 @@ def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
         where=tuple(int(i) for i in judged.indices[worst]),
         analytic=float(judged.analytic[worst]),
         numeric=float(judged.numeric[worst]),
-        step=closest.step if closest is not None else probe.step_at(judged.indices[worst]),
+        step=closest.step if closest is not None else float(judged.steps[worst]),
         known_to=float(judged.uncertainty[worst]),
         asked=float(allowed[worst]),
         why_undecided=_why_undecided(judged, worst) if undecided[worst] else "",

@@ -323,7 +323,7 @@ class _Ladder:
 
 def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float]:
     """Which outputs depend on where one is on the line, (m,) bool; and what may hide in the others, which did not
-    change by a bit: their noise over the largest step that was tried.
+    change by a bit: their noise over the first step. (Over larger ones a saturated function may have bent away.)
 
     An output that a step as large as the whole array leaves as it is does not depend on the element, if others do.
     """
@@ -332,14 +332,14 @@ def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tu
     for step in (top, -top, 8 * line.scale, -8 * line.scale, line.limit, -line.limit):
         if abs(step) < reached:
             continue
-        if abs(step) > reached > 0 and weighted[~depends].sum() <= wanted * reached:
+        if abs(step) > reached > 0 and weighted[~depends].sum() <= wanted * min(reached, top):
             break
         gone, outputs = line.at(step)
         depends |= outputs != line.here  # NaN differs too: where the domain ends, the forward depends on the element
         reached = max(reached, abs(gone))
     if reached >= line.limit and depends.any():
         return depends, 0.0
-    return depends, float(weighted[~depends].sum()) / reached
+    return depends, float(weighted[~depends].sum()) / min(reached, top)
 
 
 def _first_step(

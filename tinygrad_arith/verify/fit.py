@@ -23,18 +23,28 @@ SURE = 4.0  # standard deviations
 PLACES = np.round(2.0**20 * np.sin(np.pi / 2 * (np.arange(PAIRS) + 0.5) / PAIRS)) * 2.0**-20  # over the reach
 
 
-def fitted_slope(line: Line, cotangent: np.ndarray) -> Estimate | None:
+def least_error(line: Line, cotangent: np.ndarray) -> float:
+    """What the known rounding leaves of a fit's error at best: with the fewest terms."""
+    return SURE * _known(line, cotangent) * float(np.linalg.norm(_powers(TERMS.start, 1)[1][0])) / (REACH * line.scale)
+
+
+def _known(line: Line, cotangent: np.ndarray) -> float:
+    """The standard deviation of <c, F> over two; `line.noise` is two of them, of a single output."""
+    return float(np.abs(cotangent) @ line.noise) / 4
+
+
+def fitted_slope(line: Line, cotangent: np.ndarray, worse_than: float = np.inf) -> Estimate | None:
     """The slope of <c, F> by a least-squares fit, with the number of terms that leaves the smallest error; None where
-    the forward does not reach so far.
+    the forward does not reach so far, or rounding makes every fit worse than that.
     """
     reach = _few_bits(REACH * line.scale)
-    if not 0 < reach < np.inf:
+    if not 0 < reach < np.inf or least_error(line, cotangent) > worse_than:
         return None
     plus, minus = (np.array([line.at(float(side * reach * t))[1] for t in PLACES]) for side in (1, -1))  # (PAIRS, m)
     odd, even = (plus - minus) / 2, (plus + minus) / 2 - line.here  # (PAIRS, m)
     if not np.isfinite(odd).all():
         return None
-    known = float(np.abs(cotangent) @ line.noise) / 4  # a standard deviation; `line.noise` is two, of a single output
+    known = _known(line, cotangent)
     columns = [_fit(odd, cotangent, terms) for terms in (*TERMS, TERMS.stop)]
     evens = [_fit(even, cotangent, terms, first=2)[1] for terms in TERMS]
     best: Estimate | None = None

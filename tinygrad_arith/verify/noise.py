@@ -10,6 +10,7 @@ equal distances. There the roundings of a linear function may all be equal, one 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def noise_at(outputs_at: Callable[[float], tuple[float, np.ndarray]], step: floa
     values = np.array([outputs - answers[POINTS // 2][1] for _, outputs in answers]) @ weights  # (POINTS,)
     if not np.isfinite(values).all() or np.ptp(places) == 0.0:
         return 0.0
-    return LIKELY * float(_beside_polynomials(places, values[:, None])[0])
+    return LIKELY * float(_beside_polynomials(_polynomials(places), values[:, None])[0])
 
 
 def _along_a_line(
@@ -135,28 +136,40 @@ def _along_a_line(
     different amounts, or a norm would not see a line to the origin. The array itself is not among the points: there may
     be a kink.
     """
-    rng, bits = np.random.default_rng(0), BITS + int(np.log2(spacing))
-    places = rng.integers(2**bits, 2 ** (bits + 1), POINTS) * 2.0**-bits + np.arange(POINTS)  # between 1 and POINTS + 1
+    rng, (places, bases) = np.random.default_rng(0), _places(spacing)
     move = rng.choice((-1.0, 1.0), array.shape) * 2.0 ** -rng.integers(0, 3, array.shape).astype(float)
     move *= _sizes(array) * spacing
     with np.errstate(all="ignore"):
         values = np.stack([outputs_at(array + place * move) for place in places])  # (POINTS, m)
         usable = np.isfinite(values).all(axis=0)  # (m,)
         size = np.where(usable, np.abs(values).max(axis=0), 0.0)  # (m,)
-        noise = LIKELY * _beside_polynomials(places, np.where(usable, values - values[POINTS // 2], 0.0))
+        noise = LIKELY * _beside_polynomials(bases, np.where(usable, values - values[POINTS // 2], 0.0))
     distinct = 1 + (np.diff(np.sort(values, axis=0), axis=0) > 0).sum(axis=0)  # (m,)
     return np.where(usable & (distinct > 1), noise, np.inf), usable & (distinct >= DISTINCT), size
 
 
-def _beside_polynomials(places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The standard deviation of values (POINTS, m) from polynomials of low degree: the smallest of all degrees (m,)."""
+@cache
+def _places(spacing: float) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Where the points of a line lie (POINTS,), between 1 and POINTS + 1, and the bases of the polynomials there."""
+    bits = BITS + int(np.log2(spacing))
+    drawn = np.random.default_rng(0).integers(2**bits, 2 ** (bits + 1), POINTS)
+    places = drawn * 2.0**-bits + np.arange(POINTS)
+    return places, _polynomials(places)
+
+
+def _polynomials(places: np.ndarray) -> list[np.ndarray]:
+    """Orthonormal bases (POINTS, degree + 1) of the polynomials of each degree."""
     centred = 2 * (places - places.mean()) / np.ptp(places)
+    return [np.linalg.qr(np.vander(centred, degree + 1))[0] for degree in DEGREES]
+
+
+def _beside_polynomials(bases: list[np.ndarray], values: np.ndarray) -> np.ndarray:
+    """The standard deviation of values (POINTS, m) from polynomials of low degree: the smallest of all degrees (m,)."""
     noise = np.full(values.shape[1:], np.inf)
-    for degree in DEGREES:
-        basis = np.linalg.qr(np.vander(centred, degree + 1))[0]  # (POINTS, degree + 1)
+    for basis in bases:
         rest = values - basis @ (basis.T @ values)
         rest -= basis @ (basis.T @ rest)  # once more: the values are far larger than what is looked for
-        noise = np.fmin(noise, np.sqrt((rest * rest).sum(axis=0) / (POINTS - degree - 1)))
+        noise = np.fmin(noise, np.sqrt((rest * rest).sum(axis=0) / (POINTS - basis.shape[1])))
     return noise
 
 

@@ -17,30 +17,17 @@ from .cotangents import array_like
 from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
 from .fit import fitted_slope
 from .noise import exact_outputs, noise_at, power_of_two, roughness
+from .survey import FIRST, Look, Survey, survey
 
-__all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "Survey", "unmoved_outputs"]
+__all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "unmoved_outputs"]
 
 COARSE_STEP, SINGLE_STEP = 1e-4, 2e-7  # of the array: far above what float32 resolves, and just above
 SMALL_STEP, FINE_STEP = 1e-9, 1e-11  # below, and far below
 JACOBIAN_LIMIT = 4_000_000  # numbers; larger Jacobians are not kept (they only serve the diagnosis)
-AT_ONCE = 500_000  # numbers of outputs that a survey holds at a time
-SECOND_STEP = 9 / 32  # over the first: few bits, and no simple ratio, so that no period of a forward hides in both
 FITS = 1e-3  # the relative error of a fit that says something
+WORTH = 0.5  # times the error known: what a fit may leave of it, if it is to be tried
 FAR = 256  # the scale over a step that is so small that the forward may look another way from farther off
 CONFIRMING = 23 / 32  # of the usual steps: those of the second look, before an accusation
-
-
-@dataclass(frozen=True)
-class Survey:
-    """A first look at some elements, each at two steps. One number an element, float64 (n,); `columns` are the slopes
-    of all outputs (m, n), or None where they would be too many. `suspicious`: the one-sided slopes differ in a way that
-    no smooth function's do.
-    """
-
-    value: np.ndarray
-    error: np.ndarray
-    suspicious: np.ndarray
-    columns: np.ndarray | None
 
 
 @dataclass
@@ -59,7 +46,7 @@ class Probe:
     eps: float
     _estimates: dict[tuple[int, ...], Estimate] = field(default_factory=dict)
     _confirmed: dict[tuple[int, ...], Estimate] = field(default_factory=dict)
-    _surveys: dict[tuple[tuple[int, ...], ...] | None, Survey] = field(default_factory=dict)
+    _surveys: dict[tuple[Any, Look, bytes], Survey] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -153,11 +140,18 @@ class Probe:
             gradient[index] = survey.value[position] if good else self.refined(index, wanted).value
         return gradient
 
-    def survey(self, indices: Sequence[tuple[int, ...]] | None = None) -> Survey:
-        """A first look at these elements, or at all."""
-        key = None if indices is None else tuple(indices)
+    def survey(
+        self, indices: Sequence[tuple[int, ...]] | None = None, look: Look = FIRST, steps: np.ndarray | None = None
+    ) -> Survey:
+        """A look at these elements, or at all, with these first steps (n,), or the usual ones."""
+        chosen = self.indices if indices is None else indices
+        if steps is None:
+            steps = np.array([self.step_at(index) for index in chosen])
+        key = None if indices is None else tuple(indices), look, steps.tobytes()
         if key not in self._surveys:
-            self._surveys[key] = _survey(self, self.indices if indices is None else indices)
+            self._surveys[key] = survey(
+                self.at, self.here, NOISE_MARGIN * self.noise, self.cotangent, chosen, steps, look, self.keeps_columns
+            )
         return self._surveys[key]
 
     def refined(self, index: tuple[int, ...], wanted: float) -> Estimate:
@@ -176,7 +170,7 @@ class Probe:
     def _fitted(self, index: tuple[int, ...], found: Estimate) -> Estimate:
         """A fit through many differences, if it knows more than the best of single ones and does not contradict it."""
         with np.errstate(all="ignore"):
-            fit = fitted_slope(self._line(index), self.cotangent)
+            fit = fitted_slope(self._line(index), self.cotangent, WORTH * found.error)
         if fit is None or fit.error > FITS * abs(fit.value):
             return found  # over such a distance the forward is no polynomial
         apart = abs(fit.value - found.value)
@@ -261,49 +255,6 @@ class Probe:
         except Exception:  # of whatever kind: the forward takes the array itself, but not this one beside it
             return np.full(self.cotangent.shape, np.nan)
         return outputs if outputs.shape == self.cotangent.shape else np.full(self.cotangent.shape, np.nan)
-
-
-def _survey(probe: Probe, indices: Sequence[tuple[int, ...]]) -> Survey:
-    """Both steps at each element, a block of elements at a time."""
-    count, size = len(indices), max(1, probe.cotangent.size)
-    value, error = np.empty(count), np.empty(count)
-    suspicious = np.empty(count, dtype=bool)
-    columns = np.empty((probe.cotangent.size, count)) if probe.keeps_columns else None
-    for first in range(0, count, max(1, AT_ONCE // size)):
-        block = slice(first, first + max(1, AT_ONCE // size))
-        answer = _survey_block(probe, indices[block])
-        value[block], error[block], suspicious[block] = answer[:3]
-        if columns is not None:
-            columns[:, block] = answer[3]
-    return Survey(value, error, suspicious, columns)
-
-
-def _survey_block(probe: Probe, indices: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
-    """value, error, suspicious (n,) and columns (m, n)."""
-    steps = np.array([probe.step_at(index) for index in indices])  # (n,)
-    shape, weights, here = (len(indices), probe.here.size), np.abs(probe.cotangent), probe.here
-    central, gaps, moved = [], [], np.zeros(shape, dtype=bool)
-    for share in (1.0, SECOND_STEP):
-        ahead, behind, plus, minus = np.empty(shape[0]), np.empty(shape[0]), np.empty(shape), np.empty(shape)
-        for row, index in enumerate(indices):
-            ahead[row], plus[row] = probe.at(index, share * steps[row])
-            behind[row], minus[row] = probe.at(index, -share * steps[row])
-        with np.errstate(all="ignore"):
-            central.append((plus - minus) / (ahead - behind)[:, None])  # (n, m)
-            right, left = (plus - here) / ahead[:, None], (minus - here) / behind[:, None]  # (n, m)
-            gaps.append(np.abs(right - left) @ weights)  # (n,)
-        moved |= (plus != here) | (minus != here)
-    with np.errstate(all="ignore"):
-        columns = central[1] + (central[1] - central[0]) / (SECOND_STEP**-2 - 1)  # (n, m), Richardson's rule
-        value = columns @ probe.cotangent  # (n,)
-        truncation = np.abs(value - central[1] @ probe.cotangent)  # (n,)
-        noise = NOISE_MARGIN * weights * probe.noise / (SECOND_STEP * steps)[:, None]  # (n, m)
-        rounding = np.where(moved, noise, SECOND_STEP * noise).sum(axis=1)  # (n,): the rest had the larger step to move
-        keeps = gaps[1] > 0.6 * gaps[0]  # that of a smooth function falls with the step
-        suspicious = keeps & (gaps[1] > 8 * rounding)
-        error = truncation + 1.2 * rounding + np.where(gaps[1] > 0.45 * gaps[0], 0.5 * gaps[1], 0.0)
-    error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
-    return np.where(np.isfinite(value), value, 0.0), error, suspicious, columns.T
 
 
 def _both(first: Estimate, second: Estimate) -> Estimate:
