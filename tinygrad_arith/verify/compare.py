@@ -31,6 +31,7 @@ HOPELESS = 24  # elements in a row, of which most stay undecided: the others are
 CLOSELY = 1e-6  # the relative error that is asked for at most: smaller steps would show rounding rather than the slope
 RICH = 1e-3  # the relative error of a slope that is known well
 NEAR = 16.0  # times the steps that such slopes needed
+SIMILAR = 1 / 8  # of the size of an element: those that are as large tell which steps suit it
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
 SAMPLES = 64
 BLAMED = 8
@@ -146,8 +147,7 @@ class _Judgement:
         with np.errstate(all="ignore"):
             wrong = distance - error > strict
             passed = ~wrong & (distance + error <= allowed)
-        looked_at = np.zeros(wrong.shape, dtype=bool)
-        looked_at[list(self.examined)] = True
+        looked_at = self._examined_ones()
         if not (wrong & looked_at).any():  # nothing is called wrong by a first look alone
             wrong &= looked_at
         return wrong, ~wrong & ~passed
@@ -193,11 +193,8 @@ class _Judgement:
 
     def _needed_step(self) -> float | None:
         """The smallest step, over its element's size, that a closer look needed to know its slope well."""
-        steps = [e.step / self.probe.size_at(self.indices[p]) for p, e in self._known_well().items()]
-        return min(steps, default=None)
-
-    def _known_well(self) -> dict[int, Estimate]:
-        return {p: e for p, e in self.examined.items() if e.kink is None and e.error <= RICH * abs(e.value)}
+        known = [p for p, e in self.examined.items() if e.kink is None and e.error <= RICH * abs(e.value)]
+        return min((self.steps[p] / self.probe.size_at(self.indices[p]) for p in known), default=None)
 
     def examine(self, positions: Sequence[int]) -> None:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
@@ -210,34 +207,46 @@ class _Judgement:
             if _accuses(found, answer, strict[position] + slack):
                 found = self.probe.confirmed(index, wanted)
             self.examined[position], self.suspicious[position] = found, False
-            self.numeric[position], self.error[position] = found.value, found.error
+            self.numeric[position], self.error[position], self.steps[position] = found.value, found.error, found.step
             if self.columns is not None:
                 self.columns[:, position] = found.column
             if found.kink is not None:
-                if not found.kink.jump and found.least <= answer <= found.most:
+                if found.least <= answer <= found.most:
                     self.kinks[position] = replace(found.kink, index=index)
                 else:
                     self.outside.add(position)
 
     def distrust_far_steps(self) -> None:
-        """Raises the errors of slopes that were taken over far larger steps than the others needed.
+        """Raises the errors of slopes that were taken over far larger steps than others needed, of elements of this
+        size or more.
 
-        Where some elements are known well, and only at steps far below their size (times of 1.7e9 that differ by
-        seconds), the forward bends over such distances. A slope that rounding hides there is not to be had from larger
+        Where most elements that are known well are so at steps far below their size only (times of 1.7e9 that differ by
+        seconds), the forward bends over larger ones. A slope that rounding hides there is not to be had from larger
         steps, over which the forward is another one.
         """
-        rich, needed = self._known_well(), self._needed_step()
-        if needed is None:
-            return
-        for position, index in enumerate(self.indices):
-            found, size = self.examined.get(position), self.probe.size_at(index)
-            step = self.steps[position] if found is None else found.step
-            if position in rich or step <= NEAR * needed * size or (found is not None and found.kink is not None):
+        sizes = np.array([self.probe.size_at(index) for index in self.indices])  # (n,)
+        smooth = np.ones(sizes.shape, dtype=bool)
+        smooth[[*self.kinks, *self.outside]] = False
+        known = smooth & (self.error <= RICH * np.abs(self.numeric))
+        if not known[list(self.examined)].any():
+            return  # nothing needed a closer look and was known by it
+        tells = self._examined_ones()
+        tells[[position for position, found in self.examined.items() if found.beside_kink]] = False
+        needed = np.where(tells, self.steps / sizes, WIDEST)  # (n,); a first look, or a kink nearby, says no more
+        for position in np.flatnonzero(smooth & ~known):
+            beside = np.sort(needed[known & (sizes >= SIMILAR * sizes[position])])
+            if not len(beside):
                 continue
-            if found is None and self.error[position] <= RICH * abs(self.numeric[position]):
-                continue
+            trusted = NEAR * float(beside[len(beside) // 2]) * sizes[position]
+            found = self.examined.get(int(position))
             noise = self.error[position] if found is None else found.noise
-            self.error[position] = max(self.error[position], noise * step / (NEAR * needed * size))
+            self.error[position] = max(self.error[position], noise * self.steps[position] / trusted)
+
+    def _examined_ones(self) -> np.ndarray:
+        """Which elements were examined, (n,) bool."""
+        examined = np.zeros(self.numeric.shape, dtype=bool)
+        examined[list(self.examined)] = True
+        return examined
 
     def ask_along_ties(self) -> None:
         """Answers at kinks that are right one by one must add up to the slope where the kinks move together."""
@@ -292,7 +301,7 @@ def compare_elements(
 def _accuses(found: Estimate, answer: float, allowed: float) -> bool:
     """Does a first close look say that an answer is wrong?"""
     if found.kink is not None:
-        return found.kink.jump or not found.least <= answer <= found.most
+        return not found.least <= answer <= found.most
     return abs(answer - found.value) - found.error > allowed
 
 
@@ -338,7 +347,6 @@ def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
         by = off / strict if wrong.any() else (off + judged.uncertainty) / allowed if undecided.any() else off
     counted = wrong if wrong.any() else undecided if undecided.any() else np.ones_like(wrong)
     worst = int(np.argmax(np.where(counted, np.nan_to_num(by, nan=0.0), -1.0)))
-    closest = judged.examined.get(worst)
     return InputReport(
         probe.name, probe.shape, dtype, method, size,
         checked=len(judged.indices),
@@ -349,7 +357,7 @@ def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
         where=tuple(int(i) for i in judged.indices[worst]),
         analytic=float(judged.analytic[worst]),
         numeric=float(judged.numeric[worst]),
-        step=closest.step if closest is not None else float(judged.steps[worst]),
+        step=float(judged.steps[worst]),
         known_to=float(judged.uncertainty[worst]),
         asked=float(allowed[worst]),
         why_undecided=_why_undecided(judged, worst) if undecided[worst] else "",
@@ -361,6 +369,8 @@ def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
 def _why_undecided(judged: _Judgement, position: int) -> str:
     """What limits the differences at one element, and what would decide it."""
     found, probe = judged.examined.get(position), judged.probe
+    if found is not None and found.jumps:
+        return "the forward jumps there, or is vertical: inputs beside that place would decide it"
     if found is not None and found.noise < 0.5 * found.error:
         return (
             "no step shows the slope: the forward changes too fast, or its domain ends there; inputs that lie farther "

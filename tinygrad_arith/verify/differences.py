@@ -45,14 +45,11 @@ Sides = Literal["both", "right", "left", "none"]
 
 @dataclass(frozen=True)
 class Kink:
-    """A point without a derivative: the slopes to its left and right. `jump` says that no slope is there either: the
-    forward jumps, or is vertical.
-    """
+    """A point without a derivative: the slopes to its left and right."""
 
     index: tuple[int, ...]
     left: float
     right: float
-    jump: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,8 @@ class Estimate:
 
     `column` are the slopes of the single outputs (m,). At a kink every slope from `least` to `most` is a right answer:
     where several outputs have their kinks here, each may take a side of its own. `one_sided` says that the forward ends
-    here: the slope is that to the side where it is defined.
+    here: the slope is that to the side where it is defined. `jumps` says that it jumps here, or is vertical: there is
+    no slope, and nothing is known. `beside_kink` says that larger steps met a kink.
     """
 
     value: float
@@ -73,6 +71,8 @@ class Estimate:
     least: float = np.nan
     most: float = np.nan
     one_sided: bool = False
+    jumps: bool = False
+    beside_kink: bool = False
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,11 @@ class _Ladder:
         self.sides, self.tableau = rung.sides, _Tableau(self.cotangent, RATIO**2 if rung.sides == "both" else RATIO)
 
     def conclusion(self, unseen: float) -> Estimate:
-        """The estimate after the last rung: a kink, the best entry of the tableau, or nothing known.
+        """The estimate after the last rung: a kink, the best entry of the tableau, or nothing known."""
+        return replace(self._slope(unseen), beside_kink=_met_a_kink(self.rungs))
+
+    def _slope(self, unseen: float) -> Estimate:
+        """The same, without what larger steps met.
 
         Where `(1 - cos x) / x` rounds its numerator, it is smooth twice: over small steps, on which the numerator stays
         as it is, and over large ones, on which the rounding does not matter. Which of the two slopes is meant, the
@@ -323,7 +327,7 @@ class _Ladder:
 
 def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float]:
     """Which outputs depend on where one is on the line, (m,) bool; and what may hide in the others, which did not
-    change by a bit: their noise over the first step. (Over larger ones a saturated function may have bent away.)
+    change by a bit: their noise over the largest step that was tried.
 
     An output that a step as large as the whole array leaves as it is does not depend on the element, if others do.
     """
@@ -332,14 +336,14 @@ def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tu
     for step in (top, -top, 8 * line.scale, -8 * line.scale, line.limit, -line.limit):
         if abs(step) < reached:
             continue
-        if abs(step) > reached > 0 and weighted[~depends].sum() <= wanted * min(reached, top):
+        if abs(step) > reached > 0 and weighted[~depends].sum() <= wanted * reached:
             break
         gone, outputs = line.at(step)
         depends |= outputs != line.here  # NaN differs too: where the domain ends, the forward depends on the element
         reached = max(reached, abs(gone))
     if reached >= line.limit and depends.any():
         return depends, 0.0
-    return depends, float(weighted[~depends].sum()) / min(reached, top)
+    return depends, float(weighted[~depends].sum()) / reached
 
 
 def _first_step(
@@ -385,7 +389,7 @@ def _concluded(
         if at_kink is not None:
             return at_kink
     if best is None:
-        return Estimate(float(cotangent @ last.slopes), np.inf, last.noise, last.step, last.slopes)
+        return _unknown(last, cotangent)
     unseen += _disagreement(best, cotangent, rungs)
     return replace(best, error=best.error + unseen, noise=best.noise + unseen, one_sided=last.sides != "both")
 
@@ -418,10 +422,17 @@ def _kink(line: Line, rungs: list[Rung], cotangent: np.ndarray, wanted: float) -
     gaps = [rung.gap for rung in seen[-ENOUGH_RUNGS:]]
     if not _by_factors(gaps, KEEPS):
         return None
-    return _at_kink(seen, cotangent, jump=_by_factors(gaps, GROWS))
+    if _by_factors(gaps, GROWS):
+        return replace(_unknown(seen[-1], cotangent), jumps=True)
+    return _at_kink(seen, cotangent)
 
 
-def _at_kink(seen: list[Rung], cotangent: np.ndarray, jump: bool) -> Estimate:
+def _unknown(rung: Rung, cotangent: np.ndarray) -> Estimate:
+    """The slope at one step, of which nothing is known."""
+    return Estimate(float(cotangent @ rung.slopes), np.inf, rung.noise, rung.step, rung.slopes)
+
+
+def _at_kink(seen: list[Rung], cotangent: np.ndarray) -> Estimate:
     """The slopes to both sides at the step where curvature and rounding together blur them least."""
     best: Estimate | None = None
     for larger, rung in pairwise(seen[_since_kept(seen) :]):
@@ -432,7 +443,7 @@ def _at_kink(seen: list[Rung], cotangent: np.ndarray, jump: bool) -> Estimate:
         slack = 4 * rung.noise + curvature + 1e-9 * float(np.abs(left).sum() + np.abs(right).sum())
         if best is None or slack < best.error:
             sides = np.stack([left, right])  # (2, m)
-            kink = Kink((), float(left.sum()), float(right.sum()), jump)
+            kink = Kink((), float(left.sum()), float(right.sum()))
             least, most = float(sides.min(axis=0).sum()) - slack, float(sides.max(axis=0).sum()) + slack
             middle = 0.5 * (kink.left + kink.right)
             best = Estimate(middle, slack, rung.noise, rung.step, rung.central, kink, least, most)
@@ -454,8 +465,17 @@ def _vertical(rungs: list[Rung], cotangent: np.ndarray) -> Estimate | None:
     slopes = [float(cotangent @ rung.slopes) for rung in seen]
     if len(seen) <= ENOUGH_RUNGS or not _by_factors(slopes, GROWS):
         return None
-    last = seen[-1]
-    return Estimate(slopes[-1], np.inf, 0.0, last.step, last.slopes, one_sided=True)
+    return replace(_unknown(seen[-1], cotangent), one_sided=True, jumps=True)
+
+
+def _met_a_kink(rungs: list[Rung]) -> bool:
+    """Did the gap between the one-sided slopes stay over some steps, as that at a kink does, and vanish at smaller ones?"""
+    gaps = [rung.gap for rung in rungs if rung.sides == "both" and rung.gap > HIDDEN * rung.noise]
+    row, stayed = 1, 0.0
+    for before, now in pairwise(gaps):
+        row = row + 1 if KEEPS * before < now < GROWS * before else 1
+        stayed = max(stayed, now) if row >= ENOUGH_RUNGS else stayed
+    return bool(rungs) and rungs[-1].gap < VANISHES * stayed
 
 
 def _by_factors(numbers: list[float], factor: float) -> bool:

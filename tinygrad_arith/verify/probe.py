@@ -16,6 +16,7 @@ import numpy as np
 from .cotangents import array_like
 from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
 from .fit import fitted_slope
+from .jumps import jumps_nearby
 from .noise import exact_outputs, noise_at, power_of_two, roughness
 from .survey import FIRST, Look, Survey, survey
 
@@ -185,8 +186,10 @@ class Probe:
             first = self.refined(index, wanted)
             again = estimate_slope(line, self.cotangent, wanted, CONFIRMING)
             found = _both(*(self._with_noise_there(line, found) for found in (first, again)))
+            if found.kink is None and not found.column.any() and jumps_nearby(line, self.cotangent, found.step):
+                found = replace(found, error=np.inf, jumps=True)
             smooth = found.kink is None and found.step < line.scale / FAR  # larger steps show more than a fit does
-            self._confirmed[index] = self._fitted(index, found) if smooth else found
+            self._confirmed[index] = self._fitted(index, found) if smooth and not found.jumps else found
         return self._confirmed[index]
 
     def _with_noise_there(self, line: Line, found: Estimate) -> Estimate:
