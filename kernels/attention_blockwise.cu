@@ -40,10 +40,10 @@ __device__ __forceinline__ Place place_of_block(int rows, int heads, bool from_l
 
 // One block: 64 queries of a head. Writes out and lse.
 extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_forward(
-    const element* __restrict__ q, int q_batch, int q_position, int q_head,
-    const element* __restrict__ k, int k_batch, int k_position, int k_head,
-    const element* __restrict__ v, int v_batch, int v_position, int v_head,
-    element* __restrict__ out, int out_batch, int out_position, int out_head,
+    const element* __restrict__ q, long long q_batch, int q_position, long long q_head,
+    const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
+    const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
+    element* __restrict__ out, long long out_batch, int out_position, long long out_head,
     float* __restrict__ lse, const bool* __restrict__ key_mask,
     int queries, int keys, int heads, int kv_heads, int causal, float scale) {
     constexpr int COLUMNS = FORWARD_COLUMNS, N = COLUMNS / ACROSS, STRIDE = PAIR_STRIDE<COLUMNS>;
@@ -124,8 +124,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_fo
 
 // One warp: one query of a head. Section 10: the row sum r_i = sum_j p_ij dp_ij = dout_i . out_i. Writes (B, NH, Tq).
 extern "C" __global__ void blockwise_row_sums(
-    const element* __restrict__ dout, int dout_batch, int dout_position, int dout_head,
-    const element* __restrict__ out, int out_batch, int out_position, int out_head,
+    const element* __restrict__ dout, long long dout_batch, int dout_position, long long dout_head,
+    const element* __restrict__ out, long long out_batch, int out_position, long long out_head,
     float* __restrict__ row_sums, int batch, int queries, int heads) {
     const long long index = ((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP;  // as dout lies: (B, Tq, NH)
     if (index >= (long long)batch * queries * heads) return;
@@ -139,11 +139,11 @@ extern "C" __global__ void blockwise_row_sums(
 
 // One block: 64 queries of a head. Writes dq.
 extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_backward_queries(
-    const element* __restrict__ dout, int dout_batch, int dout_position, int dout_head,
-    const element* __restrict__ q, int q_batch, int q_position, int q_head,
-    const element* __restrict__ k, int k_batch, int k_position, int k_head,
-    const element* __restrict__ v, int v_batch, int v_position, int v_head,
-    element* __restrict__ dq, int dq_batch, int dq_position, int dq_head,
+    const element* __restrict__ dout, long long dout_batch, int dout_position, long long dout_head,
+    const element* __restrict__ q, long long q_batch, int q_position, long long q_head,
+    const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
+    const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
+    element* __restrict__ dq, long long dq_batch, int dq_position, long long dq_head,
     const float* __restrict__ lse, const float* __restrict__ row_sums, const bool* __restrict__ key_mask,
     int queries, int keys, int heads, int kv_heads, int causal, float scale) {
     constexpr int COLUMNS = BACKWARD_COLUMNS, N = COLUMNS / ACROSS, STRIDE = PAIR_STRIDE<COLUMNS>;
@@ -202,12 +202,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_ba
 
 // One block: 64 keys of a key/value head. Rows of its tiles of pairs are keys, columns queries. Writes dk and dv.
 extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS_OF_KEYS) blockwise_backward_keys(
-    const element* __restrict__ dout, int dout_batch, int dout_position, int dout_head,
-    const element* __restrict__ q, int q_batch, int q_position, int q_head,
-    const element* __restrict__ k, int k_batch, int k_position, int k_head,
-    const element* __restrict__ v, int v_batch, int v_position, int v_head,
-    element* __restrict__ dk, int dk_batch, int dk_position, int dk_head,
-    element* __restrict__ dv, int dv_batch, int dv_position, int dv_head,
+    const element* __restrict__ dout, long long dout_batch, int dout_position, long long dout_head,
+    const element* __restrict__ q, long long q_batch, int q_position, long long q_head,
+    const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
+    const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
+    element* __restrict__ dk, long long dk_batch, int dk_position, long long dk_head,
+    element* __restrict__ dv, long long dv_batch, int dv_position, long long dv_head,
     const float* __restrict__ lse, const float* __restrict__ row_sums, const bool* __restrict__ key_mask,
     int queries, int keys, int heads, int kv_heads, int causal, float scale) {
     constexpr int COLUMNS = BACKWARD_COLUMNS, N = COLUMNS / ACROSS, STRIDE = PAIR_STRIDE<COLUMNS>;

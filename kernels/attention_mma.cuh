@@ -65,7 +65,7 @@ __device__ __forceinline__ void load_rows(u32 tile, const bf16* source, int stri
     constexpr bool EVEN = THREADS % CHUNKS == 0 && ROWS % ROWS_A_STEP == 0;  // every thread has a chunk in every step
     const int first = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
     const bool inside = chunk * 8 < HEAD_SIZE;
-    const long long step_size = stride * ROWS_A_STEP;
+    const long long step_size = static_cast<long long>(stride) * ROWS_A_STEP;
     source += static_cast<long long>(first) * stride + chunk * 8;
 #pragma unroll
     for (int step = 0; step < ceil_div(ROWS, ROWS_A_STEP); ++step, source += step_size) {

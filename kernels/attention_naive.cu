@@ -20,10 +20,10 @@ __device__ float dot(const element* a, const element* b, int size) {
 
 // Thread: one number of out (B, Tq, NH, HS), and the thread of channel 0 the query's lse (B, NH, Tq).
 extern "C" __global__ void naive_forward(
-    const element* __restrict__ q, int q_batch, int q_position, int q_head,
-    const element* __restrict__ k, int k_batch, int k_position, int k_head,
-    const element* __restrict__ v, int v_batch, int v_position, int v_head,
-    element* __restrict__ out, int out_batch, int out_position, int out_head,
+    const element* __restrict__ q, long long q_batch, int q_position, long long q_head,
+    const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
+    const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
+    element* __restrict__ out, long long out_batch, int out_position, long long out_head,
     float* __restrict__ lse, const bool* __restrict__ key_mask,
     int batch, int queries, int keys, int heads, int kv_heads, int head_size, int causal, float scale) {
     long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
@@ -59,12 +59,12 @@ extern "C" __global__ void naive_forward(
 
 // Thread: one number of dq (B, Tq, NH, HS).
 extern "C" __global__ void naive_backward_queries(
-    const element* __restrict__ dout, int dout_batch, int dout_position, int dout_head,
-    const element* __restrict__ q, int q_batch, int q_position, int q_head,
-    const element* __restrict__ k, int k_batch, int k_position, int k_head,
-    const element* __restrict__ v, int v_batch, int v_position, int v_head,
-    const element* __restrict__ out, int out_batch, int out_position, int out_head,
-    element* __restrict__ dq, int dq_batch, int dq_position, int dq_head,
+    const element* __restrict__ dout, long long dout_batch, int dout_position, long long dout_head,
+    const element* __restrict__ q, long long q_batch, int q_position, long long q_head,
+    const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
+    const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
+    const element* __restrict__ out, long long out_batch, int out_position, long long out_head,
+    element* __restrict__ dq, long long dq_batch, int dq_position, long long dq_head,
     const float* __restrict__ lse, const bool* __restrict__ key_mask,
     int batch, int queries, int keys, int heads, int kv_heads, int head_size, int causal, float scale) {
     long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
@@ -94,13 +94,13 @@ extern "C" __global__ void naive_backward_queries(
 
 // Thread: one number of dk and the same of dv, both (B, Tk, NHkv, HS).
 extern "C" __global__ void naive_backward_keys(
-    const element* __restrict__ dout, int dout_batch, int dout_position, int dout_head,
-    const element* __restrict__ q, int q_batch, int q_position, int q_head,
-    const element* __restrict__ k, int k_batch, int k_position, int k_head,
-    const element* __restrict__ v, int v_batch, int v_position, int v_head,
-    const element* __restrict__ out, int out_batch, int out_position, int out_head,
-    element* __restrict__ dk, int dk_batch, int dk_position, int dk_head,
-    element* __restrict__ dv, int dv_batch, int dv_position, int dv_head,
+    const element* __restrict__ dout, long long dout_batch, int dout_position, long long dout_head,
+    const element* __restrict__ q, long long q_batch, int q_position, long long q_head,
+    const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
+    const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
+    const element* __restrict__ out, long long out_batch, int out_position, long long out_head,
+    element* __restrict__ dk, long long dk_batch, int dk_position, long long dk_head,
+    element* __restrict__ dv, long long dv_batch, int dv_position, long long dv_head,
     const float* __restrict__ lse, const bool* __restrict__ key_mask,
     int batch, int queries, int keys, int heads, int kv_heads, int head_size, int causal, float scale) {
     long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;

@@ -29,10 +29,10 @@ __device__ __forceinline__ int in_fours(int count) { return (count + 3) / 4 * 4;
 
 // Block (b, h): a query head of a sample. Writes out and lse.
 extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_forward(
-    const element* __restrict__ q, int q_batch, int q_position, int q_head,
-    const element* __restrict__ k, int k_batch, int k_position, int k_head,
-    const element* __restrict__ v, int v_batch, int v_position, int v_head,
-    element* __restrict__ out, int out_batch, int out_position, int out_head,
+    const element* __restrict__ q, long long q_batch, int q_position, long long q_head,
+    const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
+    const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
+    element* __restrict__ out, long long out_batch, int out_position, long long out_head,
     float* __restrict__ lse, const bool* __restrict__ key_mask,
     int queries, int keys, int heads, int causal, float scale) {
     extern __shared__ float4 shared[];
@@ -93,14 +93,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_forwar
 
 // Block (b, kv): a key/value head of a sample, and the query heads that share it. Writes dq, dk and dv.
 extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_backward(
-    const element* __restrict__ dout, int dout_batch, int dout_position, int dout_head,
-    const element* __restrict__ q, int q_batch, int q_position, int q_head,
-    const element* __restrict__ k, int k_batch, int k_position, int k_head,
-    const element* __restrict__ v, int v_batch, int v_position, int v_head,
-    const element* __restrict__ out, int out_batch, int out_position, int out_head,
-    element* __restrict__ dq, int dq_batch, int dq_position, int dq_head,
-    element* __restrict__ dk, int dk_batch, int dk_position, int dk_head,
-    element* __restrict__ dv, int dv_batch, int dv_position, int dv_head,
+    const element* __restrict__ dout, long long dout_batch, int dout_position, long long dout_head,
+    const element* __restrict__ q, long long q_batch, int q_position, long long q_head,
+    const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
+    const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
+    const element* __restrict__ out, long long out_batch, int out_position, long long out_head,
+    element* __restrict__ dq, long long dq_batch, int dq_position, long long dq_head,
+    element* __restrict__ dk, long long dk_batch, int dk_position, long long dk_head,
+    element* __restrict__ dv, long long dv_batch, int dv_position, long long dv_head,
     const float* __restrict__ lse, const bool* __restrict__ key_mask,
     int queries, int keys, int heads, int causal, float scale) {
     extern __shared__ float4 shared[];

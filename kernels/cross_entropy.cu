@@ -1,13 +1,18 @@
 // Cross-entropy of logits against targets with the softmax inside: probabilities are never stored. The forward reads
 // the logits once and leaves two numbers a row; the backward reads them again and writes the gradient, each once.
 //
-//     loss of a row = log(sum_i exp(z_i - max)) - (z_t - max),     lse = max + log(sum_i exp(z_i - max))
-//     dz_i          = dloss weight (exp(z_i - lse) - [i == t])
+//     loss of a row = log(total) - (z_t - max),     total = sum_i exp(z_i - max)
+//     dz_i          = dloss weight (exp(z_i - max) / total - [i == t])
+//
+// max and total are kept apart: their logarithm max + log(total) would lose the digits that a large max takes.
+// A row without weight adds nothing and gets a gradient of zeros, whatever its logits are: NaN, too. A target that is
+// neither a class nor the ignored one is told (faults.cuh) and makes the loss NaN.
 //
 // ROW_THREADS, a macro of the build, says who shares a row: a warp (32) for small vocabularies, else a block.
 // INDEX is the C type of the targets. A row's first elements, up to a multiple of 16 bytes, and its last are taken one
 // by one, so that any vocabulary will do; `logits` and `dlogits` themselves start at multiples of 16 bytes.
 
+#include "faults.cuh"
 #include "groups.cuh"
 
 #ifndef ROW_THREADS
@@ -84,10 +89,11 @@ __device__ __forceinline__ Running together(Running mine) {
     return all;
 }
 
-// logits (rows, vocabulary); targets, weights or null, losses (each times its weight), logsumexp (rows,)
+// logits (rows, vocabulary); targets, weights or null, losses (each times its weight), largest, total (rows,);
+// fault (2,) or null
 extern "C" __global__ void __launch_bounds__(THREADS)
 cross_entropy_forward(const element* logits, const INDEX* targets, const float* weights, long long ignored,
-                      float* losses, float* logsumexp, int rows, int vocabulary) {
+                      float* losses, float* largest, float* total, long long* fault, int rows, int vocabulary) {
     const int row = blockIdx.x * ROWS + threadIdx.x / ROW_THREADS;
     if (row >= rows) return;  // all who share the row leave together
     const long long start = static_cast<long long>(row) * vocabulary;
@@ -99,29 +105,35 @@ cross_entropy_forward(const element* logits, const INDEX* targets, const float* 
     running = together(running);
     if (threadIdx.x % ROW_THREADS > 0) return;
     const INDEX target = targets[row];
-    const float log_total = logf(running.total), weight = weight_of(target, ignored, weights, row);
-    const INDEX read = target == ignored ? 0 : target;
-    const float of_target = read >= 0 && read < vocabulary ? to_float(logits[start + read]) : not_a_number();
-    losses[row] = weight * (log_total - (of_target - running.largest));  // a target that is no index gives NaN
-    logsumexp[row] = running.largest + log_total;
+    const float weight = weight_of(target, ignored, weights, row);
+    const bool is_class = target >= 0 && target < vocabulary;
+    if (!is_class && target != ignored) tell_fault(fault, target, vocabulary);
+    const float of_target = is_class ? to_float(logits[start + target]) : not_a_number();
+    losses[row] = weight == 0.0f ? 0.0f : weight * (logf(running.total) - (of_target - running.largest));
+    largest[row] = running.largest;
+    total[row] = running.total;
 }
 
 // dlogits (rows, vocabulary) from the gradient of the loss, dloss (): one pass. The rows go backwards: the last ones
 // may still be in the cache from the forward.
 extern "C" __global__ void __launch_bounds__(THREADS)
 cross_entropy_backward(const float* dloss, const element* logits, const INDEX* targets, const float* weights,
-                       long long ignored, const float* logsumexp, element* dlogits, int rows, int vocabulary) {
+                       long long ignored, const float* largest, const float* total, element* dlogits, int rows,
+                       int vocabulary) {
     const int row = rows - 1 - (blockIdx.x * ROWS + threadIdx.x / ROW_THREADS);
     if (row < 0) return;
     const long long start = static_cast<long long>(row) * vocabulary;
     const INDEX target = targets[row];
     const int hot = target >= 0 && target < vocabulary ? target : -1;
-    const float scale = *dloss * weight_of(target, ignored, weights, row), shift = logsumexp[row];
+    const float weight = weight_of(target, ignored, weights, row), scale = *dloss * weight;
+    const float shift = largest[row], inverse = 1.0f / total[row];
     for_row(start, vocabulary, [&](int first, auto x) {
         x.load(logits + start + first);
 #pragma unroll
-        for (int i = 0; i < x.SIZE; ++i)
-            x.at[i] = scale * (__expf(x.at[i] - shift) - (first + i == hot ? 1.0f : 0.0f));
+        for (int i = 0; i < x.SIZE; ++i) {
+            const float slope = __expf(x.at[i] - shift) * inverse - (first + i == hot ? 1.0f : 0.0f);
+            x.at[i] = weight == 0.0f ? 0.0f : scale * slope;
+        }
         x.store(dlogits + start + first);
     });
 }

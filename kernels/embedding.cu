@@ -7,9 +7,10 @@
 //   shared memory; each row of the table then finds its positions in every tile by bisection and sums them in order.
 //   Loses where one id makes up most of a long batch: its positions are summed by one block.
 //
-// INDEX is the C type of the ids. Negative ids count from the end, as in NumPy. An id outside the table gives a row of
-// NaN forward and nothing backward: nothing is read or written out of bounds.
+// INDEX is the C type of the ids. An id that is no row, a negative one too, is told (faults.cuh), gives a row of NaN
+// forward and nothing backward: nothing is read or written out of bounds.
 
+#include "faults.cuh"
 #include "groups.cuh"
 
 constexpr int AHEAD = 8;     // positions that a thread of embedding_small loads before it adds them
@@ -19,22 +20,25 @@ constexpr int WARPS = 8;     // of a block of embedding_segments
 
 // The row of the table that an id means, or -1.
 __device__ __forceinline__ int row_of(INDEX id, int vocabulary) {
-    if (id < 0) id += vocabulary;
     return id >= 0 && id < vocabulary ? static_cast<int>(id) : -1;
 }
 
-// y[n] = table[ids[n]]; ids (rows,), table (vocabulary, channels), y (rows, channels). One thread a group of channels.
-extern "C" __global__ void embedding_forward(const INDEX* ids, const element* table, element* y, int rows,
-                                             int vocabulary, int channels) {
-    const unsigned groups = channels / WIDTH, index = blockIdx.x * blockDim.x + threadIdx.x;
-    const unsigned position = index / groups;
+// y[n] = table[ids[n]]; ids (rows,), table (vocabulary, channels), y (rows, channels), fault (2,) or null. One thread a
+// group of channels; there may be more than 2^32.
+extern "C" __global__ void embedding_forward(const INDEX* ids, const element* table, element* y, long long* fault,
+                                             int rows, int vocabulary, int channels) {
+    const unsigned groups = channels / WIDTH;
+    const unsigned long long index = static_cast<unsigned long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const unsigned long long position = index / groups;
     if (position >= rows) return;
-    const int channel = index % groups * WIDTH, row = row_of(ids[position], vocabulary);
+    const INDEX id = ids[position];
+    const int channel = static_cast<int>(index - position * groups) * WIDTH, row = row_of(id, vocabulary);
+    if (row < 0 && channel == 0) tell_fault(fault, id, vocabulary);
     Floats<WIDTH> value;
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) value.at[i] = not_a_number();
     if (row >= 0) value.load(table + static_cast<long long>(row) * channels + channel);
-    value.store(y + static_cast<long long>(position) * channels + channel);
+    value.store(y + position * channels + channel);
 }
 
 // partial[chunk][v] = the sum of dy over the positions of a chunk with id v; ids (rows,), dy (rows, channels), partial

@@ -8,6 +8,7 @@ import pytest
 
 from tinygrad_arith.cpu import layernorm, passes_numpy, rmsnorm
 from tinygrad_arith.ops import (
+    OPERATIONS,
     gelu_backward,
     gelu_forward,
     layernorm_backward,
@@ -15,7 +16,8 @@ from tinygrad_arith.ops import (
     rmsnorm_backward,
     rmsnorm_forward,
 )
-from tinygrad_arith.ops.sums import sum_over
+from tinygrad_arith.ops.registry import choose, textbook_backward, textbook_only
+from tinygrad_arith.ops.sums import LONG, product, sum_over
 
 
 @pytest.fixture
@@ -58,6 +60,107 @@ def test_the_textbooks_sums_do_too(rows, keepdims, rng):
         assert found.shape == exact.shape
         assert found.dtype == np.float32
         assert exact.size == 0 or not exact.any() or ulps(found, exact) < 2.5
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_however_the_array_lies(order, rng):
+    x = draw(rng, 700, 30, 20, offset=1.0).transpose(order)
+    for axes in ((0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)):
+        exact = x.sum(axis=axes, dtype=np.float64)
+        assert ulps(sum_over(x, axes), exact) < 2.5
+        assert sum_over(x, axes, True).shape == x.sum(axis=axes, keepdims=True).shape
+
+
+def test_a_sum_over_no_axis_is_an_array_of_its_own(rng):
+    x = draw(rng, 40, 3)
+    total = sum_over(x, ())
+    np.testing.assert_array_equal(total, x)
+    assert not np.shares_memory(total, x)
+
+
+@pytest.mark.parametrize("inner", [1, LONG, LONG + 1, 2 * LONG + 1, 5000])
+def test_products_over_many_terms(inner, rng):
+    a, b = draw(rng, 2, 5, inner, offset=1.0), draw(rng, 3, 1, inner, 4, offset=1.0)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    found = product(a, b)
+    assert found.shape == exact.shape == (3, 2, 5, 4)
+    assert found.dtype == np.float32
+    assert ulps(found, exact) < 4
+
+
+def both(name, arrays, *given, seed=3, **options):
+    """Output and gradients of an operation: as it is chosen for float32, and the textbook's in float64."""
+    operation = OPERATIONS[name]
+    names = operation.forward.__code__.co_varnames
+    forward, backward = choose(operation, dict(zip(names, (*arrays, *given), strict=False)) | options)
+    y, cache = forward(*arrays, *given, **options)
+    dy = draw(np.random.default_rng(seed), *np.shape(y), offset=0.5)
+    gradients = (backward or textbook_backward(operation))(dy[()], cache, needs=(True,) * len(arrays))
+    with textbook_only():
+        exact, cache = operation.forward(*(array.astype(np.float64) for array in arrays), *given, **options)
+        right = textbook_backward(operation)(dy.astype(np.float64), cache, needs=(True,) * len(arrays))
+    return (y, *gradients), (exact, *right)
+
+
+def all_within(limit, found, exact):
+    """No output and no gradient is off by more, and each has the shape and the kind of number it should have."""
+    for mine, right in zip(found, exact, strict=True):
+        assert (mine.dtype, np.shape(mine)) == (np.float32, np.shape(right))
+        assert ulps(mine, right) < limit
+
+
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide"])
+@pytest.mark.parametrize(("shape", "of_one"), [((1 << 17, 3), (3,)), ((9, 4001, 2), (4001, 1)), ((5, 4001), (5, 1))])
+def test_gradients_of_what_was_broadcast(name, shape, of_one, rng):
+    all_within(4, *both(name, (draw(rng, *shape), draw(rng, *of_one, offset=8.0))))
+
+
+@pytest.mark.parametrize("name", ["sum", "mean"])
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 1), (0, 2), [1, 2], None])
+def test_sums_and_means_over_any_axes(name, axis, rng):
+    all_within(4, *both(name, (draw(rng, 300, 40, 70, offset=1.0),), axis))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_down_a_long_column(name, rng):
+    all_within(4, *both(name, (draw(rng, 1 << 17, 2),), 0))
+
+
+@pytest.mark.parametrize("name", ["linear", "ffn"])
+@pytest.mark.parametrize("activation", ["gelu", "gelu-exact"])
+def test_bias_gradients_of_many_rows(passes, name, activation, rng):
+    x, w1, b1 = draw(rng, 100_000, 3), draw(rng, 3, 4), draw(rng, 4)
+    arrays = (x, w1, b1) if name == "linear" else (x, w1, b1, draw(rng, 4, 3), draw(rng, 3))
+    for textbook in (False, True):
+        with textbook_only(textbook):
+            found, exact = both(name, arrays, **({} if name == "linear" else {"activation": activation}))
+        for index in range(3, len(found), 2):  # the biases'
+            assert ulps(found[index], exact[index]) < 4
+
+
+@pytest.mark.parametrize("positions", [200, 600, 2048])
+def test_attention_over_many_positions(passes, positions, rng):
+    q, k, v = (draw(rng, 1, positions, 2, 16) for _ in range(3))
+    packed = np.stack([q, k, v], axis=2).reshape(1, positions, -1)
+    all_within(6, *both("attention", (q, k, v)))
+    all_within(6, *both("attention_blockwise", (q, k, v)))
+    all_within(6, *both("packed_attention", (packed,), 2))
+
+
+def test_keys_that_many_heads_share(rng):
+    all_within(4, *both("attention", (draw(rng, 1, 20, 60, 4), draw(rng, 1, 20, 1, 4), draw(rng, 1, 20, 1, 4))))
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "tanh"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 20.0])
+def test_functions_to_their_last_digits(name, scale, rng):
+    x = draw(rng, 50, 100, scale=scale)
+    found, exact = both(name, (np.abs(x) + np.float32(1e-6) if name == "log" else x,))
+    for mine, right in zip(found, exact, strict=True):
+        assert ulps(mine, right) < 2
+    if name != "tanh":
+        error = np.abs(found[0] - exact[0]) / np.spacing(np.abs(exact[0]).astype(np.float32))
+        assert error.max() < 0.51  # of each element
 
 
 def norms(name, x, dy, weight, bias):

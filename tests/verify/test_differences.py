@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.verify import GradientMismatch, check_gradients
+from tinygrad_arith.verify import GradientMismatch, GradientUndecided, check_gradients
 from tinygrad_arith.verify.probe import Probe
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ops.sums import LONG, product
 from .passes import passes
 from .rows import blocks
 
@@ -51,11 +52,19 @@ def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):
     for part in blocks(batch, 2 * heads * positions * positions, least=1):
         p = probabilities[part]  # (b, NH, T, T)
         dscores = np.matmul(dout[part], v[part].swapaxes(-1, -2))  # (b, NH, T, T), dprobabilities first
-        np.matmul(p.swapaxes(-1, -2), dout[part], out=dv[part])
+        multiply_over_queries(p, dout[part], dv[part])
         passes.softmax_backward(dscores.reshape(square), p.reshape(square), scale)
         np.matmul(dscores, k[part], out=dq[part])
-        np.matmul(dscores.swapaxes(-1, -2), q[part], out=dk[part])
+        multiply_over_queries(dscores, q[part], dk[part])
     return (dqkv,)
+
+
+def multiply_over_queries(a, b, out):  # a (b, NH, T, T); b, out (b, NH, T, HS)
+    """out = aᵀ b; among many positions in blocks of queries, so that the sum keeps its digits."""
+    if a.shape[-1] > LONG:
+        out[...] = product(a.swapaxes(-1, -2), b)
+    else:
+        np.matmul(a.swapaxes(-1, -2), b, out=out)
 
 
 def plain_causal(qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengths=None, scale=None) -> bool:

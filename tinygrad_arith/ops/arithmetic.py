@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
+from .elementwise import log
 from .shapes import ArraySpec, OpShapes, ShapeError, describe, is_floating
+from .sums import sum_over
 
 
 def unbroadcast(dy, shape):  # dy: any shape that `shape` broadcasts to
     """Sums `dy` over the axes along which an array of the given shape was broadcast. Returns an array of that shape."""
-    added = tuple(range(dy.ndim - len(shape)))
-    dy = dy.sum(axis=added) if added else dy
-    stretched = tuple(axis for axis, size in enumerate(shape) if size == 1 and dy.shape[axis] != 1)
-    return dy.sum(axis=stretched, keepdims=True) if stretched else dy
+    added = dy.ndim - len(shape)
+    stretched = (added + axis for axis, size in enumerate(shape) if size == 1 and dy.shape[added + axis] != 1)
+    axes = (*range(added), *stretched)
+    return sum_over(dy, axes).reshape(shape) if axes else dy
 
 
 class ShapesCache(NamedTuple):
@@ -128,7 +130,7 @@ def elementwise_power_backward(dy, cache):
     da = dy * (b * a ** xp.where(b == 0, 0.0, b - 1))  # y's shape
     # By b: y log a. Where a is 0, y stays 0 (or 1) to the right of b; where a is negative, there is none: NaN
     with np.errstate(all="ignore"):
-        logarithm = xp.log(a)  # a's shape
+        logarithm = log(a)  # a's shape
     logarithm = xp.where((a == 0) & (b >= 0), 0.0, logarithm)  # y's shape
     db = dy * (y * logarithm)  # y's shape
     return unbroadcast(da, a.shape), unbroadcast(db, b.shape)

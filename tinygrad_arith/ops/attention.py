@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from .shapes import ArraySpec, OpShapes, require
+from .sums import product, sum_over
 
 
 class AttentionCache(NamedTuple):
@@ -63,7 +64,7 @@ def attention_backward(dout, cache):  # dout (B, Tq, NH, HS)
 
     # forward: out = p v
     dprobabilities = dout @ v.swapaxes(-1, -2)  # (B, NHkv, G, Tq, Tk)
-    dv = probabilities.swapaxes(-1, -2) @ dout  # (B, NHkv, G, Tk, HS)
+    dv = product(probabilities.swapaxes(-1, -2), dout)  # (B, NHkv, G, Tk, HS)
 
     # forward: p = softmax(scores). One row's Jacobian is diag(p) - p pᵀ, so
     #   dscores[j] = p[j] (dp[j] - sum_i p[i] dp[i]),
@@ -73,7 +74,7 @@ def attention_backward(dout, cache):  # dout (B, Tq, NH, HS)
 
     # forward: scores = q kᵀ scale
     dq = (dscores @ k) * scale  # (B, NHkv, G, Tq, HS)
-    dk = (dscores.swapaxes(-1, -2) @ q) * scale  # (B, NHkv, G, Tk, HS)
+    dk = product(dscores.swapaxes(-1, -2), q) * scale  # (B, NHkv, G, Tk, HS)
     # A key/value head is shared by the G query heads of its group: their gradients add up.
     return queries_back(dq), keys_back(dk), keys_back(dv)
 
@@ -113,7 +114,7 @@ def queries_back(x):  # (B, NHkv, G, Tq, HS) -> (B, Tq, NH, HS)
 
 def keys_back(x):  # (B, NHkv, G, Tk, HS) -> (B, Tk, NHkv, HS)
     """The inverse of `key_heads_first`, summing the gradients of the group that shares a head."""
-    return x.sum(axis=2).transpose(0, 2, 1, 3)
+    return sum_over(x, (2,)).transpose(0, 2, 1, 3)
 
 
 def attention_shapes(q, k, v, *, causal=True, key_mask=None, lengths=None, scale=None) -> OpShapes:

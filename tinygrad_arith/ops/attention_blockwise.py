@@ -29,6 +29,7 @@ from .attention import (
     visible_keys,
 )
 from .shapes import ArraySpec, OpShapes
+from .sums import product
 
 BLOCK = 64  # keys a block
 
@@ -93,8 +94,8 @@ def attention_blockwise_backward(dout, cache):  # dout (B, Tq, NH, HS)
         dprobabilities = dout @ key_heads_first(v[:, keys]).swapaxes(-1, -2)  # (B, NHkv, G, Tq, block)
         dscores = probabilities * (dprobabilities - row_sum)  # (B, NHkv, G, Tq, block)
         dq = dq + (dscores @ key_heads_first(k[:, keys])) * scale  # every block adds to every query
-        dk[:, keys] = keys_back((dscores.swapaxes(-1, -2) @ queries) * scale)  # (B, block, NHkv, HS)
-        dv[:, keys] = keys_back(probabilities.swapaxes(-1, -2) @ dout)  # (B, block, NHkv, HS)
+        dk[:, keys] = keys_back(product(dscores.swapaxes(-1, -2), queries) * scale)  # (B, block, NHkv, HS)
+        dv[:, keys] = keys_back(product(probabilities.swapaxes(-1, -2), dout))  # (B, block, NHkv, HS)
     return queries_back(dq), dk, dv
 
 

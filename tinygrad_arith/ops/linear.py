@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from .shapes import ArraySpec, OpShapes, require
+from .sums import sum_over
 
 
 class LinearCache(NamedTuple):
@@ -33,7 +34,7 @@ def linear_backward(dy, cache):  # dy (..., Cout)
     dweight = rows.T @ drows  # (Cin, Cout), over n
     if not has_bias:
         return dx, dweight
-    dbias = drows.sum(axis=0)  # (Cout,), over n: the bias was added to every row
+    dbias = sum_over(drows, (0,))  # (Cout,), over n: the bias was added to every row
     return dx, dweight, dbias
 
 

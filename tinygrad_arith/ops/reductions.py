@@ -7,6 +7,7 @@ import numpy as np
 
 from ..backend import array_module
 from .shapes import ArraySpec, OpShapes, ShapeError, is_floating
+from .sums import mean_over, sum_over
 
 
 class ReductionCache(NamedTuple):
@@ -26,8 +27,8 @@ class MaxCache(NamedTuple):
 
 def sum_forward(x, axis=None, keepdims=False):
     """Sum over `axis`: None (all), an int or several. Returns y and the cache."""
-    axis = tuple(axis) if isinstance(axis, list) else axis
-    return x.sum(axis=axis, keepdims=keepdims), ReductionCache(x.shape, normalize_axes(x, axis))
+    axes = normalize_axes(x, axis)
+    return sum_over(x, axes, keepdims), ReductionCache(x.shape, axes)
 
 
 def sum_backward(dy, cache):
@@ -37,8 +38,8 @@ def sum_backward(dy, cache):
 
 def mean_forward(x, axis=None, keepdims=False):
     """Mean over `axis`: None (all), an int or several. Returns y and the cache."""
-    axis = tuple(axis) if isinstance(axis, list) else axis
-    return x.mean(axis=axis, keepdims=keepdims), ReductionCache(x.shape, normalize_axes(x, axis))
+    axes = normalize_axes(x, axis)
+    return mean_over(x, axes, keepdims), ReductionCache(x.shape, axes)
 
 
 def mean_backward(dy, cache):
@@ -65,11 +66,14 @@ def max_backward(dy, cache):
 
 
 def normalize_axes(x, axis) -> tuple[int, ...]:
-    """`axis` as a tuple of non-negative axes; None means all of them. Raises `ShapeError` for an axis x lacks."""
+    """`axis` as a tuple of non-negative axes; None means all. Raises `ShapeError` if x lacks one or one comes twice."""
     axes = tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     if any(not -x.ndim <= a < x.ndim for a in axes):
         raise ShapeError(f"reduction: axis {axis} does not exist in x {tuple(x.shape)}")
-    return tuple(a % x.ndim for a in axes)
+    axes = tuple(a % x.ndim for a in axes)
+    if len(set(axes)) < len(axes):
+        raise ShapeError(f"reduction: axis {axis} names one of x's axes twice")
+    return axes
 
 
 def spread(dy, cache: ReductionCache):

@@ -14,6 +14,7 @@ import numpy as np
 from ..backend import array_module
 from .reductions import normalize_axes
 from .shapes import ArraySpec, OpShapes, is_floating
+from .sums import sum_over
 
 
 class SoftmaxCache(NamedTuple):
@@ -34,7 +35,7 @@ def softmax_forward(x, axis=-1):  # x (...)
     """Softmax over `axis`: an int, several, or None (all). Returns y (...) and the cache."""
     axes = normalize_axes(x, axis)
     weights = array_module(x).exp(below_largest(x, axes))  # (...)
-    y = weights / weights.sum(axis=axes, keepdims=True)  # (...)
+    y = weights / sum_over(weights, axes, keepdims=True)  # (...)
     return y, SoftmaxCache(y, axes)
 
 
@@ -42,7 +43,7 @@ def softmax_backward(dy, cache):  # dy (...)
     """Returns dx (...)."""
     y, axes = cache
     # forward: y = softmax(x), whose Jacobian is diag(y) - y yᵀ: dx[i] = y[i] (dy[i] - sum_j y[j] dy[j])
-    return y * (dy - (y * dy).sum(axis=axes, keepdims=True))  # (...)
+    return y * (dy - sum_over(y * dy, axes, keepdims=True))  # (...)
 
 
 def log_softmax_forward(x, axis=-1):  # x (...)
@@ -50,7 +51,7 @@ def log_softmax_forward(x, axis=-1):  # x (...)
     axes = normalize_axes(x, axis)
     xp = array_module(x)
     lowered = below_largest(x, axes)  # (...)
-    total = xp.exp(lowered).sum(axis=axes, keepdims=True)  # x's shape with the axes 1
+    total = sum_over(xp.exp(lowered), axes, keepdims=True)  # x's shape with the axes 1
     y = lowered - xp.log(total) if x.size else lowered  # (...), without log(0) where there is nothing to add up
     return y, LogSoftmaxCache(y, axes)
 
@@ -60,7 +61,7 @@ def log_softmax_backward(dy, cache):  # dy (...)
     xp = array_module(dy)
     y, axes = cache
     # forward: y[i] = x[i] - log sum_j exp(x[j]). The second term stands in every y[i]; by x[j] it is softmax(x)[j]
-    return dy - xp.exp(y) * dy.sum(axis=axes, keepdims=True)  # (...)
+    return dy - xp.exp(y) * sum_over(dy, axes, keepdims=True)  # (...)
 
 
 def below_largest(x, axes):  # x (...)

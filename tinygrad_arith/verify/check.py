@@ -229,6 +229,17 @@ class GradientCheck:
         if reference is None or reference[1] is backward:
             reference = self.forward, self._true_backward
         self._unsteady = self._by_rounded_inputs(backward, gradients)
+        with np.errstate(all="ignore"):  # a step may leave the forward's domain
+            entries = self._entries(gradients, mutants, reference, diagnosis)
+            problem = problem or self._ties_between_inputs(entries, gradients)
+        if problem is None and all(entry.verdict != "wrong" for entry in entries):
+            problem = not_linear(
+                lambda cotangents: self._named_gradients(backward, cotangents), self.cotangents, self.seed
+            )
+        return self._report(tuple(entries), problem)
+
+    def _entries(self, gradients, mutants, reference, diagnosis) -> list[InputReport]:
+        """The report's entry for each input, with a diagnosis for those that are wrong."""
         comparisons = {p: self._compare(p, gradients[p]) for p in self.arguments.differentiable}
         entries = []
         for position, comparison in comparisons.items():
@@ -238,12 +249,7 @@ class GradientCheck:
                 slips = self._mutant_gradients(position, mutants or {}, reference)
                 entry = entry.with_findings(self._diagnose(position, gradients[position], comparison, slips))
             entries.append(entry)
-        problem = problem or self._ties_between_inputs(entries, gradients)
-        if problem is None and all(entry.verdict != "wrong" for entry in entries):
-            problem = not_linear(
-                lambda cotangents: self._named_gradients(backward, cotangents), self.cotangents, self.seed
-            )
-        return self._report(tuple(entries), problem)
+        return entries
 
     def gradients(self, backward: Callable) -> tuple[dict[int, Any] | None, str | None]:
         """The gradients by position of their input, and a problem of the backward as a whole."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .differences import Estimate, Kink
-from .noise import power_of_two
+from .noise import powers_of_two
 from .probe import Probe
 from .report import DIRECTIONS, InputReport
 from .survey import TOGETHER
@@ -26,7 +26,7 @@ __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
 MANY = 4  # more elements than these are looked at all together, before each by itself
 WIDEST = 1 / 8  # first step of that look, over an element's size
-FIRST_LOOK = 3  # elements that do not pass are examined closely, before all the others are
+FIRST_LOOK = 1  # elements that do not pass are examined closely, before all the others are
 HOPELESS = 24  # elements in a row, of which most stay undecided: the others are left as they are
 CLOSELY = 1e-6  # the relative error that is asked for at most: smaller steps would show rounding rather than the slope
 RICH = 1e-3  # the relative error of a slope that is known well
@@ -67,6 +67,7 @@ class _Judgement:
     columns: np.ndarray | None
     tolerance: Tolerance
     shares_outputs: bool  # each element is measured by the entries that reach the same outputs, not by all
+    sizes: np.ndarray  # of the elements of the array
     steps: np.ndarray  # at which the differences were taken, where no closer look has said
     unsteady: np.ndarray | None = None
     examined: dict[int, Estimate] = field(default_factory=dict)
@@ -98,9 +99,8 @@ class _Judgement:
         if not self.numeric.size or self.kinks:
             return False
         rounding = 8 * float(np.abs(self.probe.cotangent) @ np.minimum(self.probe.noise, 1e300))
-        sizes = np.array([self.probe.size_at(index) for index in self.indices])  # (n,)
         with np.errstate(all="ignore"):
-            vanishing = np.abs(self.numeric) <= np.maximum(4 * self.error, rounding / sizes)
+            vanishing = np.abs(self.numeric) <= np.maximum(4 * self.error, rounding / self.sizes)
         if not vanishing.all():
             return False
         uncancelled, hides = 0.0, float(np.median(self.error))
@@ -150,6 +150,7 @@ class _Judgement:
         looked_at = self._examined_ones()
         if not (wrong & looked_at).any():  # nothing is called wrong by a first look alone
             wrong &= looked_at
+        wrong &= looked_at | ~self.suspicious
         return wrong, ~wrong & ~passed
 
     def not_passed(self) -> list[int]:
@@ -186,15 +187,16 @@ class _Judgement:
         needed = self._needed_step()
         share = WIDEST if needed is None else min(WIDEST, 4 * needed)
         strict, noise = self.bounds()[0], 4 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
-        sizes = np.array([self.probe.size_at(self.indices[position]) for position in positions])  # (n,)
         with np.errstate(all="ignore"):
-            steps = np.maximum(share * sizes, np.minimum(4 * noise / strict[positions], self.probe.limit))
-        return np.array([power_of_two(step) for step in steps])
+            steps = np.maximum(
+                share * self.sizes[positions], np.minimum(4 * noise / strict[positions], self.probe.limit)
+            )
+        return powers_of_two(steps)
 
     def _needed_step(self) -> float | None:
         """The smallest step, over its element's size, that a closer look needed to know its slope well."""
         known = [p for p, e in self.examined.items() if e.kink is None and e.error <= RICH * abs(e.value)]
-        return min((self.steps[p] / self.probe.size_at(self.indices[p]) for p in known), default=None)
+        return min((self.steps[p] / self.sizes[p] for p in known), default=None)
 
     def examine(self, positions: Sequence[int]) -> None:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
@@ -224,7 +226,7 @@ class _Judgement:
         seconds), the forward bends over larger ones. A slope that rounding hides there is not to be had from larger
         steps, over which the forward is another one.
         """
-        sizes = np.array([self.probe.size_at(index) for index in self.indices])  # (n,)
+        sizes = self.sizes
         smooth = np.ones(sizes.shape, dtype=bool)
         smooth[[*self.kinks, *self.outside]] = False
         known = smooth & (self.error <= RICH * np.abs(self.numeric))
@@ -279,7 +281,7 @@ def compare_elements(
     judged = _Judgement(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
-        np.array([probe.step_at(index) for index in chosen]),
+        probe.sizes_of(indices), probe.steps(indices),
         None if unsteady is None else np.array([unsteady[index] for index in chosen]),
     )  # fmt: skip
     _judge(judged)
@@ -453,8 +455,7 @@ def compare_projections(
 
 def _random_direction(probe: Probe, rng: np.random.Generator) -> np.ndarray:
     """Normal numbers times the size of each element: a direction along which all elements change alike."""
-    sizes = np.where(probe.values != 0, np.abs(probe.values), probe.typical)
-    sizes = np.clip(sizes, 0.1 * probe.typical, 10 * probe.typical)
+    sizes = np.clip(probe.sizes, 0.1 * probe.typical, 10 * probe.typical)
     return rng.standard_normal(probe.shape) * np.where(np.isfinite(sizes), sizes, 0.0)
 
 

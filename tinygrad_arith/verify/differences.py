@@ -349,9 +349,11 @@ def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tu
 def _first_step(
     line: Line, cotangent: np.ndarray, wanted: float, top: float, depends: np.ndarray, share: float
 ) -> float:
-    """Half the scale; more where the noise of the outputs that change asks for it."""
+    """Half the scale; more where the noise of the outputs that change asks for it: so much that the first few steps,
+    which it takes to know anything, see the slope.
+    """
     noise = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[depends].sum())
-    needed = 4 * noise / wanted if wanted > 0 else 0.0
+    needed = 4 * RATIO ** (ENOUGH_RUNGS - 1) * noise / wanted if wanted > 0 else 0.0
     return top if needed <= top else power_of_two(min(needed, line.limit)) * share
 
 

@@ -9,12 +9,13 @@ equal distances. There the roundings of a linear function may all be equal, one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
-__all__ = ["exact_outputs", "noise_at", "own_rounding", "power_of_two", "roughness"]
+__all__ = ["exact_outputs", "noise_at", "own_rounding", "power_of_two", "powers_of_two", "roughness"]
 
 POINTS = 8  # on a line
 DEGREES = (2, 3, 4)  # of the polynomials that a smooth function is, so near to a point
@@ -26,6 +27,7 @@ BITS = 48  # of a float64 that a step may use; the rest is for the numbers of th
 HARMLESS = 16  # times the rounding of the output itself: such noise is not looked into
 EXACT = 0.01  # times its own rounding: an output that is no rougher was not rounded
 NEARBY = 0.125  # of a step, around whose end the noise is asked for
+ON_THE_SPOT = 1e-6  # of the length of a line: so closely a point must be hit, or its place is taken as it is
 LIKELY = 2.0  # the largest error of one evaluation over the standard deviation
 
 
@@ -36,7 +38,12 @@ def own_rounding(outputs: np.ndarray) -> np.ndarray:
 
 def power_of_two(size: float) -> float:
     """The power of two at or below a positive size: a step that changes a floating-point number exactly."""
-    return float(2.0 ** np.floor(np.log2(size))) if 0 < size < np.inf else 1.0
+    return math.ldexp(0.5, math.frexp(size)[1]) if 0 < size < np.inf else 1.0
+
+
+def powers_of_two(sizes: np.ndarray) -> np.ndarray:
+    """The same for each of an array."""
+    return np.where((sizes > 0) & np.isfinite(sizes), np.ldexp(0.5, np.frexp(sizes)[1]), 1.0)
 
 
 def roughness(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray, here: np.ndarray) -> np.ndarray:
@@ -116,14 +123,15 @@ def noise_at(outputs_at: Callable[[float], tuple[float, np.ndarray]], step: floa
     outputs_at: the distance really gone along a line, and the outputs (m,) there
     weights:    (m,)
     """
-    rng = np.random.default_rng(1)
-    asked = step * (1 + NEARBY * (np.arange(POINTS) + rng.uniform(0.0, 1.0, POINTS)) / POINTS)
-    answers = [outputs_at(float(distance)) for distance in asked]
-    places = np.array([gone for gone, _ in answers])
+    places, bases = _places_around()
+    answers = [outputs_at(float(step * place)) for place in places]
     values = np.array([outputs - answers[POINTS // 2][1] for _, outputs in answers]) @ weights  # (POINTS,)
-    if not np.isfinite(values).all() or np.ptp(places) == 0.0:
+    gone = np.array([distance for distance, _ in answers])  # (POINTS,)
+    if not np.isfinite(values).all() or np.ptp(gone) == 0.0:
         return 0.0
-    return LIKELY * float(_beside_polynomials(_polynomials(places), values[:, None])[0])
+    if np.abs(gone - step * places).max() > ON_THE_SPOT * np.ptp(gone):
+        bases = _polynomials(gone)
+    return LIKELY * float(_beside_polynomials(bases, values[:, None])[0])
 
 
 def _along_a_line(
@@ -157,6 +165,14 @@ def _places(spacing: float) -> tuple[np.ndarray, list[np.ndarray]]:
     return places, _polynomials(places)
 
 
+@cache
+def _places_around() -> tuple[np.ndarray, list[np.ndarray]]:
+    """Places around 1 (POINTS,), and the bases of the polynomials there."""
+    irregular = np.arange(POINTS) + np.random.default_rng(1).uniform(0.0, 1.0, POINTS)
+    places = 1 + NEARBY * irregular / POINTS
+    return places, _polynomials(places)
+
+
 def _polynomials(places: np.ndarray) -> list[np.ndarray]:
     """Orthonormal bases (POINTS, degree + 1) of the polynomials of each degree."""
     centred = 2 * (places - places.mean()) / np.ptp(places)
@@ -179,5 +195,4 @@ def _sizes(array: np.ndarray) -> np.ndarray:
     known = size[size > 0]
     typical = float(np.median(known)) if known.size else 1.0
     size = np.where(size > 0, size, np.where(np.isfinite(array), typical, 0.0))
-    with np.errstate(divide="ignore"):
-        return np.where(size > 0, 2.0 ** np.floor(np.log2(size)), 0.0)
+    return np.where(size > 0, powers_of_two(size), 0.0)

@@ -17,7 +17,7 @@ from .cotangents import array_like
 from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
 from .fit import fitted_slope
 from .jumps import jumps_nearby
-from .noise import exact_outputs, noise_at, power_of_two, roughness
+from .noise import exact_outputs, noise_at, power_of_two, powers_of_two, roughness
 from .survey import FIRST, Look, Survey, survey
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "unmoved_outputs"]
@@ -36,7 +36,9 @@ class Probe:
     """One array whose gradient is questioned, with the forward around it.
 
     `array` is writable float64 (NumPy, or CuPy by its item assignment); `outputs()` returns the float64 outputs as a
-    fresh vector (m,); `cotangent` is (m,). `eps` is the first step, relative to each element. Results are kept, so that
+    fresh vector (m,); `cotangent` is (m,). A step may leave the domain of the forward: whoever asks a probe ignores what
+    NumPy says of it (np.errstate, once for all calls). `eps` is the first step, relative to each element. Results are
+    kept, so that
     many backwards can be judged by one probe.
     """
 
@@ -147,7 +149,7 @@ class Probe:
         """A look at these elements, or at all, with these first steps (n,), or the usual ones."""
         chosen = self.indices if indices is None else indices
         if steps is None:
-            steps = np.array([self.step_at(index) for index in chosen])
+            steps = self.steps(indices)
         key = None if indices is None else tuple(indices), look, steps.tobytes()
         if key not in self._surveys:
             self._surveys[key] = survey(
@@ -185,7 +187,7 @@ class Probe:
             line = self._line(index)
             first = self.refined(index, wanted)
             again = estimate_slope(line, self.cotangent, wanted, CONFIRMING)
-            found = _both(*(self._with_noise_there(line, found) for found in (first, again)))
+            found = self._with_noise_there(line, _both(first, again))
             if found.kink is None and not found.column.any() and jumps_nearby(line, self.cotangent, found.step):
                 found = replace(found, error=np.inf, jumps=True)
             smooth = found.kink is None and found.step < line.scale / FAR  # larger steps show more than a fit does
@@ -208,7 +210,7 @@ class Probe:
     def along(self, direction: np.ndarray, wanted: float) -> Estimate:
         """The slope along a direction of the array's shape: d/dt <c, F(x + t u)> at t = 0."""
         moving = np.abs(direction[direction != 0])
-        sizes = np.where(self.values != 0, np.abs(self.values), self.typical)[direction != 0]
+        sizes = self.sizes[direction != 0]
         scale = float(np.min(sizes / moving)) if moving.size else 1.0
         return estimate_slope(
             Line(
@@ -218,13 +220,20 @@ class Probe:
             wanted,
         )
 
-    def size_at(self, index: tuple[int, ...]) -> float:
-        """The size of one element, which its step follows; a typical one's where it is 0."""
-        return abs(float(self.values[index])) or self.typical
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """The size of each element, which its step follows, of the array's shape; a typical one's where it is 0."""
+        return np.where(self.values != 0, np.abs(self.values), self.typical)
 
-    def step_at(self, index: tuple[int, ...]) -> float:
-        """The first step at one element."""
-        return power_of_two(self.size_at(index) * self.eps)
+    def sizes_of(self, indices: Sequence[tuple[int, ...]] | None) -> np.ndarray:
+        """The sizes of these elements, or of all that have a derivative (n,)."""
+        if indices is None:
+            return self.sizes[np.isfinite(self.values)]
+        return np.array([self.sizes[index] for index in indices])
+
+    def steps(self, indices: Sequence[tuple[int, ...]] | None) -> np.ndarray:
+        """The first steps at these elements, or at all (n,)."""
+        return powers_of_two(self.eps * self.sizes_of(indices))
 
     def at(self, index: tuple[int, ...], step: float) -> tuple[float, np.ndarray]:
         """The step that was really taken at one element, and the outputs there (m,)."""
@@ -237,7 +246,7 @@ class Probe:
         return (original + step) - original, outputs
 
     def _line(self, index: tuple[int, ...]) -> Line:
-        return Line(lambda t: self.at(index, t), self.here, self.noise, self.size_at(index), self.limit)
+        return Line(lambda t: self.at(index, t), self.here, self.noise, float(self.sizes[index]), self.limit)
 
     def _towards(self, direction: np.ndarray) -> Callable[[float], tuple[float, np.ndarray]]:
         return lambda t: (t, self.outputs_at(self.values + t * direction))
@@ -253,8 +262,7 @@ class Probe:
     def _outputs_or_nan(self) -> np.ndarray:
         """The outputs at the array as it is now; NaN where the forward refuses it."""
         try:
-            with np.errstate(all="ignore"):
-                outputs = self.outputs()
+            outputs = self.outputs()
         except Exception:  # of whatever kind: the forward takes the array itself, but not this one beside it
             return np.full(self.cotangent.shape, np.nan)
         return outputs if outputs.shape == self.cotangent.shape else np.full(self.cotangent.shape, np.nan)

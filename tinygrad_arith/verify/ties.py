@@ -95,7 +95,7 @@ def _adds_up(probe: Probe, direction: Mapping[int, float], analytic: Mapping[int
 
 def _step(probe: Probe, direction: Mapping[int, float]) -> float:
     """Small beside each element, since other kinks may be near; large beside the rounding of a difference."""
-    return min(probe.step_at(_index(probe, position)) for position in direction) / 16
+    return float(probe.steps([_index(probe, position) for position in direction]).min()) / 16
 
 
 def _sides(probe: Probe, direction: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
