@@ -233,8 +233,9 @@ class GradientCheck:
             entries = self._entries(gradients, mutants, reference, diagnosis)
             problem = problem or self._ties_between_inputs(entries, gradients)
         if problem is None and all(entry.verdict != "wrong" for entry in entries):
+            cache = self._call(self.forward)[1]  # one for all: the backward leaves it as it is
             problem = not_linear(
-                lambda cotangents: self._named_gradients(backward, cotangents), self.cotangents, self.seed
+                lambda cotangents: self._named_gradients(backward, cotangents, cache), self.cotangents, self.seed
             )
         return self._report(tuple(entries), problem)
 
@@ -341,11 +342,13 @@ class GradientCheck:
                 moved[p] = np.maximum(moved[p], UNSTEADY * change)
         return moved
 
-    def _named_gradients(self, backward: Callable, cotangents: tuple[Any, ...]) -> dict[str, np.ndarray] | None:
+    def _named_gradients(
+        self, backward: Callable, cotangents: tuple[Any, ...], cache: Any
+    ) -> dict[str, np.ndarray] | None:
         """The gradients that are compared, by name, under other cotangents."""
         given = tuple(None if c is None else c.copy() for c in cotangents)
         with np.errstate(all="ignore"):  # other magnitudes than the caller had in mind
-            gradients = align(backward(self._as_given(given), self._call(self.forward)[1]), self.arguments)[0]
+            gradients = align(backward(self._as_given(given), cache), self.arguments)[0]
         if gradients is None or not all(is_array_like(gradients[p]) for p in self.checked):
             return None
         return {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked}

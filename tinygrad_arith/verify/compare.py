@@ -17,13 +17,14 @@ from .differences import Estimate, Kink
 from .noise import powers_of_two
 from .probe import Probe
 from .report import DIRECTIONS, InputReport
-from .survey import TOGETHER
+from .survey import ONE_STEP, TOGETHER
 from .ties import wrong_along_ties
 from .tolerances import Tolerance
 from .vacuous import refuse_kinks, refuse_steps
 
 __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
+SMALLER = 8  # times than the first of several steps: one step by itself
 MANY = 4  # more elements than these are looked at all together, before each by itself
 WIDEST = 1 / 8  # first step of that look, over an element's size
 FIRST_LOOK = 1  # elements that do not pass are examined closely, before all the others are
@@ -140,9 +141,9 @@ class _Judgement:
             size, largest
         )
 
-    def verdicts(self) -> tuple[np.ndarray, np.ndarray]:
+    def verdicts(self, bounds: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Per element: is it wrong, is it undecided?"""
-        strict, allowed = self.bounds()
+        strict, allowed = bounds or self.bounds()
         distance, error = self.distance, self.uncertainty
         with np.errstate(all="ignore"):
             wrong = distance - error > strict
@@ -157,12 +158,14 @@ class _Judgement:
         """Elements that do not pass, or only since rounding may hide an error, and were not examined; the farthest off
         first.
         """
-        strict, _ = self.bounds()
-        distance, error = self.distance, self.uncertainty
+        bounds, distance = self.bounds(), self.distance
+        left = ~((distance <= bounds[0]) & ~self.verdicts(bounds)[1] & ~self.suspicious)
+        left[list(self.examined)] = False
+        if not left.any():
+            return []
         with np.errstate(all="ignore"):
-            passed = (distance <= strict) & ~self.verdicts()[1] & ~self.suspicious
-            excess = np.nan_to_num(distance / (strict + error))
-        return [int(i) for i in np.argsort(-excess) if not passed[i] and i not in self.examined]
+            excess = np.nan_to_num(distance / (bounds[0] + self.uncertainty))
+        return [int(i) for i in np.argsort(-excess) if left[i]]
 
     def look_together(self, positions: Sequence[int]) -> None:
         """Differences at steps that suit these elements, all in one look: kept where they know more than the first one,
@@ -276,13 +279,14 @@ def compare_elements(
     own backward, which may come from any entry, and is measured by the largest of all.
     """
     whole, chosen = indices is None, probe.indices if indices is None else indices
-    survey = probe.survey(indices)
-    sample = np.array([analytic[index] for index in chosen], dtype=np.float64).reshape(len(chosen))
+    steps = probe.steps(indices) / SMALLER
+    survey = probe.survey(indices, ONE_STEP, steps)
+    sample = _chosen(probe, analytic, indices)
     judged = _Judgement(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
-        probe.sizes_of(indices), probe.steps(indices),
-        None if unsteady is None else np.array([unsteady[index] for index in chosen]),
+        probe.sizes_of(indices), steps,
+        None if unsteady is None else _chosen(probe, unsteady, indices),
     )  # fmt: skip
     _judge(judged)
     wrong, undecided = judged.verdicts()
@@ -293,7 +297,7 @@ def compare_elements(
             refuse_steps(probe.name, *probe.stepwise)
     if mostly_kinks and "kinks" not in allow:
         refuse_kinks(probe.name, len(judged.kinks), len(chosen))
-    entry = _entry(judged, dtype, "elements" if whole else "sampled")
+    entry = _entry(judged, wrong, undecided, dtype, "elements" if whole else "sampled")
     numeric = np.zeros_like(judged.numeric) if vanishes else judged.numeric
     if not whole:
         return Comparison(entry, sample, numeric, wrong, False, vanishes)
@@ -307,11 +311,17 @@ def _accuses(found: Estimate, answer: float, allowed: float) -> bool:
     return abs(answer - found.value) - found.error > allowed
 
 
+def _chosen(probe: Probe, array: np.ndarray, indices: Sequence[tuple[int, ...]] | None) -> np.ndarray:
+    """The numbers of an array at these elements, or at all that have a derivative (n,)."""
+    if indices is None:
+        return np.asarray(array[np.isfinite(probe.values)], dtype=np.float64)
+    return np.array([array[index] for index in indices], dtype=np.float64).reshape(len(indices))
+
+
 def _spread(probe: Probe, numbers: np.ndarray) -> np.ndarray:
     """Numbers of the probe's elements in an array of its shape; 0 at elements without a derivative."""
     whole = np.zeros(probe.shape)
-    for index, number in zip(probe.indices, numbers, strict=True):
-        whole[index] = number
+    whole[np.isfinite(probe.values)] = numbers
     return whole
 
 
@@ -338,11 +348,11 @@ def _judge(judged: _Judgement) -> None:
         judged.ask_along_ties()
 
 
-def _entry(judged: _Judgement, dtype: str, method: str) -> InputReport:
+def _entry(judged: _Judgement, wrong: np.ndarray, undecided: np.ndarray, dtype: str, method: str) -> InputReport:
     probe, size = judged.probe, int(np.prod(judged.probe.shape))
     if not len(judged.indices):
         return InputReport(probe.name, probe.shape, dtype, method, size)
-    (wrong, undecided), (strict, allowed) = judged.verdicts(), judged.bounds()
+    strict, allowed = judged.bounds()
     off, scale = np.abs(judged.analytic - judged.numeric), judged.scale()
     off[list(judged.kinks)] = 0.0
     with np.errstate(all="ignore"):

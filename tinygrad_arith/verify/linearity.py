@@ -51,12 +51,12 @@ def not_linear(gradients: Callable[[Any], Gradients | None], cotangents: tuple[A
     cotangents: those of the check
     """
     precision = _precision(cotangents)
-    base = gradients(cotangents)
-    if base is None or not _fits(base, 1.0, cotangents):
+    base, largest = gradients(cotangents), _largest(cotangents)
+    if base is None or not _fits(base, 1.0, largest):
         return None
     factors = {"-1": -1.0} | {f"2^{exponent}": 2.0**exponent for exponent in precision.exponents}
     for name, factor in factors.items():
-        if not _fits(base, factor, cotangents):
+        if not _fits(base, factor, largest):
             continue
         scaled = gradients(tuple(None if c is None else c * c.dtype.type(factor) for c in cotangents))
         due = {name: factor * gradient for name, gradient in base.items()}
@@ -85,10 +85,14 @@ def _name(cotangent: Any) -> str:
     return "bfloat16" if "bfloat16" in str(cotangent.dtype) else str(cotangent.dtype.newbyteorder("=").name)
 
 
-def _fits(base: Gradients, factor: float, cotangents: tuple[Any, ...]) -> bool:
-    """Do the scaled gradients stay well inside the range of the dtype?"""
+def _largest(cotangents: tuple[Any, ...]) -> float:
+    """How large a gradient may be, well inside the range of all dtypes; 1 over that is how small."""
     exponents = {"float16": 15, "float32": 127, "bfloat16": 127}
-    largest = 2.0 ** (MARGIN * min(exponents.get(_name(c), 1023) for c in cotangents if c is not None))
+    return 2.0 ** (MARGIN * min(exponents.get(_name(c), 1023) for c in cotangents if c is not None))
+
+
+def _fits(base: Gradients, factor: float, largest: float) -> bool:
+    """Do the scaled gradients stay between the smallest and the largest size?"""
     sizes = [size for gradient in base.values() if (size := float(np.abs(gradient).max(initial=0.0))) > 0]
     return all(1 / largest < size * abs(factor) < largest for size in sizes)
 

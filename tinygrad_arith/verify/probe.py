@@ -18,7 +18,7 @@ from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
 from .fit import fitted_slope
 from .jumps import jumps_nearby
 from .noise import exact_outputs, noise_at, power_of_two, powers_of_two, roughness
-from .survey import FIRST, Look, Survey, survey
+from .survey import TWO_STEPS, Look, Survey, survey
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "unmoved_outputs"]
 
@@ -144,7 +144,7 @@ class Probe:
         return gradient
 
     def survey(
-        self, indices: Sequence[tuple[int, ...]] | None = None, look: Look = FIRST, steps: np.ndarray | None = None
+        self, indices: Sequence[tuple[int, ...]] | None = None, look: Look = TWO_STEPS, steps: np.ndarray | None = None
     ) -> Survey:
         """A look at these elements, or at all, with these first steps (n,), or the usual ones."""
         chosen = self.indices if indices is None else indices

@@ -1,7 +1,9 @@
 """Slopes by many elements at once, each from a few differences whose steps follow its size: what most elements need.
 
-The first look takes two small steps, over which most functions are nearly straight. Elements of which it does not know
-enough are looked at together once more, with four steps of a size that has shown itself to suit such elements.
+The first look takes one small step to each side. What a backward says can only agree with such a difference by being
+right, unless rounding hides the slope or the one-sided slopes differ: a wrong answer that is off by just the error of
+the difference would be a wonder. Elements that do not agree are looked at together once more, with several steps of a
+size that has shown itself to suit such elements.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["FIRST", "TOGETHER", "Look", "Survey", "survey"]
+__all__ = ["ONE_STEP", "TOGETHER", "TWO_STEPS", "Look", "Survey", "survey"]
 
 AT_ONCE = 500_000  # numbers of outputs that are held at a time
 # The gap between one-sided slopes of a smooth function falls with the step, that of a kink stays. Between the two lies
@@ -20,6 +22,7 @@ AT_ONCE = 500_000  # numbers of outputs that are held at a time
 KEEPS = 1.13  # times that: it does not fall as it should
 DOUBTFUL = 0.85  # times that: there may be a kink besides
 VISIBLE = 8  # times its noise
+BENT = 1 / 256  # of the slope: a gap over one small step that may be a kink's
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Look:
         return [self.ratio**power for power in range(self.steps)]
 
 
-FIRST = Look(9 / 32, 2)
+ONE_STEP = Look(1.0, 1)
+TWO_STEPS = Look(9 / 32, 2)
 TOGETHER = Look(9 / 16, 4)
 
 
@@ -88,7 +92,8 @@ def survey(
         block = slice(first, first + max(1, AT_ONCE // size))
         with np.errstate(all="ignore"):
             seen = _differences(at, here, cotangent, indices[block], steps[block], look)
-            slopes, value[block], error[block], suspicious[block] = _extrapolated(
+            estimated = _of_one_step if look.steps == 1 else _extrapolated
+            slopes, value[block], error[block], suspicious[block] = estimated(
                 seen, cotangent, noise, steps[block], look
             )
         if columns is not None:
@@ -112,18 +117,38 @@ def _differences(at, here, cotangent, indices, steps, look) -> _Differences:
     return seen
 
 
+def _rounding(
+    seen: _Differences, cotangent: np.ndarray, noise: np.ndarray, steps: np.ndarray, look: Look
+) -> np.ndarray:
+    """What rounding does to a difference over the smallest step (n,); an output that never moved had the largest."""
+    per_step = np.abs(cotangent) * noise / steps[:, None]  # (n, m), over the first step
+    return np.where(seen.moved, per_step / look.shares[-1], per_step).sum(axis=1)
+
+
+Estimated = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # slopes (n, m), value, error, suspicious (n,)
+
+
+def _of_one_step(
+    seen: _Differences, cotangent: np.ndarray, noise: np.ndarray, steps: np.ndarray, look: Look
+) -> Estimated:
+    """Central differences. By how much the one-sided slopes differ, h F'', says of which order the truncation is: that
+    of (h F'')^2 / F'.
+    """
+    slopes, gap = seen.central[0], seen.gaps[0]  # (n, m), (n,)
+    value, size = slopes @ cotangent, np.abs(slopes) @ np.abs(cotangent)  # (n,)
+    rounding = _rounding(seen, cotangent, noise, steps, look)
+    suspicious = (gap > BENT * size) & (gap > VISIBLE * rounding)
+    truncation = np.where(gap > 0, gap * np.minimum(1.0, gap / size), 0.0)
+    return _or_unknown(slopes, value, rounding + truncation, suspicious)
+
+
 def _extrapolated(
     seen: _Differences, cotangent: np.ndarray, noise: np.ndarray, steps: np.ndarray, look: Look
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """slopes (n, m), value, error, suspicious (n,): Richardson's extrapolation (see `differences.py`), whose last two
-    steps up say how much is left.
-    """
-    per_step = np.abs(cotangent) * noise / steps[:, None]  # (n, m), the rounding of a difference over the first step
-    smallest = look.shares[-1]
-    # An output that never moved had the largest step to do so; the others round at the smallest.
-    rounding = np.where(seen.moved, per_step / smallest, per_step).sum(axis=1)  # (n,)
+) -> Estimated:
+    """Richardson's extrapolation (see `differences.py`), whose last two steps up say how much is left."""
+    rounding = _rounding(seen, cotangent, noise, steps, look)
     amplified = [look.shares[-1] / share for share in look.shares]  # noise over that of the smallest step
-    level, before = seen.central, None
+    level, before = seen.central, []
     for order in range(1, look.steps):
         weight = look.ratio ** (-2 * order)
         before, level = level, [fine + (fine - coarse) / (weight - 1) for coarse, fine in pairwise(level)]
@@ -135,6 +160,10 @@ def _extrapolated(
     between = np.sqrt(look.ratio) * larger
     suspicious = (smaller > KEEPS * between) & (smaller > VISIBLE * rounding)
     kink = np.where(smaller > DOUBTFUL * between, 0.5 * smaller, 0.0)
-    error = truncation + amplified[0] * rounding + kink
+    return _or_unknown(slopes, value, truncation + amplified[0] * rounding + kink, suspicious)
+
+
+def _or_unknown(slopes: np.ndarray, value: np.ndarray, error: np.ndarray, suspicious: np.ndarray) -> Estimated:
+    """The same, and nothing known where a number is not finite."""
     unknown = ~(np.isfinite(value) & np.isfinite(error))
     return slopes, np.where(unknown, 0.0, value), np.where(unknown, np.inf, error), suspicious
