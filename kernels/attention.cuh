@@ -2,7 +2,8 @@
 //
 // Arrays come as views, (B, T, heads, HS): a base and the strides in elements by batch, position and head, as four
 // parameters x, x_batch, x_position, x_head of a kernel. The last axis is contiguous. So q, k and v may be parts of one
-// packed projection, and dq, dk and dv parts of its gradient.
+// packed projection, and dq, dk and dv parts of its gradient. A view may span more than 2^31 elements: whatever the
+// width of a stride (of heads it is what leaves the registers alone), its products are made in 64 bits.
 
 #pragma once
 

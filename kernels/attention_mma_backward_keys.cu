@@ -196,10 +196,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const Work work = work_of_block(blockIdx.x, key_tiles, batch * kv_heads, together);
     const int sample = work.head / kv_heads, kv_head = work.head % kv_heads, group = heads / kv_heads;
     const int first_key = work.rank * KEYS, offset = keys - queries;  // causal: most queries see the first keys
-    k += sample * k_batch + static_cast<long long>(first_key) * k_position + kv_head * k_head;
-    v += sample * v_batch + static_cast<long long>(first_key) * v_position + kv_head * v_head;
-    dk += sample * dk_batch + static_cast<long long>(first_key) * dk_position + kv_head * dk_head;
-    dv += sample * dv_batch + static_cast<long long>(first_key) * dv_position + kv_head * dv_head;
+    k = ROW(k, sample, first_key, kv_head);
+    v = ROW(v, sample, first_key, kv_head);
+    dk = ROW(dk, sample, first_key, kv_head);
+    dv = ROW(dv, sample, first_key, kv_head);
 
     // The steps: for each query head of the group, the tiles of queries that see the block's first key.
     const QueryWalk walk = walk_over_queries<QUERIES>(first_key, offset, query_tiles, group, causal);
@@ -216,10 +216,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         const u32 stage = stages + step % 2 * STAGE_BYTES;
         const long long first = static_cast<long long>(tile) * QUERIES;
         const int left = queries - tile * QUERIES;
-        load_rows<QUERIES, THREADS>(stage, q + sample * q_batch + first * q_position + head * q_head, q_position, left);
-        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES,
-                                    dout + sample * dout_batch + first * dout_position + head * dout_head,
-                                    dout_position, left);
+        load_rows<QUERIES, THREADS>(stage, ROW(q, sample, first, head), q_position, left);
+        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES, ROW(dout, sample, first, head), dout_position, left);
         if (threadIdx.x < QUERIES / 2) {
             const long long row = (static_cast<long long>(sample) * heads + head) * padded + first;
             copy_async(stage + 2 * QUERY_BYTES + threadIdx.x * 16, rows + row + threadIdx.x * 2, true);
@@ -321,6 +319,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             store_shared(Tile<CHANNELS>::address(tile, row + 8, chunk) + lane % 4 * 4, pack(x.z * scale, x.w * scale));
         }
     __syncthreads();
-    dq += sample * dq_batch + static_cast<long long>(first_query) * dq_position + head * dq_head;
+    dq = ROW(dq, sample, first_query, head);
     store_rows<QUERIES, THREADS>(tile, dq, dq_position, queries - first_query, threadIdx.x);
 }

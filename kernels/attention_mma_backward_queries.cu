@@ -52,13 +52,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 
     const int query_tiles = ceil_div(queries, QUERIES);
     const Work work = work_of_block(blockIdx.x, query_tiles, batch * heads, together);
-    const int sample = work.head / heads, head = work.head % heads, kv_head = head / (heads / kv_heads);
+    const int sample = work.head / heads;
+    const long long head = work.head % heads, kv_head = head / (heads / kv_heads);  // in 32 bits registers spill
     const int first_query = (query_tiles - 1 - work.rank) * QUERIES;  // causal: the last queries see most keys
-    q += sample * q_batch + static_cast<long long>(first_query) * q_position + head * q_head;
-    dout += sample * dout_batch + static_cast<long long>(first_query) * dout_position + head * dout_head;
-    dq += sample * dq_batch + static_cast<long long>(first_query) * dq_position + head * dq_head;
-    k += sample * k_batch + kv_head * k_head;
-    v += sample * v_batch + kv_head * v_head;
+    q = ROW(q, sample, first_query, head);
+    dout = ROW(dout, sample, first_query, head);
+    dq = ROW(dq, sample, first_query, head);
+    k = ROW(k, sample, 0, kv_head);
+    v = ROW(v, sample, 0, kv_head);
 
     const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
     const int open_keys = key_mask != nullptr ? 0 : walk.seen_by_first;  // the keys before it need no mask

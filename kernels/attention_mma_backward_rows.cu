@@ -37,8 +37,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                                 int queries, int padded) {
     const int first = blockIdx.y * ROWS * ROWS_A_STEP + threadIdx.x / LANES, chunk = threadIdx.x % LANES;
     const int head = blockIdx.x, sample = blockIdx.z;
-    out += sample * out_batch + head * out_head;
-    dout += sample * dout_batch + head * dout_head;
+    out = ROW(out, sample, 0, head);
+    dout = ROW(dout, sample, 0, head);
 
     uint4 o[ROWS] = {}, d[ROWS] = {};
 #pragma unroll

@@ -105,11 +105,11 @@ __device__ __forceinline__ void finish(Rows &rows, float scale, float* lse, int 
 // q, out (B, Tq, NH, HS); k, v (B, Tk, NHkv, HS): strides in elements of batch, position, head. lse (B, NH, Tq).
 // key_mask (B, Tk) or null. Grid: ceil(Tq / QUERIES) * B * NH.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-    attention_mma_forward(const bf16* q, long long q_batch, int q_position, int q_head, const bf16* k,
-                          long long k_batch, int k_position, int k_head, const bf16* v, long long v_batch,
-                          int v_position, int v_head, bf16* out, long long out_batch, int out_position, int out_head,
-                          float* lse, const bool* key_mask, int batch, int queries, int keys, int heads,
-                          int kv_heads, int causal, float scale, int together) {
+    attention_mma_forward(const bf16* q, long long q_batch, int q_position, long long q_head, const bf16* k,
+                          long long k_batch, int k_position, long long k_head, const bf16* v, long long v_batch,
+                          int v_position, long long v_head, bf16* out, long long out_batch, int out_position,
+                          long long out_head, float* lse, const bool* key_mask, int batch, int queries, int keys,
+                          int heads, int kv_heads, int causal, float scale, int together) {
     extern __shared__ __align__(128) unsigned char shared[];
     const u32 q_tile = shared_address(shared), stages = q_tile + QUERY_BYTES;
 
@@ -117,9 +117,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const Work work = work_of_block(blockIdx.x, query_tiles, batch * heads, together);
     const int sample = work.head / heads, head = work.head % heads, kv_head = head / (heads / kv_heads);
     const int first_query = (query_tiles - 1 - work.rank) * QUERIES;  // causal: the last queries see most keys
-    q += sample * q_batch + static_cast<long long>(first_query) * q_position + head * q_head;
-    k += sample * k_batch + kv_head * k_head;
-    v += sample * v_batch + kv_head * v_head;
+    q = ROW(q, sample, first_query, head);
+    k = ROW(k, sample, 0, kv_head);
+    v = ROW(v, sample, 0, kv_head);
 
     // The first `open_tiles` need no mask: the block's first query sees all of their keys, and so do the others.
     const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
@@ -176,7 +176,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     round_to_tile(a, inverse, q_tile, warp_row);  // each warp into its own rows
     __syncwarp();
     const int rows_left = queries - first_query - warp_row;
-    out += sample * out_batch + static_cast<long long>(first_query + warp_row) * out_position + head * out_head;
+    out = ROW(out, sample, first_query + warp_row, head);
     if (rows_left > 0)
         store_rows<ROWS, 32>(q_tile + warp_row * Tile<CHANNELS>::ROW_BYTES, out, out_position, rows_left,
                              threadIdx.x % 32);

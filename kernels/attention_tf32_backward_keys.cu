@@ -42,13 +42,13 @@ __device__ __forceinline__ void softmax_backward(Accumulator<M_TILES, N_TILES> &
 // rows (B, NH, padded, 2) from attention_tf32_backward_rows, padded a multiple of QUERIES. key_mask (B, Tk) or null.
 // Grid: ceil(Tk / KEYS) * B * NHkv.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-    attention_tf32_backward_keys(const float* q, long long q_batch, int q_position, int q_head, const float* k,
-                                 long long k_batch, int k_position, int k_head, const float* v, long long v_batch,
-                                 int v_position, int v_head, const float* dout, long long dout_batch,
-                                 int dout_position, int dout_head, const float2* rows, float* dk, long long dk_batch,
-                                 int dk_position, int dk_head, float* dv, long long dv_batch, int dv_position,
-                                 int dv_head, const bool* key_mask, int batch, int queries, int padded, int keys,
-                                 int heads, int kv_heads, int causal, float scale, int together) {
+    attention_tf32_backward_keys(const float* q, long long q_batch, int q_position, long long q_head, const float* k,
+                                 long long k_batch, int k_position, long long k_head, const float* v, long long v_batch,
+                                 int v_position, long long v_head, const float* dout, long long dout_batch,
+                                 int dout_position, long long dout_head, const float2* rows, float* dk,
+                                 long long dk_batch, int dk_position, long long dk_head, float* dv, long long dv_batch,
+                                 int dv_position, long long dv_head, const bool* key_mask, int batch, int queries,
+                                 int padded, int keys, int heads, int kv_heads, int causal, float scale, int together) {
     extern __shared__ __align__(128) unsigned char shared[];
     const u32 k_tile = shared_address(shared), v_tile = k_tile + KEY_BYTES, stages = v_tile + KEY_BYTES;
 
@@ -56,10 +56,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const Work work = work_of_block(blockIdx.x, key_tiles, batch * kv_heads, together);
     const int sample = work.head / kv_heads, kv_head = work.head % kv_heads, group = heads / kv_heads;
     const int first_key = work.rank * KEYS, offset = keys - queries;  // causal: most queries see the first keys
-    k += sample * k_batch + static_cast<long long>(first_key) * k_position + kv_head * k_head;
-    v += sample * v_batch + static_cast<long long>(first_key) * v_position + kv_head * v_head;
-    dk += sample * dk_batch + static_cast<long long>(first_key) * dk_position + kv_head * dk_head;
-    dv += sample * dv_batch + static_cast<long long>(first_key) * dv_position + kv_head * dv_head;
+    k = ROW(k, sample, first_key, kv_head);
+    v = ROW(v, sample, first_key, kv_head);
+    dk = ROW(dk, sample, first_key, kv_head);
+    dv = ROW(dv, sample, first_key, kv_head);
 
     // The steps: for each query head of the group, the tiles of queries that see the block's first key.
     const QueryWalk walk = walk_over_queries<QUERIES>(first_key, offset, query_tiles, group, causal);
@@ -75,10 +75,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         const u32 stage = stages + step % 2 * STAGE_BYTES;
         const long long first = static_cast<long long>(tile) * QUERIES;
         const int left = queries - tile * QUERIES;
-        load_rows<QUERIES, THREADS>(stage, q + sample * q_batch + first * q_position + head * q_head, q_position, left);
-        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES,
-                                    dout + sample * dout_batch + first * dout_position + head * dout_head,
-                                    dout_position, left);
+        load_rows<QUERIES, THREADS>(stage, ROW(q, sample, first, head), q_position, left);
+        load_rows<QUERIES, THREADS>(stage + QUERY_BYTES, ROW(dout, sample, first, head), dout_position, left);
         if (threadIdx.x < QUERIES / 2) {
             const long long row = (static_cast<long long>(sample) * heads + head) * padded + first;
             copy_async(stage + 2 * QUERY_BYTES + threadIdx.x * 16, rows + row + threadIdx.x * 2, true);

@@ -40,13 +40,13 @@ __device__ __forceinline__ void softmax_backward(const Accumulator<M_TILES, N_TI
 // rows (B, NH, padded, 2) from attention_tf32_backward_rows, padded a multiple of QUERIES. key_mask (B, Tk) or null.
 // Grid: ceil(Tq / QUERIES) * B * NH.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-    attention_tf32_backward_queries(const float* q, long long q_batch, int q_position, int q_head, const float* k,
-                                    long long k_batch, int k_position, int k_head, const float* v, long long v_batch,
-                                    int v_position, int v_head, const float* dout, long long dout_batch,
-                                    int dout_position, int dout_head, const float2* rows, float* dq,
-                                    long long dq_batch, int dq_position, int dq_head, const bool* key_mask, int batch,
-                                    int queries, int padded, int keys, int heads, int kv_heads, int causal,
-                                    float scale, int together) {
+    attention_tf32_backward_queries(const float* q, long long q_batch, int q_position, long long q_head, const float* k,
+                                    long long k_batch, int k_position, long long k_head, const float* v,
+                                    long long v_batch, int v_position, long long v_head, const float* dout,
+                                    long long dout_batch, int dout_position, long long dout_head, const float2* rows,
+                                    float* dq, long long dq_batch, int dq_position, long long dq_head,
+                                    const bool* key_mask, int batch, int queries, int padded, int keys, int heads,
+                                    int kv_heads, int causal, float scale, int together) {
     extern __shared__ __align__(128) unsigned char shared[];
     const u32 q_tile = shared_address(shared), do_tile = q_tile + QUERY_BYTES, stages = do_tile + QUERY_BYTES;
 
@@ -54,11 +54,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const Work work = work_of_block(blockIdx.x, query_tiles, batch * heads, together);
     const int sample = work.head / heads, head = work.head % heads, kv_head = head / (heads / kv_heads);
     const int first_query = (query_tiles - 1 - work.rank) * QUERIES;  // causal: the last queries see most keys
-    q += sample * q_batch + static_cast<long long>(first_query) * q_position + head * q_head;
-    dout += sample * dout_batch + static_cast<long long>(first_query) * dout_position + head * dout_head;
-    dq += sample * dq_batch + static_cast<long long>(first_query) * dq_position + head * dq_head;
-    k += sample * k_batch + kv_head * k_head;
-    v += sample * v_batch + kv_head * v_head;
+    q = ROW(q, sample, first_query, head);
+    dout = ROW(dout, sample, first_query, head);
+    dq = ROW(dq, sample, first_query, head);
+    k = ROW(k, sample, 0, kv_head);
+    v = ROW(v, sample, 0, kv_head);
 
     const KeyWalk walk = walk_over_keys<QUERIES, KEYS>(first_query, queries, keys, causal);
     const int open_keys = key_mask != nullptr ? 0 : walk.seen_by_first;  // the keys before it need no mask

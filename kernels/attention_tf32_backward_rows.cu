@@ -14,15 +14,15 @@ constexpr int LANES = PACKS <= 4 ? 4 : PACKS <= 8 ? 8 : PACKS <= 16 ? 16 : 32;  
 // out, dout (B, Tq, NH, HS) with strides; lse (B, NH, Tq); rows (B, NH, padded, 2): L_i, r_i.
 // Grid: ceil(padded LANES / threads) in x, heads in y, batch in z.
 extern "C" __global__ void __launch_bounds__(256)
-    attention_tf32_backward_rows(const float* out, long long out_batch, int out_position, int out_head,
-                                 const float* dout, long long dout_batch, int dout_position, int dout_head,
+    attention_tf32_backward_rows(const float* out, long long out_batch, int out_position, long long out_head,
+                                 const float* dout, long long dout_batch, int dout_position, long long dout_head,
                                  const float* lse, float2* rows, int queries, int padded) {
     const int thread = blockIdx.x * blockDim.x + threadIdx.x, query = thread / LANES, pack = thread % LANES;
     const int head = blockIdx.y, sample = blockIdx.z;
     float sum = 0.0f;
     if (query < queries && pack < PACKS) {
-        const float* o = out + sample * out_batch + static_cast<long long>(query) * out_position + head * out_head;
-        const float* d = dout + sample * dout_batch + static_cast<long long>(query) * dout_position + head * dout_head;
+        const float* o = ROW(out, sample, query, head);
+        const float* d = ROW(dout, sample, query, head);
         const float4 x = reinterpret_cast<const float4*>(o)[pack], y = reinterpret_cast<const float4*>(d)[pack];
         sum = fmaf(x.x, y.x, fmaf(x.y, y.y, fmaf(x.z, y.z, x.w * y.w)));
     }

@@ -246,5 +246,5 @@ def test_hopper_gets_its_own_instructions(directory):
         'extern "C" __global__ void fence(int* y) {\n  asm volatile("wgmma.fence.sync.aligned;");\n  y[0] = 1;\n}\n'
     )
     y = cupy.zeros(1, np.int32)
-    Build("hopper.cu", least_arch=90).kernel("fence")(1, 128, y)
+    Build("hopper.cu", least_arch=90, own_target=True).kernel("fence")(1, 128, y)
     assert y.get() == 1

@@ -28,7 +28,8 @@ class ForwardTiles(NamedTuple):
     keys: int
     warps: int
     blocks: int
-    least_arch: int = 80  # whose compiler has registers enough for it
+    least_arch: int = 80  # from which on the compiler has registers enough for it
+    below_arch: int = 1000  # and from which on no more
 
     def shared(self, channels: int) -> int:
         """Bytes of shared memory: the queries, two stages of keys and values."""
@@ -45,6 +46,7 @@ class KeyTiles(NamedTuple):
     blocks: int
     pairs: int
     least_arch: int = 80
+    below_arch: int = 1000
 
     @property
     def keys(self) -> int:
@@ -65,7 +67,8 @@ class QueryTiles(NamedTuple):
     chunk: int
     warps: int
     blocks: int
-    least_arch: int = 80  # whose compiler has registers enough for it
+    least_arch: int = 80
+    below_arch: int = 1000
 
     def shared(self, channels: int) -> int:
         """Bytes: queries and dout, two stages of keys and values."""
@@ -77,7 +80,7 @@ class QueryTiles(NamedTuple):
 FORWARD = {
     **dict.fromkeys((16, 32, 48, 64), (ForwardTiles(128, 64, 4, 2),)),
     96: (ForwardTiles(128, 48, 4, 2),),
-    128: (ForwardTiles(128, 48, 4, 2, 90), ForwardTiles(128, 32, 4, 2)),
+    128: (ForwardTiles(128, 48, 4, 2, 90, 120), ForwardTiles(128, 32, 4, 2)),
 }
 SMALL_KEYS = dict.fromkeys((16, 32, 48), (KeyTiles(32, 64, 32, 4, 2, 0),))
 KEYS_96, LEAST_KEYS = KeyTiles(32, 64, 32, 8, 1, 1), KeyTiles(32, 32, 32, 4, 1, 1)
@@ -98,7 +101,7 @@ BACKWARD_KEYS = {  # by the way to dq: whoever adds it up needs the registers fo
 BACKWARD_QUERIES = {
     **dict.fromkeys((16, 32, 48, 64), (QueryTiles(128, 64, 64, 4, 2),)),
     96: (QueryTiles(128, 32, 32, 4, 2),),
-    128: (QueryTiles(128, 32, 32, 4, 2, 90), QueryTiles(64, 64, 64, 4, 2)),
+    128: (QueryTiles(128, 32, 32, 4, 2, 90, 100), QueryTiles(64, 64, 64, 4, 2)),
 }
 
 
@@ -111,7 +114,8 @@ def fitting(table: dict[int, tuple], problem: Problem, *way: int) -> Any:
     """The fastest tiles of a table that the device has registers and shared memory for; None if there are none."""
     channels = channels_of(problem.head_size)
     for tiles in table[channels]:
-        if tiles.least_arch <= problem.arch and tiles.shared(channels, *way) <= problem.most_shared:
+        has_registers = tiles.least_arch <= problem.arch < tiles.below_arch
+        if has_registers and tiles.shared(channels, *way) <= problem.most_shared:
             return tiles
     return None
 
@@ -119,9 +123,9 @@ def fitting(table: dict[int, tuple], problem: Problem, *way: int) -> Any:
 def build(file: str, head_size: int, tiles: Any = None, **more: int) -> Build:
     """A file of kernels/ for a head size and sizes of tiles."""
     sizes = {} if tiles is None else tiles._asdict()
-    least_arch = sizes.pop("least_arch", 80)
+    least_arch, below_arch = sizes.pop("least_arch", 80), sizes.pop("below_arch", 1000)
     defines = {"HEAD_SIZE": head_size, **{name.upper(): value for name, value in sizes.items()}, **more}
-    return Build(f"attention_mma_{file}.cu", tuple(defines.items()), least_arch)
+    return Build(f"attention_mma_{file}.cu", tuple(defines.items()), least_arch, below_arch)
 
 
 def dq_way(problem: Problem) -> int:

@@ -7,6 +7,7 @@ The backward has no atomics: one kernel for the gradients of keys and values, on
 fixed order.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,14 +99,26 @@ TILES = {
 }
 
 
+# From this compute capability on its compiler has no registers for the forward's tiles, by products and channels:
+BLACKWELL, BLACKWELL_FORWARD = 100, {(3, 32): ForwardTiles(128, 32, 4, 2)}
+
+
 def channels_of(head_size: int) -> int:
     """The head size in shared memory."""
     return -(-head_size // CHANNEL_STEP) * CHANNEL_STEP
 
 
+def tiles_for(products: int, channels: int, arch: int) -> Tiles:
+    """The sizes on a compute capability."""
+    tiles = TILES[products][channels]
+    if arch >= BLACKWELL:
+        tiles = tiles._replace(forward=BLACKWELL_FORWARD.get((products, channels), tiles.forward))
+    return tiles
+
+
 def tiles_of(problem: Problem) -> Tiles:
     """The sizes that a problem is computed with."""
-    return TILES[PRODUCTS[problem.precision]][channels_of(problem.head_size)]
+    return tiles_for(PRODUCTS[problem.precision], channels_of(problem.head_size), problem.arch)
 
 
 def build(file: str, head_size: int, products: int, tiles: Any = None) -> Build:
@@ -113,6 +126,21 @@ def build(file: str, head_size: int, products: int, tiles: Any = None) -> Build:
     sizes = {} if tiles is None else tiles._asdict()
     defines = {"HEAD_SIZE": head_size, "PRODUCTS": products, **{name.upper(): value for name, value in sizes.items()}}
     return Build(f"attention_tf32_{file}.cu", tuple(defines.items()))
+
+
+def builds(head_size: int, products: int) -> list[Build]:
+    """All variants for a head size and a number of products."""
+    channels = channels_of(head_size)
+    early, late = (tiles_for(products, channels, arch) for arch in (80, BLACKWELL))
+    forwards = [build("forward", head_size, products, tiles.forward) for tiles in (early, late)]
+    if early != late:
+        forwards = [replace(forwards[0], below_arch=BLACKWELL), replace(forwards[1], least_arch=BLACKWELL)]
+    return [
+        *dict.fromkeys(forwards),
+        build("backward_rows", head_size, 1),
+        build("backward_keys", head_size, products, early.keys),
+        build("backward_queries", head_size, products, early.queries),
+    ]
 
 
 def accepts(problem: Problem) -> bool:
@@ -193,13 +221,5 @@ def backward_queries(problem: Problem, dout, q, k, v, rows, dq) -> None:
 RUNG = Rung("tf32", (FLOAT32,), accepts, forward, backward)
 
 BUILDS: tuple[Build, ...] = tuple(
-    variant
-    for size in (24, 64, 96, 128)
-    for products in PRODUCTS.values()
-    for variant in (
-        build("forward", size, products, TILES[products][channels_of(size)].forward),
-        build("backward_rows", size, 1),
-        build("backward_keys", size, products, TILES[products][channels_of(size)].keys),
-        build("backward_queries", size, products, TILES[products][channels_of(size)].queries),
-    )
+    variant for size in (24, 64, 96, 128) for products in PRODUCTS.values() for variant in builds(size, products)
 )

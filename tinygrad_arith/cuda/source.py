@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -49,6 +50,19 @@ def _import_cupy() -> Any:
 cupy: Any = _LazyCupy()
 
 
+def current_device() -> int:
+    """Which of several GPUs is computed on; 0 where there are not several, or nothing of CuPy has been used yet."""
+    return 0 if "cupy" not in sys.modules or _device_count() < 2 else cupy.cuda.runtime.getDevice()
+
+
+@functools.cache
+def _device_count() -> int:
+    try:
+        return cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError:  # CuPy is there, and no GPU
+        return 0
+
+
 def kernels_directory() -> Path:
     """Where the sources lie: inside the package in a wheel, at the root of the repository in a checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -80,13 +94,17 @@ class Build:
 
     file:       its name, such as "attention_mma.cu"
     defines:    macros and their values: (("HEAD_SIZE", 64), ("ELEMENT", "bf16"))
-    least_arch: the compute capability it needs, times ten. From 90 on, a device of exactly this capability compiles
-                for the instructions of that chip alone (sm_90a: wgmma, setmaxnreg)
+    least_arch: the compute capability it needs, times ten
+    below_arch: the first one for which there is another variant in its place
+    own_target: a device of exactly `least_arch`, 90 or above, compiles for the instructions of that chip alone
+                (sm_90a: wgmma, setmaxnreg). NVRTC must be of version 12.9 or later then
     """
 
     file: str
     defines: tuple[tuple[str, str | int], ...] = ()
     least_arch: int = 80
+    below_arch: int = 1000
+    own_target: bool = False
 
     def kernel(self, name: str) -> "Kernel":
         """A kernel of this variant by its name; compiled at the first launch on each device."""
@@ -113,8 +131,8 @@ class Build:
 
         Its -arch=sm_90 is then the second; NVRTC from 12.9 on lets sm_90a win, older ones refuse two.
         """
-        own_target = (f"-arch=sm_{arch}a",) if arch == self.least_arch >= FIRST_SPECIFIC_ARCH else ()
-        return ("--std=c++17", f"-I{kernels_directory()}", *own_target)
+        is_own = self.own_target and arch == self.least_arch >= FIRST_SPECIFIC_ARCH
+        return ("--std=c++17", f"-I{kernels_directory()}", *((f"-arch=sm_{arch}a",) if is_own else ()))
 
     def parameters(self, kernel: str) -> list[Parameter] | None:
         """The parameters of a kernel as the source declares them, None where it does not do so plainly."""
