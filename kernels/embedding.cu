@@ -89,6 +89,7 @@ embedding_sort(const INDEX* ids, unsigned long long* sorted, int rows, int vocab
         key[i] = row < 0 ? ~0ull : static_cast<unsigned long long>(row) << 32 | static_cast<unsigned>(position);
     }
     for (int size = 2; size <= TILE; size *= 2) {
+#pragma unroll 1  // unrolled, it runs out of registers on sm_100
         for (int distance = size / 2; distance > 0; distance /= 2) {
             __syncthreads();
             const int lower = 2 * threadIdx.x - threadIdx.x % distance, upper = lower + distance;

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .deferred import raise_deferred
+
 
 def array_module(*arrays: Any) -> ModuleType:
     """`cupy` if any of the arrays lives on a GPU, else `numpy`.
@@ -19,8 +21,15 @@ def array_module(*arrays: Any) -> ModuleType:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """The array as a NumPy array, copied from the GPU if it lives there."""
-    return array.get() if array_module(array) is not np else np.asarray(array)
+    """The array as a NumPy array, copied from the GPU if it lives there.
+
+    The copy waits for the GPU; what that has found in the meantime is raised (`deferred`).
+    """
+    if array_module(array) is np:
+        return np.asarray(array)
+    copied = array.get()
+    raise_deferred()
+    return copied
 
 
 def on_device_of(array: Any, values: Any) -> Any:

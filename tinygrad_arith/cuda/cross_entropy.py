@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import faults
 from .elements import BFLOAT16, C_NAMES, FLOAT32, INDEX_TYPES, THREADS, WARP, indices_of, quotient, rows_of
 from .source import Build, cupy
 
@@ -12,10 +13,11 @@ ROW_THREADS = 512  # otherwise: four such blocks fill a multiprocessor
 
 
 class CrossEntropyCache(NamedTuple):
-    """Saved: one number a row; logits, targets and weights by reference."""
+    """Saved: two numbers a row, as `ops.cross_entropy` has them; logits, targets and weights by reference."""
 
     logits: Any  # (N, V)
-    logsumexp: Any  # (N,) float32
+    largest: Any  # (N,) float32
+    total: Any  # (N,) float32
     targets: Any  # (N,) int32 or int64
     weights: Any  # (N,) float32 or None
     ignored: int
@@ -31,27 +33,30 @@ def variant(dtype: np.dtype, vocabulary: int, index: np.dtype) -> tuple[Build, i
 
 
 def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):
-    """See `ops.cross_entropy`. The loss is float32 whatever the logits are: a sum over thousands of targets."""
+    """See `ops.cross_entropy`. The loss is float32 whatever the logits are: a sum over thousands of targets.
+
+    A target that is no class makes it NaN, and is told where the host next waits (`faults`).
+    """
     rows, targets = rows_of(logits), indices_of(targets)  # (N, V), (N,)
     if weights is not None:
         weights = cupy.ascontiguousarray(cupy.asarray(weights, dtype=FLOAT32).reshape(-1))  # (N,)
     count, vocabulary = rows.shape
-    losses, logsumexp = cupy.empty((2, count), dtype=FLOAT32)  # (N,), (N,)
+    losses, largest, total = cupy.empty((3, count), dtype=FLOAT32)  # (N,) each
     loss = cupy.empty((), dtype=FLOAT32)  # ()
     build, threads, at_once = variant(rows.dtype, vocabulary, targets.dtype)
-    grid, arrays = quotient(count, at_once), (rows, targets, weights, ignore_index, losses, logsumexp)
-    build.kernel("cross_entropy_forward")(grid, threads, *arrays, count, vocabulary)
+    grid, arrays = quotient(count, at_once), (rows, targets, weights, ignore_index, losses, largest, total)
+    build.kernel("cross_entropy_forward")(grid, threads, *arrays, faults.note("cross_entropy"), count, vocabulary)
     build.kernel("sum_losses")(1, 1024, losses, loss, count)
-    return loss, CrossEntropyCache(rows, logsumexp, targets, weights, ignore_index, logits.shape)
+    return loss, CrossEntropyCache(rows, largest, total, targets, weights, ignore_index, logits.shape)
 
 
 def cross_entropy_sum_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.cross_entropy`."""
-    logits, logsumexp, targets, weights, ignored, shape = cache
+    logits, largest, total, targets, weights, ignored, shape = cache
     (count, vocabulary), dlogits = logits.shape, cupy.empty_like(logits)  # (N, V)
     build, threads, at_once = variant(logits.dtype, vocabulary, targets.dtype)
     dloss = cupy.asarray(dy, dtype=FLOAT32)  # ()
-    grid, arrays = quotient(count, at_once), (dloss, logits, targets, weights, ignored, logsumexp, dlogits)
+    grid, arrays = quotient(count, at_once), (dloss, logits, targets, weights, ignored, largest, total, dlogits)
     build.kernel("cross_entropy_backward")(grid, threads, *arrays, count, vocabulary)
     return (dlogits.reshape(shape),)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..ops.embedding import EmbeddingCache
 from ..ops.fast import destinations
+from . import faults
 from .elements import (
     BFLOAT16,
     C_NAMES,
@@ -39,14 +40,17 @@ def variant(dtype: np.dtype, index: np.dtype, channels: int, out: np.dtype = FLO
 
 
 def embedding_forward(ids, table):
-    """See `ops.embedding`. Ids on the CPU are copied to the GPU; one that is not in the table gives NaN."""
+    """See `ops.embedding`. Ids on the CPU are copied to the GPU.
+
+    One that is no row gives NaN, and is told where the host next waits (`faults`).
+    """
     flat, rows = indices_of(ids), aligned(table)  # (N,), (V, C)
     vocabulary, channels = table.shape
     y = cupy.empty((flat.size, channels), dtype=table.dtype)  # (N, C)
     width = pack_of(table.dtype) if channels % pack_of(table.dtype) == 0 else 1
     grid = quotient(flat.size * (channels // width), THREADS)
     kernel = variant(table.dtype, flat.dtype, channels).kernel("embedding_forward")
-    kernel(grid, THREADS, flat, rows, y, flat.size, vocabulary, channels)
+    kernel(grid, THREADS, flat, rows, y, faults.note("embedding"), flat.size, vocabulary, channels)
     return y.reshape(*ids.shape, channels), EmbeddingCache(flat.copy(), table.shape)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import to_numpy
 from .source import Build, cupy
 
 STEP = Build("step.cu")
@@ -32,5 +33,8 @@ class Record:
         return self._gradient_scale
 
     def read(self) -> np.ndarray:
-        """(length, 2) loss and norm; row `step % length` is that of a step. Waits for the current stream."""
-        return self._history.get()
+        """(length, 2) loss and norm; row `step % length` is that of a step. Waits for the current stream.
+
+        Raises IndexError for an id that is none, which one of the steps met.
+        """
+        return to_numpy(self._history)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module, on_device_of, to_numpy
+from ..backend.deferred import raise_deferred
 from ..nn import FlatParameters, Module
 from ..ops.registry import Operation, choose, not_differentiable
 
@@ -78,7 +79,11 @@ class AdamW:
         self.update(self.next_rates(learning_rate)._replace(gradient_scale=float(gradient_scale)))
 
     def next_rates(self, learning_rate: float) -> Rates:
-        """The numbers of the next update, which counts as done. Raises ParameterError as `step` does."""
+        """The numbers of the next update, which counts as done.
+
+        Raises ParameterError as `step` does, and IndexError for an id that a GPU met in an earlier step.
+        """
+        raise_deferred()
         self.flat.settle()
         learning_rate = float(learning_rate)  # a NumPy scalar would widen float32
         beta1, beta2 = self.betas
