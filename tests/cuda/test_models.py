@@ -6,7 +6,6 @@ import pytest
 
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import RandomKey
-from tinygrad_arith.cuda.branch import join_branches
 from tinygrad_arith.cuda.graph import GraphedFunction
 from tinygrad_arith.cuda.precision import float32_products_as
 from tinygrad_arith.models import GPT, GPTConfig, WindowModel, attention_maps, generate
@@ -61,7 +60,6 @@ def test_forward_and_backward_become_one_graph_with_the_same_bits(name):
     def step():
         model.zero_gradients()
         loss_of(model, ids, targets, key_mask, key).backward(cupy.ones((), np.float32))
-        join_branches()
 
     step()
     expected = model.flat.gradients.get()

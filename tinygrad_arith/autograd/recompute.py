@@ -37,7 +37,7 @@ def recompute(function: Callable[..., Tensor], *args: Any, parameters: Sequence[
         again, named = _replaced((args, kwargs), iter(fresh))
         with recording():
             repeated = function(*again, **named)
-        return _gradients(repeated, dy, [*fresh, *parameters])
+        return _gradients(repeated, dy, [*fresh, *parameters], into or (None,) * len(leaves))
 
     result = Tensor(out.array)
     names = [f"argument {index}" for index in range(len(inputs))]
@@ -77,18 +77,26 @@ def _replaced(arguments: Any, tensors: Iterator[Tensor]) -> Any:
     return arguments
 
 
-def _gradients(out: Tensor, dy: Any, leaves: list[Tensor]) -> tuple:
-    """The gradients that a walk from `out` brings to each leaf; what the leaves held before is put back."""
-    held = [(leaf.grad, leaf.stale) for leaf in leaves]
-    for leaf in leaves:
+def _gradients(out: Tensor, dy: Any, leaves: list[Tensor], into: Sequence[Any]) -> tuple:
+    """The gradients that a walk from `out` brings to each leaf; what the leaves held before is put back.
+
+    into: for each leaf the `Destination` of its gradient, or None. Where there is one the walk inside brings the
+          gradient there itself, in the buffer's dtype, as it would without recomputation.
+    """
+    apart = [leaf for leaf, destination in zip(leaves, into, strict=True) if destination is None]
+    held = [(leaf.grad, leaf.stale) for leaf in apart]
+    for leaf in apart:
         leaf.grad, leaf.stale = None, False
     if out.node is not None:
         walk(out.node, dy)
     elif out.requires_grad:  # the function returns one of them as it is
         out.accumulate_gradient(dy)
-    gradients = tuple(
-        array_module(leaf.array).zeros_like(leaf.array) if leaf.grad is None else leaf.grad for leaf in leaves
-    )
-    for leaf, before in zip(leaves, held, strict=True):
+    for leaf in leaves:
+        if leaf.grad is None:
+            leaf.grad = array_module(leaf.array).zeros_like(leaf.array)
+        elif leaf.stale:  # the walk did not come to it
+            leaf.grad[...] = 0
+    gradients = tuple(leaf.grad for leaf in leaves)
+    for leaf, before in zip(apart, held, strict=True):
         leaf.grad, leaf.stale = before
     return gradients

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..backend.side_work import wait_for
 from . import versions
 from .versions import Version, arrays_in, owner_of, written_since
 
@@ -225,6 +226,7 @@ def walk(root: Node, dy: Any, on_ready: Callable[[Any], None] | None = None) -> 
                 if on_ready:
                     uses[source] -= 1
                     if uses[source] == 0:
+                        wait_for(source.grad)
                         on_ready(source)
             elif source in gradients:
                 # A tensor used twice gets the sum. A new array: the old one may be somebody else's too.

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module, to_numpy
+from ..backend.deferred import raise_deferred
+from ..backend.side_work import wait_for, wait_for_all
 from ..ops.registry import Destination
 from ..ops.shapes import ArraySpec, is_floating
 from .tape import BackwardError, Node, is_recording, walk
@@ -89,11 +91,15 @@ class Tensor:
 
     def item(self) -> float:
         """The value of a tensor of one element, as a Python number."""
-        return self.array.item()
+        value = self.array.item()
+        raise_deferred()
+        return value
 
     def tolist(self) -> Any:
         """The values as Python numbers, in lists as deep as there are axes."""
-        return self.array.tolist()
+        values = self.array.tolist()
+        raise_deferred()
+        return values
 
     def detach(self) -> "Tensor":
         """The same array without its history."""
@@ -112,6 +118,7 @@ class Tensor:
         dy = self._cotangent(dy)
         if self.node is not None:
             walk(self.node, dy, on_ready)
+            wait_for_all()
             return
         self.accumulate_gradient(dy)
         if on_ready:
@@ -140,10 +147,12 @@ class Tensor:
         """
         if self.grad is None:
             self.grad = array_module(self.array).array(gradient, dtype=self.dtype)
-        elif self.stale:
-            self.grad[...] = gradient
         else:
-            self.grad += gradient
+            wait_for(self.grad)
+            if self.stale:
+                self.grad[...] = gradient
+            else:
+                self.grad += gradient
         self.stale = False
 
     def destination(self) -> Destination | None:
@@ -151,6 +160,7 @@ class Tensor:
         grad = self.grad
         if grad is None or grad.dtype != self.array.dtype or not grad.flags.c_contiguous:
             return None
+        wait_for(grad)
         return Destination(grad, add=not self.stale)
 
     def receive(self, gradient: Any) -> None:

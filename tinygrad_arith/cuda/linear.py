@@ -42,6 +42,11 @@ def all_given(into) -> bool:
     return bool(into) and None not in into[1:]
 
 
+def arrays_of(gradients) -> tuple:
+    """Where gradients go."""
+    return tuple(array for array, _ in gradients)
+
+
 def linear_forward(x, weight, bias=None):
     """See `ops.linear`."""
     y = product_plus_bias(rows_of(x), weight, bias)  # (N, Cout)
@@ -54,7 +59,7 @@ def linear_backward(dy, cache, *, needs, into=None, owned=False):
     rows, dy = rows_of(x), rows_of(dy)  # (N, Cin), (N, Cout)
     parameters = (weight, weight[0]) if has_bias else (weight,)  # weight[0] is shaped as the bias
     gradients = destinations(into and into[1:], parameters, contiguous_like)
-    with branch(rows, dy, when=all_given(into)):
+    with branch(rows, dy, writes=arrays_of(gradients), when=all_given(into)):
         parameter_gradients(rows, dy, *gradients)
     dx = multiply(dy, weight.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., Cin)
     return (dx, *(gradient for gradient, _ in gradients))
@@ -80,14 +85,14 @@ def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
     dw1, db1, dw2, db2 = destinations(into and into[1:], (w1, w1[0], w2, w2[0]), contiguous_like)
     apart = all_given(into)
-    with branch(activated, dy, when=apart):
+    with branch(activated, dy, writes=arrays_of([dw2, db2]), when=apart):
         parameter_gradients(activated, dy, dw2, db2)
     dhidden = multiply(dy, w2.T, cupy.empty_like(activated))  # (N, F)
     if slope is None:
         passes.relu_backward(dhidden, activated)
     else:
         passes.multiply_by(dhidden, slope)
-    with branch(rows, dhidden, when=apart):
+    with branch(rows, dhidden, writes=arrays_of([dw1, db1]), when=apart):
         parameter_gradients(rows, dhidden, dw1, db1)
     dx = multiply(dhidden, w1.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., C)
     return (dx, dw1[0], db1[0], dw2[0], db2[0])

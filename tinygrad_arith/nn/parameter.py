@@ -11,6 +11,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..autograd.tape import Version
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, to_numpy
+from ..backend.side_work import wait_for, wait_for_all
 from ..ops import ArraySpec
 from ..ops.registry import Destination
 from .errors import NotInitialized, ParameterError, some
@@ -44,6 +45,7 @@ class Parameter(Tensor):
         if isinstance(self.grad, int | float):
             self.grad = None
         if self.grad is not None:
+            wait_for(self.grad)
             self.grad[...] = 0
 
     @property
@@ -63,6 +65,7 @@ class Parameter(Tensor):
         flags = getattr(grad, "flags", None)  # None where a number or a tensor was assigned
         if flags is None or grad.dtype != self.stored.dtype or not flags.c_contiguous:
             return None
+        wait_for(grad)
         return Destination(grad, add=not self.stale)
 
     def accumulate_gradient(self, gradient: Any) -> None:
@@ -201,6 +204,7 @@ class FlatParameters:
 
     def collect_gradients(self) -> None:
         """As `collect_values`, for the gradients; None stands for zeros."""
+        wait_for_all()
         for view in self._views:
             parameter = view.parameter
             if parameter.grad is view.grad or parameter.home is not self.token:

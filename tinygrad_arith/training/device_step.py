@@ -19,7 +19,6 @@ import numpy as np
 from ..autograd import functions as F
 from ..backend import RandomKey
 from ..cuda import fused
-from ..cuda.branch import join_branches
 from ..cuda.graph import GraphedFunction, GraphMemory
 from ..cuda.inputs import Inputs
 from ..cuda.products import unavailable
@@ -129,7 +128,6 @@ class DeviceSteps:
         with self.model.flat.fresh_gradients():
             loss = F.cross_entropy_sum(logits_of(self.model, batch, key), batch.targets, batch.weights)  # ()
             loss.backward(dloss)
-        join_branches()
         return loss.array
 
     def _slot_for(self, batch: Batch, step: int) -> Slot:
