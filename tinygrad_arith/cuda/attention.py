@@ -15,13 +15,14 @@ import ml_dtypes
 import numpy as np
 
 from ..ops.packed_attention import unpack
-from ..ops.registry import Implementation, register
+from ..ops.registry import Implementation, forget_plans, register
 from .precision import float32_products
 from .source import cupy, strided
 
 FLOAT32, BFLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
 ELEMENTS = {FLOAT32: "f32", BFLOAT16: "bf16"}  # what kernels call them
-LADDER = ("small_tensor", "small", "mma", "tf32", "blockwise", "naive")  # the first to accept runs, mostly the fastest
+# The first to accept runs, mostly the fastest
+LADDER = ("small_tensor", "small", "mma", "tf32", "blockwise", "products", "naive")
 HEAD_SIZES = (16, 24, 32, 48, 64, 96, 128)  # another is padded to the next of these for a rung that wants that
 LEAST_PADDED_KEYS = 128  # with fewer, the copies cost more than a faster rung saves
 PRECISIONS = {"tf32": "tf32", "float32": "3xtf32"}  # of a problem, by what is set for products of float32
@@ -83,9 +84,15 @@ _deterministic = True
 
 
 def set_deterministic(deterministic: bool) -> None:
-    """Whether attention must give the same bits every time, for the whole process. Set before the first call."""
+    """Whether attention must give the same bits every time, for the whole process."""
     global _deterministic
     _deterministic = deterministic
+    forget_plans()  # which kernel takes a problem may depend on it
+
+
+def is_deterministic() -> bool:
+    """The setting."""
+    return _deterministic
 
 
 @functools.cache
@@ -235,9 +242,11 @@ def write_gradients(dout, cache, dq, dk, dv) -> None:  # dout (B, Tq, NH, HS)
 
 
 def _accepts(name, q, k, v, *, causal=True, key_mask=None, lengths=None, scale=None) -> bool:
-    """Whether a rung takes these, padded or not. Nothing is launched for empty arrays."""
+    """Whether a rung takes these, padded or not. Nothing is launched for empty arrays, nor where there are no keys."""
     key_mask = lengths if key_mask is None else key_mask  # here it matters only that something may be hidden
-    return q.size > 0 and head_size_for(rung(name), problem_of(q, k, causal=causal, key_mask=key_mask)) is not None
+    if not (q.size and k.size):
+        return False
+    return head_size_for(rung(name), problem_of(q, k, causal=causal, key_mask=key_mask, scale=scale)) is not None
 
 
 def _accepts_packed(name, qkv, heads, *, kv_heads=None, **options) -> bool:

@@ -1,9 +1,10 @@
 """Matrix products on the GPU, into arrays that are there already: cuBLASLt, with everything prepared once.
 
 A product needs descriptions of its three matrices, an algorithm that cuBLASLt's heuristic proposes for them, and
-scratch memory. All of it depends only on the arrays' shapes, strides, dtypes and alignment, so it is made at the first
-product of a kind, a `Plan`, and kept. What is left for each call is one function of the library. It takes the stream as
-an argument and allocates nothing: it may stand in a CUDA graph, which products through CuPy may not.
+scratch memory. The first two depend only on the arrays' shapes, strides, dtypes and alignment, so they are made at the
+first product of a kind, a `Plan`, and kept. The scratch memory comes from CuPy's pool at each call, as an array's does.
+What is left is one function of the library. It takes the stream as an argument and allocates nothing: it may stand in a
+CUDA graph, which products through CuPy may not.
 
 cuBLASLt comes through nvmath-python's bindings. Where they are missing, CuPy multiplies, and a warning says so.
 """
@@ -17,7 +18,7 @@ import numpy as np
 from .precision import float32_products
 from .source import cupy
 
-WORKSPACE_BYTES = 32 << 20  # for each stream: what PyTorch gives cuBLASLt on Hopper
+WORKSPACE_BYTES = 32 << 20  # that an algorithm may ask for: what PyTorch gives cuBLASLt on Hopper
 MOST_ALIGNMENT = 256  # bytes; the library has no use for more
 LEAST_ALIGNMENT = 16  # of a pointer to a bias: what its kernels load at once
 IN_COMPUTE_TYPE = 2  # cublasLtReductionScheme_t: parts of a long sum are added up in float32, never in bfloat16
@@ -43,6 +44,7 @@ class Look(NamedTuple):
 
     alignments: of the three addresses, in bytes
     epilogue:   None, BIAS or COLUMN_SUMS
+    batch:      how many products there are, of matrices so many elements apart (`steps`: left, right, out)
     """
 
     rows: int  # M
@@ -57,6 +59,8 @@ class Look(NamedTuple):
     epilogue: str | None
     alignments: tuple[int, ...]
     device: int
+    batch: int = 1
+    steps: tuple[int, ...] = (0, 0, 0)
 
 
 class ColumnMajor(NamedTuple):
@@ -109,6 +113,7 @@ def multiply(a, b, out, add=False):  # a (M, K), b (K, N), out (M, N)
     _check(a, b, out)
     if not out.size:
         return out
+    _check_device(a, b, out)
     if not a.size:
         if not add:
             out.fill(0)
@@ -136,10 +141,23 @@ def _check(a, b, out) -> None:
         raise ProductError(f"multiply: a (M, K) and b (K, N) of one dtype, out (M, N); got {arrays}")
 
 
+def _check_device(*arrays) -> None:
+    """Raises ProductError for arrays that are not on the current device: its handle and stream would be another's."""
+    current = cupy.cuda.runtime.getDevice()
+    for array in arrays:
+        if array.data.device_id != current:
+            raise ProductError(
+                f"multiply: an array lies on device {array.data.device_id}, and the current device is {current}; "
+                f"compute inside `with cupy.cuda.Device({array.data.device_id}):`"
+            )
+
+
 def _by_library(a, b, out, add, epilogue=None, vector=None) -> bool:
     """The product by cuBLASLt; False, with nothing done, where it has no plan for these arrays."""
     if not (out.size and a.size and _known_dtypes(a.dtype, out.dtype)) or unavailable() is not None:
         return False
+    if epilogue is not None:
+        _check_device(a, b, out, vector)
     out_layout = layout_of(out)
     if out_layout is None:
         raise ProductError(f"multiply: out {out.shape} has strides {out.strides} (bytes); one axis must be contiguous")
@@ -227,12 +245,6 @@ def _handle(device: int) -> int:
 
 
 @functools.cache
-def _workspace(device: int, stream: int) -> Any:
-    """Scratch memory for the products of one stream: two streams must not share it. Not from a pool, kept for good."""
-    return cupy.cuda.Memory(WORKSPACE_BYTES)
-
-
-@functools.cache
 def plan_for(look: Look) -> "Plan | None":
     """The plan for products of this look, made at the first. None: this library has no such epilogue here.
 
@@ -247,7 +259,7 @@ def plan_for(look: Look) -> "Plan | None":
 
 
 class Plan:
-    """Descriptions, algorithm and workspace of products of one look. Not for two threads at a time."""
+    """Descriptions and algorithm of products of one look. Not for two threads at a time."""
 
     def __init__(self, look: Look):
         from nvmath import CudaDataType
@@ -259,8 +271,10 @@ class Plan:
         compute = "COMPUTE_32F_FAST_TF32" if look.precision == "tf32" else "COMPUTE_32F"
         self.product = cublasLt.matmul_desc_create(int(cublas.ComputeType[compute]), types["float32"])
         first, second, out = column_major(look)
-        self.first, self.second = (self._matrix(types[look.dtype.name], matrix) for matrix in (first, second))
-        self.out = self._matrix(types[look.out_dtype.name], out)
+        of_left, of_right, of_out = look.steps
+        self.first = self._matrix(types[look.dtype.name], first, of_right)
+        self.second = self._matrix(types[look.dtype.name], second, of_left)
+        self.out = self._matrix(types[look.out_dtype.name], out, of_out)
         self._describe("TRANSA", int(first.transposed))  # cublasOperation_t: N is 0, T is 1
         self._describe("TRANSB", int(second.transposed))
         self.vector_pointer = np.zeros(1, np.int64)
@@ -269,8 +283,16 @@ class Plan:
             self._describe("EPILOGUE", int(cublasLt.Epilogue[look.epilogue]))
             self._point_at(MOST_ALIGNMENT)  # for the heuristic: an address as good as any
 
-    def _matrix(self, kind: int, matrix: ColumnMajor) -> int:
-        return self.library.matrix_layout_create(kind, matrix.rows, matrix.columns, matrix.leading)
+    def _matrix(self, kind: int, matrix: ColumnMajor, step: int) -> int:
+        """The description of a matrix, or of a batch of them that lie `step` elements apart."""
+        library = self.library
+        layout = library.matrix_layout_create(kind, matrix.rows, matrix.columns, matrix.leading)
+        if self.look.batch > 1:
+            for attribute, value in (("BATCH_COUNT", self.look.batch), ("STRIDED_BATCH_OFFSET", step)):
+                name = library.MatrixLayoutAttribute[attribute]
+                buffer = np.array([value], library.get_matrix_layout_attribute_dtype(name))
+                library.matrix_layout_set_attribute(layout, name, buffer.ctypes.data, buffer.nbytes)
+        return layout
 
     def _describe(self, attribute: str, value: int) -> None:
         name = self.library.MatmulDescAttribute[attribute]
@@ -302,7 +324,9 @@ class Plan:
 
     def take(self, candidate: int) -> None:
         """Goes on with one of the candidates."""
-        self.algorithm = self.results[candidate].ptr  # its first member is the algorithm
+        result = self.results[candidate]
+        self.algorithm = result.ptr  # its first member is the algorithm
+        self.workspace_bytes = int(result.workspace_size)
 
     def _preference(self) -> int:
         """What the algorithm may assume and use. To be destroyed."""
@@ -324,12 +348,16 @@ class Plan:
         return preference
 
     def run(self, a: int, b: int, out: int, add: bool, vector: Any = None) -> None:
-        """Launches the product of what lies at these addresses, on the current stream."""
+        """Launches the product of what lies at these addresses, on the current stream.
+
+        The pool may give the scratch memory to whoever asks next on this stream, whose kernels come after this one.
+        """
         stream = cupy.cuda.get_current_stream().ptr
-        workspace = _workspace(self.look.device, stream)
+        scratch = cupy.cuda.alloc(self.workspace_bytes) if self.workspace_bytes else None
         if vector is not None:
             self._point_at(vector.data.ptr)
         beta = ONE_POINTER if add else ZERO_POINTER
         factors = ONE_POINTER, b, self.first, a, self.second
         results = beta, out, self.out, out, self.out, self.algorithm
-        self.library.matmul(self.handle, self.product, *factors, *results, workspace.ptr, WORKSPACE_BYTES, stream)
+        memory = (scratch.ptr, self.workspace_bytes) if scratch is not None else (0, 0)
+        self.library.matmul(self.handle, self.product, *factors, *results, *memory, stream)

@@ -1,0 +1,99 @@
+// Attention by matrix products of a library, for heads that are too wide for tiles in shared memory and registers: what
+// stands between those products. The scores of a few heads and queries with all keys are in memory at a time.
+//
+// Idea:   a block takes one row of scores, which has all the keys that its query may see; so there is no online
+//         softmax, and section 10's row sum is made of the row itself.
+// Memory: a block of scores in float32 and, in bfloat16, their rounded copies for the next product. In float32 a result
+//         stands where its input stood.
+// Loses:  to every kernel that keeps scores in registers: here each is written and read again between two products.
+//
+// Formulas and step numbers: docs/attention.md.
+
+#include "attention.cuh"
+
+constexpr int THREADS = 256;
+
+// Where a block stands: row `i` of the queries of query head `h` in sample `b`, and its row in the block of scores.
+struct Row {
+    int b, h, i;
+    long long start;
+};
+
+// A block of scores (heads, rows, columns): key/value heads from `first_head` on, counted through all samples, and of
+// each the query head `member` of its group; queries from `first_query` on.
+__device__ __forceinline__ Row row_of_block(int rows, int columns, int first_head, int first_query, int kv_heads,
+                                            int group, int member) {
+    const int head = first_head + blockIdx.x / rows;
+    return {head / kv_heads, head % kv_heads * group + member, first_query + static_cast<int>(blockIdx.x % rows),
+            static_cast<long long>(blockIdx.x) * columns};
+}
+
+// How many keys a row sees at most: hidden ones among them are told by the mask.
+__device__ __forceinline__ int visible_keys(const Row& row, int queries, int keys, int columns, int causal) {
+    return max(min(keys_seen(row.i, queries, keys, causal), columns), 0);
+}
+
+// The largest of the numbers of a block's threads, in all of them. shared: 32 floats, which may be used again at once.
+__device__ __forceinline__ float block_max(float x, float* shared) {
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    x = warp_max(x);
+    if (lane == 0) shared[warp] = x;
+    __syncthreads();
+    x = warp_max(lane < THREADS / WARP ? shared[lane] : -INFINITY);
+    __syncthreads();
+    return x;
+}
+
+// Section 1: p_ij = exp(scale s_ij) / sum_m exp(scale s_im), and lse (B, NH, Tq). scores (heads, rows, columns) float;
+// shares (heads, rows, columns), which may be the same array. A query that sees nothing has shares of 0 and -inf.
+extern "C" __global__ void __launch_bounds__(THREADS) products_softmax(
+    const float* scores, element* shares, float* lse, const bool* key_mask, int rows, int columns, int first_head,
+    int first_query, int queries, int keys, int kv_heads, int group, int member, int causal, float scale) {
+    __shared__ float shared[WARP];
+    const Row row = row_of_block(rows, columns, first_head, first_query, kv_heads, group, member);
+    const int end = visible_keys(row, queries, keys, columns, causal);
+    float largest = -INFINITY;
+    for (int j = threadIdx.x; j < end; j += THREADS)
+        if (!is_hidden(key_mask, row.b, j, keys)) largest = fmaxf(largest, scores[row.start + j] * scale);
+    largest = block_max(largest, shared);
+    const float shift = largest == -INFINITY ? 0.0f : largest;  // exp(-inf - 0) is 0, no NaN
+
+    float total = 0.0f;
+    for (int j = threadIdx.x; j < end; j += THREADS)
+        if (!is_hidden(key_mask, row.b, j, keys)) total += expf(scores[row.start + j] * scale - shift);
+    total = block_sum(total, shared);
+    const float inverse = total == 0.0f ? 0.0f : 1.0f / total;
+
+    for (int j = threadIdx.x; j < columns; j += THREADS) {
+        const bool hidden = j >= end || is_hidden(key_mask, row.b, j, keys);
+        shares[row.start + j] = from_float(hidden ? 0.0f : expf(scores[row.start + j] * scale - shift) * inverse);
+    }
+    if (threadIdx.x == 0)  // log 0 is -inf
+        lse[(static_cast<long long>(row.b) * kv_heads * group + row.h) * queries + row.i] = shift + logf(total);
+}
+
+// Section 10: p_ij = exp(scale s_ij - lse_i), r_i = sum_j p_ij dp_ij; step B: ds_ij = p_ij (dp_ij - r_i), here times the
+// scale of step C. scores, dshares (heads, rows, columns) float; shares, dscores, which may be the same arrays.
+extern "C" __global__ void __launch_bounds__(THREADS) products_softmax_backward(
+    const float* scores, const float* dshares, element* shares, element* dscores, const float* lse,
+    const bool* key_mask, int rows, int columns, int first_head, int first_query, int queries, int keys, int kv_heads,
+    int group, int member, int causal, float scale) {
+    __shared__ float shared[WARP];
+    const Row row = row_of_block(rows, columns, first_head, first_query, kv_heads, group, member);
+    const int end = visible_keys(row, queries, keys, columns, causal);
+    const float of_row =
+        lse_or_infinity(lse[(static_cast<long long>(row.b) * kv_heads * group + row.h) * queries + row.i]);
+    float sum = 0.0f;
+    for (int j = threadIdx.x; j < end; j += THREADS)
+        if (!is_hidden(key_mask, row.b, j, keys))
+            sum += expf(scores[row.start + j] * scale - of_row) * dshares[row.start + j];
+    sum = block_sum(sum, shared);
+
+    for (int j = threadIdx.x; j < columns; j += THREADS) {
+        const bool hidden = j >= end || is_hidden(key_mask, row.b, j, keys);
+        const float p = hidden ? 0.0f : expf(scores[row.start + j] * scale - of_row);
+        const float ds = hidden ? 0.0f : scale * p * (dshares[row.start + j] - sum);
+        shares[row.start + j] = from_float(p);
+        dscores[row.start + j] = from_float(ds);
+    }
+}

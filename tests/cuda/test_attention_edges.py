@@ -1,0 +1,177 @@
+"""Attention at the edges of its choices: scales, no keys, wide heads, settings and devices that change."""
+
+import warnings
+
+import cupy
+import numpy as np
+import pytest
+from test_attention import BFLOAT16, FLOAT32, Sizes, assert_right, both_dtypes, both_masks, draw, names_of_rungs, run
+
+from tinygrad_arith.autograd import Tensor
+from tinygrad_arith.autograd import functions as F
+from tinygrad_arith.cuda import attention as ladder
+from tinygrad_arith.cuda import attention_products as products
+from tinygrad_arith.cuda.attention import rung
+from tinygrad_arith.cuda.graph import GraphedFunction
+from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.ops import OPERATIONS, attention_backward, attention_forward, registry
+from tinygrad_arith.ops.registry import choose
+
+ROUNDING = {"float32": 2e-5, "bfloat16": 4e-2}  # of the largest entry
+
+
+@pytest.fixture(autouse=True)
+def settings():
+    with float32_products_as("float32"):
+        yield
+    ladder.set_deterministic(True)
+
+
+def check_with_scale(inputs, scale, dtype, causal=True):
+    """Output and gradients through the tape against the textbook in float64."""
+    expected, cache = attention_forward(*(x.astype(np.float64) for x in inputs[:3]), causal=causal, scale=scale)
+    gradients = attention_backward(inputs.dout.astype(np.float64), cache)
+    leaves = [Tensor(cupy.asarray(x), requires_grad=True) for x in inputs[:3]]
+    out = F.attention(*leaves, causal=causal, scale=scale)
+    out.backward(cupy.asarray(inputs.dout))
+    for mine, right in zip((out.array, *(leaf.grad for leaf in leaves)), (expected, *gradients), strict=True):
+        error = np.abs(mine.get().astype(np.float64) - right).max()
+        assert error <= ROUNDING[dtype] * max(np.abs(right).max(), 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("positions", [19, 70])
+def test_every_scale_after_every_other(dtype, positions):
+    """A choice made for one scale must not serve another: some kernels take no scale of 0 or below."""
+    inputs = draw(Sizes(positions, positions, kv_heads=4, head_size=32, dtype=dtype))
+    for scale in (0.7, -0.5, 0.0, np.float32(0.25), np.float32(-0.25), np.float64(0.0), None, 1, -1):
+        check_with_scale(inputs, scale, dtype)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16], ids=str)
+def test_no_keys_are_left_to_the_textbook(dtype):
+    q, k = (cupy.asarray(np.zeros((1, queries, 2, 64), dtype)) for queries in (70, 0))
+    for causal in (True, False):
+        arguments = {"q": q, "k": k, "v": k, "causal": causal}
+        assert choose(OPERATIONS["attention"], arguments)[0] is OPERATIONS["attention"].forward
+
+
+# Wide heads
+
+WIDE = both_dtypes([Sizes(37, 37, 2, 4, 2, size, packed=True) for size in (129, 136, 160, 192, 255, 256)])
+MORE = both_masks(
+    both_dtypes([Sizes(16, 16, head_size=160), Sizes(130, 130, head_size=136), Sizes(20, 150, head_size=160)])
+)
+HIDDEN = both_masks(both_dtypes([Sizes(40, 40, batch=3, head_size=160, masked=True)]))
+OPEN = both_dtypes(
+    [Sizes(64, 17, head_size=160, causal=False), Sizes(33, 33, 1, 6, 1, 192), Sizes(33, 33, 1, 3, 3, 192)]
+)
+ALL_WIDE = WIDE + MORE + HIDDEN + OPEN
+
+
+@pytest.mark.parametrize("sizes", ALL_WIDE, ids=str)
+@pytest.mark.parametrize("block_bytes", [products.BLOCK_BYTES, 6000])
+def test_wide_heads_agree_with_the_textbook(sizes, block_bytes, monkeypatch):
+    monkeypatch.setattr(products, "BLOCK_BYTES", block_bytes)
+    assert names_of_rungs(sizes)[0] == "products"
+    inputs = draw(sizes)
+    first = run(rung("products"), sizes, inputs)
+    assert_right(first, sizes, inputs)
+    for what, again in run(rung("products"), sizes, inputs).items():
+        assert again.tobytes() == first[what].tobytes(), what
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_queries_before_the_first_key_see_nothing(dtype):
+    sizes = Sizes(50, 30, head_size=160, dtype=dtype)
+    inputs = draw(sizes)
+    found = run(rung("products"), sizes, inputs)
+    assert not found["out"][:, :20].any()
+    assert np.isneginf(found["lse"][:, :, :20]).all()
+    assert not found["dq"][:, :20].any()
+    assert_right(found, sizes, inputs, names=("dk", "dv"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_wide_heads_stand_in_a_graph(dtype):
+    inputs = draw(Sizes(40, 40, head_size=160, dtype=dtype))
+    leaves = [Tensor(cupy.asarray(x), requires_grad=True) for x in inputs[:3]]
+    dout, found = cupy.asarray(inputs.dout), [cupy.zeros_like(leaf.array) for leaf in leaves]
+
+    def work():
+        for leaf in leaves:
+            leaf.grad = None
+        F.attention(*leaves).backward(dout)
+        for copy, leaf in zip(found, leaves, strict=True):
+            copy[...] = leaf.grad
+
+    work()
+    expected = [copy.get() for copy in found]
+    graphed = GraphedFunction(work)
+    for _ in range(4):
+        graphed()
+    assert graphed.graph is not None, graphed.reason
+    for copy, right in zip(found, expected, strict=True):
+        assert copy.get().tobytes() == right.tobytes()
+
+
+def test_heads_beyond_what_was_timed_warn_once():
+    products.warn_of_wide_heads.cache_clear()
+    inputs = draw(Sizes(20, 20, head_size=300))
+    with pytest.warns(RuntimeWarning, match="attention with heads of 300 channels: computed by matrix products"):
+        check_with_scale(inputs, None, "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_with_scale(inputs, None, "float32")
+        check_with_scale(draw(Sizes(20, 20, head_size=256)), None, "float32")
+
+
+def test_the_written_token_after_token_kernel_takes_wide_heads():
+    sizes = Sizes(1, 40, head_size=160)
+    assert names_of_rungs(sizes)[0] == "naive"
+    inputs = draw(sizes)
+    assert_right(run(rung("naive"), sizes, inputs), sizes, inputs)
+
+
+# What a choice depends on beside the arguments
+
+
+def test_a_change_of_determinism_forgets_choices_and_captures_again():
+    inputs = draw(Sizes(200, 200, head_size=64, dtype="bfloat16"))
+    leaves = [Tensor(cupy.asarray(x), requires_grad=True) for x in inputs[:3]]
+    dout = cupy.asarray(inputs.dout)
+
+    def work():
+        F.attention(*leaves).backward(dout)
+
+    graphed = GraphedFunction(work)
+    for _ in range(4):
+        graphed()
+    before = graphed.graph
+    assert before is not None, graphed.reason
+    ladder.set_deterministic(False)
+    assert not registry._plans
+    for _ in range(3):
+        graphed()
+    assert graphed.graph not in (None, before)
+
+
+def test_a_choice_on_one_device_is_not_taken_over_on_another(monkeypatch):
+    """On Ampere cards with 99 KiB of shared memory a block other tiles fit; here the architecture is only said."""
+    q = Tensor(cupy.asarray(np.zeros((1, 200, 2, 128), BFLOAT16)))
+    device, asked = [0], []
+    monkeypatch.setattr(registry, "_current_device", lambda: device[0])
+    registry.forget_plans()
+    plain = ladder.problem_of
+    monkeypatch.setattr(
+        ladder, "problem_of", lambda *args, **options: asked.append(device[0]) or plain(*args, **options)
+    )
+    for number in (0, 0, 1, 1, 0):
+        device[0] = number
+        before = len([at for at in asked if at == number])
+        F.attention(q, q, q)
+        chosen = len([at for at in asked if at == number]) - before
+        assert chosen >= 1  # the forward itself asks once
+    first, second = (len([at for at in asked if at == number]) for number in (0, 1))
+    assert second > 2, "nothing was chosen anew on the second device"
+    assert first > 3
