@@ -6,12 +6,15 @@ the second. Here the likeliest token stays on the device and is the next step's 
 
 import functools
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..autograd import no_grad
-from .graph import GraphedFunction
+from ..backend import to_numpy
+from ..nn.structure import Structure
+from .graph import GraphedFunction, GraphMemory
 from .source import cupy
 
 MOST_DECODERS = 64  # shapes of prompt and answer, each with a graph, kept for a model
@@ -20,11 +23,21 @@ MOST_DECODERS = 64  # shapes of prompt and answer, each with a graph, kept for a
 class GreedyDecoder:
     """Continues prompts of one shape, (batch, length), by `new` tokens each, without a look at a stop token.
 
+    memory:              shared with the model's other decoders
     positions, key_mask: whether each call gives position ids and a mask, over all tokens but the last: a graph reads
                          them at the same place every time, so they have one here
     """
 
-    def __init__(self, model: Any, batch: int, length: int, new: int, positions: bool = False, key_mask: bool = False):
+    def __init__(
+        self,
+        model: Any,
+        memory: GraphMemory,
+        batch: int,
+        length: int,
+        new: int,
+        positions: bool = False,
+        key_mask: bool = False,
+    ):
         fed = length + new - 1
         self.model: Any = weakref.ref(model)
         self.prompts = cupy.zeros((batch, length), np.int64)  # (B, Tp)
@@ -32,7 +45,7 @@ class GreedyDecoder:
         self.key_mask = cupy.ones((batch, fed), np.bool_) if key_mask else None  # (B, fed)
         self.tokens = cupy.zeros((batch, new), np.int64)  # (B, new)
         self.caches = model.new_caches(batch, length + new)
-        self.run = GraphedFunction(self.decode)
+        self.run = GraphedFunction(self.decode, memory)
 
     def __call__(
         self, prompts: np.ndarray, positions: np.ndarray | None = None, key_mask: np.ndarray | None = None
@@ -44,7 +57,7 @@ class GreedyDecoder:
         if self.key_mask is not None:
             self.key_mask.set(np.ascontiguousarray(key_mask, np.bool_))
         self.run()
-        return self.tokens.get()
+        return to_numpy(self.tokens)
 
     def decode(self) -> None:
         """Reads `prompts` and what goes with them, writes `tokens`; what is captured."""
@@ -63,14 +76,32 @@ class GreedyDecoder:
                 start = end
 
 
-_of_model: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+class Decoders:
+    """The decoders of a model as it is now: with these weights in memory, and these modules.
+
+    The graphs have the weights' addresses built in; the weights are held here, so that no others get these addresses.
+    """
+
+    def __init__(self, model: Any):
+        reference, memory = weakref.ref(model), GraphMemory()
+        self._weights, self._changes = model.flat.working, Structure.changes
+        self.of_sizes: Callable[..., GreedyDecoder] = functools.lru_cache(MOST_DECODERS)(
+            lambda *sizes: GreedyDecoder(reference(), memory, *sizes)
+        )
+
+    def fit(self, model: Any) -> bool:
+        """Whether the model is still as it was."""
+        return self._weights is model.flat.working and self._changes == Structure.changes
+
+
+_of_model: "weakref.WeakKeyDictionary[Any, Decoders]" = weakref.WeakKeyDictionary()
 
 
 def greedy_decoder(
     model: Any, batch: int, length: int, new: int, positions: bool = False, key_mask: bool = False
 ) -> GreedyDecoder:
-    """The model's decoder for these shapes, made at the first call."""
-    if model not in _of_model:
-        reference = weakref.ref(model)
-        _of_model[model] = functools.lru_cache(MOST_DECODERS)(lambda *sizes: GreedyDecoder(reference(), *sizes))
-    return _of_model[model](batch, length, new, positions, key_mask)
+    """The model's decoder for these shapes, made at the first call, and again once the model has changed."""
+    decoders = _of_model.get(model)
+    if decoders is None or not decoders.fit(model):
+        decoders = _of_model[model] = Decoders(model)
+    return decoders.of_sizes(batch, length, new, positions, key_mask)

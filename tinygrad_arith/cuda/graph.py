@@ -3,9 +3,9 @@
 From Python a launch costs several microseconds, and a kernel of a small model takes two. A capture records what a
 function launches, with every argument and every address as it is then, and runs nothing; a replay hands all of it to
 the GPU at once. So whatever changes from one replay to the next has to lie in device memory, always at the same place,
-and the memory that the function took during the capture must be nobody else's afterwards: it comes from a pool that
-lives as long as the graphs do. Within a graph the pool gives the memory of one array to the next just as usual: the
-order of the kernels is always the same.
+and the memory that the function took during the capture must be nobody else's afterwards: it comes from a pool whose
+blocks live as long as the graphs do (`graph_memory`). Within a graph the pool gives the memory of one array to the next
+just as usual: the order of the kernels is always the same.
 """
 
 import contextlib
@@ -15,7 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..backend.deferred import raise_deferred
+from ..ops.registry import runs_textbook_only
+from .attention import is_deterministic
 from .branch import branches
+from .graph_memory import KeptBlocks
+from .precision import float32_products
 from .source import cupy
 
 WARM_UP = 2  # calls before the capture: kernels compile, libraries choose algorithms, the pool gets its memory
@@ -25,13 +30,14 @@ PACKAGE = Path(__file__).resolve().parents[1]
 class GraphMemory:
     """What graphs share that never run at the same time: a pool of memory, and the streams that they are captured on.
 
-    pool:   holds the arrays that the functions make
+    pool:   holds the arrays that the functions make, in blocks that stay the graphs' own
     stream: of the chain
     side:   of its branches, see `branch.py`
     """
 
     def __init__(self) -> None:
-        self.pool = cupy.cuda.MemoryPool()
+        self.blocks = KeptBlocks()
+        self.pool = self.blocks.pool()
         self.stream, self.side = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
         self.event = cupy.cuda.Event(disable_timing=True)
 
@@ -54,7 +60,7 @@ class GraphMemory:
 
 
 class GraphedFunction:
-    """Calls a function that launches kernels: as it is at first, then as a graph.
+    """Calls a function that launches kernels: as it is at first, then as a graph, until a setting changes.
 
     function: takes no arguments and returns nothing of interest: it reads and writes device arrays that stay where they
               are. It must not look at a number on the device, and change nothing on the host that a replay would miss
@@ -77,9 +83,16 @@ class GraphedFunction:
         self.calls_before_capture = max(warm_up, 1)
         self.reason: str | None = None if capture else "not asked for"
         self.graph: Any = None
+        self._settings: tuple | None = None  # those that the graph was captured under
 
     def __call__(self) -> None:
-        """Launches on the current stream, and does not wait."""
+        """Launches on the current stream, and does not wait.
+
+        Raises what earlier calls could not, such as an IndexError for a wrong id.
+        """
+        raise_deferred()
+        if self.graph is not None and self._settings != settings():
+            self.graph, self.calls_before_capture = None, 1
         if self.graph is None and self.reason is None and self.calls_before_capture == 0:
             self.capture()
         if self.graph is not None:
@@ -105,6 +118,12 @@ class GraphedFunction:
             self.reason = self.reason or in_words(error)
         else:
             self.graph = graph if self.reason is None else None
+            self._settings = settings()
+
+
+def settings() -> tuple:
+    """What else than its arguments decides which kernels a function launches."""
+    return runs_textbook_only(), float32_products(), is_deterministic()
 
 
 def in_words(error: Exception) -> str:
