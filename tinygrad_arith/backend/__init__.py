@@ -4,12 +4,14 @@ from .arrays import array_module, on_device_of, to_numpy
 from .cores import available_cores
 from .devices import library_of, obstacle_to_cuda
 from .environment import numpy_alone
+from .ordered_sums import add_at
 from .policy import DtypePolicy, bfloat16
 from .random import RandomKey, integers, normal, random_bits, uniform
 
 __all__ = [
     "DtypePolicy",
     "RandomKey",
+    "add_at",
     "array_module",
     "available_cores",
     "bfloat16",

@@ -1,10 +1,11 @@
 """A table lookup: each id becomes its row of the table."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import add_at, array_module
 from .ids import require_ids
 from .shapes import ArraySpec, OpShapes, require
 
@@ -19,7 +20,18 @@ class EmbeddingCache(NamedTuple):
 def embedding_forward(ids, table):  # ids (...) int; table (V, C)
     """Returns y (..., C), where y[n] = table[ids[n]], and the cache. Raises IndexError for an id that is no row."""
     require_ids(ids, len(table), "embedding: ids")
-    return table[ids], EmbeddingCache(ids.copy(), table.shape)
+    return rows_at(table, ids), EmbeddingCache(ids.copy(), table.shape)
+
+
+def rows_at(table, ids):  # (V, C), (...) int -> (..., C)
+    """The rows of these ids; NaN for an id that is no row (possible on a GPU only, where ids are not read)."""
+    xp = array_module(table)
+    if xp is np:
+        return table[ids]
+    ids = xp.asarray(ids)  # (...)
+    inside = (ids >= 0) & (ids < len(table))  # (...)
+    factor = xp.where(inside, 1.0, math.nan).astype(table.dtype)  # (...)
+    return table[xp.where(inside, ids, 0)] * factor[..., None]  # (..., C)
 
 
 def embedding_backward(dy, cache):  # dy (..., C)
@@ -29,7 +41,7 @@ def embedding_backward(dy, cache):  # dy (..., C)
     dtable = xp.zeros(table_shape, dtype=dy.dtype)  # (V, C)
     # forward: y[n] = table[ids[n]]: an id that stands in several places gets the sum of their gradients.
     # (dtable[ids] += dy would keep only the last of them.)
-    xp.add.at(dtable, ids, dy)  # (V, C)
+    add_at(dtable, ids, dy)  # (V, C)
     return dtable
 
 

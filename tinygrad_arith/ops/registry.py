@@ -72,6 +72,7 @@ _registered: dict[str, list[Implementation]] = {}
 _chosen: dict[tuple[str, str, np.dtype], str] = {}
 _loaded_devices: set[str] = set()
 _plans: dict[tuple, Any] = {}
+_current_device: Callable[[], Any] | None = None  # see `distinguish_devices`
 _textbook_only = os.environ.get(REFERENCE_VARIABLE, "0") not in ("", "0")
 
 
@@ -102,6 +103,16 @@ def register(implementation: Implementation) -> None:
 def forget_plans() -> None:
     """To be called when something other than the arguments changes what runs, such as a setting of a room."""
     _plans.clear()
+
+
+def distinguish_devices(current_device: Callable[[], Any]) -> None:
+    """To be called where there are several GPUs: what was chosen on one is not taken over on another.
+
+    current_device: tells which one is computed on
+    """
+    global _current_device
+    _current_device = current_device
+    forget_plans()
 
 
 def textbook_backward(operation: Operation) -> Callable[..., tuple]:
@@ -145,6 +156,8 @@ def plan(operation: Operation, arguments: dict[str, Any]) -> Plan:
     Raises ShapeError.
     """
     key: Any = (operation, *arguments, *map(_look_of, arguments.values()))
+    if _current_device is not None:
+        key = (*key, _current_device())
     try:
         known = _plans.get(key)
     except TypeError:  # an option that cannot be hashed, such as a list of indices
@@ -158,7 +171,12 @@ def plan(operation: Operation, arguments: dict[str, Any]) -> Plan:
 
 
 def _look_of(value: Any) -> Any:
-    return (value.shape, value.dtype, value.__class__) if hasattr(value, "shape") else value
+    """What a choice depends on: of an array all but its values; a number, NumPy's too, is an option and counts."""
+    if not hasattr(value, "shape"):
+        return value
+    if isinstance(value, np.generic):
+        return value.__class__, value.item()
+    return value.shape, value.dtype, value.__class__
 
 
 def _make_plan(operation: Operation, arguments: dict[str, Any]) -> Plan:

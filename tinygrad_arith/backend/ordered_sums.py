@@ -1,0 +1,55 @@
+"""Sums at places that repeat, in a fixed order on every device.
+
+`numpy.add.at` goes through the values one after another. CuPy's adds them by atomic operations, in whatever order the
+GPU comes to them: other bits each time. Here, on a GPU, they are sorted by place, the sort keeping the order of equals,
+and each run of one place is added up by pairs, then pairs of pairs: the order depends on the places alone.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .arrays import array_module
+
+
+def add_at(target: Any, index: Any, values: Any) -> None:
+    """target[index] += values, an element that `index` names several times getting all of its values.
+
+    An id outside the first axis is left out on a GPU; on the CPU it is an IndexError.
+    """
+    xp = array_module(target)
+    if xp is np:
+        np.add.at(target, index, values)
+        return
+    values = values.astype(np.float32 if target.dtype.name == "bfloat16" else target.dtype)
+    if getattr(index, "dtype", np.dtype(bool)).kind in "iu":  # ids of whole rows
+        rows, row_size = len(target), target[:1].size
+        ids = xp.asarray(index).reshape(-1)  # (N,)
+        ids = xp.where((ids >= -rows) & (ids < rows), ids % max(rows, 1), rows)  # from the end, or nowhere
+        flat = xp.broadcast_to(values, (*index.shape, *target.shape[1:])).reshape(len(ids), row_size)  # (N, C)
+        sums = sums_by_place(ids, flat, rows, xp)  # (rows, C)
+    else:
+        places = xp.arange(target.size).reshape(target.shape)[index]  # what is named, by number
+        flat = xp.broadcast_to(values, places.shape).reshape(-1, 1)  # (N, 1)
+        sums = sums_by_place(places.reshape(-1), flat, target.size, xp)  # (elements, 1)
+    target += sums.reshape(target.shape).astype(target.dtype)
+
+
+def sums_by_place(places: Any, values: Any, count: int, xp: ModuleType) -> Any:  # (N,) int; (N, C) -> (count, C)
+    """The sums of the rows of `values` at each place; those at place `count` are left out."""
+    sums = xp.zeros((count + 1, values.shape[1]), dtype=values.dtype)  # (count + 1, C)
+    total = len(places)
+    if total == 0 or sums.size == 0:
+        return sums[:count]
+    order = xp.argsort(places, kind="stable")  # (N,)
+    places, values = places[order], values[order]  # (N,), (N, C)
+    distance = 1
+    while distance < total:  # each row becomes the sum of the last 2 * distance rows of its place, itself included
+        same = (places[distance:] == places[:-distance])[:, None]  # (N - distance, 1)
+        added = xp.where(same, values[:-distance], 0)  # (N - distance, C): another place's NaN stays there
+        values = xp.concatenate([values[:distance], values[distance:] + added])  # (N, C)
+        distance *= 2
+    is_last = xp.concatenate([places[1:] != places[:-1], xp.ones(1, dtype=bool)])  # (N,)
+    sums[xp.where(is_last, places, count)] = values  # all but the last of a place go to the row that is left out
+    return sums[:count]
