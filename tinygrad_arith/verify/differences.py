@@ -114,18 +114,23 @@ class Rung:
 def rung_at(line: Line, cotangent: np.ndarray, step: float, depends: np.ndarray) -> Rung:
     """The differences along a line at one step; `depends` (m,) bool are the outputs whose rounding counts."""
     (ahead, plus), (behind, minus) = line.at(step), line.at(-step)
+    weights = np.abs(cotangent)
     with np.errstate(all="ignore"):
         right = (plus - line.here) / ahead  # (m,)
         left = (minus - line.here) / behind  # (m,)
         central = (plus - minus) / (ahead - behind)  # (m,)
-        largest = np.fmax(np.abs(plus), np.abs(minus))  # (m,)
-        own = own_rounding(np.where(np.isfinite(largest), largest, 0.0))  # (m,)
-        noise = np.where(line.noise > 0, np.maximum(line.noise, own), 0.0)  # (m,), 0 for outputs that are exact
-        gap = float((np.abs(cotangent) * np.abs(right - left)).sum())
-    bound = NOISE_MARGIN * float((np.abs(cotangent) * noise)[depends].sum()) / step
+        gap = float(weights @ np.abs(right - left))
+    bound = NOISE_MARGIN * float((weights * _noise_at(line, plus, minus))[depends].sum()) / step
     with_left, with_right = bool(np.isfinite(minus).all()), bool(np.isfinite(plus).all())
     sides: Sides = "both" if with_left and with_right else "right" if with_right else "left" if with_left else "none"
     return Rung(step, left, right, central, bound, gap, sides)
+
+
+def _noise_at(line: Line, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
+    """The noise of the outputs (m,): more than at the point where they are larger, and none of those that are exact."""
+    with np.errstate(invalid="ignore"):
+        own = own_rounding(np.fmax(np.abs(plus), np.abs(minus)))  # (m,), NaN where there is no output
+    return np.where(line.noise > 0, np.fmax(line.noise, own), 0.0)
 
 
 @dataclass
@@ -405,7 +410,7 @@ def _disagreement(best: Estimate, cotangent: np.ndarray, rungs: list[Rung]) -> f
     for first in range(len(both) - IN_A_ROW + 1):
         row = both[first : first + IN_A_ROW]
         slopes = np.array([float(cotangent @ rung.central) for rung in row])
-        middle = float(np.median(slopes))
+        middle = float(np.sort(slopes)[IN_A_ROW // 2])
         agree = np.abs(slopes - middle).max() <= 0.1 * abs(middle)
         if agree and max(rung.gap for rung in row) <= 0.1 * abs(middle):
             apart = abs(middle - best.value)

@@ -55,11 +55,11 @@ def roughness(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray,
     outputs_at: the outputs (m,) at another array of the same shape; not finite where the forward has none
     here:       the outputs at `array`
     """
-    noise, known = own_rounding(here), np.zeros(here.shape, dtype=bool)  # (m,)
+    noise, known, sizes = own_rounding(here), np.zeros(here.shape, dtype=bool), _sizes(array)  # (m,), (m,)
     for number, distance in enumerate(DISTANCES):
         if known.all():
             break
-        seen, told = _noise_around(outputs_at, _displaced(array, distance, number), here)
+        seen, told = _noise_around(outputs_at, _displaced(array, sizes, distance, number), here)
         few = ~known & ~told & np.isfinite(seen)  # an output that takes two or three values is nothing but rounding
         noise, known = np.where(~known & told, seen, np.where(few, np.maximum(noise, seen), noise)), known | told
     return noise
@@ -74,14 +74,14 @@ def _noise_around(
     The finest line on which an output takes enough values tells: a wider one may meet kinks, or leave the region in
     which the forward is what it is here. What does not move on the widest line does not move on the others.
     """
-    finest, widest, *between = SPACINGS
-    noise, known, size = _along_a_line(outputs_at, base, finest)
-    wide, moves, wide_size = (noise, known, size) if known.all() else _along_a_line(outputs_at, base, widest)
+    (finest, widest, *between), sizes = SPACINGS, _sizes(base)  # its own: where it lies near 0 it moves less
+    noise, known, size = _along_a_line(outputs_at, base, sizes, finest)
+    wide, moves, wide_size = (noise, known, size) if known.all() else _along_a_line(outputs_at, base, sizes, widest)
     size = np.fmax(size, wide_size)
     for spacing in between:
         if (known | ~moves).all():
             break
-        seen, told, _ = _along_a_line(outputs_at, base, spacing)
+        seen, told, _ = _along_a_line(outputs_at, base, sizes, spacing)
         noise, known = np.where(told & ~known, seen, noise), known | told
     noise, known = np.where(known, noise, wide), known | moves
     return np.where(known, _of_this_size(noise, size, here), noise), known
@@ -96,21 +96,20 @@ def _of_this_size(noise: np.ndarray, size: np.ndarray, here: np.ndarray) -> np.n
 
 def exact_outputs(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
     """Which outputs move along lines without any roughness, (m,) bool: a maximum, a relu, a copy round nothing."""
-    exact = np.ones(outputs_at(array).shape, dtype=bool)
+    exact, sizes = np.ones(outputs_at(array).shape, dtype=bool), _sizes(array)
     for spacing in SPACINGS:
-        noise, moves, size = _along_a_line(outputs_at, array, spacing)
+        noise, moves, size = _along_a_line(outputs_at, array, sizes, spacing)
         exact &= moves & (noise <= EXACT * own_rounding(size))
         if not exact.any():
             break
     return exact
 
 
-def _displaced(array: np.ndarray, distance: float, seed: int) -> np.ndarray:
+def _displaced(array: np.ndarray, sizes: np.ndarray, distance: float, seed: int) -> np.ndarray:
     """The array with each element moved by its size times a distance, or by 1 where that is more and far is meant."""
     if not distance:
         return array
     signs = np.random.default_rng([seed, 2]).choice((-1.0, 1.0), array.shape)
-    sizes = _sizes(array)
     return array + signs * distance * (np.where(sizes > 0, np.maximum(sizes, 1.0), 0.0) if distance == FAR else sizes)
 
 
@@ -135,7 +134,7 @@ def noise_at(outputs_at: Callable[[float], tuple[float, np.ndarray]], step: floa
 
 
 def _along_a_line(
-    outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray, spacing: float
+    outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray, sizes: np.ndarray, spacing: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The noise (m,) seen on one line; which outputs move enough for it to tell, (m,) bool; and their sizes (m,).
 
@@ -146,7 +145,7 @@ def _along_a_line(
     """
     rng, (places, bases) = np.random.default_rng(0), _places(spacing)
     move = rng.choice((-1.0, 1.0), array.shape) * 2.0 ** -rng.integers(0, 3, array.shape).astype(float)
-    move *= _sizes(array) * spacing
+    move *= sizes * spacing
     with np.errstate(all="ignore"):
         values = np.stack([outputs_at(array + place * move) for place in places])  # (POINTS, m)
         usable = np.isfinite(values).all(axis=0)  # (m,)
