@@ -8,7 +8,8 @@ from ..backend import array_module
 def require_ids(ids, count: int, whose: str, besides: str = "") -> None:  # ids (...) int
     """Raises IndexError for an id outside 0 to count - 1, with `whose` as the sentence's subject.
 
-    Ids on a GPU are not read, which would wait for it: there what is made of such an id is NaN.
+    Ids on a GPU are not read, which would wait for it: there what is made of such an id is NaN, and the kernels of
+    `cuda` tell of it later (`backend.deferred`).
     """
     if array_module(ids) is not np or ids.size == 0:
         return
