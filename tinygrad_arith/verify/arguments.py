@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,12 @@ class Arguments:
     options: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def differentiable(self) -> tuple[int, ...]:
         """Positions of the floating-point arrays, in order."""
         return tuple(i for i, value in enumerate(self.values) if is_differentiable(value))
 
-    @property
+    @cached_property
     def absent(self) -> tuple[int, ...]:
         """Positions of the arguments that are None: a backward may return None in their place."""
         return tuple(i for i, value in enumerate(self.values) if value is None)

@@ -235,7 +235,10 @@ class GradientCheck:
         if problem is None and all(entry.verdict != "wrong" for entry in entries):
             cache = self._call(self.forward)[1]  # one for all: the backward leaves it as it is
             problem = not_linear(
-                lambda cotangents: self._named_gradients(backward, cotangents, cache), self.cotangents, self.seed
+                lambda cotangents: self._named_gradients(backward, cotangents, cache),
+                {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked},
+                self.cotangents,
+                self.seed,
             )
         return self._report(tuple(entries), problem)
 

@@ -26,6 +26,7 @@ __all__ = ["Comparison", "compare_elements", "compare_projections"]
 
 SMALLER = 8  # times than the first of several steps: one step by itself
 MANY = 4  # more elements than these are looked at all together, before each by itself
+NEARLY_STRAIGHT = 2.0**-8  # steps over an element's size, over which most functions are
 WIDEST = 1 / 8  # first step of that look, over an element's size
 FIRST_LOOK = 1  # elements that do not pass are examined closely, before all the others are
 HOPELESS = 24  # elements in a row, of which most stay undecided: the others are left as they are
@@ -167,11 +168,19 @@ class _Judgement:
             excess = np.nan_to_num(distance / (bounds[0] + self.uncertainty))
         return [int(i) for i in np.argsort(-excess) if left[i]]
 
-    def look_together(self, positions: Sequence[int]) -> None:
-        """Differences at steps that suit these elements, all in one look: kept where they know more than the first one,
-        and do not contradict it.
+    def hidden_ones(self) -> list[int]:
+        """Elements that do not pass since rounding hides too much of them over one small step; none if others are seen
+        to be wrong.
         """
-        steps = self._suitable_steps(positions)
+        strict, error = self.bounds()[0], self.error
+        hidden = [position for position in self.not_passed() if error[position] > strict[position]]
+        return [] if (self.distance - self.uncertainty > strict).any() else hidden
+
+    def look_together(self, positions: Sequence[int], share: float) -> None:
+        """Differences at several steps, all in one look: kept where they know more than the first one, and do not
+        contradict it. `share` is the first step over an element's size, or more where the noise demands it.
+        """
+        steps = self._steps_against_noise(positions, share)
         found = self.probe.survey([self.indices[position] for position in positions], TOGETHER, steps)
         known, before = self.numeric[positions], self.error[positions]
         with np.errstate(all="ignore"):
@@ -183,12 +192,7 @@ class _Judgement:
             if self.columns is not None and found.columns is not None:
                 self.columns[:, position] = found.columns[:, row]
 
-    def _suitable_steps(self, positions: Sequence[int]) -> np.ndarray:
-        """First steps (n,): a few times those at which the elements that were examined closely were known well, and as
-        large as the noise demands.
-        """
-        needed = self._needed_step()
-        share = WIDEST if needed is None else min(WIDEST, 4 * needed)
+    def _steps_against_noise(self, positions: Sequence[int], share: float) -> np.ndarray:
         strict, noise = self.bounds()[0], 4 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
         with np.errstate(all="ignore"):
             steps = np.maximum(
@@ -196,10 +200,10 @@ class _Judgement:
             )
         return powers_of_two(steps)
 
-    def _needed_step(self) -> float | None:
-        """The smallest step, over its element's size, that a closer look needed to know its slope well."""
+    def suitable_share(self) -> float:
+        """A few times the smallest step, over its element's size, that a closer look needed to know its slope well."""
         known = [p for p, e in self.examined.items() if e.kink is None and e.error <= RICH * abs(e.value)]
-        return min((self.steps[p] / self.sizes[p] for p in known), default=None)
+        return min([WIDEST, *(4 * self.steps[p] / self.sizes[p] for p in known)])
 
     def examine(self, positions: Sequence[int]) -> None:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
@@ -327,6 +331,9 @@ def _spread(probe: Probe, numbers: np.ndarray) -> np.ndarray:
 
 def _judge(judged: _Judgement) -> None:
     """Examines what does not pass: first a few elements, then, unless these were all wrong, the others."""
+    hidden = judged.hidden_ones()
+    if hidden:
+        judged.look_together(hidden, NEARLY_STRAIGHT)
     for _ in range(ROUNDS):
         open_ones = judged.not_passed()
         if not open_ones:
@@ -336,7 +343,7 @@ def _judge(judged: _Judgement) -> None:
         if judged.verdicts()[0][open_ones[:FIRST_LOOK]].all():
             break
         if len(open_ones) > FIRST_LOOK + MANY:
-            judged.look_together(open_ones[FIRST_LOOK:])
+            judged.look_together(open_ones[FIRST_LOOK:], judged.suitable_share())
         open_ones = judged.not_passed()
         for first in range(0, len(open_ones), HOPELESS):
             block = open_ones[first : first + HOPELESS]

@@ -195,10 +195,9 @@ class Probe:
         return self._confirmed[index]
 
     def _with_noise_there(self, line: Line, found: Estimate) -> Estimate:
-        """An estimate with the noise that its smallest step really met on both sides."""
+        """An estimate with the noise that its smallest step really met."""
         with np.errstate(all="ignore"):
-            sides = [noise_at(line.at, step, self.cotangent) for step in (found.step, -found.step)]
-        met = NOISE_MARGIN * max(sides) / found.step
+            met = NOISE_MARGIN * noise_at(line.at, found.step, self.cotangent) / found.step
         if met <= found.noise:
             return found
         if found.kink is None:
