@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .elementwise import log
+from .float32 import log
 from .shapes import ArraySpec, OpShapes, ShapeError, describe, is_floating
 from .sums import sum_over
 
 
 def unbroadcast(dy, shape):  # dy: any shape that `shape` broadcasts to
     """Sums `dy` over the axes along which an array of the given shape was broadcast. Returns an array of that shape."""
-    added = dy.ndim - len(shape)
-    stretched = (added + axis for axis, size in enumerate(shape) if size == 1 and dy.shape[added + axis] != 1)
-    axes = (*range(added), *stretched)
-    return sum_over(dy, axes).reshape(shape) if axes else dy
+    added = tuple(range(dy.ndim - len(shape)))
+    dy = sum_over(dy, added) if added else dy
+    stretched = tuple(axis for axis, size in enumerate(shape) if size == 1 and dy.shape[axis] != 1)
+    return sum_over(dy, stretched, keepdims=True) if stretched else dy
 
 
 class ShapesCache(NamedTuple):
