@@ -143,17 +143,29 @@ class _Judgement:
         )
 
     def verdicts(self, bounds: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Per element: is it wrong, is it undecided?"""
+        """Per element: is it wrong, is it undecided?
+
+        Over steps larger than an element itself 1 / x is flat, and an error that such steps see says nothing about what
+        it is at x. An answer that agrees is right; one that does not is only wrong if steps of the element's own size
+        would see so, too.
+        """
         strict, allowed = bounds or self.bounds()
         distance, error = self.distance, self.uncertainty
         with np.errstate(all="ignore"):
-            wrong = distance - error > strict
+            wrong = distance - error * np.maximum(1.0, self._distances() / self.sizes) > strict
             passed = ~wrong & (distance + error <= allowed)
         looked_at = self._examined_ones()
         if not (wrong & looked_at).any():  # nothing is called wrong by a first look alone
             wrong &= looked_at
         wrong &= looked_at | ~self.suspicious
         return wrong, ~wrong & ~passed
+
+    def _distances(self) -> np.ndarray:
+        """How far from each element the differences looked (n,)."""
+        distances = self.steps.copy()
+        for position, found in self.examined.items():
+            distances[position] = max(found.step, found.still)
+        return distances
 
     def not_passed(self) -> list[int]:
         """Elements that do not pass, or only since rounding may hide an error, and were not examined; the farthest off
@@ -185,7 +197,7 @@ class _Judgement:
         known, before = self.numeric[positions], self.error[positions]
         with np.errstate(all="ignore"):
             agree = np.abs(found.value - known) <= found.error + before
-        for row in np.flatnonzero(agree & ~found.suspicious & (found.error < before)):
+        for row in np.flatnonzero(agree & ~found.suspicious & (found.error < before)).tolist():
             position = positions[row]
             self.numeric[position], self.error[position] = found.value[row], found.error[row]
             self.steps[position], self.suspicious[position] = steps[row], False

@@ -59,7 +59,8 @@ class Estimate:
     `column` are the slopes of the single outputs (m,). At a kink every slope from `least` to `most` is a right answer:
     where several outputs have their kinks here, each may take a side of its own. `one_sided` says that the forward ends
     here: the slope is that to the side where it is defined. `jumps` says that it jumps here, or is vertical: there is
-    no slope, and nothing is known. `beside_kink` says that larger steps met a kink.
+    no slope, and nothing is known. `beside_kink` says that larger steps met a kink. `still` is the distance over which
+    no output moved at all, where the slope is said to be 0 for that reason.
     """
 
     value: float
@@ -73,6 +74,7 @@ class Estimate:
     one_sided: bool = False
     jumps: bool = False
     beside_kink: bool = False
+    still: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,9 @@ def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, share: floa
     share: of the usual steps, for a second look at other ones
     """
     top = power_of_two(0.5 * line.scale) * share
-    depends, unseen = _reached(line, cotangent, wanted, top)
+    depends, unseen, reached = _reached(line, cotangent, wanted, top)
     if not depends.any():
-        return Estimate(0.0, unseen, unseen, top, np.zeros_like(line.here))
+        return Estimate(0.0, unseen, unseen, top, np.zeros_like(line.here), still=reached)
     ladder = _Ladder(line, cotangent, wanted)
     step, smallest = _first_step(line, cotangent, wanted, top, depends, share), 64 * float(np.spacing(line.scale))
     while len(ladder.rungs) < MOST_RUNGS and step >= smallest and not ladder.done:
@@ -330,9 +332,9 @@ class _Ladder:
         return replace(settled, error=settled.error + apart + unseen)
 
 
-def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float]:
-    """Which outputs depend on where one is on the line, (m,) bool; and what may hide in the others, which did not
-    change by a bit: their noise over the largest step that was tried.
+def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float, float]:
+    """Which outputs depend on where one is on the line, (m,) bool; what may hide in the others, which did not change by
+    a bit: their noise over the largest step that was tried; and that step.
 
     An output that a step as large as the whole array leaves as it is does not depend on the element, if others do.
     """
@@ -347,8 +349,8 @@ def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tu
         depends |= outputs != line.here  # NaN differs too: where the domain ends, the forward depends on the element
         reached = max(reached, abs(gone))
     if reached >= line.limit and depends.any():
-        return depends, 0.0
-    return depends, float(weighted[~depends].sum()) / reached
+        return depends, 0.0, reached
+    return depends, float(weighted[~depends].sum()) / reached, reached
 
 
 def _first_step(
@@ -476,7 +478,7 @@ def _vertical(rungs: list[Rung], cotangent: np.ndarray) -> Estimate | None:
 
 
 def _met_a_kink(rungs: list[Rung]) -> bool:
-    """Did the gap between the one-sided slopes stay over some steps, as that at a kink does, and vanish at smaller ones?"""
+    """Did the gap between the one-sided slopes stay over some steps, as that of a kink does, and vanish at smaller?"""
     gaps = [rung.gap for rung in rungs if rung.sides == "both" and rung.gap > HIDDEN * rung.noise]
     row, stayed = 1, 0.0
     for before, now in pairwise(gaps):

@@ -36,10 +36,9 @@ class Probe:
     """One array whose gradient is questioned, with the forward around it.
 
     `array` is writable float64 (NumPy, or CuPy by its item assignment); `outputs()` returns the float64 outputs as a
-    fresh vector (m,); `cotangent` is (m,). A step may leave the domain of the forward: whoever asks a probe ignores what
-    NumPy says of it (np.errstate, once for all calls). `eps` is the first step, relative to each element. Results are
-    kept, so that
-    many backwards can be judged by one probe.
+    fresh vector (m,); `cotangent` is (m,). `eps` is the first step, relative to each element. Results are kept, so that
+    many backwards can be judged by one probe. A step may leave the domain of the forward: whoever asks a probe ignores
+    what NumPy says of it (np.errstate, once for all questions).
     """
 
     name: str
