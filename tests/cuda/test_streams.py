@@ -175,12 +175,28 @@ def test_a_decoder_is_made_anew_for_new_weights():
         del taken
 
 
-def test_a_decoder_is_made_anew_for_another_module():
+def test_a_decoder_stays_while_other_models_are_made():
+    model = GPT(CONFIG).initialize(seed=1, device="cuda")
+    before = greedy_decoder(model, 4, 5, 6)
+    GPT(CONFIG)
+    assert greedy_decoder(model, 4, 5, 6) is before
+
+
+def as_a_list(model, blocks):
+    model.blocks = blocks
+
+
+def in_a_list(model, blocks):
+    model.blocks[0] = blocks[0]
+
+
+@pytest.mark.parametrize("put", [as_a_list, in_a_list])
+def test_a_decoder_is_made_anew_for_another_module(put):
     model = GPT(CONFIG).initialize(seed=1, device="cuda")
     for _ in range(4):
         generate(model, PROMPTS, 6)
     other = GPT(CONFIG).initialize(seed=2, device="cuda")
-    model.blocks = other.blocks
+    put(model, other.blocks)
     expected = [int(model(PROMPTS).array[row, -1].argmax()) for row in range(4)]
     np.testing.assert_array_equal(generate(model, PROMPTS, 6)[:, 0], expected)
 

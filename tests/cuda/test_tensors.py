@@ -6,7 +6,7 @@ import pytest
 
 from tinygrad_arith.autograd import InPlaceError, Tensor
 from tinygrad_arith.autograd import functions as F
-from tinygrad_arith.backend import to_numpy
+from tinygrad_arith.backend import RandomKey, to_numpy
 
 
 def leaf(dtype="float32"):
@@ -25,6 +25,7 @@ EXPRESSIONS = {
     "rows": lambda x: sum(x),
     "reductions": lambda x: x.sum(axis=[0]) + x.mean(axis=(0,)) + x.max(axis=[-1], keepdims=True)[0],
     "comparisons": lambda x: x * ((x > 1.5) & ~(x == 4.0)),
+    "without axes": lambda x: F.gelu(x.mean()) + F.relu(x[1, 1]) + F.dropout(x[0, 1], 0.5, RandomKey(1, "dropout")),
 }
 
 

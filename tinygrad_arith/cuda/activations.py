@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from ..ops.arithmetic import ShapesCache
 from ..ops.relu import ReluCache
-from .elements import run_over
+from .elements import contiguous, run_over
 from .passes import column_sum, elementwise, gelu
 from .source import cupy
 
@@ -17,7 +17,7 @@ class GeluCache(NamedTuple):
 
 def gelu_forward(x):
     """See `ops.gelu`."""
-    x = cupy.ascontiguousarray(x)
+    x = contiguous(x)
     y = cupy.empty_like(x)  # (...)
     run_over(gelu(x.dtype).kernel("gelu_forward"), (x, y))
     return y, GeluCache(x)
@@ -25,7 +25,7 @@ def gelu_forward(x):
 
 def gelu_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.gelu`."""
-    dy = cupy.ascontiguousarray(dy)
+    dy = contiguous(dy)
     dx = cupy.empty_like(dy)  # (...)
     run_over(gelu(dy.dtype).kernel("gelu_backward"), (dy, cache.x, dx))
     return (dx,)
@@ -33,7 +33,7 @@ def gelu_backward(dy, cache, *, needs, into=None, owned=False):
 
 def relu_forward(x):
     """See `ops.relu`."""
-    x = cupy.ascontiguousarray(x)
+    x = contiguous(x)
     y = cupy.empty_like(x)  # (...)
     run_over(elementwise(x.dtype).kernel("relu_forward"), (x, y))
     return y, ReluCache(y)
@@ -41,7 +41,7 @@ def relu_forward(x):
 
 def relu_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.relu`."""
-    dy = cupy.ascontiguousarray(dy)
+    dy = contiguous(dy)
     dx = cupy.empty_like(dy)  # (...)
     run_over(elementwise(dy.dtype).kernel("relu_backward"), (dy, cache.y, dx))
     return (dx,)
@@ -49,7 +49,7 @@ def relu_backward(dy, cache, *, needs, into=None, owned=False):
 
 def add_forward(a, b):
     """See `ops.arithmetic`."""
-    a, b = cupy.ascontiguousarray(a), cupy.ascontiguousarray(b)
+    a, b = contiguous(a), contiguous(b)
     y = cupy.empty_like(a)  # (...)
     if a.shape == b.shape:
         run_over(elementwise(a.dtype).kernel("add"), (a, b, y))
@@ -65,7 +65,7 @@ def add_backward(dy, cache, *, needs, into=None, owned=False):
     if not needs[1]:
         return dy, None
     db = cupy.empty(cache.b_shape, dtype=dy.dtype)  # (...)
-    column_sum(cupy.ascontiguousarray(dy).reshape(-1, db.size), db.reshape(-1), False)
+    column_sum(contiguous(dy).reshape(-1, db.size), db.reshape(-1), False)
     return dy, db
 
 

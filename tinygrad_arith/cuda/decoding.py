@@ -5,6 +5,7 @@ the second. Here the likeliest token stays on the device and is the next step's 
 """
 
 import functools
+import operator
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..backend import to_numpy
-from ..nn.structure import Structure
 from .graph import GraphedFunction, GraphMemory
 from .source import cupy
 
@@ -84,14 +84,31 @@ class Decoders:
 
     def __init__(self, model: Any):
         reference, memory = weakref.ref(model), GraphMemory()
-        self._weights, self._changes = model.flat.working, Structure.changes
+        self._weights = weights_of(model)
+        self._modules = [weakref.ref(module) for module in modules_of(model)]
         self.of_sizes: Callable[..., GreedyDecoder] = functools.lru_cache(MOST_DECODERS)(
             lambda *sizes: GreedyDecoder(reference(), memory, *sizes)
         )
 
     def fit(self, model: Any) -> bool:
         """Whether the model is still as it was."""
-        return self._weights is model.flat.working and self._changes == Structure.changes
+        modules = [module() for module in self._modules]
+        return are_same(modules, modules_of(model)) and are_same(self._weights, weights_of(model))
+
+
+def modules_of(model: Any) -> list[Any]:
+    """All modules of a model, itself included."""
+    return list(model.named_modules().values())
+
+
+def weights_of(model: Any) -> list[Any]:
+    """The arrays that a model computes with."""
+    return [parameter.array for parameter in model.named_parameters().values()]
+
+
+def are_same(some: list[Any], others: list[Any]) -> bool:
+    """Whether two lists hold the very same objects."""
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 _of_model: "weakref.WeakKeyDictionary[Any, Decoders]" = weakref.WeakKeyDictionary()

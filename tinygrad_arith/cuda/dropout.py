@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..ops.dropout import DropoutCache
-from .elements import BFLOAT16, C_NAMES, FLOAT32, run_over
+from .elements import BFLOAT16, C_NAMES, FLOAT32, contiguous, run_over
 from .source import Build, cupy
 
 
@@ -24,7 +24,7 @@ def dropout_backward(dy, cache, *, needs, into=None, owned=False):
 
 def masked(x, rate, key):  # x (...)
     """x times the mask of the key, (...)."""
-    x = cupy.ascontiguousarray(x)
+    x = contiguous(x)
     y = cupy.empty_like(x)  # (...)
     on_device = isinstance(key.step, cupy.ndarray)
     step = (0, key.step.astype(np.uint32, copy=False)) if on_device else (key.step, None)

@@ -35,9 +35,17 @@ def is_aligned(array: Any) -> bool:
     return array.data.ptr % PACK_BYTES == 0
 
 
+def contiguous(array: Any) -> Any:
+    """The array on the GPU, C-contiguous; copied only if it is not so already.
+
+    Unlike `cupy.ascontiguousarray`, which makes one of shape (1,) of an array without axes.
+    """
+    return cupy.asarray(array, order="C")
+
+
 def aligned(array: Any) -> Any:
     """The array, C-contiguous and aligned; copied only if it is not so already (CuPy's own allocations are)."""
-    array = cupy.ascontiguousarray(array)
+    array = contiguous(array)
     return array if is_aligned(array) else array.copy()
 
 
@@ -48,7 +56,7 @@ def rows_of(x: Any) -> Any:  # (..., C) -> (N, C)
 
 def indices_of(ids: Any) -> Any:  # (...) int, on any device -> (N,) int32 or int64 on the GPU
     """Ids or targets as a kernel takes them."""
-    ids = cupy.ascontiguousarray(cupy.asarray(ids).reshape(-1))
+    ids = contiguous(cupy.asarray(ids).reshape(-1))
     return ids if ids.dtype in INDEX_TYPES else ids.astype(np.int64)
 
 
