@@ -13,6 +13,7 @@ from tinygrad_arith.cuda.adamw import adamw_update as on_gpu
 from tinygrad_arith.cuda.graph import GraphedFunction
 from tinygrad_arith.cuda.precision import float32_products_as
 from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.ops.registry import textbook_only
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.optim.adamw import Rates, adamw_update
 
@@ -71,6 +72,27 @@ def test_a_wrong_target_is_told_even_where_it_has_no_weight():
     with told(TARGETS, 99):
         loss.item()
     assert np.isfinite(loss.item())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("index", [np.int16, np.int32, np.int64])
+def test_the_textbook_tells_as_well(dtype, index):
+    ids = np.array([0, 6, -1, 5, 0], index)
+    with textbook_only():
+        y = F.embedding(cupy.asarray(ids), Tensor(cupy.ones((6, 4), dtype)))
+        with pytest.raises(IndexError, match=r"embedding: ids must be 0 to 5; one was (6|-1) "):
+            y.numpy()
+        np.testing.assert_array_equal(np.isnan(y.numpy()).all(axis=1), [False, True, True, False, False])
+        loss = F.cross_entropy_sum(Tensor(cupy.zeros((5, 6), dtype)), cupy.asarray(ids))  # -1 is ignored
+        with pytest.raises(IndexError, match=r"targets must be 0 to 5.*; one was 6 "):
+            loss.item()
+        assert np.isnan(loss.item())
+
+
+def test_the_mean_of_the_cross_entropy_tells():
+    loss = F.cross_entropy(Tensor(cupy.zeros((2, 9), np.float32)), cupy.asarray([3, 99]))
+    with told(TARGETS, 99):
+        loss.item()
 
 
 def test_good_ids_tell_nothing():

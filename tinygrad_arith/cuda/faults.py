@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..backend.deferred import check_with
-from .source import cupy
+from .elements import INDEX_TYPES, THREADS, indices_of, quotient
+from .source import Build, cupy
 
 WORDS = 2  # of a note: how many ids there are, 0 for no fault; the id that is none of them
 SENTENCES = {  # as `ops` has them, by operation
@@ -51,3 +52,18 @@ def _note(operation: str, device: int) -> Note:
 def note(operation: str) -> Any:
     """Where kernels on the current device tell of a wrong id, (WORDS,) int64; for a key of SENTENCES."""
     return _note(operation, cupy.cuda.runtime.getDevice()).on_device
+
+
+def variant(index: np.dtype) -> Build:
+    """The kernel for ids of a dtype."""
+    return Build("faults.cu", (("INDEX", INDEX_TYPES[index]),))
+
+
+def check_ids(ids: Any, count: int, operation: str) -> None:  # (...) int
+    """Has the GPU tell of an id outside 0 to count - 1, for operations whose own kernels do not. Does not wait."""
+    ids = indices_of(ids)  # (N,)
+    grid = quotient(ids.size, THREADS)
+    variant(ids.dtype).kernel("check_ids")(grid, THREADS, ids, note(operation), count, ids.size)
+
+
+BUILDS = tuple(map(variant, INDEX_TYPES))

@@ -8,10 +8,15 @@ from ..backend import array_module
 def require_ids(ids, count: int, whose: str, besides: str = "") -> None:  # ids (...) int
     """Raises IndexError for an id outside 0 to count - 1, with `whose` as the sentence's subject.
 
-    Ids on a GPU are not read, which would wait for it: there what is made of such an id is NaN, and the kernels of
-    `cuda` tell of it later (`backend.deferred`).
+    Ids on a GPU are not read, which would wait for it: there what is made of such an id is NaN, and a kernel tells of
+    it later (`backend.deferred`).
     """
-    if array_module(ids) is not np or ids.size == 0:
+    if ids.size == 0:
+        return
+    if array_module(ids) is not np:
+        from ..cuda.faults import check_ids  # loads what only a GPU needs
+
+        check_ids(ids, count, whose.partition(":")[0])
         return
     lowest, highest = int(ids.min()), int(ids.max())
     if lowest < 0 or highest >= count:
