@@ -3,7 +3,7 @@
 //
 // - A small vocabulary (embedding_small): each block keeps the sums of its rows for every id in shared memory, one set
 //   for each of its warps; column_sum.cu adds the blocks' sums. Reads dy once whatever the ids are.
-// - Any vocabulary (embedding_sort, then embedding_segments): the positions are sorted by id in tiles that fit into
+// - Any vocabulary (sort.cu, then embedding_segments): the positions are sorted by id in tiles that fit into
 //   shared memory; each row of the table then finds its positions in every tile by bisection and sums them in order.
 //   Loses where one id makes up most of a long batch: its positions are summed by one block.
 //
@@ -12,16 +12,11 @@
 
 #include "faults.cuh"
 #include "groups.cuh"
+#include "ids.cuh"
 
 constexpr int AHEAD = 8;     // positions that a thread of embedding_small loads before it adds them
-constexpr int TILE = 2048;   // positions that a block sorts
 constexpr int TILES = WARP;  // that embedding_segments looks at: one a lane
 constexpr int WARPS = 8;     // of a block of embedding_segments
-
-// The row of the table that an id means, or -1.
-__device__ __forceinline__ int row_of(INDEX id, int vocabulary) {
-    return id >= 0 && id < vocabulary ? static_cast<int>(id) : -1;
-}
 
 // y[n] = table[ids[n]]; ids (rows,), table (vocabulary, channels), y (rows, channels), fault (2,) or null. One thread a
 // group of channels; there may be more than 2^32.
@@ -77,45 +72,6 @@ extern "C" __global__ void embedding_small(const INDEX* ids, const element* dy, 
     }
 }
 
-// Sorts a tile of positions by id, then position: sorted (gridDim.x, TILE) of id * 2^32 + position. Behind the last one
-// stand the largest numbers there are. Batcher's bitonic sort: in round (size, distance) numbers that lie `distance`
-// apart are put in order, in turns of `size` rising and falling. (The C++ type keeps two numbers comparable as one.)
-extern "C" __global__ void __launch_bounds__(TILE / 2)
-embedding_sort(const INDEX* ids, unsigned long long* sorted, int rows, int vocabulary) {
-    __shared__ unsigned long long key[TILE];
-    for (int i = threadIdx.x; i < TILE; i += TILE / 2) {
-        const long long position = static_cast<long long>(blockIdx.x) * TILE + i;
-        const int row = position < rows ? row_of(ids[position], vocabulary) : -1;
-        key[i] = row < 0 ? ~0ull : static_cast<unsigned long long>(row) << 32 | static_cast<unsigned>(position);
-    }
-    for (int size = 2; size <= TILE; size *= 2) {
-#pragma unroll 1  // unrolled, it runs out of registers on sm_100
-        for (int distance = size / 2; distance > 0; distance /= 2) {
-            __syncthreads();
-            const int lower = 2 * threadIdx.x - threadIdx.x % distance, upper = lower + distance;
-            const bool rising = (lower & size) == 0;
-            const unsigned long long a = key[lower], b = key[upper];
-            if ((a > b) == rising) {
-                key[lower] = b;
-                key[upper] = a;
-            }
-        }
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < TILE; i += TILE / 2) sorted[static_cast<long long>(blockIdx.x) * TILE + i] = key[i];
-}
-
-// How many numbers of a tile are less than `bound`.
-__device__ __forceinline__ int count_below(const unsigned long long* tile, unsigned long long bound) {
-    int low = 0, high = TILE;
-    while (low < high) {
-        const int middle = (low + high) / 2;
-        if (tile[middle] < bound) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
 // dtable[v] = the sum of dy over the positions with id v, or is added to. sorted (tiles, TILE), at most 32 tiles;
 // dy (rows, channels), dtable (vocabulary, channels). A block has 8 rows of the table: each of its warps looks for one
 // row's positions, a lane in each tile; then all warps sum row after row together, each every eighth position.
@@ -127,8 +83,8 @@ embedding_segments(const unsigned long long* sorted, const element* dy, result* 
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const unsigned long long wanted = blockIdx.x * WARPS + warp;
     const unsigned long long* tile = sorted + lane * TILE;
-    begin[warp][lane] = lane < tiles ? count_below(tile, wanted << 32) : 0;
-    end[warp][lane] = lane < tiles ? count_below(tile, (wanted + 1) << 32) : 0;
+    begin[warp][lane] = lane < tiles ? count_below(tile, TILE, wanted << 32) : 0;
+    end[warp][lane] = lane < tiles ? count_below(tile, TILE, (wanted + 1) << 32) : 0;
     __syncthreads();
 
     for (int turn = 0; turn < WARPS; ++turn) {

@@ -10,7 +10,7 @@ import pytest
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.backend import RandomKey, uniform
-from tinygrad_arith.cuda import embedding, fused, passes
+from tinygrad_arith.cuda import embedding, fused, order, passes
 from tinygrad_arith.cuda.graph import GraphedFunction
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.ops.registry import Destination, choose, textbook_only
@@ -349,7 +349,7 @@ def test_embedding_of_few_words_in_many_places(vocabulary, rng):
 
 
 def test_embedding_of_more_positions_than_one_launch_sums(rng):
-    count = embedding.TILE * embedding.TILES + 100
+    count = order.TILE * embedding.TILES + 100
     compare("embedding", (rng.integers(0, 200, count), draw(rng, (200, 4))), rng, into=((FLOAT32, True),))
     compare("embedding", (rng.integers(0, 200, count), draw(rng, (200, 4))), rng)
 

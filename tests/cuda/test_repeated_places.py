@@ -7,6 +7,8 @@ import pytest
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import add_at
+from tinygrad_arith.cuda.graph import GraphedFunction
+from tinygrad_arith.cuda.order import stable_order
 
 INDICES = {
     "a list": [3, 0, 3, 3],
@@ -55,6 +57,38 @@ def test_the_embedding_in_float64_gives_the_same_bits_every_time(vocabulary):
         found.append(table.grad.get())
     np.testing.assert_allclose(found[0], exact, rtol=1e-11, atol=1e-11)
     assert all(again.tobytes() == found[0].tobytes() for again in found)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("count", [0, 1, 2048, 2049, 5000, 6144, 20_000, 300_000])
+@pytest.mark.parametrize("ids", [1, 7, 2**31 - 1])
+def test_the_order_is_that_of_a_stable_sort(ids, count, index):
+    drawn = np.random.default_rng(6).integers(0, ids, count).astype(index)
+    found = stable_order(cupy.asarray(drawn), ids)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found.get(), np.argsort(drawn, kind="stable"))
+
+
+@pytest.mark.parametrize("name", [name for name in INDICES if name not in ("a list", "a mask")])
+def test_a_gradient_of_an_index_stands_in_a_graph(name):
+    index, rng = there(INDICES[name]), np.random.default_rng(7)
+    leaf = Tensor(cupy.asarray(rng.normal(size=(7, 5, 3)).astype(np.float32)), requires_grad=True)
+    dy = cupy.asarray(rng.normal(size=leaf.array[index].shape).astype(np.float32))
+    found = cupy.zeros_like(leaf.array)
+
+    def work():
+        leaf.grad = None
+        leaf[index].backward(dy)
+        found[...] = leaf.grad
+
+    work()
+    expected = found.get()
+    graphed = GraphedFunction(work)
+    for _ in range(4):
+        found.fill(np.nan)
+        graphed()
+    assert graphed.graph is not None, graphed.reason
+    assert found.get().tobytes() == expected.tobytes()
 
 
 def test_places_outside_are_left_out():

@@ -2,7 +2,8 @@
 
 `numpy.add.at` goes through the values one after another. CuPy's adds them by atomic operations, in whatever order the
 GPU comes to them: other bits each time. Here, on a GPU, they are sorted by place, the sort keeping the order of equals,
-and each run of one place is added up by pairs, then pairs of pairs: the order depends on the places alone.
+and each run of one place is added up by pairs, then pairs of pairs: the order depends on the places alone. Nothing
+waits for the GPU (but masks, which it has to be asked for), so all of it may stand in a CUDA graph.
 """
 
 from types import ModuleType
@@ -42,14 +43,24 @@ def sums_by_place(places: Any, values: Any, count: int, xp: ModuleType) -> Any: 
     total = len(places)
     if total == 0 or sums.size == 0:
         return sums[:count]
-    order = xp.argsort(places, kind="stable")  # (N,)
+    order = order_of(places, count + 1, xp)  # (N,)
     places, values = places[order], values[order]  # (N,), (N, C)
     distance = 1
     while distance < total:  # each row becomes the sum of the last 2 * distance rows of its place, itself included
         same = (places[distance:] == places[:-distance])[:, None]  # (N - distance, 1)
-        added = xp.where(same, values[:-distance], 0)  # (N - distance, C): another place's NaN stays there
-        values = xp.concatenate([values[:distance], values[distance:] + added])  # (N, C)
+        values[distance:] += xp.where(same, values[:-distance], 0)  # (N - distance, C): another place's NaN stays there
         distance *= 2
-    is_last = xp.concatenate([places[1:] != places[:-1], xp.ones(1, dtype=bool)])  # (N,)
+    is_last = xp.ones(total, dtype=bool)  # (N,)
+    is_last[:-1] = places[1:] != places[:-1]
     sums[xp.where(is_last, places, count)] = values  # all but the last of a place go to the row that is left out
     return sums[:count]
+
+
+def order_of(places: Any, count: int, xp: ModuleType) -> Any:  # (N,) int, 0 to count - 1 -> (N,) int
+    """The positions in the order of their places, equals in their own order."""
+    if xp is not np:
+        from ..cuda import order  # loads what only a GPU needs
+
+        if max(len(places), count) <= order.MOST:
+            return order.stable_order(places, count)
+    return xp.argsort(places, kind="stable")

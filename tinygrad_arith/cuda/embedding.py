@@ -21,6 +21,7 @@ from .elements import (
     quotient,
     rows_of,
 )
+from .order import sorted_tiles
 from .passes import column_sum
 from .source import Build, cupy
 
@@ -29,7 +30,7 @@ SHARED_BYTES = 48 * 1024  # of a block: what can be had without asking, so that 
 MOST_WARPS = 8  # of a block, each with sums of its own
 ROWS_A_WARP = 16  # at least: with fewer, the second stage has more to read than the first
 MOST_BLOCKS = 512  # of the first stage
-TILE, TILES, TABLE_ROWS = 2048, 32, 8  # TILE, TILES and WARPS of embedding.cu
+TILES, TABLE_ROWS = 32, 8  # TILES and WARPS of embedding.cu
 
 
 def variant(dtype: np.dtype, index: np.dtype, channels: int, out: np.dtype = FLOAT32) -> Build:
@@ -89,15 +90,13 @@ def sum_by_id_in_shared_memory(ids, dy, dtable, add):  # ids (N,); dy (N, C); dt
 
 def sum_by_id_sorted(ids, dy, dtable, add):  # ids (N,); dy (N, C); dtable (V, C)
     """dtable[v] = the sum of dy where ids == v, or is added to: positions sorted by id, then summed row by row."""
-    (rows, channels), vocabulary = dy.shape, len(dtable)
-    tiles = quotient(rows, TILE)
-    positions = cupy.empty((tiles, TILE), dtype=np.uint64)
-    build = variant(dy.dtype, ids.dtype, channels, dtable.dtype)
-    build.kernel("embedding_sort")(tiles, TILE // 2, ids, positions, rows, vocabulary)
-    for first in range(0, tiles, TILES):
+    vocabulary, channels = dtable.shape
+    positions = sorted_tiles(ids, vocabulary)  # (tiles, TILE)
+    kernel = variant(dy.dtype, ids.dtype, channels, dtable.dtype).kernel("embedding_segments")
+    for first in range(0, len(positions), TILES):
         some = positions[first : first + TILES]
         sizes = len(some), vocabulary, channels, int(add or first > 0)
-        build.kernel("embedding_segments")(quotient(vocabulary, TABLE_ROWS), THREADS, some, dy, dtable, *sizes)
+        kernel(quotient(vocabulary, TABLE_ROWS), THREADS, some, dy, dtable, *sizes)
 
 
 def accepts(ids, table) -> bool:
