@@ -6,7 +6,7 @@ import pytest
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
-from tinygrad_arith.cuda.branch import branches
+from tinygrad_arith.cuda.branch import branch, branches
 from tinygrad_arith.cuda.decoding import greedy_decoder
 from tinygrad_arith.cuda.graph import GraphedFunction
 from tinygrad_arith.cuda.precision import float32_products_as, set_float32_products
@@ -107,6 +107,17 @@ def test_who_is_told_that_a_gradient_is_ready_finds_it_ready(numbers):
         loss.backward(on_ready=lambda leaf: seen.__setitem__(id(leaf), leaf.grad.copy()))
     for leaf in (w, bias):
         np.testing.assert_array_equal(seen[id(leaf)].get(), leaf.grad.get())
+
+
+def test_after_an_error_the_first_stream_waits_as_well(numbers):
+    x, w, _ = numbers
+    expected, out = multiply(x.T, x, cupy.empty_like(w)), cupy.zeros_like(w)
+    with pytest.raises(KeyError), branches(cupy.cuda.Stream(non_blocking=True)):
+        with branch(x, writes=(out,)):
+            multiply(x.T, x, out)
+        raise KeyError
+    seen = out.copy()  # on the first stream
+    np.testing.assert_array_equal(seen.get(), expected.get())
 
 
 # Products: devices and scratch memory

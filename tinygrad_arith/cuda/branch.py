@@ -7,7 +7,7 @@ Whoever touches such a gradient on the first stream waits for it there: `backend
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..backend.side_work import set_side_work, side_work
@@ -53,13 +53,17 @@ class _Side:
 def branches(stream: Any) -> Iterator[None]:
     """Inside, every `branch` of this thread runs on this stream.
 
-    The current stream waits for all of them at the end, and at the end of every backward inside.
+    The current stream waits for all of them at the end, after an error, too, and at the end of every backward inside.
     """
     side = _Side(stream)
     set_side_work(side)
     try:
         yield
         side.join()
+    except BaseException:
+        with suppress(cupy.cuda.runtime.CUDARuntimeError):  # of a capture that has failed; the first error is told
+            side.join()
+        raise
     finally:
         set_side_work(None)
 

@@ -66,4 +66,4 @@ def check_ids(ids: Any, count: int, operation: str) -> None:  # (...) int
     variant(ids.dtype).kernel("check_ids")(grid, THREADS, ids, note(operation), count, ids.size)
 
 
-BUILDS = tuple(map(variant, INDEX_TYPES))
+BUILDS = tuple(variant(index) for index in INDEX_TYPES)

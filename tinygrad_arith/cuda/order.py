@@ -37,4 +37,4 @@ def stable_order(ids: Any, count: int) -> Any:  # (N,) int -> (N,) int64
     return (numbers[: len(ids)] & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-BUILDS = tuple(map(variant, INDEX_TYPES))
+BUILDS = tuple(variant(index) for index in INDEX_TYPES)
