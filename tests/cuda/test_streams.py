@@ -112,10 +112,15 @@ def test_who_is_told_that_a_gradient_is_ready_finds_it_ready(numbers):
 def test_after_an_error_the_first_stream_waits_as_well(numbers):
     x, w, _ = numbers
     expected, out = multiply(x.T, x, cupy.empty_like(w)), cupy.zeros_like(w)
-    with pytest.raises(KeyError), branches(cupy.cuda.Stream(non_blocking=True)):
-        with branch(x, writes=(out,)):
-            multiply(x.T, x, out)
-        raise KeyError
+
+    def fail():
+        with branches(cupy.cuda.Stream(non_blocking=True)):
+            with branch(x, writes=(out,)):
+                multiply(x.T, x, out)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     seen = out.copy()  # on the first stream
     np.testing.assert_array_equal(seen.get(), expected.get())
 

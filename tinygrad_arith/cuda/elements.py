@@ -17,7 +17,7 @@ WARP = 32
 THREADS = 256  # of a block, where nothing speaks for another number
 MOST_BLOCKS = 65_536  # of an element-wise pass; threads take several packs where that is not enough
 C_NAMES = {FLOAT32: "f32", BFLOAT16: "bf16"}
-INDEX_TYPES = {np.dtype(np.int32): "int", np.dtype(np.int64): "long long"}
+INDEX_TYPES: dict[np.dtype, str] = {np.dtype(np.int32): "int", np.dtype(np.int64): "long long"}
 
 
 def pack_of(dtype: np.dtype) -> int:
