@@ -22,7 +22,8 @@ from .arguments import (
     sizes_of,
     to_host,
 )  # fmt: skip
-from .compare import Comparison, compare_elements, compare_projections
+from .by_output import Asked, wrong_by_output
+from .compare import Comparison, compare_elements, compare_projections, first_survey
 from .cotangents import array_like, given_cotangents, random_signs
 from .diagnosis import diagnose
 from .evidence import Evidence, Finding
@@ -233,14 +234,37 @@ class GradientCheck:
             entries = self._entries(gradients, mutants, reference, diagnosis)
             problem = problem or self._ties_between_inputs(entries, gradients)
         if problem is None and all(entry.verdict != "wrong" for entry in entries):
-            cache = self._call(self.forward)[1]  # one for all: the backward leaves it as it is
-            problem = not_linear(
-                lambda cotangents: self._named_gradients(backward, cotangents, cache),
-                {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked},
-                self.cotangents,
-                self.seed,
-            )
+            problem = self._under_other_cotangents(backward, gradients, entries)
         return self._report(tuple(entries), problem)
+
+    def _under_other_cotangents(self, backward, gradients, entries) -> str | None:
+        """What shows that a backward is not linear in dy, or leaves out an output that is small beside others."""
+        cache = self._call(self.forward)[1]  # one for all: the backward leaves it as it is
+        named = {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked}
+        problem = not_linear(
+            lambda cotangents: self._named_gradients(backward, cotangents, cache), named, self.cotangents, self.seed
+        )
+        sizes = [int(np.prod(shape)) for shape in self.output_shapes]
+        if problem or len(sizes) < 2:
+            return problem
+        kinks = {entry.name: {kink.index for kink in entry.kinks} for entry in entries}
+        with np.errstate(all="ignore"):
+            asked = [
+                Asked(probe, first_survey(probe), kinks[probe.name], self.arguments.values[p].dtype.itemsize >= 8)
+                for p, probe in self._probes.items()
+                if probe.values.size <= self.full_limit
+            ]
+            return wrong_by_output(
+                asked, lambda number: self._named_gradients(backward, self._only(number), cache), sizes
+            )
+
+    def _only(self, number: int) -> tuple[Any, ...]:
+        """The cotangents, zero for all outputs but one of those that are floating-point."""
+        floating = [k for k, c in enumerate(self.cotangents) if c is not None]
+        return tuple(
+            c if c is None or k == floating[number] else array_like(np.zeros(c.shape), c)
+            for k, c in enumerate(self.cotangents)
+        )
 
     def _entries(self, gradients, mutants, reference, diagnosis) -> list[InputReport]:
         """The report's entry for each input, with a diagnosis for those that are wrong."""

@@ -17,12 +17,12 @@ from .differences import Estimate, Kink
 from .noise import powers_of_two
 from .probe import Probe
 from .report import DIRECTIONS, InputReport
-from .survey import ONE_STEP, TOGETHER
+from .survey import ONE_STEP, TOGETHER, Survey
 from .ties import wrong_along_ties
 from .tolerances import Tolerance
 from .vacuous import refuse_kinks, refuse_steps
 
-__all__ = ["Comparison", "compare_elements", "compare_projections"]
+__all__ = ["Comparison", "compare_elements", "compare_projections", "first_survey"]
 
 SMALLER = 8  # times than the first of several steps: one step by itself
 MANY = 4  # more elements than these are looked at all together, before each by itself
@@ -227,6 +227,8 @@ class _Judgement:
             slack = 0.0 if self.unsteady is None else float(self.unsteady[position])
             if _accuses(found, answer, strict[position] + slack):
                 found = self.probe.confirmed(index, wanted)
+                if _accuses(found, answer, strict[position] + slack):
+                    found = self.probe.beside(index, found, answer)
             self.examined[position], self.suspicious[position] = found, False
             self.numeric[position], self.error[position], self.steps[position] = found.value, found.error, found.step
             if self.columns is not None:
@@ -295,13 +297,12 @@ def compare_elements(
     own backward, which may come from any entry, and is measured by the largest of all.
     """
     whole, chosen = indices is None, probe.indices if indices is None else indices
-    steps = probe.steps(indices) / SMALLER
-    survey = probe.survey(indices, ONE_STEP, steps)
+    survey = first_survey(probe, indices)
     sample = _chosen(probe, analytic, indices)
     judged = _Judgement(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
-        probe.sizes_of(indices), steps,
+        probe.sizes_of(indices), probe.steps(indices) / SMALLER,
         None if unsteady is None else _chosen(probe, unsteady, indices),
     )  # fmt: skip
     _judge(judged)
@@ -318,6 +319,11 @@ def compare_elements(
     if not whole:
         return Comparison(entry, sample, numeric, wrong, False, vanishes)
     return Comparison(entry, analytic, _spread(probe, numeric), _spread(probe, wrong.astype(float)) > 0, True, vanishes)
+
+
+def first_survey(probe: Probe, indices: Sequence[tuple[int, ...]] | None = None) -> Survey:
+    """One small step to each side of these elements, or of all."""
+    return probe.survey(indices, ONE_STEP, probe.steps(indices) / SMALLER)
 
 
 def _accuses(found: Estimate, answer: float, allowed: float) -> bool:

@@ -20,7 +20,10 @@ import numpy as np
 
 from .noise import own_rounding, power_of_two
 
-__all__ = ["HIDDEN", "NOISE_MARGIN", "Estimate", "Kink", "Line", "estimate_slope"]
+__all__ = [
+    "ENOUGH_RUNGS", "HIDDEN", "KEEPS", "NOISE_MARGIN", "RATIO", "Estimate", "Kink", "Line", "Rung", "estimate_slope",
+    "kink_of", "rung_at",
+]  # fmt: skip
 
 NOISE_MARGIN = 1.25  # on the noise of every difference
 RATIO = 4.0  # of one step to the next
@@ -433,7 +436,7 @@ def _kink(line: Line, rungs: list[Rung], cotangent: np.ndarray, wanted: float) -
         return None
     if _by_factors(gaps, GROWS):
         return replace(_unknown(seen[-1], cotangent), jumps=True)
-    return _at_kink(seen, cotangent)
+    return kink_of(seen, cotangent)
 
 
 def _unknown(rung: Rung, cotangent: np.ndarray) -> Estimate:
@@ -441,7 +444,7 @@ def _unknown(rung: Rung, cotangent: np.ndarray) -> Estimate:
     return Estimate(float(cotangent @ rung.slopes), np.inf, rung.noise, rung.step, rung.slopes)
 
 
-def _at_kink(seen: list[Rung], cotangent: np.ndarray) -> Estimate:
+def kink_of(seen: list[Rung], cotangent: np.ndarray) -> Estimate:
     """The slopes to both sides at the step where curvature and rounding together blur them least."""
     best: Estimate | None = None
     for larger, rung in pairwise(seen[_since_kept(seen) :]):

@@ -18,6 +18,7 @@ from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
 from .fit import fitted_slope
 from .jumps import jumps_nearby
 from .noise import exact_outputs, noise_at, power_of_two, powers_of_two, roughness
+from .small_kinks import with_small_kink
 from .survey import TWO_STEPS, Look, Survey, survey
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "unmoved_outputs"]
@@ -204,6 +205,16 @@ class Probe:
         if abs(found.kink.right - found.kink.left) < HIDDEN * met:
             return replace(found, kink=None, error=np.inf, noise=np.inf)
         return replace(found, least=found.least - 4 * met, most=found.most + 4 * met)
+
+    def beside(self, index: tuple[int, ...], found: Estimate, answer: float) -> Estimate:
+        """An estimate that contradicts an answer, after a look for a kink of which the answer is a side."""
+        if found.kink is not None or not np.isfinite(found.error):
+            return found
+        return with_small_kink(self._line(index), self.cotangent, found, answer)
+
+    def slope(self, index: tuple[int, ...], cotangent: np.ndarray, wanted: float) -> Estimate:
+        """The same as `refined` under another cotangent (m,); not kept."""
+        return estimate_slope(self._line(index), cotangent, wanted)
 
     def along(self, direction: np.ndarray, wanted: float) -> Estimate:
         """The slope along a direction of the array's shape: d/dt <c, F(x + t u)> at t = 0."""
