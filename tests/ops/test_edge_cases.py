@@ -31,6 +31,8 @@ from tinygrad_arith.ops import (
     log_softmax_forward,
     max_backward,
     max_forward,
+    mean_backward,
+    mean_forward,
     packed_attention_backward,
     packed_attention_forward,
     packed_rotary_backward,
@@ -412,3 +414,10 @@ def test_ids_changed_after_the_forward_do_not_reach_the_backward():
         out, cache = forward(*inputs)
         ids[:] = 1
         np.testing.assert_array_equal(backward(np.ones_like(out), cache), [[1, 1], [0, 0], [2, 2]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_of_a_mean_is_right_to_the_last_bit(rng, dtype):
+    dy = rng.normal(size=4).astype(dtype)
+    cache = mean_forward(rng.normal(size=(4, 3)).astype(dtype), axis=1)[1]
+    np.testing.assert_array_equal(mean_backward(dy, cache), np.repeat((dy / dtype(3))[:, None], 3, axis=1))

@@ -11,6 +11,7 @@ just as usual: the order of the kernels is always the same.
 import contextlib
 import gc
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class GraphMemory:
     def __init__(self) -> None:
         self.blocks = KeptBlocks()
         self.pool = self.blocks.pool()
+        # A pool of CuPy that goes leaves its free blocks behind, and these would keep `blocks`, and so all of them.
+        weakref.finalize(self, self.pool.free_all_blocks).atexit = False
         self.stream, self.side = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
         self.event = cupy.cuda.Event(disable_timing=True)
 
