@@ -6,12 +6,21 @@ and each run of one place is added up by pairs, then pairs of pairs: the order d
 waits for the GPU (but masks, which it has to be asked for), so all of it may stand in a CUDA graph.
 """
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .arrays import array_module
+
+MOST = 2**31 - 1  # places and positions that a GPU's own sort takes: both share a number of 64 bits
+_sorts: list[Callable[[Any, int], Any]] = []
+
+
+def sort_with(stable_order: Callable[[Any, int], Any]) -> None:
+    """From now on a GPU's places are sorted by this (see `order_of`); CuPy's own sort cannot stand in a graph."""
+    _sorts.append(stable_order)
 
 
 def add_at(target: Any, index: Any, values: Any) -> None:
@@ -58,9 +67,6 @@ def sums_by_place(places: Any, values: Any, count: int, xp: ModuleType) -> Any: 
 
 def order_of(places: Any, count: int, xp: ModuleType) -> Any:  # (N,) int, 0 to count - 1 -> (N,) int
     """The positions in the order of their places, equals in their own order."""
-    if xp is not np:
-        from ..cuda import order  # loads what only a GPU needs
-
-        if max(len(places), count) <= order.MOST:
-            return order.stable_order(places, count)
+    if xp is not np and _sorts and max(len(places), count) <= MOST:
+        return _sorts[-1](places, count)
     return xp.argsort(places, kind="stable")

@@ -8,7 +8,6 @@ from .elements import INDEX_TYPES, THREADS, indices_of, quotient
 from .source import Build, cupy
 
 TILE = 2048  # that of ids.cuh
-MOST = 2**31 - 1  # ids and positions: both share a number of 64 bits
 
 
 def variant(index: np.dtype) -> Build:

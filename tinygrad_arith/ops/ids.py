@@ -1,8 +1,18 @@
 """Ids that choose a row or a class: none is read, or counted from the end, that is not there."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..backend import array_module
+
+_tellers: list[Callable[[Any, int, str], None]] = []
+
+
+def tell_with(check: Callable[[Any, int, str], None]) -> None:
+    """From now on ids on a GPU, their count and the operation's name go to this, which tells of wrong ones later."""
+    _tellers.append(check)
 
 
 def require_ids(ids, count: int, whose: str, besides: str = "") -> None:  # ids (...) int
@@ -14,9 +24,8 @@ def require_ids(ids, count: int, whose: str, besides: str = "") -> None:  # ids 
     if ids.size == 0:
         return
     if array_module(ids) is not np:
-        from ..cuda.faults import check_ids  # loads what only a GPU needs
-
-        check_ids(ids, count, whose.partition(":")[0])
+        for tell in _tellers:
+            tell(ids, count, whose.partition(":")[0])
         return
     lowest, highest = int(ids.min()), int(ids.max())
     if lowest < 0 or highest >= count:

@@ -6,8 +6,6 @@ it is too; but where its kink comes, it leaves without a jump.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from .differences import Line
@@ -20,15 +18,15 @@ PART = 1e-3  # of that change, which a jump makes at once
 
 def jumps_nearby(line: Line, cotangent: np.ndarray, step: float) -> bool:
     """Do the outputs stay as they are at `step`, and jump before the line's limit, to one side or the other?"""
-    return any(_jumps(lambda t, side=side: line.at(side * t)[1], line, cotangent, step) for side in (1.0, -1.0))
+    return any(_jumps(line, side, cotangent, step) for side in (1.0, -1.0))
 
 
-def _jumps(outputs: Callable[[float], np.ndarray], line: Line, cotangent: np.ndarray, step: float) -> bool:
+def _jumps(line: Line, side: float, cotangent: np.ndarray, step: float) -> bool:
     """The same to one side: doubles the distance until the outputs change, and halves the interval around the place."""
 
     def change(distance: float) -> float:
         with np.errstate(all="ignore"):
-            return float(np.abs(cotangent) @ np.abs(outputs(distance) - line.here))
+            return float(np.abs(cotangent) @ np.abs(line.at(side * distance)[1] - line.here))
 
     near, far = step, step
     while (beyond := change(far)) == 0.0:
