@@ -23,15 +23,19 @@ from .arguments import (
     to_host,
 )  # fmt: skip
 from .by_output import Asked, wrong_by_output
-from .compare import Comparison, compare_elements, compare_projections, first_survey
+from .compare import Comparison, compare_elements
 from .cotangents import array_like, given_cotangents, random_signs
 from .diagnosis import diagnose
 from .evidence import Evidence, Finding
 from .form import align, change_in_words, native, nonfinite_in_words, unsteady, what_was_written, wrong_form
+from .judgement import first_survey
 from .linearity import not_linear
 from .probe import Probe
+from .projections import compare_projections
 from .report import GradientMismatch, InputReport, Report
+from .rounded_inputs import moved_by_rounding
 from .ties import wrong_along_ties
+from .ties_between import in_one_vector, joint_probe
 from .tolerances import Tolerance
 from .tolerances import tolerance as table_entry
 from .vacuous import (
@@ -46,7 +50,6 @@ from .vacuous import (
 __all__ = ["GradientCheck", "check_gradients"]
 
 FULL_LIMIT = 4000  # inputs with more elements are checked by projections and samples
-NUDGES, UNSTEADY = 3, 2.0  # how often inputs are moved by their rounding, and the margin on what that does
 FIRST_STEP = 2.0**-11  # relative to each element; truncation and rounding both stay far below the tolerance there
 
 
@@ -205,10 +208,9 @@ class GradientCheck:
         values = self.arguments.float64_copies()
         array = values[position]
 
-        def outputs() -> np.ndarray:
-            return self._vector(self.arguments.call(self.forward, values)[0])
-
-        return Probe(self.arguments.names[position], array, outputs, self.flat_cotangent, self.eps)
+        return Probe(
+            self.arguments.names[position], array, lambda: self._outputs_at(values), self.flat_cotangent, self.eps
+        )
 
     def _draw_cotangents(self) -> tuple[Any, ...]:
         """A random cotangent per output, of its shape and dtype, in its library; None for integer outputs."""
@@ -229,7 +231,9 @@ class GradientCheck:
         # wherever it bends another input's gradient.
         if reference is None or reference[1] is backward:
             reference = self.forward, self._true_backward
-        self._unsteady = self._by_rounded_inputs(backward, gradients)
+        self._unsteady = moved_by_rounding(
+            self.arguments, gradients, lambda values: self._gradients_at(backward, values), self.seed
+        )
         with np.errstate(all="ignore"):  # a step may leave the forward's domain
             entries = self._entries(gradients, mutants, reference, diagnosis)
             problem = problem or self._ties_between_inputs(entries, gradients)
@@ -315,59 +319,25 @@ class GradientCheck:
         tied = [(p, entry) for p, entry in zip(self.arguments.differentiable, entries, strict=True) if entry.kinks]
         if len(tied) < 2 or any(entry.verdict == "wrong" for _, entry in tied):
             return None
-        positions = [position for position, _ in tied]
-        joint, starts = self._joint_probe(positions)
-        answers: dict[int, float] = {}
-        for (position, entry), start in zip(tied, starts, strict=True):
-            gradient = to_host(gradients[position]).astype(np.float64)
-            for kink in entry.kinks:
-                answers[start + int(np.ravel_multi_index(kink.index, gradient.shape))] = float(gradient[kink.index])
-        if not wrong_along_ties(joint, answers):
+        answers = {
+            p: {kink.index: float(to_host(gradients[p])[kink.index]) for kink in entry.kinks} for p, entry in tied
+        }
+        positions = [p for p, _ in tied]
+        joint, starts = joint_probe(self.arguments, positions, self._outputs_at, self.flat_cotangent, self.eps)
+        if not wrong_along_ties(joint, in_one_vector(answers, self.arguments, starts)):
             return None
         names = " and ".join(entry.name for _, entry in tied)
         return f"at a tie of {names} their gradients do not add up to the slope along it, where all move alike"
 
-    def _joint_probe(self, positions: Sequence[int]) -> tuple[Probe, list[int]]:
-        """A probe of several inputs as one vector, and where each begins."""
-        values = self.arguments.float64_copies()
-        starts = np.cumsum([0, *(int(values[p].size) for p in positions)]).tolist()
-        together = np.concatenate([to_host(values[p]).ravel() for p in positions])
+    def _outputs_at(self, values: Sequence[Any]) -> np.ndarray:
+        """The outputs (m,) at other inputs."""
+        return self._vector(self.arguments.call(self.forward, values)[0])
 
-        def outputs() -> np.ndarray:
-            for p, start, stop in zip(positions, starts, starts[1:], strict=False):
-                values[p] = array_like(together[start:stop].reshape(values[p].shape), values[p])
-            return self._vector(self.arguments.call(self.forward, values)[0])
-
-        return Probe(
-            " and ".join(self.arguments.names[p] for p in positions), together, outputs, self.flat_cotangent, self.eps
-        ), starts[:-1]
-
-    def _by_rounded_inputs(self, backward: Callable, gradients: Mapping[int, Any]) -> dict[int, np.ndarray]:
-        """How far the gradients move if inputs of less than float64 move by one unit in their last place.
-
-        A float32 layernorm of inputs near 1e4 knows their spread to three digits, and so its gradient: that is no fault
-        of the backward. Nothing is moved where all inputs are float64.
-        """
-        values = self.arguments.values
-        lower = [p for p in self.arguments.differentiable if values[p].dtype.itemsize < 8]
-        if not lower or not all(isinstance(values[p], np.ndarray) and values[p].dtype.kind == "f" for p in lower):
-            return {}
-        rng, moved = np.random.default_rng([self.seed, 2]), {p: np.zeros(values[p].shape) for p in lower}
-        for _ in range(NUDGES):
-            nudged = list(values)
-            for p in lower:
-                towards = np.where(rng.random(values[p].shape) < 0.5, np.inf, -np.inf).astype(values[p].dtype)
-                nudged[p] = np.where(np.isfinite(values[p]), np.nextafter(values[p], towards), values[p])
-            with np.errstate(all="ignore"):
-                cache = self.arguments.call(self.forward, nudged)[1]
-                given = tuple(None if c is None else c.copy() for c in self.cotangents)
-                again = align(backward(self._as_given(given), cache), self.arguments)[0]
-            for p in lower:
-                if again is None or any(wrong_form(g[p], values[p]) for g in (again, gradients)):
-                    continue
-                change = np.abs(to_host(again[p]).astype(np.float64) - to_host(gradients[p]).astype(np.float64))
-                moved[p] = np.maximum(moved[p], UNSTEADY * change)
-        return moved
+    def _gradients_at(self, backward: Callable, values: Sequence[Any]) -> dict[int, Any] | None:
+        """The gradients at other inputs, by position."""
+        cache = self.arguments.call(self.forward, values)[1]
+        given = tuple(None if c is None else c.copy() for c in self.cotangents)
+        return align(backward(self._as_given(given), cache), self.arguments)[0]
 
     def _named_gradients(
         self, backward: Callable, cotangents: tuple[Any, ...], cache: Any

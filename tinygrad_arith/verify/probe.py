@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from .cotangents import array_like
-from .differences import HIDDEN, NOISE_MARGIN, Estimate, Line, estimate_slope
+from .differences import NOISE_MARGIN, Estimate, Line
 from .fit import fitted_slope
 from .jumps import jumps_nearby
+from .kinks import HIDDEN
+from .ladder import estimate_slope
 from .noise import exact_outputs, noise_at, power_of_two, powers_of_two, roughness
 from .small_kinks import with_small_kink
 from .survey import TWO_STEPS, Look, Survey, survey

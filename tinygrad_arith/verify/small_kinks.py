@@ -9,7 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from .differences import ENOUGH_RUNGS, HIDDEN, KEEPS, RATIO, Estimate, Line, Rung, kink_of, rung_at
+from .differences import Estimate, Line, Rung, rung_at
+from .kinks import HIDDEN, KEEPS, RATIO, kink_of
+from .tableau import ENOUGH_RUNGS
 
 __all__ = ["with_small_kink"]
 

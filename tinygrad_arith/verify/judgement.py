@@ -1,0 +1,298 @@
+"""The verdict on each element of one gradient.
+
+With a the backward's answer, d what the differences say and e the bound on d's error: *wrong* if |a - d| - e exceeds
+what the tolerance allows, *passed* if |a - d| + e does not, *undecided* between. A first look takes one small step to
+each side; whatever does not pass by it is looked at closely before it is called anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .differences import Estimate, Kink
+from .noise import powers_of_two
+from .probe import Probe
+from .survey import ONE_STEP, TOGETHER, Survey
+from .ties import wrong_along_ties
+from .tolerances import Tolerance
+
+__all__ = ["SMALLER", "Judgement", "first_survey", "judge"]
+
+SMALLER = 8  # times than the first of several steps: one step by itself
+MANY = 4  # more elements than these are looked at all together, before each by itself
+NEARLY_STRAIGHT = 2.0**-8  # steps over an element's size, over which most functions are
+WIDEST = 1 / 8  # first step of that look, over an element's size
+FIRST_LOOK = 1  # elements that do not pass are examined closely, before all the others are
+HOPELESS = 24  # elements in a row, of which most stay undecided: the others are left as they are
+CLOSELY = 1e-6  # the relative error that is asked for at most: smaller steps would show rounding rather than the slope
+RICH = 1e-3  # the relative error of a slope that is known well
+NEAR = 16.0  # times the steps that such slopes needed
+SIMILAR = 1 / 8  # of the size of an element: those that are as large tell which steps suit it
+ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
+
+
+@dataclass
+class Judgement:
+    """The working state while single elements are judged, one number an element (n,): the differences and the bounds on
+    their errors become closer, elements turn out to be kinks.
+    """
+
+    probe: Probe
+    indices: Sequence[tuple[int, ...]]
+    analytic: np.ndarray
+    numeric: np.ndarray
+    error: np.ndarray
+    suspicious: np.ndarray
+    columns: np.ndarray | None
+    tolerance: Tolerance
+    shares_outputs: bool  # each element is measured by the entries that reach the same outputs, not by all
+    sizes: np.ndarray  # of the elements of the array
+    steps: np.ndarray  # at which the differences were taken, where no closer look has said
+    unsteady: np.ndarray | None = None
+    examined: dict[int, Estimate] = field(default_factory=dict)
+    kinks: dict[int, Kink] = field(default_factory=dict)
+    outside: set[int] = field(default_factory=set)  # answers at kinks that no choice of sides gives
+
+    @property
+    def unit(self) -> float:
+        """The largest cotangent: the unit of gradients that vanish."""
+        return float(np.abs(self.probe.cotangent).max(initial=0.0))
+
+    @property
+    def distance(self) -> np.ndarray:
+        """|a - d|; 0 at kinks whose slopes enclose the answer, infinite at those where they do not."""
+        distance = np.abs(self.analytic - self.numeric)
+        distance[list(self.kinks)] = 0.0
+        distance[list(self.outside)] = np.inf
+        return distance
+
+    @property
+    def uncertainty(self) -> np.ndarray:
+        """The bound on the error of the differences; none at kinks, whose slopes have it in them."""
+        error = self.error.copy() if self.unsteady is None else self.error + self.unsteady
+        error[[*self.kinks, *self.outside]] = 0.0
+        return error
+
+    def vanishes(self) -> bool:
+        """Is the gradient zero everywhere, up to a rounding that is far smaller than what cancels in it?"""
+        if not self.numeric.size or self.kinks:
+            return False
+        rounding = 8 * float(np.abs(self.probe.cotangent) @ np.minimum(self.probe.noise, 1e300))
+        with np.errstate(all="ignore"):
+            vanishing = np.abs(self.numeric) <= np.maximum(4 * self.error, rounding / self.sizes)
+        if not vanishing.all():
+            return False
+        uncancelled, hides = 0.0, float(np.median(self.error))
+        if self.columns is not None:
+            slopes = np.nan_to_num(np.abs(self.columns), nan=0.0, posinf=0.0)
+            uncancelled = float((np.abs(self.probe.cotangent) @ slopes).max())
+        allowed = max(self.tolerance.floor, self.tolerance.hidden) * uncancelled
+        return hides <= max(allowed, self.tolerance.zero * self.unit)
+
+    def scale(self) -> float:
+        """The largest entry of the gradient, or what it is at least; 0 where nothing is known."""
+        return float(self._sizes().max(initial=0.0))
+
+    def _sizes(self) -> np.ndarray:
+        """The size of each entry (n,), or what it is at least where its error is large."""
+        size = np.abs(self.numeric)
+        with np.errstate(all="ignore"):
+            return np.where(self.error <= 0.1 * size, size, np.maximum(size - self.error, 0.0))
+
+    def scales(self, largest: float) -> np.ndarray:
+        """What each element is measured by (n,): the largest entry among those that reach the same outputs."""
+        if not self.shares_outputs or self.columns is None:
+            return np.full(self.numeric.shape, largest)
+        sizes = self._sizes()  # (n,)
+        moved = self.columns != 0  # (m, n)
+        of_outputs = np.where(moved, sizes, 0.0).max(axis=1, initial=0.0)  # (m,)
+        shared = np.where(moved, of_outputs[:, None], 0.0).max(axis=0, initial=0.0)  # (n,)
+        return np.where(moved.any(axis=0), shared, largest)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per element: the error beyond which it is wrong, and the one, rounding included, below which it is right."""
+        if self.vanishes():
+            zero = np.full(self.numeric.shape, self.tolerance.zero * self.unit)
+            return zero, zero
+        largest, size = self.scale(), self._sizes()
+        return self.tolerance.bound_beside(size, largest, self.scales(largest)), self.tolerance.hidden_beside(
+            size, largest
+        )
+
+    def verdicts(self, bounds: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Per element: is it wrong, is it undecided?
+
+        Over steps larger than an element itself 1 / x is flat, and an error that such steps see says nothing about what
+        it is at x. An answer that agrees is right; one that does not is only wrong if steps of the element's own size
+        would see so, too.
+        """
+        strict, allowed = bounds or self.bounds()
+        distance, error = self.distance, self.uncertainty
+        with np.errstate(all="ignore"):
+            wrong = distance - error * np.maximum(1.0, self._distances() / self.sizes) > strict
+            passed = ~wrong & (distance + error <= allowed)
+        looked_at = self._examined_ones()
+        if not (wrong & looked_at).any():  # nothing is called wrong by a first look alone
+            wrong &= looked_at
+        wrong &= looked_at | ~self.suspicious
+        return wrong, ~wrong & ~passed
+
+    def _distances(self) -> np.ndarray:
+        """How far from each element the differences looked (n,)."""
+        distances = self.steps.copy()
+        for position, found in self.examined.items():
+            distances[position] = max(found.step, found.still)
+        return distances
+
+    def not_passed(self) -> list[int]:
+        """Elements that do not pass, or only since rounding may hide an error, and were not examined; the farthest off
+        first.
+        """
+        bounds, distance = self.bounds(), self.distance
+        left = ~((distance <= bounds[0]) & ~self.verdicts(bounds)[1] & ~self.suspicious)
+        left[list(self.examined)] = False
+        if not left.any():
+            return []
+        with np.errstate(all="ignore"):
+            excess = np.nan_to_num(distance / (bounds[0] + self.uncertainty))
+        return [int(i) for i in np.argsort(-excess) if left[i]]
+
+    def hidden_ones(self) -> list[int]:
+        """Elements that do not pass since rounding hides too much of them over one small step; none if others are seen
+        to be wrong.
+        """
+        strict, error = self.bounds()[0], self.error
+        hidden = [position for position in self.not_passed() if error[position] > strict[position]]
+        return [] if (self.distance - self.uncertainty > strict).any() else hidden
+
+    def look_together(self, positions: Sequence[int], share: float) -> None:
+        """Differences at several steps, all in one look: kept where they know more than the first one, and do not
+        contradict it. `share` is the first step over an element's size, or more where the noise demands it.
+        """
+        steps = self._steps_against_noise(positions, share)
+        found = self.probe.survey([self.indices[position] for position in positions], TOGETHER, steps)
+        known, before = self.numeric[positions], self.error[positions]
+        with np.errstate(all="ignore"):
+            agree = np.abs(found.value - known) <= found.error + before
+        for row in np.flatnonzero(agree & ~found.suspicious & (found.error < before)).tolist():
+            position = positions[row]
+            self.numeric[position], self.error[position] = found.value[row], found.error[row]
+            self.steps[position], self.suspicious[position] = steps[row], False
+            if self.columns is not None and found.columns is not None:
+                self.columns[:, position] = found.columns[:, row]
+
+    def _steps_against_noise(self, positions: Sequence[int], share: float) -> np.ndarray:
+        strict, noise = self.bounds()[0], 4 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
+        with np.errstate(all="ignore"):
+            steps = np.maximum(
+                share * self.sizes[positions], np.minimum(4 * noise / strict[positions], self.probe.limit)
+            )
+        return powers_of_two(steps)
+
+    def suitable_share(self) -> float:
+        """A few times the smallest step, over its element's size, that a closer look needed to know its slope well."""
+        known = [p for p, e in self.examined.items() if e.kink is None and e.error <= RICH * abs(e.value)]
+        return min([WIDEST, *(4 * self.steps[p] / self.sizes[p] for p in known)])
+
+    def examine(self, positions: Sequence[int]) -> None:
+        """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
+        strict, _ = self.bounds()
+        for position in positions:
+            index, answer = self.indices[position], self.analytic[position]
+            wanted = max(float(strict[position]) / 4, CLOSELY * float(self._sizes()[position]))
+            found = self.probe.refined(index, wanted)
+            slack = 0.0 if self.unsteady is None else float(self.unsteady[position])
+            if _accuses(found, answer, strict[position] + slack):
+                found = self.probe.confirmed(index, wanted)
+                if _accuses(found, answer, strict[position] + slack):
+                    found = self.probe.beside(index, found, answer)
+            self.examined[position], self.suspicious[position] = found, False
+            self.numeric[position], self.error[position], self.steps[position] = found.value, found.error, found.step
+            if self.columns is not None:
+                self.columns[:, position] = found.column
+            if found.kink is not None:
+                if found.least <= answer <= found.most:
+                    self.kinks[position] = replace(found.kink, index=index)
+                else:
+                    self.outside.add(position)
+
+    def distrust_far_steps(self) -> None:
+        """Raises the errors of slopes that were taken over far larger steps than others needed, of elements of this
+        size or more.
+
+        Where most elements that are known well are so at steps far below their size only (times of 1.7e9 that differ by
+        seconds), the forward bends over larger ones. A slope that rounding hides there is not to be had from larger
+        steps, over which the forward is another one.
+        """
+        sizes = self.sizes
+        smooth = np.ones(sizes.shape, dtype=bool)
+        smooth[[*self.kinks, *self.outside]] = False
+        known = smooth & (self.error <= RICH * np.abs(self.numeric))
+        if not known[list(self.examined)].any():
+            return  # nothing needed a closer look and was known by it
+        tells = self._examined_ones()
+        tells[[position for position, found in self.examined.items() if found.beside_kink]] = False
+        needed = np.where(tells, self.steps / sizes, WIDEST)  # (n,); a first look, or a kink nearby, says no more
+        for position in np.flatnonzero(smooth & ~known):
+            beside = np.sort(needed[known & (sizes >= SIMILAR * sizes[position])])
+            if not len(beside):
+                continue
+            trusted = NEAR * float(beside[len(beside) // 2]) * sizes[position]
+            found = self.examined.get(int(position))
+            noise = self.error[position] if found is None else found.noise
+            self.error[position] = max(self.error[position], noise * self.steps[position] / trusted)
+
+    def _examined_ones(self) -> np.ndarray:
+        """Which elements were examined, (n,) bool."""
+        examined = np.zeros(self.numeric.shape, dtype=bool)
+        examined[list(self.examined)] = True
+        return examined
+
+    def ask_along_ties(self) -> None:
+        """Answers at kinks that are right one by one must add up to the slope where the kinks move together."""
+        flat = {int(np.ravel_multi_index(self.indices[p], self.probe.shape)): p for p in self.kinks}
+        answers = {place: float(self.analytic[position]) for place, position in flat.items()}
+        for place in wrong_along_ties(self.probe, answers):
+            del self.kinks[flat[place]]
+            self.outside.add(flat[place])
+
+
+def judge(judged: Judgement) -> None:
+    """Examines what does not pass: first a few elements, then, unless these were all wrong, the others."""
+    hidden = judged.hidden_ones()
+    if hidden:
+        judged.look_together(hidden, NEARLY_STRAIGHT)
+    for _ in range(ROUNDS):
+        open_ones = judged.not_passed()
+        if not open_ones:
+            break
+        judged.examine(open_ones[:FIRST_LOOK])
+        judged.distrust_far_steps()
+        if judged.verdicts()[0][open_ones[:FIRST_LOOK]].all():
+            break
+        if len(open_ones) > FIRST_LOOK + MANY:
+            judged.look_together(open_ones[FIRST_LOOK:], judged.suitable_share())
+        open_ones = judged.not_passed()
+        for first in range(0, len(open_ones), HOPELESS):
+            block = open_ones[first : first + HOPELESS]
+            judged.examine(block)
+            if len(block) == HOPELESS and judged.verdicts()[1][block].mean() > 0.5:
+                break
+        judged.distrust_far_steps()
+    if len(judged.kinks) > 1:
+        judged.ask_along_ties()
+
+
+def first_survey(probe: Probe, indices: Sequence[tuple[int, ...]] | None = None) -> Survey:
+    """One small step to each side of these elements, or of all."""
+    return probe.survey(indices, ONE_STEP, probe.steps(indices) / SMALLER)
+
+
+def _accuses(found: Estimate, answer: float, allowed: float) -> bool:
+    """Does a first close look say that an answer is wrong?"""
+    if found.kink is not None:
+        return not found.least <= answer <= found.most
+    return abs(answer - found.value) - found.error > allowed
