@@ -50,7 +50,7 @@ from .vacuous import (
 __all__ = ["GradientCheck", "check_gradients"]
 
 FULL_LIMIT = 4000  # inputs with more elements are checked by projections and samples
-FIRST_STEP = 2.0**-11  # relative to each element; truncation and rounding both stay far below the tolerance there
+FIRST_STEP = 2.0**-11  # relative to each element; over an eighth of it truncation and rounding hide far less than is allowed
 
 
 def check_gradients(
@@ -88,8 +88,8 @@ def check_gradients(
             are checked for all.
         names: what to call positional inputs; the default is the forward's own parameter names.
         seed: of the random cotangent (magnitudes between 0.5 and 1.5, random signs) and the random projections.
-        eps: the first step of the differences, relative to each element; a second, smaller one must agree with it.
-            Where they do not, steps of all sizes are tried.
+        eps: eight times the first step of the differences, relative to each element. Where that step does not decide,
+            steps of all sizes are tried.
         tolerance: the default is the table's entry "differences" for the input's dtype: an error below 1e-7 of the
             largest entry in float64, and below a bound of its own for each element. Inputs of lower precision are
             compared with float64 differences.
@@ -107,7 +107,7 @@ def check_gradients(
 
     Raises:
         GradientMismatch: a gradient is wrong, missing, of the wrong shape or dtype or not finite, the backward is not
-            linear in dy, or something was written to.
+            linear in dy or leaves out an output, or something was written to.
         GradientUndecided: nothing is seen to be wrong, but rounding hides whether a gradient is right.
         VacuousCheck: the check would have proved nothing.
     """
