@@ -50,7 +50,7 @@ from .vacuous import (
 __all__ = ["GradientCheck", "check_gradients"]
 
 FULL_LIMIT = 4000  # inputs with more elements are checked by projections and samples
-FIRST_STEP = 2.0**-11  # relative to each element; over an eighth of it truncation and rounding hide far less than is allowed
+FIRST_STEP = 2.0**-11  # relative to each element; a single step is an eighth of it (see survey.py)
 
 
 def check_gradients(
