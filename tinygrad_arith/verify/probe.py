@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .closer import closer_by
 from .cotangents import array_like
 from .differences import NOISE_MARGIN, Estimate, Line
 from .fit import fitted_slope
@@ -20,7 +21,6 @@ from .jumps import jumps_nearby
 from .kinks import HIDDEN
 from .ladder import estimate_slope
 from .noise import exact_outputs, noise_at, power_of_two, powers_of_two, roughness
-from .small_kinks import with_small_kink
 from .survey import TWO_STEPS, Look, Survey, survey
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "unmoved_outputs"]
@@ -209,10 +209,10 @@ class Probe:
         return replace(found, least=found.least - 4 * met, most=found.most + 4 * met)
 
     def beside(self, index: tuple[int, ...], found: Estimate, answer: float) -> Estimate:
-        """An estimate that contradicts an answer, after a look for a kink of which the answer is a side."""
+        """An estimate that contradicts an answer, after a look closer by for what may speak for the answer."""
         if found.kink is not None or not np.isfinite(found.error):
             return found
-        return with_small_kink(self._line(index), self.cotangent, found, answer)
+        return closer_by(self._line(index), self.cotangent, found, answer)
 
     def slope(self, index: tuple[int, ...], cotangent: np.ndarray, wanted: float) -> Estimate:
         """The same as `refined` under another cotangent (m,); not kept."""
