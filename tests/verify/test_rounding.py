@@ -8,6 +8,7 @@ from tinygrad_arith.verify import (
     GradientFailure,
     GradientMismatch,
     GradientUndecided,
+    VacuousCheck,
     check_gradients,
     check_module,
 )
@@ -88,25 +89,69 @@ def lost(x):
     return np.sin(x) + 1e13, x
 
 
+def partly_lost(x):
+    """Where x is large its sine is hidden, where it is small a square is seen."""
+    return np.where(x > 0, np.sin(x) + 1e13, x * x), x
+
+
+def partly_lost_backward(dy, x):
+    return dy * np.where(x > 0, np.cos(x), 2 * x)
+
+
 def test_undecided_is_said_raised_and_can_be_allowed_by_name():
     check = GradientCheck(lost, X)
     report = check.run(lambda dy, x: dy * np.cos(x))
     assert (report.verdict, report.passed, report.inputs[0].wrong) == ("undecided", False, 0)
     assert report.to_dict()["verdict"] == report.to_dict()["inputs"][0]["verdict"] == "undecided"
     said = str(report)
-    for part in ("UNDECIDED", "elements are undecided", "give or take", "is asked", "offset", "wider dtype"):
+    for part in ("UNDECIDED", "elements are undecided", "give or take", "to decide it takes", "offset", "wider dtype"):
         assert part in said
     with pytest.raises(GradientUndecided, match="undecided") as caught:
         check_gradients(lost, lambda dy, x: dy * np.cos(x), X)
     assert not isinstance(caught.value, GradientMismatch)
     assert isinstance(caught.value, GradientFailure)
-    allowed = check_gradients(lost, lambda dy, x: dy * np.cos(x), X, undecided="x")
+    allowed = check_gradients(partly_lost, partly_lost_backward, X, undecided="x")
     assert allowed.passed
+    assert 0 < allowed.inputs[0].undecided < allowed.inputs[0].checked
     assert "(allowed)" in str(allowed)
     with pytest.raises(ValueError, match="undecided names y"):
         check_gradients(lost, lambda dy, x: dy, X, undecided=("y",))
     with pytest.raises(GradientMismatch):
-        check_gradients(lost, lambda dy, x: 100 * dy, X, undecided="x")
+        check_gradients(partly_lost, lambda dy, x: 100 * partly_lost_backward(dy, x), X, undecided="x")
+
+
+def test_what_is_hidden_whole_cannot_be_allowed():
+    """Any backward would pass."""
+    for backward in (lambda dy, x: dy * np.cos(x), lambda dy, x: 0.1 * x * dy):
+        with pytest.raises(VacuousCheck, match="rounding hides every element of the gradient of x"):
+            check_gradients(lambda x: (np.sin(x) + 1e16, x), backward, X, undecided="x")
+
+
+def test_a_wrong_one_among_hidden_ones_is_counted_apart():
+    wrong = GradientCheck(partly_lost, X).run(lambda dy, x: 1.01 * partly_lost_backward(dy, x))
+    entry = wrong.inputs[0]
+    assert entry.wrong
+    assert entry.undecided
+    assert f"{entry.undecided} are undecided" in str(wrong)
+    assert entry.largest_absolute_error == pytest.approx(0.01 * abs(entry.numeric), rel=2.0)
+    assert not any("right at all others:" in finding.text for finding in entry.findings)
+
+
+def test_near_large_inputs_all_wrong_ones_are_counted():
+    """Steps that suit one element suit the others."""
+    x = 1e9 + np.random.default_rng(0).normal(size=(3, 4))
+    report = GradientCheck(lambda x: (np.sin(x), x), x).run(lambda dy, x: 1.001 * dy * np.cos(x))
+    assert report.inputs[0].wrong >= 10
+    assert "1.001" in report.inputs[0].findings[0].text
+
+
+def test_an_answer_beyond_a_kink_is_said_to_be():
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    x[0, 0] = 0.0
+    report = GradientCheck(lambda x: (np.abs(x), x), x).run(lambda dy, x: dy * (3.0 * (x == 0) + np.sign(x)))
+    assert report.verdict == "wrong"
+    assert "at a kink whose slopes are" in str(report)
+    assert report.inputs[0].findings == ()
 
 
 def test_roughness_is_that_of_the_forward():

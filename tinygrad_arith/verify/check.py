@@ -44,6 +44,7 @@ from .vacuous import (
     refuse_infinite_inputs,
     refuse_inputs,
     refuse_precision,
+    refuse_undecided,
     refuse_zero_gradient,
 )  # fmt: skip
 
@@ -382,6 +383,8 @@ class GradientCheck:
         if comparison.vanishes and name not in self.zero and (comparison.complete or comparison.entry.passed):
             refuse_zero_gradient(name, self.name)
         if name in self.undecided:
+            if comparison.entry.undecided == comparison.entry.checked > 0:
+                refuse_undecided(name)
             comparison.entry = replace(comparison.entry, undecided_is_allowed=True)
         return comparison
 
@@ -393,7 +396,8 @@ class GradientCheck:
     ) -> tuple[Finding, ...]:
         """What this gradient resembles. Large inputs are diagnosed by their sampled elements."""
         probe, analytic = self._probes[position], to_host(gradient).astype(np.float64)
-        numeric, wrong, jacobian = comparison.numeric, comparison.wrong, None
+        numeric, wrong, jacobian, decided = comparison.numeric, comparison.wrong, None, comparison.decided
+        partial = comparison.entry.method != "none" and decided is not None and not decided.all()
         values = {self.arguments.names[p]: to_host(self.arguments.values[p]) for p in self.arguments.differentiable}
         if analytic.size == 0:
             return ()
@@ -404,10 +408,14 @@ class GradientCheck:
             wrong = np.ones(numeric.shape, dtype=bool)
             if analytic.shape == numeric.shape:
                 return ()
-        elif comparison.complete:
+        elif comparison.complete and not partial:
             jacobian = probe.jacobian
         else:
             analytic, slips, values = comparison.analytic, {}, {}
+        if partial:
+            analytic, numeric, wrong = analytic[decided], numeric[decided], wrong[decided]
+            if not wrong.any():
+                return ()  # all that is wrong lies at kinks
         others = {q.name: q.gradient for p, q in self._probes.items() if p != position and q.shape == probe.shape}
         evidence = Evidence(
             name=probe.name,
@@ -415,10 +423,11 @@ class GradientCheck:
             numeric=numeric,
             wrong=wrong,
             cotangent=self.flat_cotangent,
-            sampled=comparison.entry.method != "none" and not comparison.complete,
+            sampled=partial or (comparison.entry.method != "none" and not comparison.complete),
+            partial=partial,
             jacobian=jacobian,
             output_shapes=self.output_shapes,
-            others=others if comparison.complete or comparison.entry.method == "none" else {},
+            others=others if (comparison.complete and not partial) or comparison.entry.method == "none" else {},
             mutants=slips,
             inputs=values,
             sizes=self.sizes,

@@ -13,14 +13,15 @@ from itertools import pairwise
 import numpy as np
 
 from .differences import Estimate, Line, Rung, rung_at
-from .kinks import HIDDEN, KEEPS, RATIO, kink_of
+from .kinks import GROWS, HIDDEN, KEEPS, RATIO, kink_of
+from .noise import noise_at
 from .tableau import ENOUGH_RUNGS
 
 __all__ = ["closer_by"]
 
 ENDS = 1.5  # times the distance between answer and mean: the gap of a kink whose one side the answer is, and a margin
 SMALLEST = 64  # times the spacing of numbers: a step
-MUCH_SMALLER = 64.0  # one step over the next, where another scale is looked for
+MUCH_SMALLER = 512.0  # one step over the next, where another scale is looked for
 FITS = 0.25  # of the distance between answer and slope: so near to the answer, a smaller step speaks for it
 
 
@@ -41,11 +42,18 @@ def closer_by(line: Line, cotangent: np.ndarray, found: Estimate, answer: float)
             return replace(found, error=max(found.error, 0.5 * rung.gap))
         rungs.append(rung)
         last = rungs[-ENOUGH_RUNGS:]
-        if len(last) == ENOUGH_RUNGS and all(now.gap > KEEPS * before.gap for before, now in pairwise(last)):
+        if len(last) == ENOUGH_RUNGS and _stays(last):
             kink = kink_of(last, cotangent)
-            return kink if kink.least <= answer <= kink.most else found
+            rounding = noise_at(line.at, step, cotangent) / step  # what makes a kink may be that
+            is_kink = HIDDEN * rounding < rung.gap and kink.least <= answer <= kink.most
+            return kink if is_kink else found
         step /= RATIO
     return found
+
+
+def _stays(rungs: list[Rung]) -> bool:
+    """Does the gap neither fall nor grow?"""
+    return all(KEEPS * before.gap < now.gap < GROWS * before.gap for before, now in pairwise(rungs))
 
 
 def _fits_closer_by(line: Line, cotangent: np.ndarray, found: Estimate, answer: float, depends: np.ndarray) -> bool:

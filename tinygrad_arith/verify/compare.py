@@ -29,6 +29,7 @@ class Comparison:
     wrong: np.ndarray
     complete: bool = True  # False: `analytic` and `numeric` are 1-D samples
     vanishes: bool = False
+    decided: np.ndarray | None = None  # which elements are passed or wrong, but for those at kinks; None: all
 
 
 def compare_elements(
@@ -67,9 +68,14 @@ def compare_elements(
         refuse_kinks(probe.name, len(judged.kinks), len(chosen))
     entry = _entry(judged, wrong, undecided, dtype, "elements" if whole else "sampled")
     numeric = np.zeros_like(judged.numeric) if vanishes else judged.numeric
+    decided = ~undecided
+    decided[list(judged.outside)] = False
     if not whole:
-        return Comparison(entry, sample, numeric, wrong, False, vanishes)
-    return Comparison(entry, analytic, spread(probe, numeric), spread(probe, wrong.astype(float)) > 0, True, vanishes)
+        return Comparison(entry, sample, numeric, wrong, False, vanishes, decided)
+    return Comparison(
+        entry, analytic, spread(probe, numeric), spread(probe, wrong.astype(float)) > 0, True, vanishes,
+        spread(probe, decided.astype(float)) > 0,
+    )  # fmt: skip
 
 
 def _chosen(probe: Probe, array: np.ndarray, indices: Sequence[tuple[int, ...]] | None) -> np.ndarray:
@@ -93,6 +99,8 @@ def _entry(judged: Judgement, wrong: np.ndarray, undecided: np.ndarray, dtype: s
     strict, allowed = judged.bounds()
     off, scale = np.abs(judged.analytic - judged.numeric), judged.scale()
     off[list(judged.kinks)] = 0.0
+    if wrong.any():
+        off[undecided] = 0.0  # what is said of the largest error is known
     with np.errstate(all="ignore"):
         by = off / strict if wrong.any() else (off + judged.uncertainty) / allowed if undecided.any() else off
     counted = wrong if wrong.any() else undecided if undecided.any() else np.ones_like(wrong)
@@ -113,6 +121,7 @@ def _entry(judged: Judgement, wrong: np.ndarray, undecided: np.ndarray, dtype: s
         why_undecided=_why_undecided(judged, worst) if undecided[worst] else "",
         region=_region([judged.indices[int(i)] for i in np.flatnonzero(wrong)], judged.indices),
         kinks=tuple(judged.kinks[position] for position in sorted(judged.kinks)),
+        at_kink=judged.outside.get(worst),
     )  # fmt: skip
 
 
@@ -120,8 +129,9 @@ def _why_undecided(judged: Judgement, position: int) -> str:
     """What limits the differences at one element, and what would decide it."""
     found, probe = judged.examined.get(position), judged.probe
     if found is not None and found.jumps:
-        return "the forward jumps there, or is vertical: inputs beside that place would decide it"
-    if found is not None and found.noise < 0.5 * found.error:
+        return "the forward jumps there or nearby, or is vertical: inputs away from such places would decide it"
+    rounding = 4 * float(np.abs(probe.cotangent) @ probe.noise) / judged.sizes[position]
+    if found is not None and found.noise < 0.5 * found.error and rounding < judged.bounds()[1][position]:
         return (
             "no step shows the slope: the forward changes too fast, or its domain ends there; inputs that lie farther "
             "from such places would decide it"
@@ -129,7 +139,7 @@ def _why_undecided(judged: Judgement, position: int) -> str:
     size, noise = float(np.abs(probe.here).max(initial=0.0)), float(probe.noise.max(initial=0.0))
     return (
         f"the outputs, of size {size:.1e}, are rounded at {noise:.1e}: outputs without a large offset, inputs that "
-        "move them more, a larger step (eps) or a forward in a wider dtype would decide it"
+        "move them more, or a forward in a wider dtype would decide it"
     )
 
 

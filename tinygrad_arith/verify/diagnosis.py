@@ -44,7 +44,7 @@ def _ask(suspicions: tuple[_Suspicion, ...], evidence: Evidence) -> tuple[Findin
 
 def _should_be_zero(e: Evidence) -> Finding:
     largest = np.abs(e.analytic).max()
-    text = f"must be zero: the output does not depend on {e.name} here; its largest entry is {largest:.4g}"
+    text = f"must be zero: no output is seen to depend on {e.name} here; its largest entry is {largest:.4g}"
     return Finding("not zero", text)
 
 
@@ -250,7 +250,9 @@ def _mask_not_applied(e: Evidence) -> Finding | None:
 def _left_out(e: Evidence) -> Finding | None:
     if not e.analytic.any() or e.analytic[e.wrong].any():
         return None
-    return Finding("left out", "is zero at the wrong elements and right at all others: they are never written")
+    return Finding(
+        "left out", f"is zero at the wrong elements and right at {e.others_in_words}: they are never written"
+    )
 
 
 def _factor_on_part(e: Evidence) -> Finding | None:
@@ -265,7 +267,7 @@ def _factor_on_part(e: Evidence) -> Finding | None:
         "the wrong sign" if abs(factor + 1) < 1e-4 else f"the factor {name_factor(factor, e.sizes, 10 * e.closeness)}"
     )
     where = "the wrong elements" if a.size > 1 else "the one wrong element"
-    return Finding("factor on part", f"has {named} at {where} and is right at all others")
+    return Finding("factor on part", f"has {named} at {where} and is right at {e.others_in_words}")
 
 
 def _factor_of_rows(e: Evidence) -> Finding | None:

@@ -28,10 +28,11 @@ class Evidence:
 
     `analytic` comes from the backward and may have a wrong shape; `numeric` is the true one, exactly zero where it is
     lost in rounding; `wrong` marks its wrong elements. `sampled` says that these are but some elements of a large
-    input, as a vector: its axis means nothing. `jacobian` (m, n) and `cotangent` (m,) belong to the outputs, flattened
-    in order, of `output_shapes`. `others` are the true gradients of the other inputs, `mutants` this input's gradient
-    under each named mutant, `inputs` and `outputs` the values, `sizes` names for sizes that may turn up in a factor.
-    `closeness` is the relative error at which two gradients count as equal.
+    input, as a vector: its axis means nothing; `partial`, that they are those that are decided and not at kinks.
+    `jacobian` (m, n) and `cotangent` (m,) belong to the outputs, flattened in order, of `output_shapes`. `others` are
+    the true gradients of the other inputs, `mutants` this input's gradient under each named mutant, `inputs` and
+    `outputs` the values, `sizes` names for sizes that may turn up in a factor. `closeness` is the relative error at
+    which two gradients count as equal.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Evidence:
     wrong: np.ndarray
     cotangent: np.ndarray
     sampled: bool = False
+    partial: bool = False
     jacobian: np.ndarray | None = None
     output_shapes: tuple[tuple[int, ...], ...] = ()
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -48,6 +50,11 @@ class Evidence:
     sizes: Mapping[str, int] = field(default_factory=dict)
     outputs: tuple[np.ndarray, ...] = ()
     closeness: float = 1e-6
+
+    @property
+    def others_in_words(self) -> str:
+        """The elements that are not wrong."""
+        return "all others that are decided" if self.partial else "all others"
 
     def close(self, a: np.ndarray, b: np.ndarray) -> bool:
         """Are two arrays of one shape equal, up to `closeness` of the largest entry of `b`?"""

@@ -54,7 +54,7 @@ class Judgement:
     unsteady: np.ndarray | None = None
     examined: dict[int, Estimate] = field(default_factory=dict)
     kinks: dict[int, Kink] = field(default_factory=dict)
-    outside: set[int] = field(default_factory=set)  # answers at kinks that no choice of sides gives
+    outside: dict[int, Kink] = field(default_factory=dict)  # those whose answers no choice of sides gives
 
     @property
     def unit(self) -> float:
@@ -185,11 +185,13 @@ class Judgement:
                 self.columns[:, position] = found.columns[:, row]
 
     def _steps_against_noise(self, positions: Sequence[int], share: float) -> np.ndarray:
-        strict, noise = self.bounds()[0], 4 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
+        size = np.abs(self.analytic)  # of the slopes, as long as these are not known
+        largest = float(size.max(initial=0.0))
+        asked = np.maximum(self.bounds()[0], self.tolerance.bound_beside(size, largest, largest))  # (n,)
+        noise = 4 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
         with np.errstate(all="ignore"):
-            steps = np.maximum(
-                share * self.sizes[positions], np.minimum(4 * noise / strict[positions], self.probe.limit)
-            )
+            against_noise = np.minimum(4 * noise / asked[positions], self.probe.limit)
+            steps = np.maximum(share * self.sizes[positions], against_noise)
         return powers_of_two(steps)
 
     def suitable_share(self) -> float:
@@ -214,10 +216,8 @@ class Judgement:
             if self.columns is not None:
                 self.columns[:, position] = found.column
             if found.kink is not None:
-                if found.least <= answer <= found.most:
-                    self.kinks[position] = replace(found.kink, index=index)
-                else:
-                    self.outside.add(position)
+                choice = self.kinks if found.least <= answer <= found.most else self.outside
+                choice[position] = replace(found.kink, index=index)
 
     def distrust_far_steps(self) -> None:
         """Raises the errors of slopes that were taken over far larger steps than others needed, of elements of this
@@ -256,8 +256,7 @@ class Judgement:
         flat = {int(np.ravel_multi_index(self.indices[p], self.probe.shape)): p for p in self.kinks}
         answers = {place: float(self.analytic[position]) for place, position in flat.items()}
         for place in wrong_along_ties(self.probe, answers):
-            del self.kinks[flat[place]]
-            self.outside.add(flat[place])
+            self.outside[flat[place]] = self.kinks.pop(flat[place])
 
 
 def judge(judged: Judgement) -> None:
@@ -272,6 +271,7 @@ def judge(judged: Judgement) -> None:
         judged.examine(open_ones[:FIRST_LOOK])
         judged.distrust_far_steps()
         if judged.verdicts()[0][open_ones[:FIRST_LOOK]].all():
+            _count_the_others(judged)
             break
         if len(open_ones) > FIRST_LOOK + MANY:
             judged.look_together(open_ones[FIRST_LOOK:], judged.suitable_share())
@@ -284,6 +284,15 @@ def judge(judged: Judgement) -> None:
         judged.distrust_far_steps()
     if len(judged.kinks) > 1:
         judged.ask_along_ties()
+
+
+def _count_the_others(judged: Judgement) -> None:
+    """One element is wrong: a look at those that are undecided yet, so that the report can say how many are."""
+    left = [int(p) for p in np.flatnonzero(judged.verdicts()[1]) if p not in judged.examined]
+    if len(left) > MANY:
+        judged.look_together(left, judged.suitable_share())
+    else:
+        judged.examine(left)
 
 
 def first_survey(probe: Probe, indices: Sequence[tuple[int, ...]] | None = None) -> Survey:

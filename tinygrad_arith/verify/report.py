@@ -30,6 +30,7 @@ class InputReport:
     `known_to`, and the tolerance asks for `asked`. `wrong` and `undecided` count elements and directions;
     `wrong_directions` and `undecided_directions` of them are directions, and `slopes` is what the backward and the
     differences say along a wrong one. `why_undecided` says what hides the answer and what would show it.
+    `at_kink` is the kink at the worst element, where its answer lies beyond both sides.
     """
 
     name: str
@@ -55,6 +56,7 @@ class InputReport:
     why_undecided: str = ""
     region: str = ""
     kinks: tuple[Kink, ...] = ()
+    at_kink: Kink | None = None
     problem: str | None = None
     findings: tuple[Finding, ...] = ()
 
@@ -96,11 +98,11 @@ class InputReport:
     def _explain_wrong(self) -> list[str]:
         lines, wrong = [], self.wrong - self.wrong_directions
         if wrong:
-            ratio = f", ratio {self.ratio:.7g}" if self.numeric else ""
+            hidden = self.undecided - self.undecided_directions
+            others = f"; {hidden} {_are(hidden)} undecided" if hidden else ""
             lines += [
-                f"{self.name}: {wrong} of {self.looked_at} {self._kind} {_are(wrong)} wrong{self.region}",
-                f"    at {_index_text(self.name, self.where)}: the backward says {self.analytic:.10g}, "
-                f"the differences say {self.numeric:.10g}{ratio}",
+                f"{self.name}: {wrong} of {self.looked_at} {self._kind} {_are(wrong)} wrong{self.region}{others}",
+                f"    at {_index_text(self.name, self.where)}: the backward says {self.analytic:.10g}, {self._said}",
             ]
         if self.slopes is not None:
             lines.append(
@@ -110,6 +112,15 @@ class InputReport:
             )
         return lines + [f"    {'it' if i == 0 else 'or it'} {finding.text}" for i, finding in enumerate(self.findings)]
 
+    @property
+    def _said(self) -> str:
+        """What the differences say at the worst element."""
+        if self.at_kink is not None:
+            left, right = self.at_kink.left, self.at_kink.right
+            return f"at a kink whose slopes are {left:.4g} to the left and {right:.4g} to the right"
+        ratio = f", ratio {self.ratio:.7g}" if self.numeric else ""
+        return f"the differences say {self.numeric:.10g}{ratio}"
+
     def _explain_undecided(self) -> list[str]:
         lines, elements = [], self.undecided - self.undecided_directions
         allowed = " (allowed)" if self.undecided_is_allowed else ""
@@ -117,7 +128,8 @@ class InputReport:
             lines += [
                 f"{self.name}: {elements} of {self.looked_at} {self._kind} {_are(elements)} undecided{allowed}",
                 f"    at {_index_text(self.name, self.where)}: the backward says {self.analytic:.10g}, the differences "
-                f"say {self.numeric:.10g}, give or take {self.known_to:.1e}, where {self.asked:.1e} is asked",
+                f"say {self.numeric:.10g}, give or take {self.known_to:.1e}"
+                + (f"; to decide it takes {self.asked:.1e}" if self.asked else ""),
             ]
         else:
             directions = f"{self.undecided_directions} of {DIRECTIONS} random directions"

@@ -19,6 +19,7 @@ __all__ = [
     "refuse_inputs",
     "refuse_precision",
     "refuse_steps",
+    "refuse_undecided",
     "refuse_zero_gradient",
 ]
 
@@ -126,6 +127,14 @@ def refuse_zero_gradient(name: str, function: str) -> None:
         "so a backward that forgot it would pass: choose inputs for which it is not",
         "zero",
         name,
+    )
+
+
+def refuse_undecided(name: str) -> None:
+    """Always raises: rounding hides all of this gradient, so that a check that allows it proves nothing."""
+    raise VacuousCheck(
+        f"rounding hides every element of the gradient of {name}, so any backward would pass with undecided={name!r}: "
+        "choose outputs without a large offset, or inputs that move them more"
     )
 
 
