@@ -5,6 +5,8 @@ Python or NumPy, an array or a tensor without axes, and a list take their dtype.
 count as they do in NumPy.
 """
 
+import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,8 @@ def _fitted(value: Any, dtype: np.dtype, beside: list[Any]) -> Any:
         return np.asarray(value, dtype=np.result_type(dtype, value))[()]
     refuse_tensors_in(value)
     made = np.asarray(value)
+    if made.dtype.kind == "O":
+        raise TypeError(f"{value!r} beside a tensor of {dtype}: it is no number and no array of numbers")
     if is_floating(dtype) and made.dtype.kind != "c":
         made = made.astype(dtype)
     # Without axes a NumPy scalar, which CuPy takes too
@@ -80,19 +84,48 @@ def refuse_tensors_in(value: Any) -> None:
             refuse_tensors_in(item)
 
 
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors that an argument is or, in lists, tuples and dicts, holds."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(item)
+
+
 def option(operation: Operation, name: str, value: Any) -> Any:
     """An argument that no gradient is taken by, as the operation gets it.
 
-    Numbers of NumPy become Python's, which never widen. Raises TypeError for a tensor that waits for a gradient.
+    Numbers of NumPy become Python's, which never widen. Raises TypeError for a tensor that waits for a gradient, in a
+    list too.
     """
-    if isinstance(value, Tensor):
-        if value.requires_grad and is_recording():
+    if isinstance(value, Tensor | list | tuple):
+        if is_recording() and any(tensor.requires_grad for tensor in tensors_in(value)):
             raise TypeError(f"{operation.name} passes no gradient on to {name}: give it {name}.detach()")
-        value = value.array
+        value = value.array if isinstance(value, Tensor) else value
     if name in operation.arrays:
         return plain_array(value)
+    if name in WHOLE_NUMBERS:
+        return value if type(value) is int else whole_numbers(f"{operation.name}: {name}", value)
     is_number = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
     return value.item() if is_number and value.dtype.kind == "f" else value
+
+
+WHOLE_NUMBERS = ("axis", "axes", "shape")
+
+
+def whole_numbers(whose: str, value: Any) -> Any:
+    """A whole number as Python's, several as a tuple; what is neither, such as None, as it is.
+
+    Raises TypeError for numbers that are not whole.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple([whole_numbers(whose, one) for one in value])
+    if isinstance(value, float | complex):
+        raise TypeError(f"{whose} must be a whole number, or several; not {value!r}")
+    return operator.index(value) if hasattr(value, "__index__") else value
 
 
 def plain_array(value: Any) -> Any:

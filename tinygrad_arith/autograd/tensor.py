@@ -184,12 +184,13 @@ class Tensor:
         if self.node is not None:
             raise BackwardError(f"{self.node.operation}'s output cannot be written to: the tape would not know of it")
         if isinstance(value, Tensor):
-            if value.requires_grad and not self._requires_grad and is_recording():
+            if value.requires_grad and is_recording():
                 raise BackwardError(
-                    "a write passes no gradient on to what is written: write its detach(), or join tensors by where, "
-                    "stack or concatenate"
+                    "a write passes no gradient on to what is written: write its detach(), or under no_grad(), or join "
+                    "tensors by where, stack or concatenate"
                 )
             value = value.array
+        operands.refuse_tensors_in(value)
         self.array[plain_index(index)] = value
         self.version.mark(self.array)
 
@@ -359,7 +360,7 @@ class Tensor:
 
     def transpose(self, *axes) -> "Tensor":
         """The axes in another order; without arguments, reversed."""
-        return functions.transpose(self, None if axes in ((), (None,)) else _given_in_one(axes))
+        return functions.transpose(self, None if not axes or axes[0] is None else _given_in_one(axes))
 
     def exp(self) -> "Tensor":
         """e to the power of each element."""
