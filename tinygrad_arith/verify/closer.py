@@ -1,4 +1,4 @@
-"""Before an accusation: what speaks for the answer, at steps smaller than those that contradict it?
+"""What smaller steps say: for an answer before it is accused, and against a slope before an answer passes by it.
 
 - A kink that the curvature covers: of x^2 + 1e-9 relu(x) at 0 the one-sided slopes differ by far more than 1e-9 at any
   step that finds the slope. Its central difference is then the mean of two right answers, and neither of them is wrong.
@@ -12,16 +12,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from .differences import Estimate, Line, Rung, rung_at
+from .differences import NOISE_MARGIN, Estimate, Line, Rung, rung_at
 from .kinks import GROWS, HIDDEN, KEEPS, RATIO, kink_of
-from .noise import noise_at
+from .noise import IRREGULAR, noise_at, power_of_two
 from .tableau import ENOUGH_RUNGS
 
-__all__ = ["closer_by"]
+__all__ = ["closer_by", "contradicted_closer_by"]
 
 ENDS = 1.5  # times the distance between answer and mean: the gap of a kink whose one side the answer is, and a margin
 SMALLEST = 64  # times the spacing of numbers: a step
-MUCH_SMALLER = 512.0  # one step over the next, where another scale is looked for
+LARGER = (2.0, 16.0)  # times the smallest step that shows enough
+SHOWN = 1e-3  # of a slope: what a step must show of it, to say that it is another one
 FITS = 0.25  # of the distance between answer and slope: so near to the answer, a smaller step speaks for it
 
 
@@ -56,14 +57,38 @@ def _stays(rungs: list[Rung]) -> bool:
     return all(KEEPS * before.gap < now.gap < GROWS * before.gap for before, now in pairwise(rungs))
 
 
+def contradicted_closer_by(line: Line, cotangent: np.ndarray, found: Estimate) -> bool:
+    """Is the slope another one over a far smaller step, as small as still shows a thousandth of it?
+
+    Such a forward has two scales, or is rounded within; which of its slopes is meant, the outputs do not say.
+    """
+    moved = line.at(found.step)[1] != line.here  # (m,)
+    rounding = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[moved].sum())
+    size = SHOWN * abs(found.value)
+    if size == 0.0:
+        return False
+    step = IRREGULAR * power_of_two(max(8 * rounding / size, SMALLEST * float(np.spacing(line.scale))))
+    if step > found.step / RATIO**2:
+        return False
+    rung = rung_at(line, cotangent, step, moved)
+    apart = abs(float(cotangent @ rung.central) - found.value)
+    if rung.sides != "both" or apart <= 2 * size + found.error:
+        return False
+    return apart > 4 * noise_at(line.at, step, cotangent) / step
+
+
 def _fits_closer_by(line: Line, cotangent: np.ndarray, found: Estimate, answer: float, depends: np.ndarray) -> bool:
-    """Does a step far smaller than those of the estimate give the answer, as far as rounding lets it be seen?"""
-    apart, step = abs(answer - found.value), found.step / MUCH_SMALLER
-    while step >= SMALLEST * float(np.spacing(line.scale)):
-        rung = rung_at(line, cotangent, step, depends)
-        if rung.sides != "both" or rung.noise > FITS * apart:
+    """Does a smaller step than that of the estimate give the answer? Asked are the smallest ones over which rounding
+    lets the difference between answer and estimate be seen.
+    """
+    apart = abs(answer - found.value)
+    rounding = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[depends].sum())
+    smallest = max(rounding / (FITS * apart), SMALLEST * float(np.spacing(line.scale)))
+    for larger in LARGER:
+        step = IRREGULAR * power_of_two(smallest) * larger
+        if step >= found.step:
             return False
-        if abs(float(cotangent @ rung.central) - answer) <= FITS * apart:
+        rung = rung_at(line, cotangent, step, depends)
+        if rung.sides == "both" and abs(float(cotangent @ rung.central) - answer) <= FITS * apart:
             return True
-        step /= MUCH_SMALLER
     return False

@@ -54,7 +54,7 @@ def compare_elements(
     judged = Judgement(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
-        probe.sizes_of(indices), probe.steps(indices) / SMALLER,
+        np.zeros(len(chosen)), probe.sizes_of(indices), probe.steps(indices) / SMALLER,
         None if unsteady is None else _chosen(probe, unsteady, indices),
     )  # fmt: skip
     judge(judged)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .differences import Estimate, Kink
-from .noise import powers_of_two
+from .noise import IRREGULAR, powers_of_two
 from .probe import Probe
 from .survey import ONE_STEP, TOGETHER, Survey
 from .ties import wrong_along_ties
@@ -31,6 +31,7 @@ CLOSELY = 1e-6  # the relative error that is asked for at most: smaller steps wo
 RICH = 1e-3  # the relative error of a slope that is known well
 NEAR = 16.0  # times the steps that such slopes needed
 SIMILAR = 1 / 8  # of the size of an element: those that are as large tell which steps suit it
+ASKED_CLOSER = 3  # elements whose slopes are looked at closer by, for all that were looked at together
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
 
 
@@ -49,6 +50,7 @@ class Judgement:
     columns: np.ndarray | None
     tolerance: Tolerance
     shares_outputs: bool  # each element is measured by the entries that reach the same outputs, not by all
+    truncation: np.ndarray  # the part of the errors that is no rounding
     sizes: np.ndarray  # of the elements of the array
     steps: np.ndarray  # at which the differences were taken, where no closer look has said
     unsteady: np.ndarray | None = None
@@ -102,11 +104,11 @@ class Judgement:
         with np.errstate(all="ignore"):
             return np.where(self.error <= 0.1 * size, size, np.maximum(size - self.error, 0.0))
 
-    def scales(self, largest: float) -> np.ndarray:
-        """What each element is measured by (n,): the largest entry among those that reach the same outputs."""
+    def scales(self, sizes: np.ndarray) -> np.ndarray:
+        """What each element is measured by (n,): the largest size (n,) among those that reach the same outputs."""
+        largest = float(sizes.max(initial=0.0))
         if not self.shares_outputs or self.columns is None:
             return np.full(self.numeric.shape, largest)
-        sizes = self._sizes()  # (n,)
         moved = self.columns != 0  # (m, n)
         of_outputs = np.where(moved, sizes, 0.0).max(axis=1, initial=0.0)  # (m,)
         shared = np.where(moved, of_outputs[:, None], 0.0).max(axis=0, initial=0.0)  # (n,)
@@ -118,9 +120,8 @@ class Judgement:
             zero = np.full(self.numeric.shape, self.tolerance.zero * self.unit)
             return zero, zero
         largest, size = self.scale(), self._sizes()
-        return self.tolerance.bound_beside(size, largest, self.scales(largest)), self.tolerance.hidden_beside(
-            size, largest
-        )
+        strict = self.tolerance.bound_beside(size, largest, self.scales(size))
+        return strict, self.tolerance.hidden_beside(size, largest)
 
     def verdicts(self, bounds: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Per element: is it wrong, is it undecided?
@@ -132,13 +133,24 @@ class Judgement:
         strict, allowed = bounds or self.bounds()
         distance, error = self.distance, self.uncertainty
         with np.errstate(all="ignore"):
-            wrong = distance - error * np.maximum(1.0, self._distances() / self.sizes) > strict
-            passed = ~wrong & (distance + error <= allowed)
+            beyond = distance - error * np.maximum(1.0, self._distances() / self.sizes)
+            wrong = beyond > np.maximum(strict, self._strict_if_others_are_large())
+            seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * self._sizes())
+            seen[[*self.kinks, *self.outside]] = True
+            passed = ~wrong & (distance + error <= allowed) & seen  # only rounding may hide more than is allowed
         looked_at = self._examined_ones()
         if not (wrong & looked_at).any():  # nothing is called wrong by a first look alone
             wrong &= looked_at
         wrong &= looked_at | ~self.suspicious
         return wrong, ~wrong & ~passed
+
+    def _strict_if_others_are_large(self) -> np.ndarray:
+        """What would be allowed each element (n,) if those that are not known were as large as the backward says."""
+        size = np.abs(self.numeric)
+        with np.errstate(all="ignore"):
+            at_most = np.maximum(size, np.minimum(np.abs(self.analytic), size + self.error))  # (n,)
+            likely = np.where(self.error <= 0.1 * size, size, at_most)  # (n,)
+        return self.tolerance.bound_beside(self._sizes(), float(likely.max(initial=0.0)), self.scales(likely))
 
     def _distances(self) -> np.ndarray:
         """How far from each element the differences looked (n,)."""
@@ -177,12 +189,25 @@ class Judgement:
         known, before = self.numeric[positions], self.error[positions]
         with np.errstate(all="ignore"):
             agree = np.abs(found.value - known) <= found.error + before
-        for row in np.flatnonzero(agree & ~found.suspicious & (found.error < before)).tolist():
+        better = np.flatnonzero(agree & ~found.suspicious & (found.error < before)).tolist()
+        if self._contradicted(found, steps, [(row, positions[row]) for row in better[:ASKED_CLOSER]]):
+            return
+        for row in better:
             position = positions[row]
+            self.truncation[position] = max(found.error[row] - found.rounding[row], 0.0)
             self.numeric[position], self.error[position] = found.value[row], found.error[row]
             self.steps[position], self.suspicious[position] = steps[row], False
             if self.columns is not None and found.columns is not None:
                 self.columns[:, position] = found.columns[:, row]
+
+    def _contradicted(self, found: Survey, steps: np.ndarray, asked: Sequence[tuple[int, int]]) -> bool:
+        """Are the slopes of one of these elements, by row of the survey and position, others closer by?"""
+        for row, position in asked:
+            column = np.zeros_like(self.probe.cotangent)
+            estimate = Estimate(found.value[row], found.error[row], found.rounding[row], steps[row], column)
+            if self.probe.contradicted(self.indices[position], estimate):
+                return True
+        return False
 
     def _steps_against_noise(self, positions: Sequence[int], share: float) -> np.ndarray:
         size = np.abs(self.analytic)  # of the slopes, as long as these are not known
@@ -192,7 +217,7 @@ class Judgement:
         with np.errstate(all="ignore"):
             against_noise = np.minimum(4 * noise / asked[positions], self.probe.limit)
             steps = np.maximum(share * self.sizes[positions], against_noise)
-        return powers_of_two(steps)
+        return IRREGULAR * powers_of_two(steps)
 
     def suitable_share(self) -> float:
         """A few times the smallest step, over its element's size, that a closer look needed to know its slope well."""
@@ -211,8 +236,11 @@ class Judgement:
                 found = self.probe.confirmed(index, wanted)
                 if _accuses(found, answer, strict[position] + slack):
                     found = self.probe.beside(index, found, answer)
+            elif found.kink is None and np.isfinite(found.error) and self.probe.contradicted(index, found):
+                found = replace(found, error=np.inf)
             self.examined[position], self.suspicious[position] = found, False
             self.numeric[position], self.error[position], self.steps[position] = found.value, found.error, found.step
+            self.truncation[position] = max(found.error - found.noise, 0.0) if np.isfinite(found.error) else np.inf
             if self.columns is not None:
                 self.columns[:, position] = found.column
             if found.kink is not None:

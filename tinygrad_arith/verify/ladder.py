@@ -23,7 +23,7 @@ from .kinks import (
     met_a_kink,
     vertical,
 )  # fmt: skip
-from .noise import power_of_two
+from .noise import IRREGULAR, power_of_two
 from .tableau import ENOUGH_RUNGS, Tableau
 
 __all__ = ["estimate_slope"]
@@ -42,7 +42,7 @@ def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, share: floa
 
     share: of the usual steps, for a second look at other ones
     """
-    top = power_of_two(0.5 * line.scale) * share
+    top = power_of_two(0.5 * line.scale) * IRREGULAR * share
     depends, unseen, reached = _reached(line, cotangent, wanted, top)
     if not depends.any():
         return Estimate(0.0, unseen, unseen, top, np.zeros_like(line.here), still=reached)
@@ -176,7 +176,8 @@ def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tu
     """
     weighted = NOISE_MARGIN * np.abs(cotangent) * line.noise  # (m,)
     depends, reached = np.zeros(line.here.shape, dtype=bool), 0.0
-    for step in (top, -top, 8 * line.scale, -8 * line.scale, line.limit, -line.limit):
+    far, farthest = 8 * IRREGULAR * line.scale, max(IRREGULAR * line.limit, top)
+    for step in (top, -top, far, -far, farthest, -farthest):
         if abs(step) < reached:
             continue
         if abs(step) > reached > 0 and weighted[~depends].sum() <= wanted * reached:
@@ -184,7 +185,7 @@ def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tu
         gone, outputs = line.at(step)
         depends |= outputs != line.here  # NaN differs too: where the domain ends, the forward depends on the element
         reached = max(reached, abs(gone))
-    if reached >= line.limit and depends.any():
+    if reached >= farthest and depends.any():
         return depends, 0.0, reached
     return depends, float(weighted[~depends].sum()) / reached, reached
 
@@ -197,7 +198,7 @@ def _first_step(
     """
     noise = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[depends].sum())
     needed = 4 * RATIO ** (ENOUGH_RUNGS - 1) * noise / wanted if wanted > 0 else 0.0
-    return top if needed <= top else power_of_two(min(needed, line.limit)) * share
+    return top if needed <= top else power_of_two(min(needed, line.limit)) * IRREGULAR * share
 
 
 def _concluded(

@@ -15,7 +15,7 @@ from functools import cache
 
 import numpy as np
 
-__all__ = ["exact_outputs", "noise_at", "own_rounding", "power_of_two", "powers_of_two", "roughness"]
+__all__ = ["IRREGULAR", "exact_outputs", "noise_at", "own_rounding", "power_of_two", "powers_of_two", "roughness"]
 
 POINTS = 8  # on a line
 DEGREES = (2, 3, 4)  # of the polynomials that a smooth function is, so near to a point
@@ -34,6 +34,9 @@ LIKELY = 2.0  # the largest error of one evaluation over the standard deviation
 def own_rounding(outputs: np.ndarray) -> np.ndarray:
     """The largest rounding error of each output by itself: half a unit in the last place, (m,)."""
     return 0.5 * np.spacing(np.abs(outputs))
+
+
+IRREGULAR = 741455 * 2.0**-20  # about the root of 1/2, in few bits: steps of which no simple period is a multiple
 
 
 def power_of_two(size: float) -> float:

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from .closer import closer_by
+from .closer import closer_by, contradicted_closer_by
 from .cotangents import array_like
 from .differences import NOISE_MARGIN, Estimate, Line
 from .fit import fitted_slope
 from .jumps import jumps_nearby
 from .kinks import HIDDEN
 from .ladder import estimate_slope
-from .noise import exact_outputs, noise_at, power_of_two, powers_of_two, roughness
+from .noise import IRREGULAR, exact_outputs, noise_at, power_of_two, powers_of_two, roughness
 from .survey import TWO_STEPS, Look, Survey, survey
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "unmoved_outputs"]
@@ -214,6 +214,10 @@ class Probe:
             return found
         return closer_by(self._line(index), self.cotangent, found, answer)
 
+    def contradicted(self, index: tuple[int, ...], found: Estimate) -> bool:
+        """Is the slope another one closer by?"""
+        return contradicted_closer_by(self._line(index), self.cotangent, found)
+
     def slope(self, index: tuple[int, ...], cotangent: np.ndarray, wanted: float) -> Estimate:
         """The same as `refined` under another cotangent (m,); not kept."""
         return estimate_slope(self._line(index), cotangent, wanted)
@@ -244,7 +248,7 @@ class Probe:
 
     def steps(self, indices: Sequence[tuple[int, ...]] | None) -> np.ndarray:
         """The first steps at these elements, or at all (n,)."""
-        return powers_of_two(self.eps * self.sizes_of(indices))
+        return IRREGULAR * powers_of_two(self.eps * self.sizes_of(indices))
 
     def at(self, index: tuple[int, ...], step: float) -> tuple[float, np.ndarray]:
         """The step that was really taken at one element, and the outputs there (m,)."""

@@ -47,12 +47,14 @@ TOGETHER = Look(9 / 16, 4)
 
 @dataclass(frozen=True)
 class Survey:
-    """One number an element, float64 (n,); `columns` are the slopes of all outputs (m, n), or None where they would be
-    too many. `suspicious`: the one-sided slopes differ in a way that no smooth function's do.
+    """One number an element, float64 (n,); `rounding` is a part of `error`. `columns` are the slopes of all outputs
+    (m, n), or None where they would be too many. `suspicious`: the one-sided slopes differ in a way that no smooth
+    function's do.
     """
 
     value: np.ndarray
     error: np.ndarray
+    rounding: np.ndarray
     suspicious: np.ndarray
     columns: np.ndarray | None
 
@@ -85,7 +87,7 @@ def survey(
     steps:  the first step at each element (n,)
     """
     count, size = len(indices), max(1, cotangent.size)
-    value, error = np.empty(count), np.empty(count)
+    value, error, rounding = np.empty(count), np.empty(count), np.empty(count)
     suspicious = np.empty(count, dtype=bool)
     columns = np.empty((cotangent.size, count)) if keep_columns else None
     for first in range(0, count, max(1, AT_ONCE // size)):
@@ -96,9 +98,10 @@ def survey(
             slopes, value[block], error[block], suspicious[block] = estimated(
                 seen, cotangent, noise, steps[block], look
             )
+            rounding[block] = _rounding(seen, cotangent, noise, steps[block], look)
         if columns is not None:
             columns[:, block] = slopes.T
-    return Survey(value, error, suspicious, columns)
+    return Survey(value, error, rounding, suspicious, columns)
 
 
 def _differences(at, here, cotangent, indices, steps, look) -> _Differences:
