@@ -83,6 +83,9 @@ def test_masks_are_put_together_and_chosen_by(x, a):
     assert mask.all(axis=[1], keepdims=True).shape == (2, 1)
     assert 5.0 in x
     assert 7.0 not in x
+    for no_number in (None, "a", {}, b"a"):
+        assert no_number not in x
+        assert (x == no_number) is False
 
 
 def test_only_one_element_is_true_or_false_or_a_number(x):

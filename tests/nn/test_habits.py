@@ -361,6 +361,45 @@ def test_every_use_before_initialize_is_answered_by_the_same_sentence(use):
         USES[use](new_model(initialized=False))
 
 
+USES_OF_A_PARAMETER = {
+    "==": lambda p: p == 1.0,
+    ">": lambda p: p > 1.0,
+    "in": lambda p: 1.0 in p,
+    "&": lambda p: p & True,
+    "~": lambda p: ~p,
+    "asarray": np.asarray,
+    "asarray of a result": lambda p: np.asarray(p + 1.0),
+    "detach": lambda p: p.detach().numpy(),
+    "item": lambda p: p.sum().item(),
+    "float": lambda p: float(p.sum()),
+    "int": lambda p: int(p.sum()),
+    "bool": lambda p: bool(p.sum()),
+    "a write": lambda p: p.__setitem__(0, 1.0),
+    "len": len,
+    "any": lambda p: p.any(),
+    "all": lambda p: p.all(),
+    "tolist": lambda p: p.tolist(),
+    "a format": lambda p: f"{p.sum():.2f}",
+    "backward": lambda p: p.sum().backward(),
+    "backward of itself": lambda p: p.backward(np.ones(p.shape)),
+}
+
+
+@pytest.mark.parametrize("use", USES_OF_A_PARAMETER)
+def test_every_use_of_a_parameters_values_before_initialize_is_answered_alike(use):
+    parameter = Linear(3, 4).weight
+    with pytest.raises(NotInitialized, match=r"^this (Parameter|Tensor) has no arrays yet: call initialize\(\) first$"):
+        USES_OF_A_PARAMETER[use](parameter)
+
+
+def test_what_asks_for_no_values_is_answered_before_initialize():
+    parameter = Linear(3, 4).weight
+    assert (parameter + 1.0).shape == (3, 4)
+    assert parameter != None  # noqa: E711
+    assert None not in parameter
+    assert f"{parameter}" == "Tensor(shape=(3, 4), dtype=float32)"
+
+
 @pytest.mark.parametrize("call", [lambda m: m(IDS), lambda m: generate(m, IDS[:, :2], 2)])
 def test_window_models_say_so_too(call):
     with pytest.raises(NotInitialized, match="this WindowGPT has no arrays yet"):

@@ -1,5 +1,6 @@
 """A tensor: an array, where it came from, and its gradient."""
 
+import copy
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from ..backend.deferred import raise_deferred
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops.registry import Destination
 from ..ops.shapes import ArraySpec, is_floating
+from .errors import NotInitialized
 from .tape import BackwardError, Node, is_recording, walk
 from .versions import Version, share, version_of
 
@@ -85,18 +87,26 @@ class Tensor:
         """The axes reversed."""
         return functions.transpose(self)
 
+    def _require_values(self) -> None:
+        """Raises NotInitialized for a shape that stands where an array will be."""
+        if isinstance(self.array, ArraySpec):
+            raise NotInitialized(self)
+
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array, read-only where they are not copied from a GPU."""
+        self._require_values()
         return to_numpy(self.data)
 
     def item(self) -> float:
         """The value of a tensor of one element, as a Python number."""
+        self._require_values()
         value = self.array.item()
         raise_deferred()
         return value
 
     def tolist(self) -> Any:
         """The values as Python numbers, in lists as deep as there are axes."""
+        self._require_values()
         values = self.array.tolist()
         raise_deferred()
         return values
@@ -115,6 +125,7 @@ class Tensor:
         """
         if not self.requires_grad:
             raise BackwardError("backward: nothing was recorded; no input had requires_grad, or it ran under no_grad")
+        self._require_values()
         dy = self._cotangent(dy)
         if self.node is not None:
             walk(self.node, dy, on_ready)
@@ -181,6 +192,7 @@ class Tensor:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Writes into a leaf's array. A backward that saved it, or a view of it, will refuse to run."""
+        self._require_values()
         if self.node is not None:
             raise BackwardError(f"{self.node.operation}'s output cannot be written to: the tape would not know of it")
         if isinstance(value, Tensor):
@@ -202,6 +214,7 @@ class Tensor:
         return f"Tensor({values}, dtype={self.dtype}{note})"
 
     def __len__(self) -> int:
+        self._require_values()
         return len(self.array)
 
     def __iter__(self) -> Iterator["Tensor"]:
@@ -211,7 +224,8 @@ class Tensor:
         return (self[number] for number in range(self.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        equal = self == value
+        return isinstance(equal, Tensor) and bool(equal.any())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The values, read-only where they are not copied. They know nothing of gradients."""
@@ -235,6 +249,7 @@ class Tensor:
         return int(self._only_element())
 
     def __index__(self) -> int:
+        self._require_values()
         return operator.index(self.array)
 
     def _only_element(self) -> Any:
@@ -243,11 +258,27 @@ class Tensor:
         return self.item()
 
     def __format__(self, spec: str) -> str:
-        if isinstance(self.array, ArraySpec) or (self.ndim and not spec):
-            return format(str(self), spec)
+        if not spec and (self.ndim or isinstance(self.array, ArraySpec)):
+            return str(self)
         if self.size != 1:
             raise TypeError(f"a tensor of shape {self.shape} has no format {spec!r}; a single number has")
         return format(self.item(), spec)
+
+    def __copy__(self) -> "Tensor":
+        """Another tensor around the same array, with the same history; the gradient of a leaf is its own."""
+        twin = object.__new__(type(self))
+        for name in _slots(type(self)):
+            setattr(twin, name, getattr(self, name))
+        twin.grad = copy.copy(self.grad)
+        return twin
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For deep copies and pickles. What was computed has none: its tape would be copied, and the leaves on it."""
+        if self.node is not None:
+            raise BackwardError(
+                f"{self.node.operation}'s output cannot be copied or pickled, for its history cannot: copy its detach()"
+            )
+        return super().__reduce_ex__(protocol)
 
     def __hash__(self) -> int:
         return id(self)  # tensors are told apart by which they are; == compares their elements
@@ -272,32 +303,40 @@ class Tensor:
 
     def _compared(self, compare: Callable[[Any, Any], Any], other: Any) -> Any:
         """A tensor of bools, which has no gradient; for what is no number, left to Python."""
-        if other is None or isinstance(other, str):
+        if other is None or isinstance(other, str | bytes | dict | set | frozenset):
             return NotImplemented
+        self._require_values()
         if type(other) not in (bool, int, float):  # for those NumPy knows that 300 is more than any uint8
             other = operands.settle({"a": self, "b": other})["b"]
         return Tensor(compare(self.array, other.array if isinstance(other, Tensor) else other))
 
     def __and__(self, other):
-        return Tensor(self.array & plain_index(other))
+        return self._combined(operator.and_, other)
 
     def __or__(self, other):
-        return Tensor(self.array | plain_index(other))
+        return self._combined(operator.or_, other)
 
     def __xor__(self, other):
-        return Tensor(self.array ^ plain_index(other))
+        return self._combined(operator.xor, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
+    def _combined(self, combine: Callable[[Any, Any], Any], other: Any) -> "Tensor":
+        self._require_values()
+        return Tensor(combine(self.array, plain_index(other)))
+
     def __invert__(self):
+        self._require_values()
         return Tensor(~self.array)
 
     def all(self, axis=None, keepdims=False) -> "Tensor":
         """Whether all elements along the axes are true (not 0)."""
+        self._require_values()
         return Tensor(self.array.all(axis=plain_axis(axis), keepdims=keepdims))
 
     def any(self, axis=None, keepdims=False) -> "Tensor":
         """Whether any element along the axes is true (not 0)."""
+        self._require_values()
         return Tensor(self.array.any(axis=plain_axis(axis), keepdims=keepdims))
 
     def __add__(self, other):
@@ -377,6 +416,12 @@ class Tensor:
     def tanh(self) -> "Tensor":
         """The hyperbolic tangent of each element."""
         return functions.tanh(self)
+
+
+def _slots(kind: type) -> list[str]:
+    """The names of what a tensor of this class has."""
+    slots = [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]
+    return [name for name in slots if name != "__weakref__"]
 
 
 def _as_array(value: Any) -> Any:

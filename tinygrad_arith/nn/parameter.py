@@ -14,7 +14,7 @@ from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, to_num
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops import ArraySpec
 from ..ops.registry import Destination
-from .errors import NotInitialized, ParameterError, some
+from .errors import ParameterError, some
 from .structure import Structure
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
@@ -74,12 +74,6 @@ class Parameter(Tensor):
             self.grad, self.stale = gradient.astype(self.stored.dtype, copy=True), False
         else:
             super().accumulate_gradient(gradient)
-
-    def numpy(self) -> np.ndarray:
-        """As a tensor's. Raises NotInitialized where there are no values yet."""
-        if not self.initialized:
-            raise NotInitialized(self)
-        return super().numpy()
 
     @property
     def initialized(self) -> bool:
