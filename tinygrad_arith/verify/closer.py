@@ -30,7 +30,7 @@ def closer_by(line: Line, cotangent: np.ndarray, found: Estimate, answer: float)
     """An estimate that contradicts an answer, after a look closer by: the kink of which the answer is a side, if there
     is one; an error as large as it may be where smaller steps fit the answer, or rounding covers such a kink.
     """
-    depends = (line.at(found.step)[1] != line.here) | (line.at(-found.step)[1] != line.here)  # (m,)
+    depends = found.column != 0  # (m,)
     apart = abs(answer - found.value)
     if _fits_closer_by(line, cotangent, found, answer, depends):
         return replace(found, error=max(found.error, 2 * apart), beside_kink=False)

@@ -224,16 +224,26 @@ class Probe:
 
     def along(self, direction: np.ndarray, wanted: float) -> Estimate:
         """The slope along a direction of the array's shape: d/dt <c, F(x + t u)> at t = 0."""
+        return estimate_slope(self._line_along(direction), self.cotangent, wanted)
+
+    def beside_along(self, direction: np.ndarray, found: Estimate, answer: float) -> Estimate:
+        """The same as `beside`, along a direction."""
+        closer = closer_by(self._line_along(direction), self.cotangent, found, answer)
+        return found if closer.kink is not None else closer  # a kink of what, is to be found out first
+
+    def _line_along(self, direction: np.ndarray) -> Line:
         moving = np.abs(direction[direction != 0])
         sizes = self.sizes[direction != 0]
         scale = float(np.min(sizes / moving)) if moving.size else 1.0
-        return estimate_slope(
-            Line(
-                self._towards(direction), self.here, self.noise, scale, max(scale, self.limit / moving.max(initial=1.0))
-            ),
-            self.cotangent,
-            wanted,
-        )
+        farthest = max(scale, self.limit / moving.max(initial=1.0))
+        return Line(self._towards(direction), self.here, self.noise + self._moved_by_rounding, scale, farthest)
+
+    @cached_property
+    def _moved_by_rounding(self) -> np.ndarray:
+        """How far the outputs (m,) move if all elements are rounded otherwise, as they are at a point of a line."""
+        towards = np.random.default_rng(3).choice((-np.inf, np.inf), self.shape)
+        moved = self.outputs_at(np.where(np.isfinite(self.values), np.nextafter(self.values, towards), self.values))
+        return np.where(np.isfinite(moved), np.abs(moved - self.here), 0.0)
 
     @cached_property
     def sizes(self) -> np.ndarray:
