@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ops.registry import Operation, plan
 from ..ops.shapes import ArraySpec, OpShapes, ShapeError, describe, spec_of
+from .arguments import checked
 from .operands import is_settled, option, settle
 from .tape import is_recording, record
 from .tensor import Tensor
@@ -38,6 +39,7 @@ def differentiable(
             raise TypeError("differentiable needs a backward beside the forward")
         name = name or forward.__name__.removesuffix("_forward")
         operation = Operation(name, forward, backward, inputs or _differentiable_arguments(forward), shape_rule)
+    operation = checked(operation)
     parameter_names = tuple(inspect.signature(operation.forward).parameters)
 
     def function(*args, **kwargs) -> Tensor:

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..ops import OPERATIONS, Operation
+from . import names_elsewhere
+from .arguments import checked
 from .differentiable import apply, differentiable
 from .operands import settle
 from .tensor import Tensor
@@ -53,6 +55,10 @@ index = differentiable(OPERATIONS["index"])
 _power_of_number = differentiable(OPERATIONS["power"])
 
 
+def __getattr__(name: str) -> NoReturn:  # of what is not here
+    raise AttributeError(names_elsewhere.of_function(name, [*OPERATIONS, "power"]))
+
+
 def power(x: Any, exponent: Any) -> Tensor:
     """x ** exponent, element by element. A tensor as the exponent gets its gradient; a number has none."""
     exponent = _plain_number(exponent, x)
@@ -69,16 +75,26 @@ def _plain_number(exponent: Any, x: Any) -> Any:
 
 def concatenate(tensors: Iterable[Any], axis: int | None = 0) -> Tensor:
     """The tensors side by side along an axis that they have; None: all their elements in a row."""
-    tensors = list(tensors)
+    tensors = _listed("concatenate", tensors, axis)
     if axis is None:
         settled = settle({str(number): one for number, one in enumerate(tensors)})
-        tensors, axis = [reshape(one, -1) for one in settled.values()], 0
+        tensors, axis = [reshape(settled.get(str(number)), -1) for number in range(len(tensors))], 0
     return _joined("concatenate", tensors, axis)
 
 
 def stack(tensors: Iterable[Any], axis: int = 0) -> Tensor:
     """The tensors, all of one shape, along a new axis."""
-    return _joined("stack", list(tensors), axis)
+    tensors = _listed("stack", tensors, axis)
+    if axis is None:
+        raise TypeError("stack: axis is None, but the new axis needs a place: a whole number")
+    return _joined("stack", tensors, axis)
+
+
+def _listed(name: str, tensors: Iterable[Any], axis: Any) -> list[Any]:
+    """The tensors in a list. Raises TypeError where they were given one by one."""
+    if isinstance(axis, Tensor | np.ndarray | list | tuple) or not isinstance(tensors, Iterable):
+        raise TypeError(f"{name} takes the tensors in one list: {name}([a, b])")
+    return list(tensors)
 
 
 def _joined(name: str, tensors: list[Any], axis: int) -> Tensor:
@@ -100,4 +116,4 @@ def _for_count(name: str, count: int) -> Operation:
         return shapes_of(*arrays.values(), axis=axis)
 
     names = tuple(f"array {number}" for number in range(count))
-    return replace(operation, forward=forward, inputs=names, shape_rule=shape_rule)
+    return checked(replace(operation, forward=forward, inputs=names, shape_rule=shape_rule))

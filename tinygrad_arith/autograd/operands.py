@@ -96,8 +96,9 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 def option(operation: Operation, name: str, value: Any) -> Any:
     """An argument that no gradient is taken by, as the operation gets it.
 
-    Numbers of NumPy become Python's, which never widen. Raises TypeError for a tensor that waits for a gradient, in a
-    list too.
+    Numbers of NumPy and arrays without axes become Python's numbers, which never widen, and by which an implementation
+    is chosen; to read one from a GPU waits for it. Raises TypeError for a tensor that waits for a gradient, in a list
+    too.
     """
     if isinstance(value, Tensor | list | tuple):
         if is_recording() and any(tensor.requires_grad for tensor in tensors_in(value)):
@@ -107,8 +108,11 @@ def option(operation: Operation, name: str, value: Any) -> Any:
         return plain_array(value)
     if name in WHOLE_NUMBERS:
         return value if type(value) is int else whole_numbers(f"{operation.name}: {name}", value)
-    is_number = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
-    return value.item() if is_number and value.dtype.kind == "f" else value
+    if getattr(value, "ndim", None) != 0 or isinstance(value, ArraySpec) or name == "index":
+        return value  # an index on a GPU is not read
+    if is_floating(value.dtype):
+        return float(value)
+    return value.item() if value.dtype.kind in "biu" else value
 
 
 WHOLE_NUMBERS = ("axis", "axes", "shape")

@@ -3,7 +3,7 @@
 import copy
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from ..backend import array_module, to_numpy
 from ..backend.deferred import raise_deferred
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops.registry import Destination
-from ..ops.shapes import ArraySpec, is_floating
+from ..ops.shapes import ArraySpec, ShapeError, is_floating
+from . import names_elsewhere
 from .errors import NotInitialized
 from .tape import BackwardError, Node, is_recording, walk
 from .versions import Version, share, version_of
@@ -42,6 +43,9 @@ class Tensor:
         self.grad: Any = None
         self.stale = False  # whether the gradient is an old one, which the next one replaces
         self.node: Node | None = None
+
+    def __getattr__(self, name: str) -> NoReturn:  # of what is not there
+        raise AttributeError(names_elsewhere.of_method(name), name=name, obj=self)
 
     @property
     def requires_grad(self) -> bool:
@@ -308,7 +312,11 @@ class Tensor:
         self._require_values()
         if type(other) not in (bool, int, float):  # for those NumPy knows that 300 is more than any uint8
             other = operands.settle({"a": self, "b": other})["b"]
-        return Tensor(compare(self.array, other.array if isinstance(other, Tensor) else other))
+        other = other.array if isinstance(other, Tensor) else other
+        try:
+            return Tensor(compare(self.array, other))
+        except ValueError:
+            raise ShapeError(f"a comparison of {self.shape} with {np.shape(other)}: they do not broadcast") from None
 
     def __and__(self, other):
         return self._combined(operator.and_, other)
@@ -377,6 +385,9 @@ class Tensor:
 
     def __neg__(self):
         return functions.negative(self)
+
+    def __abs__(self):
+        raise TypeError(names_elsewhere.of_method("abs"))
 
     def __getitem__(self, index):
         return functions.index(self, plain_index(index))
