@@ -96,7 +96,8 @@ def importable(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        if str(folder) in sys.path:  # the file may have changed the list
+            sys.path.remove(str(folder))
 
 
 @lru_cache(maxsize=32)

@@ -73,7 +73,8 @@ class Parent:
     def answer(self, value: Any) -> None:
         """Hands over an answer, after everything that was printed before it."""
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            if stream is not None and not stream.closed:  # a user's file may have put them away
+                stream.flush()
         try:
             pickle.dump(value, self.answers, pickle.HIGHEST_PROTOCOL)
             self.answers.flush()

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,12 +18,14 @@ from .kinks import GROWS, HIDDEN, KEEPS, RATIO, kink_of
 from .noise import IRREGULAR, noise_at, power_of_two
 from .tableau import ENOUGH_RUNGS
 
-__all__ = ["closer_by", "contradicted_closer_by"]
+__all__ = ["between_slopes_nearby", "closer_by", "contradicted_closer_by"]
 
 ENDS = 1.5  # times the distance between answer and mean: the gap of a kink whose one side the answer is, and a margin
 SMALLEST = 64  # times the spacing of numbers: a step
 LARGER = (2.0, 16.0)  # times the smallest step that shows enough
 SHOWN = 1e-3  # of a slope: what a step must show of it, to say that it is another one
+BESIDE = 2.0**-16  # of the elements' sizes: where points nearby lie; and a step there over that
+NEARBY_POINTS = 24
 FITS = 0.25  # of the distance between answer and slope: so near to the answer, a smaller step speaks for it
 
 
@@ -55,6 +58,30 @@ def closer_by(line: Line, cotangent: np.ndarray, found: Estimate, answer: float)
 def _stays(rungs: list[Rung]) -> bool:
     """Does the gap neither fall nor grow?"""
     return all(KEEPS * before.gap < now.gap < GROWS * before.gap for before, now in pairwise(rungs))
+
+
+def between_slopes_nearby(
+    outputs_at: Callable[[np.ndarray], np.ndarray],
+    values: np.ndarray,
+    index: tuple[int, ...],
+    cotangent: np.ndarray,
+    sizes: np.ndarray,
+    answer: float,
+) -> bool:
+    """Does an answer at a kink lie between the slopes at points nearby, where there is none? Of three equal numbers
+    that are sorted, the middle one has a slope that neither side of its own kink shows.
+
+    outputs_at: the outputs (m,) at other values; sizes: of the elements, of the array's shape
+    """
+    rng, slopes = np.random.default_rng(5), []
+    for _ in range(NEARBY_POINTS):
+        point = values + BESIDE * sizes * rng.uniform(-1.0, 1.0, values.shape)
+        move = np.zeros(values.shape)
+        move[index] = BESIDE * BESIDE * sizes[index]
+        plus, minus = point + move, point - move
+        slopes.append(float(cotangent @ (outputs_at(plus) - outputs_at(minus))) / float(plus[index] - minus[index]))
+    slack = 1e-3 * max(map(abs, slopes))
+    return min(slopes) - slack <= answer <= max(slopes) + slack
 
 
 def contradicted_closer_by(line: Line, cotangent: np.ndarray, found: Estimate) -> bool:

@@ -244,7 +244,8 @@ class Judgement:
             if self.columns is not None:
                 self.columns[:, position] = found.column
             if found.kink is not None:
-                choice = self.kinks if found.least <= answer <= found.most else self.outside
+                within = found.least <= answer <= found.most or self.probe.between_nearby(index, answer)
+                choice = self.kinks if within else self.outside
                 choice[position] = replace(found.kink, index=index)
 
     def distrust_far_steps(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .closer import closer_by, contradicted_closer_by
+from .closer import between_slopes_nearby, closer_by, contradicted_closer_by
 from .cotangents import array_like
 from .differences import NOISE_MARGIN, Estimate, Line
 from .fit import fitted_slope
@@ -213,6 +213,10 @@ class Probe:
         if found.kink is not None or not np.isfinite(found.error):
             return found
         return closer_by(self._line(index), self.cotangent, found, answer)
+
+    def between_nearby(self, index: tuple[int, ...], answer: float) -> bool:
+        """Does an answer at a kink lie between the slopes at points nearby?"""
+        return between_slopes_nearby(self.outputs_at, self.values, index, self.cotangent, self.sizes, answer)
 
     def contradicted(self, index: tuple[int, ...], found: Estimate) -> bool:
         """Is the slope another one closer by?"""

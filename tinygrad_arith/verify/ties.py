@@ -28,7 +28,7 @@ def wrong_along_ties(probe: Probe, analytic: Mapping[int, float]) -> set[int]:
     wrong: set[int] = set()
     for tied in _groups(probe, analytic):
         rates = _rates(probe, tied)
-        for members in _directions(tied):
+        for members in _directions(probe, tied):
             direction = {position: rates[position] for position in members}
             if not _adds_up(probe, direction, analytic):
                 wrong.update(members)
@@ -73,10 +73,16 @@ def _gap(probe: Probe, direction: Mapping[int, float]) -> float:
     return float(np.abs(probe.cotangent) @ np.abs(right - left))
 
 
-def _directions(tied: Sequence[int]) -> list[Sequence[int]]:
-    """Which elements are moved together: all, and two at a time."""
-    pairs = list(combinations(tied, 2)) if len(tied) <= MOST_TIED else list(pairwise(tied))
-    return [tied, *(pair for pair in pairs if len(tied) > 2)]
+def _directions(probe: Probe, tied: Sequence[int]) -> list[Sequence[int]]:
+    """Which elements are moved together: all, and two at a time where they alone bend an output. (Of three equal
+    numbers that are sorted, two that move leave the third between them: what they add up to depends on its place.)
+    """
+    if len(tied) == 2:
+        return [tied]
+    bent = {position: _bent_outputs(probe, position) for position in tied}
+    count = np.sum(list(bent.values()), axis=0)  # (m,), how many of them bend each output
+    pairs = combinations(tied, 2) if len(tied) <= MOST_TIED else pairwise(tied)
+    return [tied, *((a, b) for a, b in pairs if (bent[a] & bent[b] & (count == 2)).any())]
 
 
 def _adds_up(probe: Probe, direction: Mapping[int, float], analytic: Mapping[int, float]) -> bool:

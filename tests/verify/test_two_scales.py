@@ -1,0 +1,106 @@
+"""Forwards that look otherwise from afar: periods, steps far smaller than an element, ties of several, long arrays."""
+
+import numpy as np
+import pytest
+
+from tinygrad_arith.verify import GradientCheck, VacuousCheck, check_gradients
+
+TURN = 2 * np.pi
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(31)
+
+
+def verdict(forward, backward, x, **settings):
+    return GradientCheck(lambda x: (forward(x), x), (x,), **settings).run(backward).verdict
+
+
+@pytest.mark.parametrize("size", [30.0, 300.0, 3e3, 2e4, 2e5])
+def test_a_season_of_period_one(rng, size):
+    """A step of a power of two is a whole number of periods: the season would vanish from all differences."""
+    x = rng.uniform(size, 3 * size, 6)
+    right = verdict(lambda x: x + np.sin(TURN * x), lambda dy, x: dy * (1 + TURN * np.cos(TURN * x)), x)
+    without = verdict(lambda x: x + np.sin(TURN * x), lambda dy, x: dy * 1.0, x)
+    assert right != "wrong"
+    assert without != "passed"
+    if size == 30:
+        assert (right, without) == ("passed", "wrong")
+
+
+@pytest.mark.parametrize("size", [1e3, 1e5, 1e7])
+def test_a_sine_beside_a_line(rng, size):
+    x = rng.uniform(size, 3 * size, 6)
+    assert verdict(lambda x: x + np.sin(x), lambda dy, x: dy * (1 + np.cos(x)), x) != "wrong"
+    assert verdict(lambda x: x + np.sin(x), lambda dy, x: dy * 1.0, x) != "passed"
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e8, 1e9, 1e10])
+def test_a_residual_at_an_offset(rng, offset):
+    x = offset + rng.normal(size=6)
+    assert verdict(lambda x: x + np.tanh(x - offset), lambda dy, x: dy * (2 - np.tanh(x - offset) ** 2), x) != "wrong"
+    assert verdict(lambda x: x + np.tanh(x - offset), lambda dy, x: dy * 1.0, x) != "passed"
+
+
+@pytest.mark.parametrize("power", [6, 8, 10, 12, 15])
+def test_features_of_high_frequency(rng, power):
+    x, frequency = rng.uniform(0.5, 1.0, 6), np.pi * 2.0**power
+    wiggle = lambda x: x + np.sin(frequency * x) / frequency  # noqa: E731
+    assert verdict(wiggle, lambda dy, x: dy * (1 + np.cos(frequency * x)), x) != "wrong"
+    assert verdict(wiggle, lambda dy, x: dy * 1.0, x) != "passed"
+
+
+def test_zeros_beside_large_numbers():
+    x = np.array([0.0, 1e9, -2e9, 0.0, 3e9])
+    assert verdict(lambda x: x + np.tanh(x), lambda dy, x: dy * (2 - np.tanh(x) ** 2), x) != "wrong"
+    assert verdict(lambda x: x + np.tanh(x), lambda dy, x: dy * 1.0, x) != "passed"
+
+
+@pytest.mark.parametrize("offset", [1e7, 1e9])
+def test_the_first_element_is_not_wrong_while_the_others_are_unknown(rng, offset):
+    """Where the largest entry is not known yet, a gradient of 1e-19 beside a slope of 0 is no error."""
+    x = offset + 50 * rng.normal(size=(3, 4))
+
+    def logsumexp(x):
+        largest = x.max(axis=1, keepdims=True)
+        return np.log(np.exp(x - largest).sum(axis=1)) + largest[:, 0]
+
+    def backward(dy, x):
+        weights = np.exp(x - x.max(axis=1, keepdims=True))
+        return dy[:, None] * weights / weights.sum(axis=1, keepdims=True)
+
+    assert verdict(logsumexp, backward, x) != "wrong"
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0, 1.0, 2.0], [3.0, 1.0, 1.0, 1.0, 1.0, 0.5]])
+@pytest.mark.parametrize("seed", range(3))
+def test_sorted_ties_of_several(values, seed):
+    """Any order of equal numbers is right; a slope of none of their places is not."""
+
+    def back(dy, order, share=1.0):
+        gradient = np.empty_like(dy)
+        gradient[order] = share * dy
+        return gradient
+
+    check = GradientCheck(
+        lambda x: (np.sort(x), np.argsort(x, kind="stable")), np.array(values), seed=seed, allow="kinks"
+    )
+    assert check.run(back).verdict == "passed"
+    assert check.run(lambda dy, order: back(dy, order, 3.0)).verdict == "wrong"
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.1, False), (0.3, False), (0.7, True)])
+def test_the_share_of_kinks_is_one_of_all_elements(rng, share, refused):
+    x = rng.normal(size=5000)
+    x[rng.random(5000) < share] = 0.0
+    if refused:
+        with pytest.raises(VacuousCheck, match="lie at kinks"):
+            check_gradients(lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,))
+    else:
+        check_gradients(lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,))
+
+
+def test_many_elements_at_an_offset_accuse_nobody(rng):
+    x = 1e9 + rng.normal(size=5000)
+    assert verdict(lambda x: np.tanh(x - 1e9), lambda dy, x: dy * (1 - np.tanh(x - 1e9) ** 2), x) != "wrong"
