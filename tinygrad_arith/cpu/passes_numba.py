@@ -13,7 +13,7 @@ import numpy as np
 from ..ops.gelu import CUBIC, SQRT_2_OVER_PI
 
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-in_order = numba.njit(nogil=True, cache=True, error_model="numpy")  # where the order is what keeps the digits
+in_order = numba.njit(nogil=True, cache=True, error_model="numpy")  # where the order or a product's rounding counts
 
 contracted = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
@@ -21,7 +21,6 @@ contracted = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"
 # A sum in float32 of n terms one after another is off by up to n roundings. So long sums go in blocks, which are added
 # up in float64: WIDE terms of a row at a time (the vector's lanes take turns within), ROWS rows at a time.
 WIDE, ROWS = 2048, 32
-LARGEST = np.finfo(np.float32).max
 
 
 @compiled
@@ -37,6 +36,12 @@ def _add_to(out, total):
     """out += total, which is float64."""
     for c in range(len(out)):
         out[c] = out[c] + total[c]
+
+
+@contracted  # said, for else it would take over the fast math of who calls it
+def _reciprocal_root(x):
+    """1 / sqrt(x), 0 of infinity. Fast math makes NaN of that, and infinity of numbers below the normal ones."""
+    return np.reciprocal(np.sqrt(x))
 
 
 @compiled
@@ -83,8 +88,7 @@ def _row_products(dy, weight, x, n, middle, scale):
 def layernorm_forward(x, weight, bias, eps, y, mean, rstd):
     """Fills y, mean and rstd."""
     rows, channels = x.shape
-    one, zero = x.dtype.type(1.0), x.dtype.type(0.0)
-    inverse = one / x.dtype.type(channels)
+    inverse = x.dtype.type(1.0) / x.dtype.type(channels)
     for n in range(rows):
         if channels > WIDE:
             middle = _row_mean(x, n)
@@ -98,8 +102,7 @@ def layernorm_forward(x, weight, bias, eps, y, mean, rstd):
             for c in range(channels):
                 squares += (x[n, c] - middle) * (x[n, c] - middle)
             spread = squares * inverse + x.dtype.type(eps)
-        known = zero if spread == math.inf else one  # of infinity the fast root would make NaN
-        scale = known * (one / np.sqrt(LARGEST if spread > LARGEST else spread))
+        scale = _reciprocal_root(spread)
         for c in range(channels):
             y[n, c] = (x[n, c] - middle) * scale * weight[c] + bias[c]
         mean[n] = middle
@@ -144,18 +147,16 @@ def layernorm_backward(dy, x, mean, rstd, weight, dx, dweight, dbias):
 def rmsnorm_forward(x, weight, eps, y, rrms):
     """Fills y and rrms."""
     rows, channels = x.shape
-    one, zero = x.dtype.type(1.0), x.dtype.type(0.0)
-    inverse = one / x.dtype.type(channels)
+    inverse = x.dtype.type(1.0) / x.dtype.type(channels)
     for n in range(rows):
         if channels > WIDE:
-            spread = _row_mean_square(x, n, zero) + x.dtype.type(eps)
+            spread = _row_mean_square(x, n, x.dtype.type(0.0)) + x.dtype.type(eps)
         else:
             squares = x.dtype.type(0.0)
             for c in range(channels):
                 squares += x[n, c] * x[n, c]
             spread = squares * inverse + x.dtype.type(eps)
-        known = zero if spread == math.inf else one  # of infinity the fast root would make NaN
-        scale = known * (one / np.sqrt(LARGEST if spread > LARGEST else spread))
+        scale = _reciprocal_root(spread)
         for c in range(channels):
             y[n, c] = x[n, c] * scale * weight[c]
         rrms[n] = scale
@@ -295,9 +296,13 @@ def bias_gelu(h, bias, slope):
             slope[n, c] = s + (bounded * (ONCE + cubed3 * square)) * (s * (e * s))
 
 
-@compiled
+@in_order
 def _shift_visible(scores, scale):
-    """Scaled scores minus their largest visible one; -inf where hidden."""
+    """Scaled scores minus their largest visible one; -inf where hidden.
+
+    The largest becomes 0, whatever its size. A fused multiply-add would leave the rounding of its product there, which
+    is a large number where the scores are.
+    """
     blocks, queries, keys = scores.shape
     behind = keys - queries
     for m in range(blocks):

@@ -15,7 +15,7 @@ from .products import multiply
 
 BLOCK = 32_768  # elements: few calls, and half a dozen arrays of this size stay in the second-level cache
 WIDE, TALL = 2048, 64  # terms that a product may add up: its rounding grows with their number
-LEAST_SCALE = 1e-8  # of gradients that are squared before they are scaled
+FAR = 100.0  # beyond it tanh is 1 or -1 in GELU, and its slope 0
 FEW = 16  # rows whose sum is not worth a product
 ADAMW_BLOCK = 262_144  # more: threads that share the update meet at every call
 
@@ -166,15 +166,18 @@ def bias_gelu(h, bias, slope):  # h, slope (N, C); bias (C,)
 
 def _bias_gelu(h, bias, slope):
     h += bias
-    square = h * h  # (n, C)
+    near = np.clip(h, -FAR, FAR)  # (n, C), whose square is a number, too; NaN stays NaN
+    square = near * near  # (n, C)
     np.multiply(square, SQRT_2_OVER_PI * CUBIC, out=slope)
     slope += SQRT_2_OVER_PI
-    slope *= h  # u
+    slope *= near  # u
     tanh = np.tanh(slope, out=slope)
     square *= 3.0 * SQRT_2_OVER_PI * CUBIC
     square += SQRT_2_OVER_PI  # du/dh
-    rest = 0.5 * (1.0 - tanh * tanh)  # (n, C)
-    rest *= h  # first, for where it is 0 the product h du/dh may be beyond float32
+    square *= near
+    rest = np.multiply(tanh, tanh, out=near)  # (n, C)
+    rest *= -0.5
+    rest += 0.5
     square *= rest  # h/2 (1 - tanh²) du/dh
     tanh += 1.0
     tanh *= 0.5  # (1 + tanh) / 2
@@ -185,11 +188,12 @@ def _bias_gelu(h, bias, slope):
 def causal_softmax(scores, scale):  # scores (M, Tq, Tk)
     """scores = softmax(scores * scale) over the keys that a query may see: those not behind it."""
     count, queries, keys = scores.shape
-    hidden = np.triu(np.full((queries, keys), -np.inf, dtype=scores.dtype), k=keys - queries + 1)  # (Tq, Tk)
+    hidden = np.triu(np.ones((queries, keys), dtype=bool), k=keys - queries + 1)  # (Tq, Tk)
+    most = np.where(hidden, -np.inf, np.nan).astype(scores.dtype)  # (Tq, Tk): `fmin` takes what is a number
     for part in blocks(count, queries * keys):
         weights = scores[part]  # (m, Tq, Tk)
         weights *= scale
-        weights += hidden
+        np.fmin(weights, most, out=weights)  # not added: NaN or infinity behind a query would reach it
         weights -= weights.max(axis=-1, keepdims=True)
         np.exp(weights, out=weights)
         weights *= np.reciprocal(weights.sum(axis=-1, keepdims=True))
@@ -232,14 +236,12 @@ def adamw(values, gradients, first, second, decay_until, rates):  # all arrays (
     scratch = np.empty(min(ADAMW_BLOCK, len(values)), dtype=values.dtype)
     for block in blocks(len(values), 1, ADAMW_BLOCK):
         p, g, m, v = values[block], gradients[block], first[block], second[block]
-        work, scale = scratch[: len(p)], gradient_scale
-        if scale < LEAST_SCALE:  # what is clipped by so much may be too large for its square
-            g, scale = g * scale, 1.0
+        work = scratch[: len(p)]
         m *= beta1
-        m += np.multiply(g, scale * (1.0 - beta1), out=work)
+        m += np.multiply(g, gradient_scale * (1.0 - beta1), out=work)
         v *= beta2
-        np.multiply(g, g, out=work)
-        work *= scale * scale * (1.0 - beta2)
+        np.multiply(g, gradient_scale * (1.0 - beta2) ** 0.5, out=work)  # first: g² may be too large
+        work *= work
         v += work
         np.sqrt(v, out=work)
         work *= spread_scale

@@ -15,6 +15,7 @@ from .shapes import ArraySpec, OpShapes
 
 SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
 CUBIC = 0.044715
+FAR = 100.0  # beyond it tanh(u) is 1 or -1, and the slope 1 or 0
 
 
 class GeluCache(NamedTuple):
@@ -27,7 +28,8 @@ class GeluCache(NamedTuple):
 def gelu_forward(x):  # x (...)
     """The tanh form. Returns y (...) and the cache."""
     xp = array_module(x)
-    tanh = xp.tanh(SQRT_2_OVER_PI * (x + CUBIC * (x * x * x)))  # (...)
+    near = xp.clip(x, -FAR, FAR)  # (...), whose powers are numbers, too
+    tanh = xp.tanh(SQRT_2_OVER_PI * (near + CUBIC * (near * near * near)))  # (...)
     y = 0.5 * x * (1.0 + tanh)  # (...)
     return y, GeluCache(x, tanh)
 
@@ -35,10 +37,11 @@ def gelu_forward(x):  # x (...)
 def gelu_backward(dy, cache):  # dy (...)
     """Returns dx (...)."""
     x, tanh = cache
+    near = array_module(x).clip(x, -FAR, FAR)  # (...): farther out du is as good as infinite, and its factor 0
     # forward: y = x/2 (1 + tanh(u)), u = sqrt(2/π) (x + 0.044715 x³). Product rule, then chain rule with
     # tanh' = 1 - tanh²:
-    du = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * (x * x))  # (...), du/dx
-    slope = 0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * du  # (...), dy/dx
+    du = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * (near * near))  # (...), du/dx
+    slope = 0.5 * (1.0 + tanh) + 0.5 * near * (1.0 - tanh * tanh) * du  # (...), dy/dx
     return dy * slope  # (...)
 
 
@@ -57,9 +60,10 @@ def gelu_exact_backward(dy, cache):  # dy (...)
     """Returns dx (...)."""
     xp = array_module(dy)
     (x,) = cache
-    density = math.sqrt(0.5 / math.pi) * xp.exp(-0.5 * (x * x))  # (...), φ = Φ'
+    near = xp.clip(x, -FAR, FAR)  # (...): farther out φ is 0, and x may be infinite
+    density = math.sqrt(0.5 / math.pi) * xp.exp(-0.5 * (near * near))  # (...), φ = Φ'
     # forward: y = x Φ(x)
-    return dy * (_normal_cdf(x) + x * density)  # (...)
+    return dy * (_normal_cdf(x) + near * density)  # (...)
 
 
 def _normal_cdf(x):  # (...) -> (...)
