@@ -9,6 +9,8 @@ the output and returns the gradients of the differentiable inputs, in their orde
 Sizes: B batch, T positions, C channels, NH heads, HS head size, V vocabulary. The gradient of x is dx.
 """
 
+from dataclasses import replace
+
 from .arithmetic import (
     add_backward,
     add_forward,
@@ -123,9 +125,12 @@ _X = ("x",)
 _JOINED = ("arrays",)
 _POSITIONS = ("positions",)
 _MASKS = ("key_mask", "lengths")
+# Those that only move numbers, or take each by itself without leaving its range, stay in 16 bits.
+_NARROW = {"embedding", "relu", "dropout", "negative", "exp", "log", "sqrt", "tanh", "max", "where", "concatenate"}
+_NARROW |= {"stack", "reshape", "transpose", "index"}
 
 OPERATIONS: dict[str, Operation] = {
-    operation.name: operation
+    operation.name: replace(operation, wide=operation.name not in _NARROW)
     for operation in (
         # What a transformer is made of
         Operation("embedding", embedding_forward, embedding_backward, ("table",), embedding_shapes, ("ids",)),

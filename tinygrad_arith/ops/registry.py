@@ -7,6 +7,7 @@ textbook; so does `textbook_only` inside a program.
 
 import importlib
 import importlib.util
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
+from .shapes import is_floating
 
 REFERENCE_VARIABLE = "TINYGRAD_ARITH_REFERENCE"
 MOST_PLANS = 1024  # options that change with every step (a dropout key) must not fill the memory
@@ -28,6 +30,7 @@ class Operation:
     inputs:     the forward's differentiable arguments, in the order of the backward's gradients
     shape_rule: called like the forward, with arrays or `ArraySpec`s; returns `OpShapes` or raises `ShapeError`
     arrays:     those that are arrays without a gradient: ids, masks; a list in their place is made into one
+    wide:       of numbers of 16 bits the textbook computes in float32 and rounds what comes out: see `in_float32`
     """
 
     name: str
@@ -36,6 +39,7 @@ class Operation:
     inputs: tuple[str, ...]
     shape_rule: Callable[..., Any] | None = None
     arrays: tuple[str, ...] = ()
+    wide: bool = False
 
 
 class Destination(NamedTuple):
@@ -125,12 +129,46 @@ def textbook_backward(operation: Operation) -> Callable[..., tuple]:
     return backward
 
 
+def is_narrow(dtype: np.dtype) -> bool:
+    """float16 or bfloat16."""
+    return dtype.itemsize == 2 and is_floating(dtype)
+
+
+def widened(array: Any) -> Any:
+    """Numbers of 16 bits in float32; others as they are."""
+    return array.astype(np.float32) if is_narrow(array.dtype) else array
+
+
+def in_float32(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., tuple]]:
+    """The textbook's pair for inputs of 16 bits: in float32, rounded where results come out.
+
+    300 squared is beyond float16, and a long sum in 16 bits stops growing.
+    """
+    names = tuple(inspect.signature(operation.forward).parameters)
+    dtypes = {name: arguments[name].dtype for name in operation.inputs if arguments.get(name) is not None}
+    out_dtype = np.result_type(*dtypes.values())
+    textbook = textbook_backward(operation)
+
+    def forward(*args, **values):
+        values |= dict(zip(names, args, strict=False))
+        out, cache = operation.forward(**values | {name: widened(values[name]) for name in dtypes})
+        return out.astype(out_dtype), cache
+
+    def backward(dy, cache, *, needs, into=None, owned=False):
+        gradients = textbook(widened(dy), cache, needs=needs)
+        pairs = zip(gradients, dtypes.values(), strict=True)
+        return tuple(gradient.astype(dtype) if is_narrow(dtype) else gradient for gradient, dtype in pairs)
+
+    return forward, backward
+
+
 def choose(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., tuple] | None]:
     """The forward to run and its backward in the tape's form; None stands for the textbook's backward."""
     arrays = [arguments[name] for name in operation.inputs if arguments.get(name) is not None]
     dtypes = {array.dtype for array in arrays}
+    wide = operation.wide and any(map(is_narrow, dtypes))
     if len(dtypes) != 1 or _textbook_only:
-        return operation.forward, None
+        return in_float32(operation, arguments) if wide else (operation.forward, None)
     device, (dtype,) = "cpu" if array_module(*arrays) is np else "cuda", dtypes
     _load(device)
     for candidate in _registered.get(operation.name, ()):
@@ -139,7 +177,7 @@ def choose(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..
             _chosen[operation.name, device, dtype] = candidate.name
             return candidate.forward, candidate.backward
     _chosen[operation.name, device, dtype] = "textbook"
-    return operation.forward, None
+    return in_float32(operation, arguments) if wide else (operation.forward, None)
 
 
 class Plan(NamedTuple):
