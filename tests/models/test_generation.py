@@ -6,6 +6,7 @@ import pytest
 from tinygrad_arith.autograd import BackwardError, no_grad
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig, choose_tokens, generate
+from tinygrad_arith.ops import ShapeError
 from tinygrad_arith.verify import assert_close, tolerance
 
 CONFIGS = {
@@ -238,3 +239,58 @@ def test_a_cache_where_gradients_are_recorded_is_refused():
 def test_what_cannot_be_generated_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         generate(model_of("learned"), **arguments)
+
+
+def failing(*args, **kwargs):
+    raise RuntimeError("in the middle")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("where", ["mask", "attention", "output", "ffn", "last block", "final norm", "head", "cache"])
+def test_a_call_that_fails_leaves_the_caches_as_they_were(name, where, monkeypatch):
+    model, (first, following) = model_of(name), (np.array([[1, 2]]), np.array([[3]]))
+    with no_grad():
+        caches = model.new_caches(1)
+        model(first, caches=caches)
+        last = model.blocks[-1]
+        broken = {
+            "attention": (last.attention, "turned"),
+            "output": (model.blocks[0].attention.output, "forward"),
+            "ffn": (model.blocks[0].ffn, "forward"),
+            "last block": (last, "forward"),
+            "final norm": (model.final_norm or last.ffn_norm, "forward"),
+            "head": (model.head, "forward"),
+        }
+        options = {"key_mask": np.ones((1, 1), bool)} if where == "mask" else {}
+        given = caches
+        if where == "cache":  # one of the layers has no room
+            given = [caches[0], model.new_caches(1, 2)[1]]
+            given[1].length = 2
+        with monkeypatch.context() as patch:
+            if where in broken:
+                patch.setattr(*broken[where], failing)
+            with pytest.raises((RuntimeError, ValueError)):
+                model(following, caches=given, **options)
+        assert [cache.length for cache in caches] == [2, 2]
+        found = model(following, caches=caches).data
+        full = model(np.concatenate([first, following], axis=1)).data[:, -1:]
+    assert_close(found, full, tolerance("kv_cache", "float64"))
+
+
+def test_a_block_and_an_attention_that_fail_leave_their_cache_as_it_was(monkeypatch):
+    model = model_of("learned")
+    block, cache = model.blocks[0], model.new_caches(1)[0]
+    x = np.ones((1, 2, 12))
+    with no_grad():
+        monkeypatch.setattr(block.ffn, "forward", failing)
+        with pytest.raises(RuntimeError, match="in the middle"):
+            block(x, cache=cache)
+        with pytest.raises(ShapeError, match="key_mask must be"):
+            block.attention(x, np.ones((1, 5), bool), cache)
+    assert cache.length == 0
+
+
+def test_no_token_is_drawn_from_logits_that_are_nan():
+    logits = np.array([[0.0, 1.0], [np.nan, 2.0]])
+    with pytest.raises(ValueError, match="there are logits that are NaN; no token can be drawn from them"):
+        choose_tokens(logits, temperature=1.0, key=RandomKey(1, "sample"))

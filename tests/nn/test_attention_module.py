@@ -6,6 +6,7 @@ import pytest
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy, RandomKey
+from tinygrad_arith.models import GPT, GPTConfig, WindowConfig, WindowGPT
 from tinygrad_arith.nn import SelfAttention
 from tinygrad_arith.nn.attention_dropout import attention_with_dropout
 from tinygrad_arith.ops import ShapeError
@@ -111,3 +112,52 @@ def test_the_probabilities_make_the_output(options):
     v = qkv.reshape(2, 5, 8, 2)[:, :, 6:].repeat(2, axis=2)  # (B, T, NH, HS): each value head serves two query heads
     mixed = np.einsum("bhqk,bkhc->bqhc", shares, v).reshape(2, 5, 8)
     assert_close(module.output(Tensor(mixed)).data, module(x, positions=positions).data, EXACT)
+
+
+MASKS = {
+    "bool": lambda mask: mask,
+    "1": lambda mask: mask.astype(np.int64),
+    "2": lambda mask: 2 * mask.astype(np.int32),
+    "-1": lambda mask: -1 * mask.astype(np.int8),
+    "uint8": lambda mask: 255 * mask.astype(np.uint8),
+    "a list": lambda mask: (3 * mask).tolist(),
+    "a tensor": lambda mask: Tensor(2 * mask),
+}
+SEEN = np.array([[True, True, False, True, True], [True, False, True, True, False]])
+
+
+def ways_to_attend():
+    """Everything that takes a mask of keys, as functions of it."""
+    rng = np.random.default_rng(3)
+    q = rng.normal(size=(2, 5, 2, 4)).astype(np.float32)
+    qkv, x = q.repeat(3, axis=3).reshape(2, 5, 24), rng.normal(size=(2, 5, 12)).astype(np.float32)
+    module, dropped = (SelfAttention(12, 3, dropout=rate).initialize(seed=1) for rate in (0.0, 0.5))
+    gpt = GPT(GPTConfig(vocabulary=7, context=9, d_model=12, layers=1, heads=3)).initialize(seed=1)
+    window = WindowGPT(WindowConfig(vocabulary=7, context=5, d_model=12, layers=1, heads=3)).initialize(seed=1)
+    ids = rng.integers(1, 7, size=(2, 5))
+    return {
+        "attention": lambda m: F.attention(q, q, q, key_mask=m),
+        "blockwise": lambda m: F.attention_blockwise(q, q, q, key_mask=m, block=2),
+        "packed": lambda m: F.packed_attention(qkv, 2, key_mask=m),
+        "module": lambda m: module(x, m),
+        "with dropout": lambda m: dropped(x, m, dropout_key=RandomKey(1, "dropout")),
+        "gpt": lambda m: gpt(ids, key_mask=m),
+        "window": lambda m: window(ids, key_mask=m),
+    }
+
+
+@pytest.mark.parametrize("name", list(ways_to_attend()))
+@pytest.mark.parametrize("kind", MASKS)
+def test_of_a_mask_of_integers_0_hides_a_key(name, kind):
+    attend = ways_to_attend()[name]
+    if kind in ("a list", "a tensor") and name in ("module", "with dropout"):
+        pytest.skip("a layer takes arrays")
+    np.testing.assert_array_equal(attend(MASKS[kind](SEEN)).array, attend(SEEN).array)
+    assert (attend(SEEN).array != attend(np.ones_like(SEEN)).array).any()
+
+
+@pytest.mark.parametrize("name", list(ways_to_attend()))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_a_mask_of_floats_is_refused_for_it_may_be_meant_to_be_added(name, dtype):
+    with pytest.raises(ShapeError, match=r"key_mask must be bool, or integers of which 0 hides a key, not float"):
+        ways_to_attend()[name](SEEN.astype(dtype))

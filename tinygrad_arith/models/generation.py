@@ -26,6 +26,8 @@ def generate(
 ) -> np.ndarray:
     """Continues each prompt, (B, Tp) int of equal lengths, by at most `max_new_tokens` tokens.
 
+    Arrays may lie on a GPU; they are copied to the CPU.
+
     positions:   (B, L) or (1, L) int with L >= Tp + max_new_tokens - 1, position ids of the prompt and, behind them, of
                  the tokens to come (the last one is never fed back); default 0, 1, 2, ...
     key_mask:    (B, L) or (1, L) bool of that length, False hides a token from all others
@@ -38,6 +40,7 @@ def generate(
     where positions or key_mask do not reach over the tokens to come, or for a temperature or top_k that means nothing;
     IndexError for a token that the model does not know.
     """
+    prompts = to_numpy(prompts)  # (B, Tp)
     batch, length = prompts.shape
     check_room(model.config.context, length, max_new_tokens)
     check_sampling(temperature, top_k, key)
@@ -103,6 +106,7 @@ def over_rows(name: str, array: np.ndarray | None, batch: int, length: int) -> n
     """One number for each token that the model will be fed, (batch, length); None stays None."""
     if array is None:
         return None
+    array = to_numpy(array)
     if array.ndim != 2 or array.shape[0] not in (1, batch) or array.shape[1] < length:
         raise ValueError(
             f"generate: {name} {array.shape} must be ({batch} or 1, at least {length}), to reach over the answer"
@@ -181,12 +185,15 @@ def choose_tokens(
     """The next token of each row: the likeliest, or drawn by Gumbel's trick (argmax of logits plus Gumbel noise).
 
     Any temperature will do, infinity too: then each of the `top_k` (default: all) is as likely as the others.
-    Raises ValueError for a temperature or a `top_k` that means nothing, or where there is no key to draw with.
+    Raises ValueError for a temperature or a `top_k` that means nothing, where there is no key to draw with, or to draw
+    from NaN.
     """
     check_sampling(temperature, top_k, key)
     if temperature == 0.0 or key is None:
         return logits.argmax(axis=-1)
     logits = logits.astype(np.float64)  # (B, V)
+    if np.isnan(logits).any():
+        raise ValueError("generate: there are logits that are NaN; no token can be drawn from them")
     if top_k is not None and top_k < logits.shape[-1]:
         others = np.argsort(-logits, axis=-1, kind="stable")[:, top_k:]  # (B, V - k), the first of equals are kept
         np.put_along_axis(logits, others, -np.inf, axis=-1)

@@ -19,6 +19,7 @@ from ..nn import (
     make_norm,
     make_position_table,
 )
+from ..nn.attention import unchanged_on_error
 from ..ops import ArraySpec, ShapeError
 from .shape_report import ShapeReport, report_shapes
 
@@ -117,10 +118,16 @@ class GPT(Module):
         positions:   (B, T) or (T,) int, which position each token stands at; default 0, 1, 2, ...
         key_mask:    (B, T) bool, False for padding; with caches (B, positions so far), those of the caches first
         dropout_key: names this step's dropout masks; without it there is no dropout
-        caches:      from `new_caches`: ids continue what the caches hold (under no_grad)
+        caches:      from `new_caches`: ids continue what the caches hold (under no_grad); an error leaves them as they
+                     were
         """
         if caches is not None and len(caches) != len(self.blocks):
             raise ValueError(f"gpt: {len(caches)} caches for {len(self.blocks)} blocks; new_caches makes one for each")
+        with unchanged_on_error(caches or ()):
+            return self.logits(ids, positions, key_mask, dropout_key, caches)
+
+    def logits(self, ids, positions, key_mask, dropout_key: RandomKey | None, caches) -> Tensor:
+        """What `forward` returns."""
         start = caches[0].length if caches else 0
         ids, positions, key_mask = self.inputs(ids, positions, key_mask, start)
         x = self.embedding_dropout(self.embed(ids, positions), dropout_key)  # (B, T, C)

@@ -17,6 +17,7 @@ from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
 from ..nn import Dropout, Embedding, Linear, Module
 from ..ops import ArraySpec, ShapeError
+from ..ops.attention import check_mask_dtype
 from .gpt import GPTConfig, with_positions
 from .shape_report import ShapeReport, report_shapes
 
@@ -85,7 +86,10 @@ class WindowModel(Module):
         if self.config.attend_to == "padding":
             return ids == self.config.padding
         visible = ids != self.config.padding
-        return visible if key_mask is None else visible & key_mask
+        if key_mask is None:
+            return visible
+        check_mask_dtype("window", key_mask)
+        return visible & (key_mask != 0)
 
     def shape_report(self, batch: int, positions: int | None = None, policy: DtypePolicy | None = None) -> ShapeReport:
         """A dry pass over shapes, as that of `GPT`; `positions` is the window's width."""

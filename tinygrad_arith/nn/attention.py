@@ -1,5 +1,7 @@
 """Self-attention with its projections, and the cache of keys and values for generation."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -50,6 +52,18 @@ class KeyValueCache:
         self.keys[:, self.length : end], self.values[:, self.length : end] = k, v
         self.length = end
         return self.keys[:, :end], self.values[:, :end]
+
+
+@contextmanager
+def unchanged_on_error(caches: Iterable[KeyValueCache | None]) -> Iterator[None]:
+    """An error inside leaves the caches as long as they were; what stands behind their length does not count."""
+    lengths = [(cache, cache.length) for cache in caches if cache is not None]
+    try:
+        yield
+    except BaseException:
+        for cache, length in lengths:
+            cache.length = length
+        raise
 
 
 class SelfAttention(Module):
@@ -110,9 +124,11 @@ class SelfAttention(Module):
         qkv = self.turned(self.qkv(x), positions)  # (B, T, (NH + 2 NHkv) HS)
         if cache is not None:
             q, k, v = unpack(qkv.array, self.heads, self.kv_heads)  # (B, T, NH or NHkv, HS)
-            keys, values = cache.append(k, v)  # (B, length, NHkv, HS), turned already
-            out = F.attention(Tensor(q), keys, values, causal=self.causal, key_mask=key_mask).reshape(*x.shape)
-        elif self.dropout is not None and dropout_key is not None:
+            with unchanged_on_error([cache]):
+                keys, values = cache.append(k, v)  # (B, length, NHkv, HS), turned already
+                out = F.attention(Tensor(q), keys, values, causal=self.causal, key_mask=key_mask).reshape(*x.shape)
+                return self.output(out)
+        if self.dropout is not None and dropout_key is not None:
             out = self.attend_with_dropout(qkv, key_mask, dropout_key)  # (B, T, C)
         else:
             heads = {"heads": self.heads, "kv_heads": self.kv_heads}

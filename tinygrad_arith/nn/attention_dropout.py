@@ -11,7 +11,7 @@ from typing import Any
 from ..autograd import Tensor
 from ..backend import array_module
 from ..ops import ArraySpec
-from ..ops.attention import visible_keys
+from ..ops.attention import check_mask_dtype, visible_keys
 
 HIDDEN = -1e30  # added to the score of a hidden key: exp of it is 0; finite, so that no row becomes NaN
 
@@ -63,6 +63,8 @@ def bias_of(scores: Tensor, qkv: Tensor, causal: bool, key_mask: Any) -> tuple[A
         batch, _, _, length, _ = scores.shape
         full = (batch, 1, 1, length, length)
         return ArraySpec(full, scores.dtype), ArraySpec((*full[:-1], 1), scores.dtype)
+    if key_mask is not None:
+        check_mask_dtype("attention", key_mask)
     xp = array_module(scores.array)
     visible = visible_keys(qkv.array, qkv.array, causal=causal, key_mask=key_mask, lengths=None)  # (B or 1, ..., T)
     visible = visible.reshape((1,) * (5 - visible.ndim) + visible.shape)

@@ -2,7 +2,7 @@
 
 from ..autograd import Tensor
 from ..backend import RandomKey
-from .attention import KeyValueCache, SelfAttention
+from .attention import KeyValueCache, SelfAttention, unchanged_on_error
 from .dropout import Dropout
 from .feed_forward import FeedForward
 from .module import Module
@@ -67,6 +67,11 @@ class Block(Module):
         positions=None,
     ) -> Tensor:  # (B, T, C) -> (B, T, C)
         """key_mask, cache, positions: see `SelfAttention`."""
+        with unchanged_on_error([cache]):
+            return self.both_branches(x, key_mask, dropout_key, cache, positions)
+
+    def both_branches(self, x: Tensor, key_mask, dropout_key: RandomKey | None, cache, positions) -> Tensor:
+        """What `forward` returns."""
         if self.norm == "pre":
             attended = self.attention(self.attention_norm(x), key_mask, cache, positions, dropout_key)
             x = x + self.attention_dropout(attended, dropout_key)

@@ -14,6 +14,8 @@ key/value head, HS head size. q is (B, Tq, NH, HS), k and v are (B, Tk, NHkv, HS
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..backend import array_module
 from .shapes import ArraySpec, OpShapes, require
 from .sums import product, sum_over
@@ -34,7 +36,7 @@ def attention_forward(q, k, v, *, causal=True, key_mask=None, lengths=None, scal
 
     q (B, Tq, NH, HS); k, v (B, Tk, NHkv, HS), NHkv a divisor of NH.
     causal:   a query sees no later key; the last query is aligned with the last key (so Tq <= Tk when decoding)
-    key_mask: (B, Tk) bool, False hides a key from everyone
+    key_mask: (B, Tk) bool, False hides a key from everyone; of integers 0 does
     lengths:  (B,) int, shorthand for key_mask: the first lengths[b] keys are real
     scale:    default 1 / sqrt(HS)
 
@@ -87,7 +89,7 @@ def visible_keys(q, k, *, causal, key_mask, lengths):
     if lengths is not None:
         key_mask = xp.arange(keys) < lengths[:, None]  # (B, Tk)
     if key_mask is not None:
-        visible = key_mask[:, None, None, None, :]  # (B, 1, 1, 1, Tk)
+        visible = (key_mask != 0)[:, None, None, None, :]  # (B, 1, 1, 1, Tk)
     if causal:
         position = xp.arange(queries)[:, None] + (keys - queries)  # (Tq, 1): the last query stands at the last key
         earlier = xp.arange(keys) <= position  # (Tq, Tk)
@@ -138,6 +140,13 @@ def check_attention_shapes(name, q, k, v, causal, key_mask, lengths) -> None:
         require(q.shape[1] <= k.shape[1], name, "causal needs at least as many keys as queries", **shapes)
     if key_mask is not None:
         require(key_mask.shape == k.shape[:2], name, "key_mask must be (B, Tk)", k=k, key_mask=key_mask)
+        check_mask_dtype(name, key_mask)
     if lengths is not None:
         require(lengths.shape == k.shape[:1], name, "lengths must be (B,)", k=k, lengths=lengths)
         require(key_mask is None, name, "give key_mask or lengths, not both", key_mask=key_mask, lengths=lengths)
+
+
+def check_mask_dtype(name, key_mask) -> None:
+    """Raises `ShapeError` for a mask of floats: in one that is added to the scores 0 shows a key."""
+    whole = np.dtype(key_mask.dtype).kind in "biu"
+    require(whole, name, f"key_mask must be bool, or integers of which 0 hides a key, not {key_mask.dtype}")
