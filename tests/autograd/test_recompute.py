@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.autograd import Tensor, no_grad
+from tinygrad_arith.autograd import BackwardError, Tensor, no_grad
+from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.autograd.recompute import recompute
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.nn import Linear
 
 CONFIG = GPTConfig(vocabulary=7, context=9, d_model=12, layers=2, heads=3, dropout=0.25, positions="sinusoidal")
 
@@ -80,3 +82,46 @@ def test_a_function_that_returns_its_argument_passes_its_gradient_on():
     x = Tensor(np.array([1.0, -2.0]), requires_grad=True)
     recompute(lambda a: a, x).backward(np.array([3.0, 4.0]))
     np.testing.assert_array_equal(x.grad, [3.0, 4.0])
+
+
+@pytest.mark.parametrize("wrapped", [np.asarray, Tensor], ids=["array", "tensor"])
+@pytest.mark.parametrize("held", ["alone", "in a list", "by name"])
+def test_ids_may_be_written_over_before_the_backward(wrapped, held):
+    table, ids = Tensor(np.ones((4, 2)), requires_grad=True), np.array([0, 1])
+    given = wrapped(ids)
+    if held == "alone":
+        y = recompute(lambda i: F.embedding(i, table), given, parameters=[table])
+    elif held == "in a list":
+        y = recompute(lambda both: F.embedding(both[0], table), [given], parameters=[table])
+    else:
+        y = recompute(lambda i: F.embedding(i, table), i=given, parameters=[table])
+    ids[...] = 3
+    y.sum().backward()
+    np.testing.assert_array_equal(table.grad[:, 0], [1.0, 1.0, 0.0, 0.0])
+
+
+def test_masks_may_be_written_over_before_the_backward():
+    x, mask = Tensor(np.array([1.0, 2.0, 3.0]), requires_grad=True), np.array([True, False, True])
+    y = recompute(lambda m, a: F.where(m, a, 0.0), Tensor(mask), x)
+    mask[...] = False
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [1.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("part", [lambda module: module, lambda module: module.forward], ids=["module", "method"])
+@pytest.mark.parametrize("wants", [False, True])
+def test_the_parameters_of_a_module_are_known(part, wants):
+    module = Linear(2, 3).initialize(seed=1)
+    x, told = Tensor(np.ones((1, 2), np.float32), requires_grad=wants), []
+    recompute(part(module), x).sum().backward(on_ready=told.append)
+    np.testing.assert_array_equal(module.weight.grad, np.ones((2, 3)))
+    np.testing.assert_array_equal(module.bias.grad, np.ones(3))
+    assert {id(leaf) for leaf in told} == {id(leaf) for leaf in (module.weight, module.bias, *[x] * wants)}
+
+
+def test_leaves_that_nobody_tells_of_are_refused():
+    module = Linear(2, 3).initialize(seed=1)
+    with pytest.raises(BackwardError, match=r"recompute: the function uses tensors with gradients: give them as `p"):
+        recompute(lambda x: module(x) * 2.0, np.ones((1, 2), np.float32))
+    with no_grad():
+        assert not recompute(lambda x: module(x) * 2.0, np.ones((1, 2), np.float32)).requires_grad

@@ -4,13 +4,14 @@ Chen et al.: "Training Deep Nets with Sublinear Memory Cost", 2016.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from ..backend import array_module
 from .differentiable import is_tracing
-from .tape import is_recording, no_grad, record, recording, walk
+from .tape import BackwardError, is_recording, no_grad, record, recording, walk
 from .tensor import Tensor
 
 
@@ -20,17 +21,24 @@ def recompute(function: Callable[..., Tensor], *args: Any, parameters: Sequence[
     The function must be pure: the same arguments, the same result (dropout keeps this, its masks are a function of the
     key).
 
-    parameters: the leaves with gradients that the function uses beside its arguments
+    parameters: the leaves with gradients that the function uses beside its arguments; those of a module, given as the
+                function itself or by a method, are taken from it
+
+    Raises BackwardError where there are such leaves, and nothing tells of them.
     """
     if is_tracing():
         return function(*args, **kwargs)
-    with no_grad():
+    parameters = parameters or _parameters_of(function)
+    wanted = any(tensor.requires_grad for tensor in (*_tensors_in((args, kwargs)), *parameters))
+    with nullcontext() if is_recording() and not wanted else no_grad():
         out = function(*args, **kwargs)
+    if not wanted and is_recording() and out.requires_grad:
+        raise BackwardError("recompute: the function uses tensors with gradients: give them as `parameters`")
+    if not wanted or not is_recording():
+        return out
     args, kwargs = _own((args, kwargs))
     inputs = list(_tensors_in((args, kwargs)))
     leaves = [*inputs, *parameters]
-    if not is_recording() or not any(tensor.requires_grad for tensor in leaves):
-        return out
 
     def backward(dy, cache, *, needs, into=None, owned=False):
         fresh = [Tensor(tensor.array, requires_grad=tensor.requires_grad) for tensor in inputs]
@@ -47,12 +55,20 @@ def recompute(function: Callable[..., Tensor], *args: Any, parameters: Sequence[
     return result
 
 
+def _parameters_of(function: Callable[..., Any]) -> Sequence[Tensor]:
+    """Those of a module, or of the one whose method this is; of other functions none are known."""
+    named = getattr(getattr(function, "__self__", function), "named_parameters", None)
+    return () if named is None else tuple(named().values())
+
+
 def _own(arguments: Any) -> Any:
-    """The arguments with arrays of indices and masks copied, for whose they are may change them before the backward."""
+    """The arguments with indices and masks copied, arrays or tensors: whose they are may change them."""
     if isinstance(arguments, dict):
         return {name: _own(item) for name, item in arguments.items()}
     if type(arguments) in (list, tuple):
         return type(arguments)(_own(item) for item in arguments)
+    if isinstance(arguments, Tensor):
+        return Tensor(arguments.array.copy()) if arguments.dtype.kind in "biu" else arguments
     is_index = isinstance(getattr(arguments, "dtype", None), np.dtype) and arguments.dtype.kind in "biu"
     return arguments.copy() if is_index and hasattr(arguments, "copy") else arguments
 
