@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tinygrad_arith.autograd.functions import dropout
 from tinygrad_arith.backend import RandomKey, integers, normal, random_bits, uniform
 from tinygrad_arith.backend.random import philox4x32
 
@@ -134,3 +135,24 @@ def test_the_largest_seed_is_one_of_its_own():
     assert len({draw.tobytes() for draw in draws}) == 3
     with pytest.raises(TypeError, match="float"):
         RandomKey(1.5, "train")
+
+
+@pytest.mark.parametrize("name", ["step", "site", "row", "seed"])
+@pytest.mark.parametrize("value", [-1, 2**64, 1.5, None, "a", np.float32(2.0)])
+def test_a_key_is_made_of_whole_numbers_in_their_range(name, value):
+    rule = rf"a {name} must be a whole number from 0 to 2\*\*\d+ - 1, not"
+    with pytest.raises(ValueError if isinstance(value, int) else TypeError, match=rule):
+        KEY.at(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["step", "site"])
+def test_a_step_beyond_32_bits_is_refused(name):
+    with pytest.raises(ValueError, match=rf"a {name} must be a whole number from 0 to 2\*\*32 - 1, not 4294967296"):
+        KEY.at(**{name: 2**32})
+    assert getattr(KEY.at(**{name: np.uint32(2**32 - 1)}), name) == 2**32 - 1
+
+
+@pytest.mark.parametrize("key", [None, 7, "dropout"])
+def test_dropout_needs_a_key(key):
+    with pytest.raises(TypeError, match="dropout: the key must be a RandomKey, which names the random numbers, not"):
+        dropout(np.ones(3), 0.5, key)

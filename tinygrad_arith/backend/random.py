@@ -24,12 +24,14 @@ MASK_32 = 0xFFFFFFFF
 class RandomKey:
     """The name of a stream of random numbers.
 
-    seed:    chosen by the user, 0 to 2**64 - 1; ValueError for another, which would share numbers with one of these
+    seed:    chosen by the user, 0 to 2**64 - 1
     purpose: what the numbers are for ("init", "train", "dropout", ...); two purposes never share numbers
     step:    the training step, 0 to 2**32 - 1
     site:    which of several places with this purpose, 0 to 2**32 - 1; fixed at construction, not by call order
     row:     for an array that is a part of a larger one: which row of that one its first row is. Its numbers are those
              that the larger one has there, so that a batch may be shared in any way and still draws the same
+
+    Raises ValueError for another number, which would share numbers with one of these, and TypeError for what is none.
     """
 
     seed: int
@@ -39,10 +41,8 @@ class RandomKey:
     row: int = 0
 
     def __post_init__(self) -> None:
-        seed = operator.index(self.seed)  # NumPy's integers would overflow
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"a seed must be a whole number from 0 to 2**64 - 1, not {seed}")
-        object.__setattr__(self, "seed", seed)
+        for name, bits in (("seed", 64), ("step", 32), ("site", 32), ("row", 64)):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), bits))
 
     def at(self, **changes) -> "RandomKey":
         """The same key at another step, site, row or purpose."""
@@ -52,6 +52,23 @@ class RandomKey:
         """The 64-bit Philox key: the seed, with the purpose mixed in."""
         mixed = (self.seed ^ (zlib.crc32(self.purpose.encode()) * WEYL_0)) & 0xFFFFFFFFFFFFFFFF
         return mixed & MASK_32, mixed >> 32
+
+
+def whole_number(name: str, value, bits: int):
+    """The number as Python's, which does not overflow; an array () on a device is not read.
+
+    Raises TypeError for what is no whole number, ValueError for one out of range.
+    """
+    if hasattr(value, "shape") and not isinstance(value, np.generic | np.ndarray):
+        return value
+    rule = f"a {name} must be a whole number from 0 to 2**{bits} - 1"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{rule}, not {value!r} ({type(value).__name__})") from None
+    if not 0 <= number < 2**bits:
+        raise ValueError(f"{rule}, not {number}")
+    return number
 
 
 def philox4x32(counter, key: tuple[int, int]):  # counter (4, n) uint32

@@ -36,7 +36,9 @@ def _mask(like, rate, key):
 
 
 def dropout_shapes(x, rate, key) -> OpShapes:
-    """x (...) -> (...)."""
+    """x (...) -> (...). Raises TypeError where there is no key."""
+    if not isinstance(key, RandomKey):
+        raise TypeError(f"dropout: the key must be a RandomKey, which names the random numbers, not {key!r}")
     if not 0.0 <= rate < 1.0:
         raise ShapeError(f"dropout: the rate must be at least 0 and below 1; got {rate}")
     return OpShapes(ArraySpec(x.shape, x.dtype), 0, flop=x.size, backward_flop=x.size)
