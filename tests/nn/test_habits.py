@@ -11,7 +11,7 @@ import weakref
 import numpy as np
 import pytest
 
-from tinygrad_arith.autograd import Tensor
+from tinygrad_arith.autograd import BackwardError, Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig, WindowConfig, WindowGPT, attention_maps, generate
@@ -177,6 +177,11 @@ def test_the_flat_gradients_may_be_assigned():
     for one in (model, other):
         AdamW(one.flat).step(0.01)
     np.testing.assert_array_equal(model.flat.values, other.flat.values)
+    model.flat.gradients = None
+    assert not model.flat.gradients.any()
+    for wrong in (lambda: setattr(model.flat, "values", None), lambda: setattr(model.flat, "gradients", 1j)):
+        with pytest.raises(TypeError, match=r"the flat \w+ must be real numbers, not (None|an array of)"):
+            wrong()
     with pytest.raises(ValueError, match="broadcast"):
         model.flat.gradients = np.zeros(3)
 
@@ -415,3 +420,108 @@ def test_a_dry_pass_needs_no_arrays():
 def test_a_model_in_the_place_of_its_flat_arrays_is_answered():
     with pytest.raises(TypeError, match=r"AdamW\(model.flat\), not the Pair"):
         AdamW(Pair().initialize(0))
+
+
+def test_no_complex_numbers_are_taken_for_real_ones():
+    model = new_model()
+    state, bias = model.state_dict(), model.head.bias
+    for wrong in (state["head.bias"] * 1j, None, "abc"):
+        with pytest.raises(TypeError, match=r"head\.bias must be real numbers, not"):
+            model.load_state_dict({**state, "head.bias": wrong})
+    bias.grad = np.zeros(bias.shape) * 1j
+    with pytest.raises(TypeError, match=r"the gradient of head\.bias must be real numbers, not an array of complex128"):
+        model.zero_gradients()
+    bias.grad = None
+    bias.array = bias.array * 1j
+    with pytest.raises(TypeError, match=r"head\.bias must be real numbers"):
+        model.state_dict()
+
+
+@pytest.mark.parametrize("of_a_model", [False, True])
+def test_what_was_assigned_to_a_gradient_is_looked_at_before_it_is_added_to(of_a_model):
+    leaf = Linear(3, 2).initialize(0).weight if of_a_model else Tensor(np.ones((3, 2), "f"), requires_grad=True)
+    for given, expected in (
+        (np.ones((3, 2), int), 2.0),
+        ([[1] * 2] * 3, 2.0),
+        (1, 2.0),
+        (Tensor(np.ones((3, 2))), 2.0),
+    ):
+        leaf.grad = given
+        (leaf * 1.0).sum().backward()
+        np.testing.assert_array_equal(leaf.grad, np.full((3, 2), expected))
+    for wrong in (np.zeros(7, np.float32), np.zeros((2, 3), np.float32), np.zeros((3, 1), np.float32)):
+        leaf.grad = wrong
+        with pytest.raises(BackwardError, match=r"\.grad was assigned an array of shape \(.*; the tensor has \(3, 2\)"):
+            (leaf * 1.0).sum().backward()
+    leaf.grad = np.zeros((3, 2)) * 1j
+    with pytest.raises(BackwardError, match=r"\.grad was assigned complex128"):
+        (leaf * 1.0).sum().backward()
+
+
+class Held(Module):
+    """Parameters and modules in everything that may hold them."""
+
+    def __init__(self):
+        self.branches = {"left": Linear(3, 2), "right": [Linear(3, 2)]}
+        self.scales = [Parameter((2,), Normal(1.0), decay=False)]
+        self.later: dict = {}
+
+    def forward(self, x):
+        both = self.branches["left"](x) + self.branches["right"][0](x)
+        return both * self.scales[0]
+
+
+def test_what_lists_and_dicts_hold_is_trained():
+    model = Held()
+    names = [
+        "branches.left.weight",
+        "branches.left.bias",
+        "branches.right.0.weight",
+        "branches.right.0.bias",
+        "scales.0",
+    ]
+    assert sorted(model.named_parameters()) == sorted(names)
+    assert [model.branches["left"].attribute_name, model.branches["right"][0].attribute_name] == [
+        "branches.left",
+        "branches.right.0",
+    ]
+    model.initialize(0)
+    before = model.state_dict()
+    optimizer = AdamW(model.flat)
+    model(Tensor(np.ones((4, 3), np.float32))).sum().backward()
+    optimizer.step(0.1)
+    assert all((model.state_dict()[name] != before[name]).any() for name in names)
+    twin = model.replica()
+    assert twin.branches["left"] is not model.branches["left"]
+    assert np.shares_memory(twin.scales[0].array, model.scales[0].array)
+    assert not np.shares_memory(twin.scales[0].grad, model.scales[0].grad)
+    assert twin.later is model.later
+    assert copy.deepcopy(model).named_parameters().keys() == model.named_parameters().keys()
+
+
+PUT_IN = {
+    "a module into a dict": lambda model: model.later.__setitem__("new", Linear(2, 2)),
+    "a module in place of another": lambda model: model.branches.__setitem__("left", Linear(3, 2)),
+    "a module into a list in a dict": lambda model: model.branches["right"].append(Linear(3, 2)),
+    "a parameter into a list": lambda model: model.scales.append(Parameter((2,), Normal(1.0), decay=False)),
+}
+
+
+@pytest.mark.parametrize("how", PUT_IN)
+def test_what_is_put_into_lists_and_dicts_afterwards_is_noticed(how):
+    model = Held().initialize(0)
+    optimizer = AdamW(model.flat)
+    optimizer.step(0.1)
+    PUT_IN[how](model)
+    with pytest.raises(ParameterError, match="put into the model after its initialize"):
+        optimizer.step(0.1)
+
+
+@pytest.mark.parametrize("hold", [lambda t: t, lambda t: [t], lambda t: {"a": (t,)}])
+def test_a_tensor_with_a_gradient_is_no_parameter(hold):
+    model = Pair()
+    leaf = Tensor(np.ones(3), requires_grad=True)
+    with pytest.raises(TypeError, match=r"^own\S*: a tensor with requires_grad is no parameter, .* assign Parameter\("):
+        model.own = hold(leaf)
+    model.own = hold(leaf.detach())
+    model.last = hold(leaf * 2.0)  # computed: its leaves are elsewhere

@@ -164,16 +164,33 @@ class Tensor:
             self.grad = array_module(self.array).array(gradient, dtype=self.dtype)
         else:
             wait_for(self.grad)
+            self._require_fitting_grad()
             if self.stale:
                 self.grad[...] = gradient
             else:
                 self.grad += gradient
         self.stale = False
 
+    def _require_fitting_grad(self) -> None:
+        """Makes what was assigned to `.grad` an array to add to. Raises BackwardError where it is no gradient."""
+        given = self.grad.array if isinstance(self.grad, Tensor) else self.grad
+        given = given if hasattr(given, "dtype") else np.asarray(given)
+        if given.dtype.kind not in "biu" and not is_floating(given.dtype):
+            raise BackwardError(f"backward: .grad was assigned {given.dtype}, but a gradient is of real numbers")
+        if tuple(given.shape) not in ((), self.shape):
+            raise BackwardError(
+                f"backward: .grad was assigned an array of shape {tuple(given.shape)}; the tensor has {self.shape}"
+            )
+        if not is_floating(given.dtype) or tuple(given.shape) != self.shape:
+            xp, dtype = array_module(self.array), getattr(self, "stored", self.array).dtype
+            given = xp.zeros(self.shape, dtype) + xp.asarray(given, dtype=dtype)
+        self.grad = given
+
     def destination(self) -> Destination | None:
         """Where a backward may put this leaf's gradient itself; None: it is to be handed to `accumulate_gradient`."""
         grad = self.grad
-        if grad is None or grad.dtype != self.array.dtype or not grad.flags.c_contiguous:
+        flags = getattr(grad, "flags", None)  # None where a number or a tensor was assigned
+        if flags is None or grad.dtype != self.array.dtype or not flags.c_contiguous or grad.shape != self.array.shape:
             return None
         wait_for(grad)
         return Destination(grad, add=not self.stale)

@@ -14,8 +14,8 @@ from ..autograd.recompute import recompute
 from ..backend import DtypePolicy, library_of, on_device_of, to_numpy
 from ..ops import ArraySpec, ShapeError
 from .errors import NotInitialized
-from .parameter import FlatParameters, Parameter
-from .structure import Structure
+from .parameter import FlatParameters, Parameter, require_numbers
+from .structure import Structure, items_in
 
 
 class _Observer(threading.local):
@@ -38,9 +38,9 @@ def observe_outputs(callback: Callable[["Module", Any], None]) -> Iterator[None]
 class Module:
     """Base of all layers and models.
 
-    Assign parameters, modules and lists of modules to attributes; define `forward`. An attribute's name is its part of
-    the dotted name: `blocks.0.attention.qkv.weight`. A parameter reachable under two names (tied weights) is one
-    parameter, under the name that comes first.
+    Assign parameters and modules, or lists and dicts of them, to attributes; define `forward`. An attribute's name is
+    its part of the dotted name: `blocks.0.attention.qkv.weight`. A parameter reachable under two names (tied weights)
+    is one parameter, under the name that comes first.
 
     Construction makes shapes only. `initialize` makes the arrays. A deep copy or a pickle of a model is a model of its
     own, with flat arrays of its own.
@@ -52,11 +52,14 @@ class Module:
     _ready_at = -1  # `Structure.changes` when all arrays were found to be there
 
     def __setattr__(self, name: str, value: Any) -> None:
-        children = _modules_in(name, value)
-        for child_name, child in children:
-            child.__dict__["attribute_name"] = child_name
+        parts = [(part, item) for part, item in items_in(name, value) if isinstance(item, Module | Tensor)]
+        for part, item in parts:
+            if isinstance(item, Module):
+                item.__dict__["attribute_name"] = part
+            else:
+                _require_trained(part, item)
         super().__setattr__(name, value)
-        if children or isinstance(value, Parameter):
+        if parts:
             Structure.changes += 1
 
     def __getattr__(self, name: str) -> Any:  # of what is not there
@@ -139,7 +142,12 @@ class Module:
 
     def children(self) -> dict[str, "Module"]:
         """The modules directly inside, by their part of the dotted name."""
-        return dict(pair for name, value in vars(self).items() for pair in _modules_in(name, value))
+        return dict(pair for pair in self._items() if isinstance(pair[1], Module))
+
+    def _items(self) -> Iterator[tuple[str, Any]]:
+        """What the attributes hold, by its part of the dotted name."""
+        for name, value in vars(self).items():
+            yield from items_in(name, value)
 
     def named_modules(self, prefix: str = "") -> dict[str, "Module"]:
         """This module and all inside it, by dotted name; the root's is ""."""
@@ -153,7 +161,7 @@ class Module:
         parameters: dict[str, Parameter] = {}
         seen: set[int] = set()
         for prefix, module in self.named_modules().items():
-            for name, value in vars(module).items():
+            for name, value in module._items():
                 if isinstance(value, Parameter) and id(value) not in seen:
                     seen.add(id(value))
                     parameters[f"{prefix}.{name}" if prefix else name] = value
@@ -203,8 +211,9 @@ class Module:
         if missing or unexpected:
             raise ValueError(f"parameters do not match this model: missing {missing}, unexpected {unexpected}")
         for name, parameter in parameters.items():
-            if tuple(state[name].shape) != parameter.shape:
-                raise ValueError(f"{name}: stored with shape {tuple(state[name].shape)}, here {parameter.shape}")
+            require_numbers(state[name], name)
+            if tuple(np.shape(state[name])) != parameter.shape:
+                raise ValueError(f"{name}: stored with shape {tuple(np.shape(state[name]))}, here {parameter.shape}")
         for name, parameter in parameters.items():
             parameter.stored[...] = on_device_of(parameter.stored, state[name])
             parameter.mark_written()
@@ -216,25 +225,27 @@ class Module:
 
 
 def _copy_tree(value: Any, twins: dict[int, Parameter]) -> Any:
-    """Modules and lists of them copied, parameters replaced by twins that share the array; all else shared."""
+    """Modules and what holds them copied, parameters replaced by twins that share the array; all else shared."""
     if isinstance(value, Parameter):
         if id(value) not in twins:
             twins[id(value)] = copy.copy(value)
         return twins[id(value)]
+    if not any(isinstance(item, Module | Parameter) for _, item in items_in("", value)):
+        return value
     if isinstance(value, (list, tuple)):
         return type(value)(_copy_tree(item, twins) for item in value)
-    if not isinstance(value, Module):
-        return value
+    if isinstance(value, dict):
+        return {key: _copy_tree(item, twins) for key, item in value.items()}
     twin = copy.copy(value)
     for name, item in vars(value).items():
         twin.__dict__[name] = _copy_tree(item, twins)
     return twin
 
 
-def _modules_in(name: str, value: Any) -> list[tuple[str, Module]]:
-    """The modules that an attribute holds: itself, or those in a list."""
-    if isinstance(value, Module):
-        return [(name, value)]
-    if isinstance(value, (list, tuple)):
-        return [(f"{name}.{index}", item) for index, item in enumerate(value) if isinstance(item, Module)]
-    return []
+def _require_trained(name: str, tensor: Tensor) -> None:
+    """Raises TypeError for a leaf that waits for a gradient and is no parameter: no optimizer would know of it."""
+    if tensor.requires_grad and tensor.node is None and not isinstance(tensor, Parameter):
+        raise TypeError(
+            f"{name}: a tensor with requires_grad is no parameter, and would not be trained: assign "
+            "Parameter(shape, initializer, decay=...), or the tensor's detach()"
+        )

@@ -14,6 +14,7 @@ from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, to_num
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops import ArraySpec
 from ..ops.registry import Destination
+from ..ops.shapes import is_floating
 from .errors import ParameterError, some
 from .structure import Structure
 
@@ -63,7 +64,7 @@ class Parameter(Tensor):
         """As a tensor's; the gradient has the dtype of what is stored, which may be wider than the parameter's."""
         grad = self.grad
         flags = getattr(grad, "flags", None)  # None where a number or a tensor was assigned
-        if flags is None or grad.dtype != self.stored.dtype or not flags.c_contiguous:
+        if flags is None or grad.dtype != self.stored.dtype or not flags.c_contiguous or grad.shape != self.array.shape:
             return None
         wait_for(grad)
         return Destination(grad, add=not self.stale)
@@ -168,6 +169,7 @@ class FlatParameters:
     @values.setter
     def values(self, values: Any) -> None:
         if values is not self._values:
+            require_numbers(values, "the flat values")
             self._values[...] = on_device_of(self._values, values)
         self.mark_written()
 
@@ -179,7 +181,11 @@ class FlatParameters:
 
     @gradients.setter
     def gradients(self, gradients: Any) -> None:
-        if gradients is not self._gradients:
+        """None stands for zeros, as in a parameter's."""
+        if gradients is None:
+            self.zero_gradients()
+        elif gradients is not self._gradients:
+            require_numbers(gradients, "the flat gradients")
             self._gradients[...] = on_device_of(self._gradients, gradients)
 
     def collect_values(self) -> None:
@@ -302,7 +308,16 @@ class FlatParameters:
 def copy_in(place: Any, given: Any, name: str) -> None:
     """Copies an array, a tensor or, everywhere, a number into a view. Raises ParameterError for another shape."""
     given = getattr(given, "array", given)
+    require_numbers(given, name)
     shape = tuple(np.shape(given))
     if shape not in ((), tuple(place.shape)):
         raise ParameterError(f"{name} was assigned an array of shape {shape}; the parameter has {tuple(place.shape)}")
     place[...] = to_numpy(given) if array_module(place) is np else array_module(place).asarray(given)
+
+
+def require_numbers(given: Any, name: str) -> None:
+    """Raises TypeError for what is assigned and holds no real numbers: NumPy makes NaN of None, and half of complex."""
+    dtype = given.dtype if hasattr(given, "dtype") else np.asarray(given).dtype
+    if dtype.kind not in "biu" and not is_floating(dtype):
+        what = given if given is None else f"an array of {dtype}"
+        raise TypeError(f"{name} must be real numbers, not {what}")
