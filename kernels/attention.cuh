@@ -12,6 +12,10 @@
 constexpr float LOG2_E = 1.4426950408889634f;  // exp(x) = 2^(x log2 e): the chip's own exponential has base 2
 constexpr float LN_2 = 0.6931471805599453f;
 
+// A score times the scale, rounded: minus the largest of its row, rounded likewise, the largest is exactly 0. The compiler
+// would make one instruction of product and difference, and that is what the rounding took away: much, of a huge score.
+__device__ __forceinline__ float scaled(float score, float scale) { return __fmul_rn(score, scale); }
+
 // The row of HS numbers of view x at batch b, position t, head h. 64 bits: a batch may have more than 2^31 numbers.
 #define ROW(x, b, t, h) (x + (long long)(b) * x##_batch + (long long)(t) * x##_position + (long long)(h) * x##_head)
 

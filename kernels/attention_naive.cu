@@ -41,7 +41,7 @@ extern "C" __global__ void naive_forward(
     float largest = -INFINITY;
     for (int j = 0; j < end; ++j) {
         if (is_hidden(key_mask, b, j, keys)) continue;
-        largest = fmaxf(largest, dot(query, ROW(k, b, j, kv), head_size) * scale);
+        largest = fmaxf(largest, scaled(dot(query, ROW(k, b, j, kv), head_size), scale));
     }
     if (largest == -INFINITY) largest = 0.0f;  // a query that sees nothing: exp(-inf - 0) is 0, no NaN
 
@@ -49,7 +49,7 @@ extern "C" __global__ void naive_forward(
     float total = 0.0f, sum = 0.0f;
     for (int j = 0; j < end; ++j) {
         if (is_hidden(key_mask, b, j, keys)) continue;
-        const float weight = expf(dot(query, ROW(k, b, j, kv), head_size) * scale - largest);
+        const float weight = expf(scaled(dot(query, ROW(k, b, j, kv), head_size), scale) - largest);
         total += weight;
         sum += weight * to_float(ROW(v, b, j, kv)[c]);
     }
@@ -85,7 +85,7 @@ extern "C" __global__ void naive_backward_queries(
     for (int j = 0; j < end; ++j) {
         if (is_hidden(key_mask, b, j, keys)) continue;
         const element* key = ROW(k, b, j, kv);
-        const float p = expf(dot(query, key, head_size) * scale - lse_i);             // section 10: p_ij
+        const float p = expf(scaled(dot(query, key, head_size), scale) - lse_i);             // section 10: p_ij
         const float dp = dot(doutput, ROW(v, b, j, kv), head_size);                // step A: dp_ij = dout_i . v_j
         sum += p * (dp - row_sum) * to_float(key[c]);                                 // steps B and C
     }
@@ -120,7 +120,7 @@ extern "C" __global__ void naive_backward_keys(
             const element *query = ROW(q, b, i, h), *doutput = ROW(dout, b, i, h);
             const float lse_i = lse_or_infinity(lse[((long long)b * heads + h) * queries + i]);
             const float row_sum = dot(doutput, ROW(out, b, i, h), head_size);      // section 10: r_i
-            const float p = expf(dot(query, key, head_size) * scale - lse_i);         // section 10: p_ij
+            const float p = expf(scaled(dot(query, key, head_size), scale) - lse_i);         // section 10: p_ij
             const float dp = dot(doutput, value, head_size);                       // step A: dp_ij = dout_i . v_j
             dvalue += p * to_float(doutput[c]);                                    // step A: dv_j
             dkey += p * (dp - row_sum) * to_float(query[c]);                          // steps B and C

@@ -54,19 +54,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) products_softmax(
     const int end = visible_keys(row, queries, keys, columns, causal);
     float largest = -INFINITY;
     for (int j = threadIdx.x; j < end; j += THREADS)
-        if (!is_hidden(key_mask, row.b, j, keys)) largest = fmaxf(largest, scores[row.start + j] * scale);
+        if (!is_hidden(key_mask, row.b, j, keys)) largest = fmaxf(largest, scaled(scores[row.start + j], scale));
     largest = block_max(largest, shared);
     const float shift = largest == -INFINITY ? 0.0f : largest;  // exp(-inf - 0) is 0, no NaN
 
     float total = 0.0f;
     for (int j = threadIdx.x; j < end; j += THREADS)
-        if (!is_hidden(key_mask, row.b, j, keys)) total += expf(scores[row.start + j] * scale - shift);
+        if (!is_hidden(key_mask, row.b, j, keys)) total += expf(scaled(scores[row.start + j], scale) - shift);
     total = block_sum(total, shared);
     const float inverse = total == 0.0f ? 0.0f : 1.0f / total;
 
     for (int j = threadIdx.x; j < columns; j += THREADS) {
         const bool hidden = j >= end || is_hidden(key_mask, row.b, j, keys);
-        shares[row.start + j] = from_float(hidden ? 0.0f : expf(scores[row.start + j] * scale - shift) * inverse);
+        shares[row.start + j] = from_float(hidden ? 0.0f : expf(scaled(scores[row.start + j], scale) - shift) * inverse);
     }
     if (threadIdx.x == 0)  // log 0 is -inf
         lse[(static_cast<long long>(row.b) * kv_heads * group + row.h) * queries + row.i] = shift + logf(total);
@@ -86,12 +86,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) products_softmax_backward(
     float sum = 0.0f;
     for (int j = threadIdx.x; j < end; j += THREADS)
         if (!is_hidden(key_mask, row.b, j, keys))
-            sum += expf(scores[row.start + j] * scale - of_row) * dshares[row.start + j];
+            sum += expf(scaled(scores[row.start + j], scale) - of_row) * dshares[row.start + j];
     sum = block_sum(sum, shared);
 
     for (int j = threadIdx.x; j < columns; j += THREADS) {
         const bool hidden = j >= end || is_hidden(key_mask, row.b, j, keys);
-        const float p = hidden ? 0.0f : expf(scores[row.start + j] * scale - of_row);
+        const float p = hidden ? 0.0f : expf(scaled(scores[row.start + j], scale) - of_row);
         const float ds = hidden ? 0.0f : scale * p * (dshares[row.start + j] - sum);
         shares[row.start + j] = from_float(p);
         dscores[row.start + j] = from_float(ds);

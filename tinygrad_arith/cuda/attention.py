@@ -27,6 +27,8 @@ HEAD_SIZES = (16, 24, 32, 48, 64, 96, 128)  # another is padded to the next of t
 LEAST_PADDED_KEYS = 128  # with fewer, the copies cost more than a faster rung saves
 PRECISIONS = {"tf32": "tf32", "float32": "3xtf32"}  # of a problem, by what is set for products of float32
 ALIGNMENT = 16  # bytes of the widest load
+MOST_STEP = 2**31 - 1  # elements from one position of a view to the next: kernels have 32 bits for it
+LEAST_SCALE, MOST_SCALE = 1e-30, 100.0  # of scores, for kernels that scale late: see `scales_after_the_maximum`
 MOST_SHARED = {80: 163, 87: 163, 90: 227, 100: 227, 103: 227, 110: 227}  # KiB for a block, by architecture
 LEAST_SHARED = 99  # KiB: every other architecture from 80 on
 
@@ -69,7 +71,8 @@ class Rung(NamedTuple):
     backward: backward(problem, dout, q, k, v, out, lse, dq, dk, dv), writes all of dq, dk and dv
 
     q, out, dout, dq are (B, Tq, NH, HS), k, v, dk, dv (B, Tk, NHkv, HS): views with any strides, but the last axis is
-    contiguous, and if a row of HS numbers is a multiple of 16 bytes long, every row begins at such a multiple.
+    contiguous, positions are at most MOST_STEP elements apart, and if a row of HS numbers is a multiple of 16 bytes
+    long, every row begins at such a multiple.
     lse (B, NH, Tq) float32: the log-sum-exp of the scaled scores; -inf for a query that sees nothing, whose out is 0.
     """
 
@@ -156,10 +159,22 @@ def readable(x, head_size: int):  # (B, T, heads, HS)
 def _lies_well(x) -> bool:  # (B, T, heads, HS)
     if x.shape[3] > 1 and x.strides[3] != x.itemsize:
         return False
+    if abs(x.strides[1]) > MOST_STEP * x.itemsize:
+        return False
     if x.shape[3] * x.itemsize % ALIGNMENT:
         return True
     strides = [stride for stride, size in zip(x.strides[:3], x.shape, strict=False) if size > 1]
     return all(number % ALIGNMENT == 0 for number in (x.data.ptr, *strides))
+
+
+def scales_after_the_maximum(problem: Problem) -> bool:
+    """Whether the largest score can be found before scores are scaled, and one instruction scale and subtract.
+
+    Not for a scale of 0 or below: the largest would be another, and hidden scores, -inf, become NaN. Nor for a huge
+    one: that instruction subtracts a rounded product from one that is not. All exponentials of a row are off by one
+    factor then, which is no harm until it overflows, at scaled scores of 1e9.
+    """
+    return LEAST_SCALE <= problem.scale <= MOST_SCALE
 
 
 def view_arguments(*arrays) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from .attention import Problem, Rung, view_arguments
+from .attention import Problem, Rung, scales_after_the_maximum, view_arguments
 from .source import Build, cupy
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -137,8 +137,8 @@ def accepts(problem: Problem) -> bool:
     """bfloat16 with rows that are whole multiples of 16 bytes, and tiles that fit into shared memory."""
     if problem.dtype != BFLOAT16 or problem.arch < 80 or problem.head_size % 8 or problem.head_size > CHANNELS[-1]:
         return False
-    if problem.scale <= 0.0 or (problem.causal and problem.queries > problem.keys):
-        return False  # the maximum of the scores is taken before they are scaled
+    if not scales_after_the_maximum(problem) or (problem.causal and problem.queries > problem.keys):
+        return False
     fit = (
         fitting(FORWARD, problem),
         fitting(BACKWARD_KEYS[dq_way(problem)], problem, dq_way(problem)),

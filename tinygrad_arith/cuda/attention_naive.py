@@ -1,6 +1,7 @@
 """First rung of attention: the textbook formula, one thread for each number of the result. Takes every problem."""
 
 from .attention import BFLOAT16, ELEMENTS, FLOAT32, Problem, Rung, view_arguments
+from .attention_products import warn_of_wide_heads
 from .source import Build
 
 THREADS = 256
@@ -13,6 +14,7 @@ def build_for(dtype) -> Build:
 
 def forward(problem: Problem, q, k, v, out, lse) -> None:
     """See `Rung`."""
+    warn_of_wide_heads(problem.head_size)
     launch(problem, "naive_forward", out.size, view_arguments(q, k, v, out), lse)
 
 

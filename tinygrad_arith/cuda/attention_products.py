@@ -127,9 +127,9 @@ def warn_of_wide_heads(head_size: int) -> None:
     """Says once of a head size that it is beyond what this was measured at."""
     if head_size > LARGEST_TIMED:
         warnings.warn(
-            f"attention with heads of {head_size} channels: computed by matrix products over blocks of scores, which "
-            f"was never timed above {LARGEST_TIMED}; heads of at most 128 have kernels of their own, several times "
-            "faster",
+            f"attention with heads of {head_size} channels: computed by matrix products over blocks of scores, or for "
+            f"fewer than {LEAST_QUERIES} queries number by number, which was never timed above {LARGEST_TIMED}; heads "
+            "of at most 128 have kernels of their own, several times faster",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .attention import Problem, Rung, view_arguments
+from .attention import Problem, Rung, scales_after_the_maximum, view_arguments
 from .source import Build, cupy
 
 FLOAT32 = np.dtype(np.float32)
@@ -149,8 +149,8 @@ def accepts(problem: Problem) -> bool:
         return False
     if problem.head_size % 4 or problem.head_size > MOST_CHANNELS:
         return False
-    if problem.scale <= 0.0 or (problem.causal and problem.queries > problem.keys):
-        return False  # the maximum of the scores is taken before they are scaled
+    if not scales_after_the_maximum(problem) or (problem.causal and problem.queries > problem.keys):
+        return False
     shared = tiles_of(problem).shared(channels_of(problem.head_size))
     return shared <= problem.most_shared and max(problem.batch, problem.heads) <= MOST_GRID
 

@@ -52,14 +52,19 @@ class GraphMemory:
 
     @contextlib.contextmanager
     def in_turn(self) -> Iterator[None]:
-        """As `in_use`; what is launched inside comes after what the current stream has, and before what it gets."""
+        """As `in_use`; what is launched inside comes after what the current stream has, and before what it gets.
+
+        After an error, too: what had been launched before it still runs.
+        """
         outer = cupy.cuda.get_current_stream()
         self.event.record(outer)
         self.stream.wait_event(self.event)
-        with self.in_use():
-            yield
-        self.event.record(self.stream)
-        outer.wait_event(self.event)
+        try:
+            with self.in_use():
+                yield
+        finally:
+            self.event.record(self.stream)
+            outer.wait_event(self.event)
 
 
 class GraphedFunction:
@@ -70,7 +75,8 @@ class GraphedFunction:
     memory:   shared with other graphs, which run in turns with this one
     capture:  False: never; for comparison
 
-    reason:   why it is not a graph, in words; None if it is one, or will be
+    reason:   why it is not a graph, in words; None if it is one, or will be. After a capture that failed it is tried
+              again when a setting has changed
     """
 
     def __init__(
@@ -86,7 +92,7 @@ class GraphedFunction:
         self.calls_before_capture = max(warm_up, 1)
         self.reason: str | None = None if capture else "not asked for"
         self.graph: Any = None
-        self._settings: tuple | None = None  # those that the graph was captured under
+        self._settings: tuple | None = None  # those of the last capture, which made the graph or failed
 
     def __call__(self) -> None:
         """Launches on the current stream, and does not wait.
@@ -94,8 +100,9 @@ class GraphedFunction:
         Raises what earlier calls could not, such as an IndexError for a wrong id.
         """
         raise_deferred()
-        if self.graph is not None and self._settings != settings():
-            self.graph, self.calls_before_capture = None, 1
+        if self._settings is not None and self._settings != settings():
+            self.graph = self.reason = self._settings = None
+            self.calls_before_capture = 1
         if self.graph is None and self.reason is None and self.calls_before_capture == 0:
             self.capture()
         if self.graph is not None:
@@ -121,7 +128,7 @@ class GraphedFunction:
             self.reason = self.reason or in_words(error)
         else:
             self.graph = graph if self.reason is None else None
-            self._settings = settings()
+        self._settings = settings()
 
 
 def settings() -> tuple:

@@ -53,5 +53,14 @@ class KeptBlocks:
 
 
 def new_block(size: int) -> Any:
-    """A block on the current device, freed when the object goes. Raises CUDARuntimeError."""
+    """A block on the current device, freed when the object goes. Raises CUDARuntimeError.
+
+    If there is no room, CuPy's own pool first gives back what it holds and nobody uses.
+    """
+    try:
+        return cupy.cuda.Memory(size)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        if error.status != cupy.cuda.runtime.errorMemoryAllocation:
+            raise
+    cupy.get_default_memory_pool().free_all_blocks()
     return cupy.cuda.Memory(size)

@@ -10,7 +10,7 @@ from ..ops.linear import LinearCache
 from ..ops.registry import Implementation, register
 from . import passes
 from .branch import branch
-from .elements import DTYPES, contiguous_like, rows_of
+from .elements import DTYPES, contiguous, contiguous_like, rows_of
 from .products import multiply, multiply_add_bias, multiply_sum_columns
 from .source import cupy
 
@@ -20,6 +20,7 @@ def product_plus_bias(a, b, bias):  # a (M, K), b (K, N), bias (N,) or None
     out = cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype)  # (M, N)
     if bias is None:
         return multiply(a, b, out)
+    bias = contiguous(bias)
     if not multiply_add_bias(a, b, out, bias):
         multiply(a, b, out)
         passes.add_bias(out, bias)
@@ -69,7 +70,7 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
     """See `ops.ffn`."""
     rows = rows_of(x)  # (N, C)
     hidden = multiply(rows, w1, cupy.empty((len(rows), w1.shape[1]), dtype=x.dtype))  # (N, F)
-    slope = None
+    slope, b1 = None, contiguous(b1)
     if activation == "relu":
         passes.bias_relu(hidden, b1)
     else:

@@ -158,6 +158,8 @@ def _by_library(a, b, out, add, epilogue=None, vector=None) -> bool:
         return False
     if epilogue is not None:
         _check_device(a, b, out, vector)
+        if not vector.flags.c_contiguous:  # the library is told where its first number is, and nothing of strides
+            return False
     out_layout = layout_of(out)
     if out_layout is None:
         raise ProductError(f"multiply: out {out.shape} has strides {out.strides} (bytes); one axis must be contiguous")

@@ -1,5 +1,7 @@
 """AdamW over one flat buffer."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,9 +76,21 @@ class AdamW:
     def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
         """One update of all parameters from their gradients times `gradient_scale`, in place.
 
-        Raises ParameterError where the model would not learn from it: `FlatParameters.settle` says when.
+        Raises ParameterError where the model would not learn from it: `FlatParameters.settle` says when. A step that
+        raises does not count.
         """
-        self.update(self.next_rates(learning_rate)._replace(gradient_scale=float(gradient_scale)))
+        with self.counted():
+            self.update(self.next_rates(learning_rate)._replace(gradient_scale=float(gradient_scale)))
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Inside, `next_rates` begins a step; if an error ends it, it does not count."""
+        before = self.steps
+        try:
+            yield
+        except BaseException:
+            self.steps = before
+            raise
 
     def next_rates(self, learning_rate: float) -> Rates:
         """The numbers of the next update, which counts as done.

@@ -75,16 +75,19 @@ class DeviceSteps:
         return next((slot.run.reason for slots in self._slots.values() for slot in slots if slot.run.reason), None)
 
     def enqueue(self, batch: Batch, step: int) -> None:
-        """One step of AdamW on one batch of NumPy arrays; `step` counts from 0."""
+        """One step of AdamW on one batch of NumPy arrays; `step` counts from 0. One that raises does not count."""
         if len(self._sent) == KEPT:
             self._collect()
         rate, count = rate_of(self.config, step), int(np.count_nonzero(batch.targets != -1))
         normalizer = max(count, 1)
-        values = batch._asdict() | self.optimizer.next_rates(rate)._asdict()
-        slot = self._slot_for(batch, step)
-        slot.inputs.send(values | {"inverse_count": 1.0 / normalizer, "step": step})
-        slot.run()
-        slot.inputs.release()
+        with self.optimizer.counted():
+            values = batch._asdict() | self.optimizer.next_rates(rate)._asdict()
+            slot = self._slot_for(batch, step)
+            slot.inputs.send(values | {"inverse_count": 1.0 / normalizer, "step": step})
+            try:
+                slot.run()
+            finally:  # what it had launched before an error still reads them
+                slot.inputs.release()
         self._tell_fallback(slot.run.reason)
         self._sent.append((step, normalizer, StepResult(np.nan, np.nan, rate, len(batch.tokens))))
 
