@@ -35,8 +35,7 @@ def add_at(target: Any, index: Any, values: Any) -> None:
     values = values.astype(np.float32 if target.dtype.name == "bfloat16" else target.dtype)
     if getattr(index, "dtype", np.dtype(bool)).kind in "iu":  # ids of whole rows
         rows, row_size = len(target), target[:1].size
-        ids = xp.asarray(index).reshape(-1)  # (N,)
-        ids = xp.where((ids >= -rows) & (ids < rows), ids % max(rows, 1), rows)  # from the end, or nowhere
+        ids = row_places(xp.asarray(index).reshape(-1), rows, xp)  # (N,)
         flat = xp.broadcast_to(values, (*index.shape, *target.shape[1:])).reshape(len(ids), row_size)  # (N, C)
         sums = sums_by_place(ids, flat, rows, xp)  # (rows, C)
     else:
@@ -44,6 +43,17 @@ def add_at(target: Any, index: Any, values: Any) -> None:
         flat = xp.broadcast_to(values, places.shape).reshape(-1, 1)  # (N, 1)
         sums = sums_by_place(places.reshape(-1), flat, target.size, xp)  # (elements, 1)
     target += sums.reshape(target.shape).astype(target.dtype)
+
+
+def row_places(ids: Any, rows: int, xp: ModuleType) -> Any:  # (N,) int -> (N,) int64
+    """The rows of these ids, negative ones counted from the end; `rows` for an id that is none.
+
+    In 64 bits: the number of rows need not fit the dtype of the ids.
+    """
+    if ids.dtype == np.uint64:
+        ids = xp.minimum(ids, np.uint64(rows))  # larger ones would become negative
+    ids = ids.astype(np.int64, copy=False)  # (N,)
+    return xp.where((ids >= -rows) & (ids < rows), ids % max(rows, 1), rows)
 
 
 def sums_by_place(places: Any, values: Any, count: int, xp: ModuleType) -> Any:  # (N,) int; (N, C) -> (count, C)

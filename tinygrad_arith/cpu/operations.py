@@ -31,7 +31,7 @@ for _operation, _forward, _backward, _accepts in (
     ("packed_rotary", rotary.packed_rotary_forward, rotary.packed_rotary_backward, not_empty),
     ("embedding", embedding_forward, embedding.embedding_backward, always),
     ("cross_entropy_sum", cross_entropy.cross_entropy_sum_forward, cross_entropy.cross_entropy_sum_backward, always),
-    ("adamw", adamw.adamw_update, not_differentiable, always),
+    ("adamw", adamw.adamw_update, not_differentiable, adamw.accepts),
 ):
     register(Implementation(_operation, LIBRARY, "cpu", DTYPES, _forward, _backward, _accepts))
 
