@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.autograd import BackwardError, no_grad
+from tinygrad_arith.autograd import BackwardError, Tensor, no_grad
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig, choose_tokens, generate
 from tinygrad_arith.ops import ShapeError
@@ -294,3 +294,42 @@ def test_no_token_is_drawn_from_logits_that_are_nan():
     logits = np.array([[0.0, 1.0], [np.nan, 2.0]])
     with pytest.raises(ValueError, match="there are logits that are NaN; no token can be drawn from them"):
         choose_tokens(logits, temperature=1.0, key=RandomKey(1, "sample"))
+
+
+def test_prompts_positions_and_masks_may_be_lists_and_tensors():
+    model = model_of("learned")
+    prompts = np.array([[1, 2], [3, 4]])
+    expected = generate(model, prompts, 2)
+    where, seen = np.arange(3)[None], np.ones((1, 3), bool)
+    for given in (prompts.tolist(), Tensor(prompts), tuple(map(tuple, prompts)), prompts.astype(np.uint8)):
+        np.testing.assert_array_equal(generate(model, given, 2), expected)
+    for wrap in (np.ndarray.tolist, Tensor):
+        out = generate(model, prompts, np.int64(2), positions=wrap(where), key_mask=wrap(seen))
+        np.testing.assert_array_equal(out, expected)
+
+
+WRONG_PROMPTS = {
+    "one row": (np.array([1, 2]), r"whole numbers \(B, Tp\), a row for each prompt; got int64 \(2,\)"),
+    "a number": (3, r"whole numbers \(B, Tp\)"),
+    "text": ("1+1=", r"whole numbers \(B, Tp\)"),
+    "floats": (np.ones((1, 2)), r"whole numbers \(B, Tp\), .* got float64 \(1, 2\)"),
+    "None": (None, r"whole numbers \(B, Tp\)"),
+}
+
+
+@pytest.mark.parametrize("which", WRONG_PROMPTS)
+def test_what_is_no_row_of_tokens_is_told(which):
+    prompts, message = WRONG_PROMPTS[which]
+    with pytest.raises(ValueError, match=message):
+        generate(model_of("learned"), prompts, 2)
+
+
+def test_what_is_no_number_and_no_key_is_told():
+    model, prompts = model_of("learned"), np.array([[1, 2]])
+    for temperature in (None, "hot", -1.0, np.nan):
+        with pytest.raises(ValueError, match="the temperature must be 0 or above"):
+            generate(model, prompts, 2, temperature=temperature)
+    with pytest.raises(TypeError, match=r"the key must be a RandomKey, such as RandomKey\(3, 'sample'\), not 3"):
+        generate(model, prompts, 2, temperature=1.0, key=3)
+    with pytest.raises(ValueError, match=r"max_new_tokens must be a whole number, not 2\.0"):
+        generate(model, prompts, 2.0)

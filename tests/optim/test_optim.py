@@ -10,7 +10,7 @@ from tinygrad_arith.cpu import adamw as fast_adamw
 from tinygrad_arith.cpu import passes_numpy
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops.registry import textbook_only
-from tinygrad_arith.optim import AdamW, clip_gradient_norm, learning_rate
+from tinygrad_arith.optim import AdamW, clip_gradient_norm, gradient_norm, learning_rate
 from tinygrad_arith.verify import assert_close, tolerance
 
 
@@ -153,3 +153,36 @@ def test_gradients_are_scaled_before_they_are_squared(path):
     draws = np.full((3, 96), 1e20, np.float32)
     update = moved("float32", (0.9, 0.95), draws, scale=1e-20, steps=3)
     np.testing.assert_allclose(update, moved("float64", (0.9, 0.95), draws / 1e20, steps=3), rtol=1e-5)
+
+
+MADE_OF = {
+    "a list of parameters": lambda model: AdamW([model.weight]),
+    "a generator": lambda model: AdamW(p for p in [model.weight]),
+    "a dict": lambda model: AdamW(model.named_parameters()),
+    "a model": lambda model: AdamW(model),
+    "a model to clip": lambda model: clip_gradient_norm(model, 1.0),
+    "a model to measure": lambda model: gradient_norm(model),
+}
+
+
+@pytest.mark.parametrize("what", MADE_OF)
+def test_only_flat_arrays_are_taken(what):
+    with pytest.raises(TypeError, match=r"^\w+ takes the flat arrays of a model: \w+\(model\.flat.*\), not the \w+$"):
+        MADE_OF[what](Linear(3, 2).initialize(seed=0))
+
+
+@pytest.mark.parametrize("betas", [(0.9, 1.0), (0.9, 1.5), (-0.1, 0.9), (0.9,), 0.9, (0.9, None), (np.nan, 0.9)])
+def test_betas_that_make_no_average_are_refused(betas):
+    with pytest.raises(ValueError, match="betas must be two numbers from 0 to below 1"):
+        AdamW(Linear(3, 2).initialize(seed=0).flat, betas=betas)
+
+
+def test_other_settings_that_mean_nothing_are_refused():
+    flat = Linear(3, 2).initialize(seed=0).flat
+    for wrong in ({"eps": -1e-8}, {"weight_decay": -0.1}, {"eps": np.nan}):
+        with pytest.raises(ValueError, match="eps and weight_decay must be 0 or above"):
+            AdamW(flat, **wrong)
+    with pytest.raises(TypeError, match=r"AdamW takes no lr: the rate goes to every step, step\(rate\)"):
+        AdamW(flat, lr=1e-3)
+    with pytest.raises(TypeError, match="AdamW has no amsgrad: it takes betas, eps"):
+        AdamW(flat, amsgrad=True)

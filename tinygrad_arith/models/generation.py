@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
+from ..autograd import no_grad, plain_array
 from ..backend import RandomKey, array_module, to_numpy, uniform
 from ..ops.ids import require_ids
 from .gpt import GPT
@@ -37,10 +37,10 @@ def generate(
     key:         names the draws; needed for a temperature above 0
 
     Returns the new tokens, int64 (B, at most max_new_tokens). Raises ValueError where there is no room in the context,
-    where positions or key_mask do not reach over the tokens to come, or for a temperature or top_k that means nothing;
-    IndexError for a token that the model does not know.
+    where prompts are no rows of whole numbers, where positions or key_mask do not reach over the tokens to come, or for
+    a temperature or top_k that means nothing; IndexError for a token that the model does not know.
     """
-    prompts = to_numpy(prompts)  # (B, Tp)
+    prompts = prompt_rows(prompts, max_new_tokens)  # (B, Tp)
     batch, length = prompts.shape
     check_room(model.config.context, length, max_new_tokens)
     check_sampling(temperature, top_k, key)
@@ -93,6 +93,17 @@ def write_on(
     return tokens
 
 
+def prompt_rows(prompts: Any, max_new_tokens: int) -> np.ndarray:
+    """The prompts as an array (B, Tp). Raises ValueError for what are no rows of tokens, or no number of new ones."""
+    prompts = np.asarray(to_numpy(plain_array(prompts)))
+    if prompts.ndim != 2 or prompts.dtype.kind not in "iu":
+        given = f"{prompts.dtype} {prompts.shape}"
+        raise ValueError(f"generate: prompts must be whole numbers (B, Tp), a row for each prompt; got {given}")
+    if not isinstance(max_new_tokens, int | np.integer):
+        raise ValueError(f"generate: max_new_tokens must be a whole number, not {max_new_tokens!r}")
+    return prompts
+
+
 def check_room(context: int, length: int, max_new_tokens: int) -> None:
     """Raise ValueError if a prompt of this length is empty, or leaves no room for so many tokens."""
     if length == 0:
@@ -106,7 +117,7 @@ def over_rows(name: str, array: np.ndarray | None, batch: int, length: int) -> n
     """One number for each token that the model will be fed, (batch, length); None stays None."""
     if array is None:
         return None
-    array = to_numpy(array)
+    array = to_numpy(plain_array(array))
     if array.ndim != 2 or array.shape[0] not in (1, batch) or array.shape[1] < length:
         raise ValueError(
             f"generate: {name} {array.shape} must be ({batch} or 1, at least {length}), to reach over the answer"
@@ -213,9 +224,11 @@ def distances_from_largest(logits: np.ndarray) -> np.ndarray:  # (B, V)
 
 def check_sampling(temperature: float, top_k: int | None, key: RandomKey | None) -> None:
     """Raise ValueError for a choice of tokens that means nothing."""
-    if not temperature >= 0.0:
+    if not isinstance(temperature, float | int | np.number) or not temperature >= 0.0:
         raise ValueError(f"generate: the temperature must be 0 or above, not {temperature}")
     if top_k is not None and (not isinstance(top_k, int | np.integer) or isinstance(top_k, bool) or top_k < 1):
         raise ValueError(f"generate: top_k must be a whole number from 1 on, or None for all tokens, not {top_k!r}")
+    if key is not None and not isinstance(key, RandomKey):
+        raise TypeError(f"generate: the key must be a RandomKey, such as RandomKey(3, 'sample'), not {key!r}")
     if temperature > 0.0 and key is None:
         raise ValueError("generate: a temperature above 0 needs a key for its draws")

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..backend import array_module, on_device_of, to_numpy
 from ..backend.deferred import raise_deferred
-from ..nn import FlatParameters, Module
+from ..nn import FlatParameters
 from ..ops.registry import Operation, choose, not_differentiable
+from .checks import refuse_others, require_flat, require_settings
 
 
 class Rates(NamedTuple):
@@ -63,9 +64,11 @@ class AdamW:
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         decay_all: bool = False,
+        **others: Any,
     ):
-        if isinstance(flat, Module):
-            raise TypeError(f"AdamW takes the flat arrays of a model: AdamW(model.flat), not the {type(flat).__name__}")
+        refuse_others(others)
+        require_flat(flat, "AdamW(model.flat)")
+        require_settings(betas, eps, weight_decay)
         self.flat = flat
         self.decay_all = decay_all
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..backend import array_module
 from ..nn import FlatParameters
+from .checks import require_flat
 
 
 def gradient_norm(flat: FlatParameters) -> Any:
@@ -13,6 +14,7 @@ def gradient_norm(flat: FlatParameters) -> Any:
 
     Raises ParameterError as `AdamW.step` does.
     """
+    require_flat(flat, "gradient_norm(model.flat)")
     flat.settle()
     gradients = flat.gradients
     xp = array_module(gradients)
@@ -33,6 +35,7 @@ def clip_gradient_norm(flat: FlatParameters, max_norm: float) -> Any:
 
     Returns the norm before clipping. (The trainer leaves the scaling to the optimizer: `AdamW.step`'s gradient_scale.)
     """
+    require_flat(flat, "clip_gradient_norm(model.flat, max_norm)")
     norm = gradient_norm(flat)
     flat.gradients *= array_module(norm).asarray(clip_scale(norm, max_norm), dtype=flat.gradients.dtype)
     return norm
