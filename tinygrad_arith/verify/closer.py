@@ -24,7 +24,7 @@ ENDS = 1.5  # times the distance between answer and mean: the gap of a kink whos
 SMALLEST = 64  # times the spacing of numbers: a step
 LARGER = (2.0, 16.0)  # times the smallest step that shows enough
 SHOWN = 1e-3  # of a slope: what a step must show of it, to say that it is another one
-BESIDE = 2.0**-16  # of the elements' sizes: where points nearby lie; and a step there over that
+BESIDE, CLOSE_BESIDE = 2.0**-10, 2.0**-15  # of the elements' sizes: where points nearby lie, and the steps there
 NEARBY_POINTS = 24
 FITS = 0.25  # of the distance between answer and slope: so near to the answer, a smaller step speaks for it
 
@@ -66,22 +66,25 @@ def between_slopes_nearby(
     index: tuple[int, ...],
     cotangent: np.ndarray,
     sizes: np.ndarray,
+    noise: np.ndarray,
     answer: float,
 ) -> bool:
     """Does an answer at a kink lie between the slopes at points nearby, where there is none? Of three equal numbers
     that are sorted, the middle one has a slope that neither side of its own kink shows.
 
-    outputs_at: the outputs (m,) at other values; sizes: of the elements, of the array's shape
+    outputs_at: the outputs (m,) at other values, whose errors are bounded by `noise` (m,)
+    sizes:      of the elements, of the array's shape
     """
     rng, slopes = np.random.default_rng(5), []
     for _ in range(NEARBY_POINTS):
         point = values + BESIDE * sizes * rng.uniform(-1.0, 1.0, values.shape)
         move = np.zeros(values.shape)
-        move[index] = BESIDE * BESIDE * sizes[index]
+        move[index] = CLOSE_BESIDE * sizes[index]
         plus, minus = point + move, point - move
         slopes.append(float(cotangent @ (outputs_at(plus) - outputs_at(minus))) / float(plus[index] - minus[index]))
     slack = 1e-3 * max(map(abs, slopes))
-    return min(slopes) - slack <= answer <= max(slopes) + slack
+    rounding = NOISE_MARGIN * float(np.abs(cotangent) @ noise) / (CLOSE_BESIDE * float(sizes[index]))
+    return rounding <= slack and min(slopes) - slack <= answer <= max(slopes) + slack
 
 
 def contradicted_closer_by(line: Line, cotangent: np.ndarray, found: Estimate) -> bool:

@@ -216,7 +216,9 @@ class Probe:
 
     def between_nearby(self, index: tuple[int, ...], answer: float) -> bool:
         """Does an answer at a kink lie between the slopes at points nearby?"""
-        return between_slopes_nearby(self.outputs_at, self.values, index, self.cotangent, self.sizes, answer)
+        return between_slopes_nearby(
+            self.outputs_at, self.values, index, self.cotangent, self.sizes, self.noise, answer
+        )
 
     def contradicted(self, index: tuple[int, ...], found: Estimate) -> bool:
         """Is the slope another one closer by?"""
