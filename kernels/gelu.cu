@@ -11,6 +11,11 @@
 
 #include "groups.cuh"
 
+constexpr float FAR_OUT = 100.0f;
+
+// x, or where the slope is 1 or 0 already: farther out x^2 may be infinite, and the factor beside it 0. NaN is in g.
+__device__ __forceinline__ float nearer(float x) { return fminf(fmaxf(x, -FAR_OUT), FAR_OUT); }
+
 #if EXACT
 constexpr float ONE_OVER_SQRT_2_PI = 0.3989422804014327f;
 
@@ -18,7 +23,8 @@ __device__ __forceinline__ float gate(float x) { return normcdff(x); }
 
 // dy/dx at x, where g = gate(x)
 __device__ __forceinline__ float slope_at(float x, float g) {
-    return g + x * ONE_OVER_SQRT_2_PI * __expf(-0.5f * x * x);
+    const float z = nearer(x);
+    return g + z * ONE_OVER_SQRT_2_PI * __expf(-0.5f * z * z);
 }
 #else
 constexpr float SQRT_2_OVER_PI = 0.7978845608028654f, CUBIC = 0.044715f;
@@ -31,8 +37,8 @@ __device__ __forceinline__ float gate(float x) {
 
 // dy/dx at x, where g = gate(x)
 __device__ __forceinline__ float slope_at(float x, float g) {
-    const float du = SQRT_2_OVER_PI * (1.0f + 3.0f * CUBIC * x * x);
-    return g + 2.0f * x * g * (1.0f - g) * du;
+    const float z = nearer(x), du = SQRT_2_OVER_PI * (1.0f + 3.0f * CUBIC * z * z);
+    return g + 2.0f * z * g * (1.0f - g) * du;
 }
 #endif
 
