@@ -56,3 +56,19 @@ def test_ids_outside_are_left_out_and_nan_stays_at_its_place(as_on_a_gpu):
     values[2] = np.nan
     add_at(target, np.array([0, 4, 2, -5, -1]), values)
     np.testing.assert_array_equal(target[:, 0], [1.0, 0.0, np.nan, 1.0])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_the_number_of_rows_need_not_fit_the_ids(dtype, as_on_a_gpu):
+    target, expected = np.zeros((300, 2)), np.zeros((300, 2))
+    ids = np.array([0, 100, 99, 5, 5, 5, 126, 1] + ([-1, -128] if dtype.startswith("int") else []), dtype)
+    np.add.at(expected, ids, 1.0)
+    add_at(target, ids, np.ones((len(ids), 2)))
+    np.testing.assert_array_equal(target, expected)
+
+
+@pytest.mark.parametrize("wrong", [np.uint64(2**64 - 1), np.uint64(2**63), np.int64(-301), np.int64(300)])
+def test_ids_that_are_no_rows_are_left_out(wrong, as_on_a_gpu):
+    target = np.zeros((300, 2))
+    add_at(target, np.array([wrong]), np.ones((1, 2)))
+    assert not target.any()

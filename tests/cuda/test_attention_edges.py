@@ -39,12 +39,15 @@ def check_with_scale(inputs, scale, dtype, causal=True):
         assert error <= ROUNDING[dtype] * max(np.abs(right).max(), 1.0)
 
 
+IN_ARRAYS = (np.array(1), np.array(-1), np.array(0.5), np.array(-0.5, BFLOAT16))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("positions", [19, 70])
 def test_every_scale_after_every_other(dtype, positions):
     """A choice made for one scale must not serve another: some kernels take no scale of 0 or below."""
     inputs = draw(Sizes(positions, positions, kv_heads=4, head_size=32, dtype=dtype))
-    for scale in (0.7, -0.5, 0.0, np.float32(0.25), np.float32(-0.25), np.float64(0.0), None, 1, -1):
+    for scale in (0.7, -0.5, 0.0, np.float32(0.25), np.float32(-0.25), np.float64(0.0), None, 1, -1, *IN_ARRAYS):
         check_with_scale(inputs, scale, dtype)
 
 
@@ -124,6 +127,16 @@ def test_heads_beyond_what_was_timed_warn_once():
         warnings.simplefilter("error")
         check_with_scale(inputs, None, "float32")
         check_with_scale(draw(Sizes(20, 20, head_size=256)), None, "float32")
+    with pytest.warns(RuntimeWarning, match="attention with heads of 304 channels"):  # with few queries, too
+        check_with_scale(draw(Sizes(5, 5, head_size=304)), None, "float32")
+
+
+def test_a_scale_on_the_gpu_counts_by_its_value():
+    inputs = draw(Sizes(70, 70, kv_heads=4, head_size=32))
+    leaves = [Tensor(cupy.asarray(x)) for x in inputs[:3]]
+    for scale in (1.0, -1.0, 0.0, 0.5):
+        found = F.attention(*leaves, scale=cupy.asarray(np.float32(scale))).numpy()
+        np.testing.assert_array_equal(found, F.attention(*leaves, scale=scale).numpy())
 
 
 def test_the_written_token_after_token_kernel_takes_wide_heads():
@@ -175,3 +188,35 @@ def test_a_choice_on_one_device_is_not_taken_over_on_another(monkeypatch):
     first, second = (len([at for at in asked if at == number]) for number in (0, 1))
     assert second > 2, "nothing was chosen anew on the second device"
     assert first > 3
+
+
+# Large scores
+
+
+def whole_numbers(positions, head_size, dtype, factor=1):
+    """q, k of whole numbers, whose scores are exact and often equal; v."""
+    rng = np.random.default_rng(7)
+    shape = (2, positions, 2, head_size)
+    q, k = (factor * rng.integers(-3, 4, shape) for _ in range(2))
+    return [x.astype(np.float64).astype(dtype) for x in (q, k, rng.normal(size=shape))]
+
+
+def assert_forward_is_right(inputs, scale, dtype):
+    expected, _ = attention_forward(*(x.astype(np.float64) for x in inputs), scale=scale)
+    found = F.attention(*(Tensor(cupy.asarray(x)) for x in inputs), scale=scale).numpy().astype(np.float64)
+    assert np.abs(found - expected).max() <= ROUNDING[dtype.name] * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16], ids=str)
+@pytest.mark.parametrize(("positions", "head_size"), [(5, 32), (19, 32), (70, 32), (150, 32), (20, 160), (5, 160)])
+@pytest.mark.parametrize("scale", [1e4, -1e4, 1e6, 1e30])
+def test_the_largest_score_is_0_after_the_shift_whatever_the_scale(scale, positions, head_size, dtype):
+    assert_forward_is_right(whole_numbers(positions, head_size, dtype), scale, dtype)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16], ids=str)
+@pytest.mark.parametrize("products", ["float32", "tf32"])
+@pytest.mark.parametrize("scale", [None, 1e-12, 1e-30, 1e-42, 1e-60])
+def test_scores_of_millions_and_scales_near_0(scale, products, dtype):
+    with float32_products_as(products):
+        assert_forward_is_right(whole_numbers(150, 32, dtype, factor=100), scale, dtype)

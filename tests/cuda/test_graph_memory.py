@@ -141,3 +141,33 @@ def test_replays_give_the_same_bits_while_a_real_device_runs_out_of_memory():
         assert replay or float(taken.min()) == float(taken.max()) == 7.0
     del taken, first, small, larger, memory
     cupy.get_default_memory_pool().free_all_blocks()
+
+
+def test_what_the_default_pool_hoards_is_given_back_before_a_graph_runs_out(monkeypatch):
+    pool, plain, refused = cupy.get_default_memory_pool(), cupy.cuda.Memory, []
+    hoard = cupy.empty(64 << 20, np.uint8)
+    del hoard
+
+    def memory(size):
+        if pool.free_bytes() >= 64 << 20:
+            refused.append(size)
+            raise cupy.cuda.runtime.CUDARuntimeError(OUT_OF_MEMORY)
+        return plain(size)
+
+    monkeypatch.setattr(cupy.cuda, "Memory", memory)
+    assert graph_memory.new_block(1 << 20).size == 1 << 20
+    assert refused == [1 << 20]
+
+
+def test_other_errors_and_a_device_that_is_full_are_told(monkeypatch):
+    for status, attempts in ((OUT_OF_MEMORY, 2), (1, 1)):
+        asked = []
+
+        def memory(size, status=status, asked=asked):
+            asked.append(size)
+            raise cupy.cuda.runtime.CUDARuntimeError(status)
+
+        monkeypatch.setattr(cupy.cuda, "Memory", memory)
+        with pytest.raises(cupy.cuda.runtime.CUDARuntimeError):
+            graph_memory.new_block(512)
+        assert len(asked) == attempts

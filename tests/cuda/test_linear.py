@@ -7,6 +7,7 @@ import pytest
 
 from tinygrad_arith.cuda import linear as fast
 from tinygrad_arith.cuda.branch import branches
+from tinygrad_arith.cuda.products import multiply_add_bias
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.ops.registry import Destination
 
@@ -105,3 +106,48 @@ def test_no_gradient_of_x_where_none_is_wanted(rng):
     x, weight = numbers(rng, 5, 24), numbers(rng, 24, 8)
     out, cache = fast.linear_forward(x, weight)
     assert fast.linear_backward(out, cache, needs=(False, True))[0] is None
+
+
+def odd_biases(bias):
+    """The same numbers in other places: every second one, reversed, a column, one byte range off, all the same."""
+    wide = cupy.full((bias.size, 4), 1e4, bias.dtype)
+    wide[:, 0] = bias
+    spread = cupy.full(2 * bias.size, 1e4, bias.dtype)
+    spread[::2] = bias
+    late = cupy.full(bias.size + 1, 1e4, bias.dtype)
+    late[1:] = bias
+    return {
+        "every second": spread[::2],
+        "reversed": bias[::-1].copy()[::-1],
+        "a column": wide[:, 0],
+        "not aligned": late[1:],
+        "broadcast": cupy.broadcast_to(bias[:1].copy(), bias.shape),
+    }
+
+
+@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
+@pytest.mark.parametrize("kind", ["every second", "reversed", "a column", "not aligned", "broadcast"])
+@pytest.mark.parametrize("size", [64, 17])
+def test_a_bias_may_lie_anywhere(size, kind, dtype, rng):
+    x, weight = numbers(rng, 20, 32, dtype=dtype), numbers(rng, 32, size, dtype=dtype)
+    bias = odd_biases(numbers(rng, size, dtype=dtype))[kind]
+    out, _ = fast.linear_forward(x, weight, bias)
+    wanted = x.get().astype(np.float64) @ weight.get().astype(np.float64) + bias.get().astype(np.float64)
+    check(out, cupy.asarray(wanted), dtype)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("kind", ["every second", "reversed", "a column", "not aligned", "broadcast"])
+def test_both_biases_of_a_network_may_lie_anywhere(kind, activation, rng):
+    x, w1, b1, w2, b2 = inputs_of("ffn", rng, 20, F32, activation)
+    b1, b2 = odd_biases(b1)[kind], odd_biases(b2)[kind]
+    out, _ = fast.ffn_forward(x, w1, b1, w2, b2, activation)
+    plain = fast.ffn_forward(x, w1, b1.copy(), w2, b2.copy(), activation)[0]
+    check(out, plain.astype(np.float64), F32)
+
+
+def test_a_strided_bias_is_none_for_the_library(rng):
+    x, weight, bias = numbers(rng, 20, 32), numbers(rng, 32, 64), numbers(rng, 128)
+    out = cupy.full((20, 64), 7.0, F32)
+    assert not multiply_add_bias(x, weight, out, bias[::2])
+    assert (out == 7.0).all()

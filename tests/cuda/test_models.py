@@ -100,3 +100,18 @@ def test_attention_maps_are_those_of_the_cpu(name):
     here, there = (attention_maps(MODELS[name]().initialize(seed=5, device=device), ids) for device in ("cpu", "cuda"))
     for one, other in zip(here, there, strict=True):
         np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+def test_generation_takes_arrays_on_the_gpu():
+    rng = np.random.default_rng(0)
+    prompts, positions = rng.integers(0, 11, size=(4, 5)), np.arange(10)[None] + np.arange(4)[:, None]
+    key_mask = rng.random((4, 10)) < 0.7
+    key_mask[:, 0] = True
+    model = GPT(GENERATING["sinusoidal"]).initialize(seed=1, device="cuda")
+    for temperature in (0.0, 1.0):
+        options = {"temperature": temperature, "key": RandomKey(1, "sample")}
+        expected = generate(model, prompts, 6, positions=positions, key_mask=key_mask, **options)
+        there = {"positions": cupy.asarray(positions), "key_mask": cupy.asarray(key_mask)}
+        found = generate(model, cupy.asarray(prompts), 6, **there, **options)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_array_equal(found, expected)

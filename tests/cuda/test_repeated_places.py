@@ -95,3 +95,14 @@ def test_places_outside_are_left_out():
     target = cupy.zeros((4, 2))
     add_at(target, cupy.asarray([0, 4, -5, -1]), cupy.ones((4, 2)))
     np.testing.assert_array_equal(target.get()[:, 0], [1.0, 0.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint64", "int64"])
+@pytest.mark.parametrize("table", [np.float32, np.float64])
+def test_the_number_of_rows_need_not_fit_the_ids(dtype, table):
+    ids = np.array([0, 100, 99, 5, 5, 5, 126, 1], dtype)
+    x = Tensor(cupy.zeros((300, 3), table), requires_grad=True)
+    x[cupy.asarray(ids)].backward(cupy.ones((8, 3), table))
+    expected = np.zeros((300, 3))
+    np.add.at(expected, ids, 1.0)
+    np.testing.assert_array_equal(x.grad.get(), expected)

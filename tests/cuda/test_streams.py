@@ -236,3 +236,46 @@ def test_the_decoders_of_a_model_share_their_memory():
     decoders = [greedy_decoder(model, batch, 5, 6) for batch in (1, 2, 3)]
     assert len({id(decoder.run.memory) for decoder in decoders}) == 1
     assert len(decoders) == 3
+
+
+def test_after_an_error_in_a_graphed_function_the_first_stream_waits(numbers):
+    x, w, _ = numbers
+    expected, out = multiply(x.T, x, cupy.empty_like(w)).get(), cupy.zeros_like(w)
+
+    def work():
+        multiply(x.T, x, out)
+        raise KeyError
+
+    run = GraphedFunction(work)
+    for _ in range(3):
+        out.fill(0)
+        with pytest.raises(KeyError):
+            run()
+        np.testing.assert_array_equal(out.copy().get(), expected)  # copied on the first stream
+
+
+def test_a_capture_that_failed_is_tried_again_when_a_setting_changes():
+    out, calls = cupy.zeros(4, np.float32), []
+
+    def work():
+        calls.append(None)
+        out[...] = 1.0
+        if len(calls) == 3:
+            raise ValueError("at the capture")
+
+    run = GraphedFunction(work, warm_up=2)
+    for _ in range(5):
+        run()
+    assert run.graph is None
+    assert "at the capture" in run.reason
+    with float32_products_as("tf32"):
+        for _ in range(2):
+            run()
+        assert run.graph is not None
+        assert run.reason is None
+    never = GraphedFunction(work, capture=False)
+    for products in ("float32", "tf32", "float32", "float32"):
+        with float32_products_as(products):
+            never()
+    assert never.graph is None
+    assert never.reason == "not asked for"

@@ -247,3 +247,20 @@ def test_memory_does_not_grow_from_step_to_step():
     before = [pool.total_bytes() for pool in pools]
     run.go(200)
     assert [pool.total_bytes() for pool in pools] == before
+
+
+def test_a_step_that_fails_does_not_count_and_training_goes_on(monkeypatch):
+    config = config_of()
+    expected, run = Run(config).go(12), Run(config).go(4)
+    other = run.task.train_batch(4, 16, 1)  # of another size: it has no graph yet
+
+    def fail(batch, numbers):
+        raise MemoryError("half way")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.steps, "compute", fail)
+        for _ in range(3):
+            with pytest.raises(MemoryError):
+                run.steps.enqueue(other, 4)
+    assert run.optimizer.steps == 4
+    assert_same_bits(run.go(8).bits(), expected.bits())

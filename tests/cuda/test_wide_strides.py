@@ -82,3 +82,17 @@ def test_an_embedding_of_more_than_2_to_the_32_groups():
     for part in (slice(0, 1000), slice(count - 1000, count), slice(count // 2, count // 2 + 10)):
         expected = table.numpy().astype(np.float32)[ids[part].get()]
         np.testing.assert_array_equal(y.array[part].get().astype(np.float32), expected)
+
+
+@few
+@pytest.mark.parametrize("positions", [1, 2])
+def test_positions_farther_apart_than_32_bits_tell_are_copied(positions):
+    sizes = Sizes(positions, positions, 1, 2, 2, HEAD, dtype="bfloat16")
+    inputs = draw(sizes)
+    far = interleaved(inputs.q.shape, inputs.q.dtype, (ARRAYS * HEAD * 2, 2**31 + 1024, ARRAYS * HEAD))
+    for array, values in zip(far[:3], inputs[:3], strict=True):
+        array[...] = cupy.asarray(values)
+    found, expected = (
+        F.attention(*(Tensor(x) for x in arrays)).array.get() for arrays in (far[:3], map(cupy.asarray, inputs[:3]))
+    )
+    assert found.tobytes() == expected.tobytes()

@@ -8,6 +8,7 @@ import pytest
 from tinygrad_arith.backend import DtypePolicy
 from tinygrad_arith.cpu import adamw as fast_adamw
 from tinygrad_arith.cpu import passes_numpy
+from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops.registry import textbook_only
 from tinygrad_arith.optim import AdamW, clip_gradient_norm, gradient_norm, learning_rate
@@ -186,3 +187,33 @@ def test_other_settings_that_mean_nothing_are_refused():
         AdamW(flat, lr=1e-3)
     with pytest.raises(TypeError, match="AdamW has no amsgrad: it takes betas, eps"):
         AdamW(flat, amsgrad=True)
+
+
+def test_a_model_in_bfloat16_learns_and_has_the_rounded_values():
+    model = GPT(GPTConfig(7, 9, d_model=16, heads=2, layers=1))
+    model.initialize(seed=1, policy=DtypePolicy.named("bfloat16"))
+    plain = GPT(model.config).initialize(seed=1)
+    plain.flat.values[...] = model.flat.values
+    optimizers = [AdamW(one.flat) for one in (model, plain)]
+    for step in range(3):
+        gradients = np.random.default_rng(step).normal(size=model.flat.values.shape).astype(np.float32)
+        for one, optimizer in zip((model, plain), optimizers, strict=True):
+            one.flat.gradients[...] = gradients
+            for parameter in one.named_parameters().values():
+                parameter.stale = False
+            optimizer.step(1e-2)
+    np.testing.assert_array_equal(model.flat.values, plain.flat.values)
+    np.testing.assert_array_equal(model.flat.working, model.flat.values.astype(model.flat.working.dtype))
+    assert model.flat.working.dtype.name == "bfloat16"
+
+
+def test_a_step_that_fails_does_not_count(layer, monkeypatch):
+    optimizer = AdamW(layer.flat)
+
+    def fail(rates):
+        raise MemoryError
+
+    monkeypatch.setattr(optimizer, "update", fail)
+    with pytest.raises(MemoryError):
+        optimizer.step(1e-2)
+    assert optimizer.steps == 0

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from .source import cupy
 
+OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
+
 
 class Place(NamedTuple):
     """Where a block may be used again: on its device and, since nobody waits in between, on its stream."""
@@ -60,7 +62,7 @@ def new_block(size: int) -> Any:
     try:
         return cupy.cuda.Memory(size)
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        if error.status != cupy.cuda.runtime.errorMemoryAllocation:
+        if error.status != OUT_OF_MEMORY:
             raise
     cupy.get_default_memory_pool().free_all_blocks()
     return cupy.cuda.Memory(size)
