@@ -10,8 +10,18 @@ INSTALL = "pip install 'tinygrad_arith[gpu]' (CUDA 12) or 'tinygrad_arith[gpu-cu
 
 
 def library_of(device: str) -> ModuleType:
-    """The array library of a device, imported here if it is CuPy."""
-    return np if device == "cpu" else importlib.import_module("cupy")
+    """The array library of a device, imported here if it is CuPy.
+
+    Raises ValueError for another device, ImportError with what to install where there is no CuPy.
+    """
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"no device {device!r}: it must be one of cpu, cuda")
+    if device == "cpu":
+        return np
+    try:
+        return importlib.import_module("cupy")
+    except ImportError:
+        raise ImportError(obstacle_to_cuda()) from None
 
 
 def obstacle_to_cuda() -> str | None:

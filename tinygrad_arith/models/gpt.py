@@ -20,6 +20,7 @@ from ..nn import (
     make_position_table,
 )
 from ..nn.attention import unchanged_on_error
+from ..nn.sizes import require_sizes
 from ..ops import ArraySpec, ShapeError
 from .shape_report import ShapeReport, report_shapes
 
@@ -63,6 +64,13 @@ class GPTConfig:
     scale_residuals: bool = True
     position_count: int = 0
     rotary_base: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        """Raises ShapeError for a size that is none."""
+        require_sizes(type(self).__name__, vocabulary=self.vocabulary, context=self.context, d_model=self.d_model)
+        require_sizes(type(self).__name__, heads=self.heads)
+        or_none = {"layers": self.layers, "kv_heads": self.kv_heads, "ffn": self.ffn}
+        require_sizes(type(self).__name__, least=0, **or_none, position_count=self.position_count)
 
     @property
     def output_gain(self) -> float:
@@ -142,6 +150,8 @@ class GPT(Module):
     def inputs(self, ids, positions=None, key_mask=None, start: int = 0):
         """What `forward` is given, where the parameters are, and with positions where none were given."""
         ids, positions, key_mask = (plain_array(given) for given in (ids, positions, key_mask))
+        if ids is None:
+            raise TypeError("gpt: ids are None, where whole numbers (B, T) are needed")
         if ids.ndim != 2:
             raise ShapeError(f"gpt: ids must be (B, T), a row for each of a batch; got {tuple(ids.shape)}")
         if positions is None:

@@ -37,7 +37,8 @@ class WindowConfig(GPTConfig):
     attend_to: str = "tokens"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an `attend_to` that is none of the two."""
+        """Raises ValueError for an `attend_to` that is none of the two, ShapeError for a size that is none."""
+        super().__post_init__()
         if self.attend_to not in ("tokens", "padding"):
             raise ValueError(f"no attend_to {self.attend_to!r}: it must be one of tokens, padding")
 
@@ -70,6 +71,8 @@ class WindowModel(Module):
         """What `forward` is given, where the parameters are, with positions and the mask that attention uses."""
         config, here = self.config, self.token_embedding.weight.array
         ids, positions, key_mask = (plain_array(given) for given in (ids, positions, key_mask))
+        if ids is None:
+            raise TypeError("window: ids are None, where whole numbers (B, W) are needed")
         if ids.ndim != 2:
             raise ShapeError(f"window: ids must be (B, W), a row for each of a batch; got {tuple(ids.shape)}")
         if ids.shape[1] != config.context:

@@ -17,6 +17,7 @@ from .attention_dropout import attention_with_dropout
 from .dropout import Dropout
 from .linear import Linear
 from .module import Module
+from .sizes import require_sizes
 
 
 @dataclass
@@ -91,10 +92,11 @@ class SelfAttention(Module):
         output_gain: float = 1.0,
     ):
         kv_heads = kv_heads or heads
+        require_sizes("SelfAttention", channels=channels, heads=heads, kv_heads=kv_heads)
         self.channels, self.heads, self.kv_heads = channels, heads, kv_heads
         self.head_size = channels // max(heads, 1)
         self.causal, self.rotary_base = causal, rotary_base
-        self.qkv = Linear(channels, (heads + 2 * kv_heads) * self.head_size, gain=gain)
+        self.qkv = Linear(channels, (heads + 2 * kv_heads) * max(self.head_size, 1), gain=gain)
         self.dropout = Dropout(dropout) if dropout else None
         self.output = Linear(channels, channels, gain=output_gain)
 

@@ -5,6 +5,7 @@ from ..autograd import functions as F
 from .initializers import ZEROS, Normal
 from .module import Module
 from .parameter import Parameter
+from .sizes import require_sizes
 
 
 class Embedding(Module):
@@ -14,6 +15,7 @@ class Embedding(Module):
     """
 
     def __init__(self, vocabulary: int, channels: int, *, std: float = 1.0, bias: bool = False):
+        require_sizes("Embedding", vocabulary=vocabulary, channels=channels)
         self.weight = Parameter((vocabulary, channels), Normal(std), decay=True)
         self.bias = Parameter((channels,), ZEROS, decay=False) if bias else None
 

@@ -7,6 +7,7 @@ from ..autograd import functions as F
 from .initializers import ZEROS, Normal
 from .module import Module
 from .parameter import Parameter
+from .sizes import require_sizes
 
 
 class Linear(Module):
@@ -17,6 +18,7 @@ class Linear(Module):
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, bias: bool = True, gain: float = 1.0):
+        require_sizes("Linear", channels_in=channels_in, channels_out=channels_out)
         self.weight = Parameter((channels_in, channels_out), Normal(gain / math.sqrt(channels_in)), decay=True)
         self.bias = Parameter((channels_out,), ZEROS, decay=False) if bias else None
 

@@ -16,6 +16,7 @@ from ..ops import ArraySpec
 from ..ops.registry import Destination
 from ..ops.shapes import is_floating
 from .errors import ParameterError, some
+from .sizes import require_sizes
 from .structure import Structure
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
@@ -35,6 +36,8 @@ class Parameter(Tensor):
     __slots__ = ("decay", "home", "initializer", "master")
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
+        for axis, size in enumerate(shape):
+            require_sizes(f"a parameter of shape {shape}", **{f"axis {axis}": size})
         super().__init__(ArraySpec(shape, np.dtype(np.float32)), requires_grad=True)
         self.initializer = initializer
         self.decay = decay

@@ -129,6 +129,8 @@ def cross_entropy_sum_shapes(logits, targets, weights=None, ignore_index=-1) -> 
     require(fits, "cross_entropy", rule, logits=logits, targets=targets, weights=weights)
     integers = np.dtype(targets.dtype).kind in "iu"
     require(integers, "cross_entropy", f"targets must be integers, not {targets.dtype}", logits=logits, targets=targets)
+    if not isinstance(ignore_index, int | np.integer):
+        raise TypeError(f"cross_entropy: ignore_index must be a whole number, which no target is; not {ignore_index!r}")
     out = ArraySpec((), logits.dtype)
     rows = targets.size * (3 * logits.dtype.itemsize + targets.dtype.itemsize)
     return OpShapes(out, rows, flop=5 * logits.size, backward_flop=5 * logits.size)
@@ -136,4 +138,4 @@ def cross_entropy_sum_shapes(logits, targets, weights=None, ignore_index=-1) -> 
 
 def cross_entropy_shapes(logits, targets, ignore_index=-1) -> OpShapes:
     """logits (..., V), targets (...) -> ()."""
-    return cross_entropy_sum_shapes(logits, targets)
+    return cross_entropy_sum_shapes(logits, targets, ignore_index=ignore_index)

@@ -43,6 +43,7 @@ def linear_shapes(x, weight, bias=None) -> OpShapes:
     fits = weight.ndim == 2 and x.ndim >= 1 and x.shape[-1] == weight.shape[0]
     fits = fits and (bias is None or bias.shape == weight.shape[1:])
     require(fits, "linear", "weight must be (Cin, Cout) for x (..., Cin), bias (Cout,)", x=x, weight=weight, bias=bias)
+    require(x.shape[-1] >= 1, "linear", "there must be a channel at least", x=x, weight=weight)
     out = ArraySpec((*x.shape[:-1], weight.shape[1]), x.dtype)
     flop = 2 * x.size * weight.shape[1]
     return OpShapes(out, 0, flop=flop, backward_flop=2 * flop)

@@ -55,6 +55,7 @@ def packed_attention_shapes(
 ) -> OpShapes:
     """qkv (B, T, (NH + 2 NHkv) HS) -> (B, T, NH HS)."""
     kv_heads = kv_heads or heads
+    require(heads >= 1 and kv_heads >= 1, "packed_attention", f"there must be a head at least, not {heads}", qkv=qkv)
     parts = heads + 2 * kv_heads
     rule = f"qkv must be (B, T, (NH + 2 NHkv) HS) with NH = {heads}, NHkv = {kv_heads}"
     require(qkv.ndim == 3 and qkv.shape[2] % parts == 0, "packed_attention", rule, qkv=qkv)
