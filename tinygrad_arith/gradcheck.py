@@ -134,9 +134,10 @@ def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds
         if len(outcome.failures) > FAILURES_SHOWN:
             more = len(outcome.failures) - FAILURES_SHOWN
             out.print(f"{outcome.name}: more of this kind: {more} (--op {outcome.name} --json lists them all)\n")
-    elements = sum(outcome.elements for outcome in outcomes)
+    elements, undecided = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("elements", "undecided"))
+    hidden = f", {undecided:,} of them undecided" if undecided else ""
     out.print(
-        f"{verdicts_in_words(outcomes)}; {elements:,} elements compared in {args.dtype} (seed {args.seed}), "
+        f"{verdicts_in_words(outcomes)}; {elements:,} elements compared in {args.dtype}{hidden} (seed {args.seed}), "
         f"{mutants_in_words(outcomes)}, {as_duration(seconds)}",
         markup=False,
         soft_wrap=not on_terminal(),

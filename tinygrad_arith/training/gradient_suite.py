@@ -60,6 +60,7 @@ class Outcome:
 
     verdict: "passed" if every gradient is right and every mutant was rejected; "undecided" if nothing is known to be
              wrong, but rounding hides whether a gradient is; else "wrong"
+    undecided: how many of the numbers compared rounding hides
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Outcome:
     seconds: float
     failures: tuple[str, ...] = ()
     verdict: Verdict = "passed"
+    undecided: int = 0
 
     @property
     def passed(self) -> bool:
@@ -148,6 +150,7 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
         seconds=time.perf_counter() - began,
         failures=tuple(failures),
         verdict="undecided" if verdicts == {"undecided"} else "wrong" if failures else "passed",
+        undecided=sum(entry.undecided for report in reports for entry in report.inputs),
     )
 
 

@@ -59,7 +59,10 @@ def refuse_inputs(arguments: Arguments, checked: Iterable[int], allow: Collectio
     for position in arguments.differentiable:
         refuse_array(arguments.names[position], to_host(arguments.values[position]), allow)
     if not arguments.differentiable:
-        raise VacuousCheck("no gradient to check: none of the inputs is an array of floating-point numbers")
+        raise VacuousCheck(
+            "no gradient to check: none of the inputs is an array of floating-point numbers "
+            "(integers become some by x.astype(float))"
+        )
     if not list(checked):
         raise VacuousCheck("no gradient to check: wrt is empty")
 
@@ -81,7 +84,8 @@ def refuse_array(name: str, array: np.ndarray, allow: Collection[str]) -> None:
     if array.size > 1 and bool((array == array.flat[0]).all()) and "constant_input" not in allow:
         _refuse(
             f"every entry of {name} is {float(array.flat[0]):g}: a backward that drops or misplaces it would pass "
-            "(draw parameters at random instead of leaving them at their initial ones or zeros)",
+            "(draw parameters at random instead of leaving them at their initial ones or zeros, as "
+            "verify.randomize_parameters does; near a large number a lower precision rounds all entries to one)",
             "constant_input",
         )
 
