@@ -12,6 +12,7 @@
 #include "attention.cuh"
 
 constexpr int THREADS = 256;
+constexpr int SOFTMAX_BLOCKS = 7;  // side by side on a multiprocessor: for one more, sm_80 would have to spill
 
 // Where a block stands: row `i` of the queries of query head `h` in sample `b`, and its row in the block of scores.
 struct Row {
@@ -46,7 +47,7 @@ __device__ __forceinline__ float block_max(float x, float* shared) {
 
 // Section 1: p_ij = exp(scale s_ij) / sum_m exp(scale s_im), and lse (B, NH, Tq). scores (heads, rows, columns) float;
 // shares (heads, rows, columns), which may be the same array. A query that sees nothing has shares of 0 and -inf.
-extern "C" __global__ void __launch_bounds__(THREADS) products_softmax(
+extern "C" __global__ void __launch_bounds__(THREADS, SOFTMAX_BLOCKS) products_softmax(
     const float* scores, element* shares, float* lse, const bool* key_mask, int rows, int columns, int first_head,
     int first_query, int queries, int keys, int kv_heads, int group, int member, int causal, float scale) {
     __shared__ float shared[WARP];
@@ -56,20 +57,21 @@ extern "C" __global__ void __launch_bounds__(THREADS) products_softmax(
     for (int j = threadIdx.x; j < end; j += THREADS)
         if (!is_hidden(key_mask, row.b, j, keys)) largest = fmaxf(largest, scaled(scores[row.start + j], scale));
     largest = block_max(largest, shared);
-    const float shift = largest == -INFINITY ? 0.0f : largest;  // exp(-inf - 0) is 0, no NaN
+    if (largest == -INFINITY) largest = 0.0f;  // exp(-inf - 0) is 0, no NaN
 
     float total = 0.0f;
     for (int j = threadIdx.x; j < end; j += THREADS)
-        if (!is_hidden(key_mask, row.b, j, keys)) total += expf(scaled(scores[row.start + j], scale) - shift);
+        if (!is_hidden(key_mask, row.b, j, keys)) total += expf(scaled(scores[row.start + j], scale) - largest);
     total = block_sum(total, shared);
     const float inverse = total == 0.0f ? 0.0f : 1.0f / total;
 
     for (int j = threadIdx.x; j < columns; j += THREADS) {
         const bool hidden = j >= end || is_hidden(key_mask, row.b, j, keys);
-        shares[row.start + j] = from_float(hidden ? 0.0f : expf(scaled(scores[row.start + j], scale) - shift) * inverse);
+        const float p = hidden ? 0.0f : expf(scaled(scores[row.start + j], scale) - largest) * inverse;
+        shares[row.start + j] = from_float(p);
     }
     if (threadIdx.x == 0)  // log 0 is -inf
-        lse[(static_cast<long long>(row.b) * kv_heads * group + row.h) * queries + row.i] = shift + logf(total);
+        lse[(static_cast<long long>(row.b) * kv_heads * group + row.h) * queries + row.i] = largest + logf(total);
 }
 
 // Section 10: p_ij = exp(scale s_ij - lse_i), r_i = sum_j p_ij dp_ij; step B: ds_ij = p_ij (dp_ij - r_i), here times the

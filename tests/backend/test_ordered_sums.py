@@ -2,6 +2,7 @@
 
 import types
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -72,3 +73,13 @@ def test_ids_that_are_no_rows_are_left_out(wrong, as_on_a_gpu):
     target = np.zeros((300, 2))
     add_at(target, np.array([wrong]), np.ones((1, 2)))
     assert not target.any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", ml_dtypes.bfloat16])
+@pytest.mark.parametrize("way", ["on the CPU", "on a GPU"])
+def test_long_sums_in_16_bits_do_not_stop_growing(way, dtype, request):
+    if way == "on a GPU":
+        request.getfixturevalue("as_on_a_gpu")
+    target = np.zeros((3, 1), dtype)
+    add_at(target, np.zeros(4096, np.int64), np.ones((4096, 1), dtype))
+    assert target[:, 0].tolist() == [4096.0, 0.0, 0.0]

@@ -14,6 +14,7 @@ import numpy as np
 
 from .arrays import array_module
 
+NARROW = ("float16", "bfloat16")  # a long sum in 16 bits stops growing: these are added in float32
 MOST = 2**31 - 1  # places and positions that a GPU's own sort takes: both share a number of 64 bits
 _sorts: list[Callable[[Any, int], Any]] = []
 
@@ -29,10 +30,14 @@ def add_at(target: Any, index: Any, values: Any) -> None:
     An id outside the first axis is left out on a GPU; on the CPU it is an IndexError.
     """
     xp = array_module(target)
+    wide = np.dtype(np.float32) if target.dtype.name in NARROW else target.dtype
     if xp is np:
-        np.add.at(target, index, values)
+        sums = target.astype(wide, copy=False)
+        np.add.at(sums, index, values)
+        if sums is not target:
+            target[...] = sums
         return
-    values = values.astype(np.float32 if target.dtype.name == "bfloat16" else target.dtype)
+    values = values.astype(wide)
     if getattr(index, "dtype", np.dtype(bool)).kind in "iu":  # ids of whole rows
         rows, row_size = len(target), target[:1].size
         ids = row_places(xp.asarray(index).reshape(-1), rows, xp)  # (N,)
