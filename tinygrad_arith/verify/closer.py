@@ -87,22 +87,23 @@ def between_slopes_nearby(
     return rounding <= slack and min(slopes) - slack <= answer <= max(slopes) + slack
 
 
-def contradicted_closer_by(line: Line, cotangent: np.ndarray, found: Estimate) -> bool:
-    """Is the slope another one over a far smaller step, as small as still shows a thousandth of it?
+def contradicted_closer_by(line: Line, cotangent: np.ndarray, found: Estimate, allowed: float) -> bool:
+    """Is the slope another one over a far smaller step, by more than is allowed? Asked is one so small that it still
+    shows a thousandth of the slope.
 
     Such a forward has two scales, or is rounded within; which of its slopes is meant, the outputs do not say.
     """
-    moved = line.at(found.step)[1] != line.here  # (m,)
+    moved = (line.at(found.step)[1] != line.here) | (line.at(-found.step)[1] != line.here)  # (m,)
     rounding = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[moved].sum())
-    size = SHOWN * abs(found.value)
-    if size == 0.0:
+    size = max(SHOWN * abs(found.value), allowed)
+    if size == 0.0 or not moved.any():
         return False
     step = IRREGULAR * power_of_two(max(8 * rounding / size, SMALLEST * float(np.spacing(line.scale))))
     if step > found.step / RATIO**2:
         return False
     rung = rung_at(line, cotangent, step, moved)
     apart = abs(float(cotangent @ rung.central) - found.value)
-    if rung.sides != "both" or apart <= 2 * size + found.error:
+    if rung.sides != "both" or apart <= 2 * size + found.error + 4 * rung.noise:
         return False
     return apart > 4 * noise_at(line.at, step, cotangent) / step
 

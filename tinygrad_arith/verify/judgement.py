@@ -29,7 +29,7 @@ FIRST_LOOK = 1  # elements that do not pass are examined closely, before all the
 HOPELESS = 24  # elements in a row, of which most stay undecided: the others are left as they are
 CLOSELY = 1e-6  # the relative error that is asked for at most: smaller steps would show rounding rather than the slope
 RICH = 1e-3  # the relative error of a slope that is known well
-NEAR = 16.0  # times the steps that such slopes needed
+NEAR = 64.0  # times the steps that such slopes needed
 SIMILAR = 1 / 8  # of the size of an element: those that are as large tell which steps suit it
 ASKED_CLOSER = 3  # elements whose slopes are looked at closer by, for all that were looked at together
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
@@ -135,7 +135,8 @@ class Judgement:
         with np.errstate(all="ignore"):
             beyond = distance - error * np.maximum(1.0, self._distances() / self.sizes)
             wrong = beyond > np.maximum(strict, self._strict_if_others_are_large())
-            seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * self._sizes())
+            hidden = self.tolerance.hidden_beside(0 * strict, self.scale())  # of the largest entry
+            seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * self._sizes() + hidden)
             seen[[*self.kinks, *self.outside]] = True
             passed = ~wrong & (distance + error <= allowed) & seen  # only rounding may hide more than is allowed
         looked_at = self._examined_ones()
@@ -202,10 +203,11 @@ class Judgement:
 
     def _contradicted(self, found: Survey, steps: np.ndarray, asked: Sequence[tuple[int, int]]) -> bool:
         """Are the slopes of one of these elements, by row of the survey and position, others closer by?"""
+        allowed = self.bounds()[1]
         for row, position in asked:
             column = np.zeros_like(self.probe.cotangent)
             estimate = Estimate(found.value[row], found.error[row], found.rounding[row], steps[row], column)
-            if self.probe.contradicted(self.indices[position], estimate):
+            if self.probe.contradicted(self.indices[position], estimate, allowed[position]):
                 return True
         return False
 
@@ -226,7 +228,7 @@ class Judgement:
 
     def examine(self, positions: Sequence[int]) -> None:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
-        strict, _ = self.bounds()
+        strict, allowed = self.bounds()
         for position in positions:
             index, answer = self.indices[position], self.analytic[position]
             wanted = max(float(strict[position]) / 4, CLOSELY * float(self._sizes()[position]))
@@ -236,7 +238,11 @@ class Judgement:
                 found = self.probe.confirmed(index, wanted)
                 if _accuses(found, answer, strict[position] + slack):
                     found = self.probe.beside(index, found, answer)
-            elif found.kink is None and np.isfinite(found.error) and self.probe.contradicted(index, found):
+            elif (
+                found.kink is None
+                and np.isfinite(found.error)
+                and self.probe.contradicted(index, found, allowed[position])
+            ):
                 found = replace(found, error=np.inf)
             self.examined[position], self.suspicious[position] = found, False
             self.numeric[position], self.error[position], self.steps[position] = found.value, found.error, found.step

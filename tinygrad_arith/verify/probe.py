@@ -220,9 +220,9 @@ class Probe:
             self.outputs_at, self.values, index, self.cotangent, self.sizes, self.noise, answer
         )
 
-    def contradicted(self, index: tuple[int, ...], found: Estimate) -> bool:
-        """Is the slope another one closer by?"""
-        return contradicted_closer_by(self._line(index), self.cotangent, found)
+    def contradicted(self, index: tuple[int, ...], found: Estimate, allowed: float) -> bool:
+        """Is the slope another one closer by, by more than is allowed?"""
+        return contradicted_closer_by(self._line(index), self.cotangent, found, allowed)
 
     def slope(self, index: tuple[int, ...], cotangent: np.ndarray, wanted: float) -> Estimate:
         """The same as `refined` under another cotangent (m,); not kept."""
