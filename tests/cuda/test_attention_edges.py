@@ -201,10 +201,10 @@ def whole_numbers(positions, head_size, dtype, factor=1):
     return [x.astype(np.float64).astype(dtype) for x in (q, k, rng.normal(size=shape))]
 
 
-def assert_forward_is_right(inputs, scale, dtype):
+def assert_forward_is_right(inputs, scale, dtype, rounding=None):
     expected, _ = attention_forward(*(x.astype(np.float64) for x in inputs), scale=scale)
     found = F.attention(*(Tensor(cupy.asarray(x)) for x in inputs), scale=scale).numpy().astype(np.float64)
-    assert np.abs(found - expected).max() <= ROUNDING[dtype.name] * np.abs(expected).max()
+    assert np.abs(found - expected).max() <= (rounding or ROUNDING[dtype.name]) * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16], ids=str)
@@ -219,4 +219,5 @@ def test_the_largest_score_is_0_after_the_shift_whatever_the_scale(scale, positi
 @pytest.mark.parametrize("scale", [None, 1e-12, 1e-30, 1e-42, 1e-60])
 def test_scores_of_millions_and_scales_near_0(scale, products, dtype):
     with float32_products_as(products):
-        assert_forward_is_right(whole_numbers(150, 32, dtype, factor=100), scale, dtype)
+        rounding = 2e-3 if products == "tf32" and dtype == FLOAT32 else None
+        assert_forward_is_right(whole_numbers(150, 32, dtype, factor=100), scale, dtype, rounding)

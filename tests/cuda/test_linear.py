@@ -110,11 +110,11 @@ def test_no_gradient_of_x_where_none_is_wanted(rng):
 
 def odd_biases(bias):
     """The same numbers in other places: every second one, reversed, a column, one byte range off, all the same."""
-    wide = cupy.full((bias.size, 4), 1e4, bias.dtype)
+    wide, spread, late = (
+        cupy.asarray(np.full(shape, 1e4).astype(bias.dtype)) for shape in ((bias.size, 4), 2 * bias.size, bias.size + 1)
+    )
     wide[:, 0] = bias
-    spread = cupy.full(2 * bias.size, 1e4, bias.dtype)
     spread[::2] = bias
-    late = cupy.full(bias.size + 1, 1e4, bias.dtype)
     late[1:] = bias
     return {
         "every second": spread[::2],
