@@ -16,6 +16,12 @@ constexpr float LN_2 = 0.6931471805599453f;
 // would make one instruction of product and difference, and that is what the rounding took away: much, of a huge score.
 __device__ __forceinline__ float scaled(float score, float scale) { return __fmul_rn(score, scale); }
 
+// The same; -inf where the query does not see the key.
+__device__ __forceinline__ float scaled_if(bool sees, float score, float scale) {
+    const float product = __fmul_rn(score, scale);
+    return sees ? product : -INFINITY;
+}
+
 // The row of HS numbers of view x at batch b, position t, head h. 64 bits: a batch may have more than 2^31 numbers.
 #define ROW(x, b, t, h) (x + (long long)(b) * x##_batch + (long long)(t) * x##_position + (long long)(h) * x##_head)
 

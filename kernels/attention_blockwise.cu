@@ -85,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_fo
             float block_largest = -INFINITY;
 #pragma unroll
             for (int n = 0; n < N; ++n) {
-                s[m][n] = i >= seer[n] ? scaled(s[m][n], scale * LOG2_E) : -INFINITY;
+                s[m][n] = scaled_if(i >= seer[n], s[m][n], scale * LOG2_E);
                 block_largest = fmaxf(block_largest, s[m][n]);
             }
             // Section 9: m' is the larger of m and the block's largest; what we hold is corrected by exp(m - m').
@@ -186,7 +186,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_ba
             const int seer = first_seer(key_mask, b, start + across + ACROSS * n, queries, keys, causal);
 #pragma unroll
             for (int m = 0; m < M; ++m) {
-                const float score = first + down + DOWN * m >= seer ? scaled(s[m][n], scale * LOG2_E) : -INFINITY;
+                const float score = scaled_if(first + down + DOWN * m >= seer, s[m][n], scale * LOG2_E);
                 const float p = exp2f(score - row_lse[m]);  // section 10: p_ij
                 pairs[(down + DOWN * m) * STRIDE + across + ACROSS * n] = p * (dp[m][n] - r[m]);  // step B: ds_ij
             }
@@ -250,7 +250,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS_OF_KEYS) bloc
                 const float r = i < queries ? row_sums[head + i] : 0.0f;
 #pragma unroll
                 for (int m = 0; m < M; ++m) {
-                    const float score = i >= seer[m] ? scaled(p[m][n], scale * LOG2_E) : -INFINITY;
+                    const float score = scaled_if(i >= seer[m], p[m][n], scale * LOG2_E);
                     p[m][n] = exp2f(score - column_lse);  // section 10: p_ij
                     ds[m][n] = p[m][n] * (ds[m][n] - r);  // step B: ds_ij
                     pairs[(down + DOWN * m) * STRIDE + across + ACROSS * n] = p[m][n];

@@ -59,7 +59,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_forwar
         largest[m] = -INFINITY;
 #pragma unroll
         for (int n = 0; n < N; ++n) {
-            s[m][n] = down + DOWN * m >= seer[n] ? scaled(s[m][n], scale * LOG2_E) : -INFINITY;
+            s[m][n] = scaled_if(down + DOWN * m >= seer[n], s[m][n], scale * LOG2_E);
             largest[m] = fmaxf(largest[m], s[m][n]);
         }
     }
@@ -153,7 +153,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_backwa
 #pragma unroll
             for (int m = 0; m < M; ++m) {
                 const int i = down + DOWN * m, j = across + ACROSS * n;
-                const float score = i >= seer[n] ? scaled(s[m][n], scale * LOG2_E) : -INFINITY;
+                const float score = scaled_if(i >= seer[n], s[m][n], scale * LOG2_E);
                 const float p = exp2f(score - row_lse[m]);  // section 10: p_ij
                 turned_p[j * TURNED_STRIDE + i] = p;
                 turned_ds[j * TURNED_STRIDE + i] = p * (dp[m][n] - r[m]);  // step B: ds_ij

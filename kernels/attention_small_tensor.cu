@@ -78,7 +78,7 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
                 float& score = s.at[0][n][2 * half + e];
-                score = i >= seer[n][e] ? scaled(score, scale * LOG2_E) : -INFINITY;
+                score = scaled_if(i >= seer[n][e], score, scale * LOG2_E);
                 largest[half] = fmaxf(largest[half], score);
             }
     }
@@ -163,7 +163,7 @@ __device__ __forceinline__ void query_gradients(Rows& dq, const Tiles& tiles, in
 #pragma unroll
                 for (int e = 0; e < 2; ++e) {
                     const int seer = tiles.seers[start + lane_column(n, e)], at = 2 * half + e;
-                    const float score = i >= seer ? scaled(s.at[0][n][at], scale * LOG2_E) : -INFINITY;
+                    const float score = scaled_if(i >= seer, s.at[0][n][at], scale * LOG2_E);
                     dp.at[0][n][at] = exp2f(score - row.x) * (dp.at[0][n][at] - row.y);  // step B: ds = p (dp - r)
                 }
         }
@@ -194,7 +194,7 @@ __device__ __forceinline__ void key_gradients(Rows& dk, Rows& dv, const Tiles& t
                 for (int e = 0; e < 2; ++e) {
                     const int i = start + lane_column(n, e), at = 2 * half + e;
                     const float2 row = tiles.rows[i];
-                    const float score = i >= seer ? scaled(s.at[0][n][at], scale * LOG2_E) : -INFINITY;
+                    const float score = scaled_if(i >= seer, s.at[0][n][at], scale * LOG2_E);
                     s.at[0][n][at] = exp2f(score - row.x);                         // section 10: p_ij
                     dp.at[0][n][at] = s.at[0][n][at] * (dp.at[0][n][at] - row.y);  // step B: ds = p (dp - r)
                 }
