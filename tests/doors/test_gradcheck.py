@@ -311,11 +311,37 @@ def test_undecided_is_not_passed_and_called_by_its_name(gradcheck, my_ops):
     assert (result["checks"][0]["passed"], result["checks"][0]["verdict"]) == (False, "undecided")
 
 
+PARTLY_HIDDEN = """
+import numpy as np
+
+
+def partly_forward(x):
+    return np.where(x > 0, np.sin(x) + 1e13, x * x), x
+
+
+def partly_backward(dy, x):
+    return dy * np.where(x > 0, np.cos(x), 2 * x)
+
+
+def partly_inputs(rng):
+    return (rng.normal(size=(3, 5)),)
+
+
+"""
+
+
 @pytest.mark.parametrize("names", ["'x'", "('x',)"])
 def test_undecided_entries_may_be_allowed_by_name(gradcheck, my_ops, names):
-    code, out, _ = gradcheck("--file", my_ops(OFFSET + f"softmax_settings = {{'undecided': {names}}}\n"))
+    code, out, _ = gradcheck("--file", my_ops(PARTLY_HIDDEN + f"partly_settings = {{'undecided': {names}}}\n"))
     assert code == 0
     assert "all passed" in out
+    assert "of them undecided" in out
+
+
+def test_what_is_hidden_whole_is_refused_though_allowed(gradcheck, my_ops):
+    code, out, _ = gradcheck("--file", my_ops(OFFSET + "softmax_settings = {'undecided': 'x'}\n"))
+    assert code == 1
+    assert "rounding hides every element of the gradient of x" in out
 
 
 def test_one_that_is_wrong_and_one_that_is_undecided_are_told_apart(gradcheck, my_ops):

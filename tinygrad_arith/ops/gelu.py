@@ -37,11 +37,11 @@ def gelu_forward(x):  # x (...)
 def gelu_backward(dy, cache):  # dy (...)
     """Returns dx (...)."""
     x, tanh = cache
-    near = array_module(x).clip(x, -FAR, FAR)  # (...): farther out du is as good as infinite, and its factor 0
+    x = array_module(x).clip(x, -FAR, FAR)  # (...): farther out du is as good as infinite, and its factor 0
     # forward: y = x/2 (1 + tanh(u)), u = sqrt(2/π) (x + 0.044715 x³). Product rule, then chain rule with
     # tanh' = 1 - tanh²:
-    du = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * (near * near))  # (...), du/dx
-    slope = 0.5 * (1.0 + tanh) + 0.5 * near * (1.0 - tanh * tanh) * du  # (...), dy/dx
+    du = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * (x * x))  # (...), du/dx
+    slope = 0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * du  # (...), dy/dx
     return dy * slope  # (...)
 
 
@@ -59,11 +59,10 @@ def gelu_exact_forward(x):  # x (...)
 def gelu_exact_backward(dy, cache):  # dy (...)
     """Returns dx (...)."""
     xp = array_module(dy)
-    (x,) = cache
-    near = xp.clip(x, -FAR, FAR)  # (...): farther out φ is 0, and x may be infinite
-    density = math.sqrt(0.5 / math.pi) * xp.exp(-0.5 * (near * near))  # (...), φ = Φ'
+    x = xp.clip(cache.x, -FAR, FAR)  # (...): farther out φ is 0, and x may be infinite
+    density = math.sqrt(0.5 / math.pi) * xp.exp(-0.5 * (x * x))  # (...), φ = Φ'
     # forward: y = x Φ(x)
-    return dy * (_normal_cdf(x) + near * density)  # (...)
+    return dy * (_normal_cdf(x) + x * density)  # (...)
 
 
 def _normal_cdf(x):  # (...) -> (...)

@@ -54,6 +54,7 @@ class Judgement:
     sizes: np.ndarray  # of the elements of the array
     steps: np.ndarray  # at which the differences were taken, where no closer look has said
     unsteady: np.ndarray | None = None
+    together: set[int] = field(default_factory=set)  # those that several steps at once have shown
     examined: dict[int, Estimate] = field(default_factory=dict)
     kinks: dict[int, Kink] = field(default_factory=dict)
     outside: dict[int, Kink] = field(default_factory=dict)  # those whose answers no choice of sides gives
@@ -196,6 +197,7 @@ class Judgement:
         for row in better:
             position = positions[row]
             self.truncation[position] = max(found.error[row] - found.rounding[row], 0.0)
+            self.together.add(position)
             self.numeric[position], self.error[position] = found.value[row], found.error[row]
             self.steps[position], self.suspicious[position] = steps[row], False
             if self.columns is not None and found.columns is not None:
@@ -203,7 +205,7 @@ class Judgement:
 
     def _contradicted(self, found: Survey, steps: np.ndarray, asked: Sequence[tuple[int, int]]) -> bool:
         """Are the slopes of one of these elements, by row of the survey and position, others closer by?"""
-        allowed = self.bounds()[1]
+        allowed = np.maximum(self.bounds()[1], self.tolerance.largest * self.scale())
         for row, position in asked:
             column = np.zeros_like(self.probe.cotangent)
             estimate = Estimate(found.value[row], found.error[row], found.rounding[row], steps[row], column)
@@ -228,31 +230,48 @@ class Judgement:
 
     def examine(self, positions: Sequence[int]) -> None:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
-        strict, allowed = self.bounds()
+        bounds = self.bounds()
         for position in positions:
-            index, answer = self.indices[position], self.analytic[position]
-            wanted = max(float(strict[position]) / 4, CLOSELY * float(self._sizes()[position]))
-            found = self.probe.refined(index, wanted)
-            slack = 0.0 if self.unsteady is None else float(self.unsteady[position])
-            if _accuses(found, answer, strict[position] + slack):
-                found = self.probe.confirmed(index, wanted)
-                if _accuses(found, answer, strict[position] + slack):
-                    found = self.probe.beside(index, found, answer)
-            elif (
-                found.kink is None
-                and np.isfinite(found.error)
-                and self.probe.contradicted(index, found, allowed[position])
-            ):
-                found = replace(found, error=np.inf)
+            found = self._closely(position, float(bounds[0][position]), float(bounds[1][position]))
+            new = self.suspicious[position] or not self._knew_more(position, found, float(bounds[1][position]))
             self.examined[position], self.suspicious[position] = found, False
-            self.numeric[position], self.error[position], self.steps[position] = found.value, found.error, found.step
-            self.truncation[position] = max(found.error - found.noise, 0.0) if np.isfinite(found.error) else np.inf
-            if self.columns is not None:
-                self.columns[:, position] = found.column
+            if new:
+                self.numeric[position], self.error[position], self.steps[position] = (
+                    found.value,
+                    found.error,
+                    found.step,
+                )
+                self.truncation[position] = max(found.error - found.noise, 0.0) if np.isfinite(found.error) else np.inf
+                if self.columns is not None:
+                    self.columns[:, position] = found.column
             if found.kink is not None:
+                index, answer = self.indices[position], self.analytic[position]
                 within = found.least <= answer <= found.most or self.probe.between_nearby(index, answer)
                 choice = self.kinks if within else self.outside
                 choice[position] = replace(found.kink, index=index)
+
+    def _closely(self, position: int, strict: float, allowed: float) -> Estimate:
+        """The slope at one element by steps of all sizes, with doubts on both sides: an answer that it contradicts may
+        be right, and one that it fits may be wrong.
+        """
+        probe, index, answer = self.probe, self.indices[position], self.analytic[position]
+        wanted = max(strict / 4, CLOSELY * float(self._sizes()[position]))
+        slack = strict + (0.0 if self.unsteady is None else float(self.unsteady[position]))
+        found = probe.refined(index, wanted)
+        if _accuses(found, answer, slack):
+            found = probe.confirmed(index, wanted)
+            return probe.beside(index, found, answer) if _accuses(found, answer, slack) else found
+        little = max(allowed, self.tolerance.largest * self.scale())
+        if found.kink is None and np.isfinite(found.error) and probe.contradicted(index, found, little):
+            return replace(found, error=np.inf)
+        return found
+
+    def _knew_more(self, position: int, found: Estimate, allowed: float) -> bool:
+        """Did a look at several elements together know this one better, say the same, and acquit the answer?"""
+        value, error = self.numeric[position], self.error[position]
+        better = position in self.together and found.kink is None and error < found.error < np.inf
+        same = abs(found.value - value) <= found.error + error
+        return bool(better and same and abs(self.analytic[position] - value) + error <= allowed)
 
     def distrust_far_steps(self) -> None:
         """Raises the errors of slopes that were taken over far larger steps than others needed, of elements of this
