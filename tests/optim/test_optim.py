@@ -190,6 +190,7 @@ def test_other_settings_that_mean_nothing_are_refused():
 
 
 def test_a_model_in_bfloat16_learns_and_has_the_rounded_values():
+    pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed: pip install -e '.[kernels]'")
     model = GPT(GPTConfig(7, 9, d_model=16, heads=2, layers=1))
     model.initialize(seed=1, policy=DtypePolicy.named("bfloat16"))
     plain = GPT(model.config).initialize(seed=1)
