@@ -135,7 +135,9 @@ class Judgement:
         distance, error = self.distance, self.uncertainty
         with np.errstate(all="ignore"):
             beyond = distance - error * np.maximum(1.0, self._distances() / self.sizes)
-            wrong = beyond > np.maximum(strict, self._strict_if_others_are_large())
+            wrong = beyond > strict
+            if wrong.any():
+                wrong &= beyond > self._strict_if_others_are_large()
             hidden = self.tolerance.hidden_beside(0 * strict, self.scale())  # of the largest entry
             seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * self._sizes() + hidden)
             seen[[*self.kinks, *self.outside]] = True
@@ -174,12 +176,14 @@ class Judgement:
             excess = np.nan_to_num(distance / (bounds[0] + self.uncertainty))
         return [int(i) for i in np.argsort(-excess) if left[i]]
 
-    def hidden_ones(self) -> list[int]:
-        """Elements that do not pass since rounding hides too much of them over one small step; none if others are seen
-        to be wrong.
+    def hidden_ones(self, open_ones: Sequence[int]) -> list[int]:
+        """Those of some elements that rounding hides too much of over one small step; none if others are seen to be
+        wrong.
         """
+        if not open_ones:
+            return []
         strict, error = self.bounds()[0], self.error
-        hidden = [position for position in self.not_passed() if error[position] > strict[position]]
+        hidden = [position for position in open_ones if error[position] > strict[position]]
         return [] if (self.distance - self.uncertainty > strict).any() else hidden
 
     def look_together(self, positions: Sequence[int], share: float) -> None:
@@ -315,11 +319,12 @@ class Judgement:
 
 def judge(judged: Judgement) -> None:
     """Examines what does not pass: first a few elements, then, unless these were all wrong, the others."""
-    hidden = judged.hidden_ones()
+    open_ones = judged.not_passed()
+    hidden = judged.hidden_ones(open_ones)
     if hidden:
         judged.look_together(hidden, NEARLY_STRAIGHT)
-    for _ in range(ROUNDS):
         open_ones = judged.not_passed()
+    for _ in range(ROUNDS):
         if not open_ones:
             break
         judged.examine(open_ones[:FIRST_LOOK])
@@ -336,6 +341,7 @@ def judge(judged: Judgement) -> None:
             if len(block) == HOPELESS and judged.verdicts()[1][block].mean() > 0.5:
                 break
         judged.distrust_far_steps()
+        open_ones = judged.not_passed()
     if len(judged.kinks) > 1:
         judged.ask_along_ties()
 
