@@ -34,6 +34,17 @@ def test_beyond_its_sides_an_answer_is_wrong(rng, side):
     assert report.inputs[0].where in {(1, 2), (0, 0)}
 
 
+@pytest.mark.parametrize("side", [0.247, 1.003])
+def test_a_little_beyond_is_wrong_too(rng, side):
+    """The sides of a leaky relu are 1/4 and 1. Slopes at points nearby say no more than that."""
+    x = 1e-7 * rng.normal(size=7)
+    x[3] = 0.0
+    check = GradientCheck(lambda x: (np.where(x > 0, x, x / 4), x), x, allow="kinks")
+    slopes = lambda x, side: np.where(x == 0, side, np.where(x > 0, 1.0, 0.25))  # noqa: E731
+    assert check.run(lambda dy, x: dy * slopes(x, side)).verdict == "wrong"
+    assert check.run(lambda dy, x: dy * slopes(x, 0.25)).verdict == "passed"
+
+
 @pytest.mark.parametrize("frequency", [1e4, 1e6, 1e8])
 def test_two_scales(rng, frequency):
     """x + sin(f x) / f looks like x from afar. Neither its slope nor that of x is called wrong or passed unseen."""

@@ -24,8 +24,8 @@ ENDS = 1.5  # times the distance between answer and mean: the gap of a kink whos
 SMALLEST = 64  # times the spacing of numbers: a step
 LARGER = (2.0, 16.0)  # times the smallest step that shows enough
 SHOWN = 1e-3  # of a slope: what a step must show of it, to say that it is another one
-BESIDE, CLOSE_BESIDE = 2.0**-10, 2.0**-15  # of the elements' sizes: where points nearby lie, and the steps there
-NEARBY_POINTS = 24
+BESIDE, CLOSE_BESIDE = 2.0**-24, 2.0**-29  # of the elements' sizes: where points nearby lie, and the steps there
+NEARBY_POINTS, NEARBY_ALIKE = 24, 1e-6  # how many, and the relative error of a slope there
 FITS = 0.25  # of the distance between answer and slope: so near to the answer, a smaller step speaks for it
 
 
@@ -82,7 +82,7 @@ def between_slopes_nearby(
         move[index] = CLOSE_BESIDE * sizes[index]
         plus, minus = point + move, point - move
         slopes.append(float(cotangent @ (outputs_at(plus) - outputs_at(minus))) / float(plus[index] - minus[index]))
-    slack = 1e-3 * max(map(abs, slopes))
+    slack = NEARBY_ALIKE * max(map(abs, slopes))
     rounding = NOISE_MARGIN * float(np.abs(cotangent) @ noise) / (CLOSE_BESIDE * float(sizes[index]))
     return rounding <= slack and min(slopes) - slack <= answer <= max(slopes) + slack
 
