@@ -13,6 +13,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from checker_corpus import report
 from collapse_replay_report import replays_table
 from collapse_report import edge_table, variants_table
 from float32_errors import markdown as float32_table
@@ -93,6 +94,11 @@ def rivals() -> str:
         for entry in newest("rivals_gradcheck")["total"]
     ]
     return table(("checker", "rejected", "ms a check, right / wrong backward"), rows)
+
+
+def checker_errors() -> str:
+    """How often each gradient checker errs on the corpus of right and wrong backwards."""
+    return report.totals(newest("checker_errors")["total"])
 
 
 def gpu_attention() -> str:
@@ -195,6 +201,7 @@ TABLES = {
     "train_seeds": train_seeds,
     "mutation_score": mutation_score,
     "rivals": rivals,
+    "checker_errors": checker_errors,
     "gpu_attention": gpu_attention,
     "train_steps": train_steps,
     "collapse": collapse,
