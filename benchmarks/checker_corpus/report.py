@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markdown_table import table
 
-from .corpus import Case
+if TYPE_CHECKING:  # the corpus needs mpmath, its tables do not
+    from .corpus import Case
 
 STRATA = ("kind", "wrongness", "scale", "offset")
 UNSURE = ("undecided", "refused")
