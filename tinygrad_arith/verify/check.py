@@ -287,7 +287,7 @@ class GradientCheck:
     def gradients(self, backward: Callable) -> tuple[dict[int, Any] | None, str | None]:
         """The gradients by position of their input, and a problem of the backward as a whole."""
         cache = self._call(self.forward)[1]
-        cotangents = tuple(None if c is None else c.copy() for c in self.cotangents)
+        cotangents = _copies(self.cotangents)
         result = backward(self._as_given(cotangents), cache)
         gradients, problem = align(result, self.arguments)
         if gradients is None:
@@ -305,7 +305,7 @@ class GradientCheck:
 
     def _again(self, backward: Callable, cache: Any) -> tuple[dict[int, Any], str | None]:
         """The gradients of a second call with the same cache; a backward that used its cache up fails there."""
-        cotangents = tuple(None if c is None else c.copy() for c in self.cotangents)
+        cotangents = _copies(self.cotangents)
         try:
             return align(backward(self._as_given(cotangents), cache), self.arguments)[0] or {}, None
         except Exception as error:
@@ -337,14 +337,14 @@ class GradientCheck:
     def _gradients_at(self, backward: Callable, values: Sequence[Any]) -> dict[int, Any] | None:
         """The gradients at other inputs, by position."""
         cache = self.arguments.call(self.forward, values)[1]
-        given = tuple(None if c is None else c.copy() for c in self.cotangents)
+        given = _copies(self.cotangents)
         return align(backward(self._as_given(given), cache), self.arguments)[0]
 
     def _named_gradients(
         self, backward: Callable, cotangents: tuple[Any, ...], cache: Any
     ) -> dict[str, np.ndarray] | None:
         """The gradients that are compared, by name, under other cotangents."""
-        given = tuple(None if c is None else c.copy() for c in cotangents)
+        given = _copies(cotangents)
         with np.errstate(all="ignore"):  # other magnitudes than the caller had in mind
             gradients = align(backward(self._as_given(given), cache), self.arguments)[0]
         if gradients is None or not all(is_array_like(gradients[p]) for p in self.checked):
@@ -477,6 +477,11 @@ class GradientCheck:
 
     def _fail(self, problem: str) -> None:
         raise GradientMismatch(self._report((), problem))
+
+
+def _copies(cotangents: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Fresh arrays for a backward, which may write to what it is given; None where there is no cotangent."""
+    return tuple(None if c is None else c.copy() for c in cotangents)
 
 
 def _incomparable(entry: InputReport) -> Comparison:

@@ -21,7 +21,6 @@ from .tableau import ENOUGH_RUNGS
 __all__ = ["between_slopes_nearby", "closer_by", "contradicted_closer_by"]
 
 ENDS = 1.5  # times the distance between answer and mean: the gap of a kink whose one side the answer is, and a margin
-SMALLEST = 64  # times the spacing of numbers: a step
 LARGER = (2.0, 16.0)  # times the smallest step that shows enough
 SHOWN = 1e-3  # of a slope: what a step must show of it, to say that it is another one
 BESIDE, CLOSE_BESIDE = 2.0**-24, 2.0**-29  # of the elements' sizes: where points nearby lie, and the steps there
@@ -38,7 +37,7 @@ def closer_by(line: Line, cotangent: np.ndarray, found: Estimate, answer: float)
     if _fits_closer_by(line, cotangent, found, answer, depends):
         return replace(found, error=max(found.error, 2 * apart), beside_kink=False)
     step, rungs = found.step, list[Rung]()
-    while step >= SMALLEST * float(np.spacing(line.scale)):
+    while step >= line.smallest_step:
         rung = rung_at(line, cotangent, step, depends)
         if rung.sides != "both" or rung.gap < ENDS * apart:
             return found
@@ -94,11 +93,11 @@ def contradicted_closer_by(line: Line, cotangent: np.ndarray, found: Estimate, a
     Such a forward has two scales, or is rounded within; which of its slopes is meant, the outputs do not say.
     """
     moved = (line.at(found.step)[1] != line.here) | (line.at(-found.step)[1] != line.here)  # (m,)
-    rounding = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[moved].sum())
+    rounding = line.rounding(cotangent, moved)
     size = max(SHOWN * abs(found.value), allowed)
     if size == 0.0 or not moved.any():
         return False
-    step = IRREGULAR * power_of_two(max(8 * rounding / size, SMALLEST * float(np.spacing(line.scale))))
+    step = IRREGULAR * power_of_two(max(8 * rounding / size, line.smallest_step))
     if step > found.step / RATIO**2:
         return False
     rung = rung_at(line, cotangent, step, moved)
@@ -113,8 +112,8 @@ def _fits_closer_by(line: Line, cotangent: np.ndarray, found: Estimate, answer: 
     lets the difference between answer and estimate be seen.
     """
     apart = abs(answer - found.value)
-    rounding = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[depends].sum())
-    smallest = max(rounding / (FITS * apart), SMALLEST * float(np.spacing(line.scale)))
+    rounding = line.rounding(cotangent, depends)
+    smallest = max(rounding / (FITS * apart), line.smallest_step)
     for larger in LARGER:
         step = IRREGULAR * power_of_two(smallest) * larger
         if step >= found.step:

@@ -74,6 +74,15 @@ class Line:
     scale: float
     limit: float
 
+    @property
+    def smallest_step(self) -> float:
+        """The smallest step that moves the point by more than a few units in its last place."""
+        return 64 * float(np.spacing(self.scale))
+
+    def rounding(self, cotangent: np.ndarray, which: np.ndarray) -> float:
+        """The bound on the rounding of <c, F>, of the outputs (m,) bool that count."""
+        return NOISE_MARGIN * float((np.abs(cotangent) * self.noise)[which].sum())
+
 
 @dataclass(frozen=True)
 class Rung:

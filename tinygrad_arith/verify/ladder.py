@@ -47,7 +47,7 @@ def estimate_slope(line: Line, cotangent: np.ndarray, wanted: float, share: floa
     if not depends.any():
         return Estimate(0.0, unseen, unseen, top, np.zeros_like(line.here), still=reached)
     ladder = _Ladder(line, cotangent, wanted)
-    step, smallest = _first_step(line, cotangent, wanted, top, depends, share), 64 * float(np.spacing(line.scale))
+    step, smallest = _first_step(line, cotangent, wanted, top, depends, share), line.smallest_step
     while len(ladder.rungs) < MOST_RUNGS and step >= smallest and not ladder.done:
         ladder.add(rung_at(line, cotangent, step, depends))
         step /= RATIO
@@ -196,7 +196,7 @@ def _first_step(
     """Half the scale; more where the noise of the outputs that change asks for it: so much that the first few steps,
     which it takes to know anything, see the slope.
     """
-    noise = NOISE_MARGIN * float((np.abs(cotangent) * line.noise)[depends].sum())
+    noise = line.rounding(cotangent, depends)
     needed = 4 * RATIO ** (ENOUGH_RUNGS - 1) * noise / wanted if wanted > 0 else 0.0
     return top if needed <= top else power_of_two(min(needed, line.limit)) * IRREGULAR * share
 

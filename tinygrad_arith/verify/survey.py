@@ -94,11 +94,9 @@ def survey(
         block = slice(first, first + max(1, AT_ONCE // size))
         with np.errstate(all="ignore"):
             seen = _differences(at, here, cotangent, indices[block], steps[block], look)
-            estimated = _of_one_step if look.steps == 1 else _extrapolated
-            slopes, value[block], error[block], suspicious[block] = estimated(
-                seen, cotangent, noise, steps[block], look
-            )
             rounding[block] = _rounding(seen, cotangent, noise, steps[block], look)
+            estimated = _of_one_step if look.steps == 1 else _extrapolated
+            slopes, value[block], error[block], suspicious[block] = estimated(seen, cotangent, rounding[block], look)
         if columns is not None:
             columns[:, block] = slopes.T
     return Survey(value, error, rounding, suspicious, columns)
@@ -131,25 +129,19 @@ def _rounding(
 Estimated = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # slopes (n, m), value, error, suspicious (n,)
 
 
-def _of_one_step(
-    seen: _Differences, cotangent: np.ndarray, noise: np.ndarray, steps: np.ndarray, look: Look
-) -> Estimated:
+def _of_one_step(seen: _Differences, cotangent: np.ndarray, rounding: np.ndarray, look: Look) -> Estimated:
     """Central differences. By how much the one-sided slopes differ, h F'', says of which order the truncation is: that
     of (h F'')^2 / F'.
     """
     slopes, gap = seen.central[0], seen.gaps[0]  # (n, m), (n,)
     value, size = slopes @ cotangent, np.abs(slopes) @ np.abs(cotangent)  # (n,)
-    rounding = _rounding(seen, cotangent, noise, steps, look)
     suspicious = (gap > BENT * size) & (gap > VISIBLE * rounding)
     truncation = np.where(gap > 0, gap * np.minimum(1.0, gap / size), 0.0)
     return _or_unknown(slopes, value, rounding + truncation, suspicious)
 
 
-def _extrapolated(
-    seen: _Differences, cotangent: np.ndarray, noise: np.ndarray, steps: np.ndarray, look: Look
-) -> Estimated:
+def _extrapolated(seen: _Differences, cotangent: np.ndarray, rounding: np.ndarray, look: Look) -> Estimated:
     """Richardson's extrapolation (see `differences.py`), whose last two steps up say how much is left."""
-    rounding = _rounding(seen, cotangent, noise, steps, look)
     amplified = [look.shares[-1] / share for share in look.shares]  # noise over that of the smallest step
     level, before = seen.central, []
     for order in range(1, look.steps):
