@@ -6,6 +6,7 @@ Tensors and modules are taken as they come (duck typing); nothing of the package
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -160,7 +161,7 @@ def _check_parameter(
     """The entry for one parameter."""
     problem = wrong_form(gradient, probe.array, "parameter")
     if problem:
-        return InputReport(probe.name, probe.shape, "float64", elements=int(np.prod(probe.shape)), problem=problem)
+        return InputReport(probe.name, probe.shape, "float64", elements=math.prod(probe.shape), problem=problem)
     comparison = compare_elements(
         probe, gradient, tolerance, "float64", allow, None if samples is None else _sample(gradient, samples, rng)
     )
@@ -199,7 +200,7 @@ def _backward(
         for parameter in chosen.values():
             parameter.grad = None
     loss = _loss(loss_fn, module)
-    if int(np.prod(loss.data.shape)) != 1:
+    if math.prod(loss.data.shape) != 1:
         raise ValueError(f"loss_fn must return one number, got shape {tuple(loss.data.shape)}")
     loss.backward(cotangent.reshape(loss.data.shape))
     return {key: None if p.grad is None else np.array(to_host(p.grad), dtype=np.float64) for key, p in chosen.items()}

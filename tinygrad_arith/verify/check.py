@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,7 @@ from .vacuous import (
 
 __all__ = ["GradientCheck", "check_gradients"]
 
+FLOAT64 = np.dtype(np.float64)  # compared with a type, a dtype costs as much as a small operation
 FULL_LIMIT = 4000  # inputs with more elements are checked by projections and samples
 FIRST_STEP = 2.0**-11  # relative to each element; a single step is an eighth of it (see survey.py)
 
@@ -200,8 +203,8 @@ class GradientCheck:
 
     def _vector(self, out: Any) -> np.ndarray:
         """The floating-point outputs as one fresh float64 vector (m,)."""
-        if isinstance(out, np.ndarray) and out.dtype == np.float64:
-            return np.array(out).ravel()  # (m,)
+        if type(out) is np.ndarray and out.dtype == FLOAT64:
+            return out.flatten()  # (m,)
         return np.concatenate([to_host(o).astype(np.float64).ravel() for o in as_outputs(out) if is_float(o)])  # (m,)
 
     def _probe(self, position: int) -> Probe:
@@ -209,9 +212,8 @@ class GradientCheck:
         values = self.arguments.float64_copies()
         array = values[position]
 
-        return Probe(
-            self.arguments.names[position], array, lambda: self._outputs_at(values), self.flat_cotangent, self.eps
-        )
+        outputs = partial(self._outputs_at, values)
+        return Probe(self.arguments.names[position], array, outputs, self.flat_cotangent, self.eps)
 
     def _draw_cotangents(self) -> tuple[Any, ...]:
         """A random cotangent per output, of its shape and dtype, in its library; None for integer outputs."""
@@ -224,7 +226,11 @@ class GradientCheck:
         self, backward: Callable, *, mutants: Mapping[str, Callable] | None = None,
         reference: tuple[Callable, Callable] | None = None, diagnosis: bool = True,
     ) -> Report:  # fmt: skip
-        """Judges one backward; a report in any case. `mutants` and `reference` as in `check_gradients`."""
+        """Judges one backward; a report in any case. `mutants` and `reference` as in `check_gradients`.
+
+        Without the diagnosis the first proof that a gradient is wrong is enough, and its other elements that one look
+        does not decide are left undecided.
+        """
         gradients, problem = self.gradients(backward)
         if gradients is None:
             return self._report((), problem)
@@ -249,7 +255,7 @@ class GradientCheck:
         problem = not_linear(
             lambda cotangents: self._named_gradients(backward, cotangents, cache), named, self.cotangents, self.seed
         )
-        sizes = [int(np.prod(shape)) for shape in self.output_shapes]
+        sizes = [math.prod(shape) for shape in self.output_shapes]
         if problem or len(sizes) < 2:
             return problem
         kinks = {entry.name: {kink.index for kink in entry.kinks} for entry in entries}
@@ -273,7 +279,7 @@ class GradientCheck:
 
     def _entries(self, gradients, mutants, reference, diagnosis) -> list[InputReport]:
         """The report's entry for each input, with a diagnosis for those that are wrong."""
-        comparisons = {p: self._compare(p, gradients[p]) for p in self.arguments.differentiable}
+        comparisons = {p: self._compare(p, gradients[p], diagnosis) for p in self.arguments.differentiable}
         entries = []
         for position, comparison in comparisons.items():
             entry = comparison.entry
@@ -360,15 +366,15 @@ class GradientCheck:
 
     # One gradient
 
-    def _compare(self, position: int, gradient: Any) -> Comparison:
+    def _compare(self, position: int, gradient: Any, diagnosis: bool = True) -> Comparison:
         """Form first (missing, shape, dtype, finite), then the numbers."""
         value = self.arguments.values[position]
         name, shape, dtype = self.arguments.names[position], tuple(value.shape), native(value.dtype).name
         problem = wrong_form(gradient, value)
         if problem:
-            return _incomparable(InputReport(name, shape, dtype, elements=int(np.prod(shape)), problem=problem))
+            return _incomparable(InputReport(name, shape, dtype, elements=math.prod(shape), problem=problem))
         if position not in self._probes:
-            return _incomparable(InputReport(name, shape, dtype, elements=int(np.prod(shape))))
+            return _incomparable(InputReport(name, shape, dtype, elements=math.prod(shape)))
         probe, analytic = self._probes[position], to_host(gradient).astype(np.float64)
         if np.isfinite(probe.values).sum() > self.full_limit:
             rng = np.random.default_rng([self.seed, position])
@@ -378,8 +384,9 @@ class GradientCheck:
             )
         else:
             comparison = compare_elements(
-                probe, analytic, self._tolerance(dtype), dtype, self.allow, unsteady=self._unsteady.get(position)
-            )
+                probe, analytic, self._tolerance(dtype), dtype, self.allow,
+                unsteady=self._unsteady.get(position), count_all=diagnosis,
+            )  # fmt: skip
         if comparison.vanishes and name not in self.zero and (comparison.complete or comparison.entry.passed):
             refuse_zero_gradient(name, self.name)
         if name in self.undecided:
@@ -402,7 +409,7 @@ class GradientCheck:
         if analytic.size == 0:
             return ()
         if comparison.entry.method == "none":  # a wrong shape or dtype: only the whole arrays can tell
-            if int(np.prod(probe.shape)) > self.full_limit:
+            if math.prod(probe.shape) > self.full_limit:
                 return ()
             numeric = probe.gradient
             wrong = np.ones(numeric.shape, dtype=bool)

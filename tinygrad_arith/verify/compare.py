@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .judgement import SMALLER, Judgement, first_survey, judge
+from .judgement import SMALLER, Bounds, Judgement, first_survey, judge
 from .probe import Probe
 from .report import InputReport
 from .tolerances import Tolerance
@@ -40,10 +41,12 @@ def compare_elements(
     allow: Collection[str] = (),
     indices: list[tuple[int, ...]] | None = None,
     unsteady: np.ndarray | None = None,
+    count_all: bool = True,
 ) -> Comparison:
     """Compares element by element: all of them, or those of `indices`. `analytic` is float64 of the probe's shape.
 
     `unsteady` (of that shape) is how far the analytic gradient itself is unknown, since its inputs are rounded.
+    `count_all`: see `judge`.
 
     An entry of float64 is measured by those that reach the same outputs. One of lower precision has the rounding of its
     own backward, which may come from any entry, and is measured by the largest of all.
@@ -57,8 +60,9 @@ def compare_elements(
         np.zeros(len(chosen)), probe.sizes_of(indices), probe.steps(indices) / SMALLER,
         None if unsteady is None else _chosen(probe, unsteady, indices),
     )  # fmt: skip
-    judge(judged)
-    wrong, undecided = judged.verdicts()
+    judge(judged, count_all)
+    bounds = judged.bounds()
+    wrong, undecided = judged.verdicts(bounds)
     mostly_kinks, vanishes = 2 * len(judged.kinks) > len(chosen) > 0, judged.vanishes()
     if len(chosen) and not wrong.any():
         unseen = (judged.uncertainty > tolerance.relative * np.abs(judged.numeric)).any()  # passed for want of sight
@@ -66,7 +70,7 @@ def compare_elements(
             refuse_steps(probe.name, *probe.stepwise)
     if mostly_kinks and "kinks" not in allow:
         refuse_kinks(probe.name, len(judged.kinks), len(chosen))
-    entry = _entry(judged, wrong, undecided, dtype, "elements" if whole else "sampled")
+    entry = _entry(judged, bounds, wrong, undecided, dtype, "elements" if whole else "sampled")
     numeric = np.zeros_like(judged.numeric) if vanishes else judged.numeric
     decided = ~undecided
     decided[list(judged.outside)] = False
@@ -92,12 +96,14 @@ def spread(probe: Probe, numbers: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _entry(judged: Judgement, wrong: np.ndarray, undecided: np.ndarray, dtype: str, method: str) -> InputReport:
-    probe, size = judged.probe, int(np.prod(judged.probe.shape))
+def _entry(
+    judged: Judgement, bounds: Bounds, wrong: np.ndarray, undecided: np.ndarray, dtype: str, method: str
+) -> InputReport:
+    probe, size = judged.probe, math.prod(judged.probe.shape)
     if not len(judged.indices):
         return InputReport(probe.name, probe.shape, dtype, method, size)
-    strict, allowed = judged.bounds()
-    off, scale = np.abs(judged.analytic - judged.numeric), judged.scale()
+    strict, allowed, sizes = bounds
+    off, scale = np.abs(judged.analytic - judged.numeric), float(sizes.max(initial=0.0))
     off[list(judged.kinks)] = 0.0
     if wrong.any():
         off[undecided] = 0.0  # what is said of the largest error is known
@@ -131,7 +137,7 @@ def _why_undecided(judged: Judgement, position: int) -> str:
     if found is not None and found.jumps:
         return "the forward jumps there or nearby, or is vertical: inputs away from such places would decide it"
     rounding = 4 * float(np.abs(probe.cotangent) @ probe.noise) / judged.sizes[position]
-    if found is not None and found.noise < 0.5 * found.error and rounding < judged.bounds()[1][position]:
+    if found is not None and found.noise < 0.5 * found.error and rounding < judged.bounds().allowed[position]:
         return (
             "no step shows the slope: the forward changes too fast, or its domain ends there; inputs that lie farther "
             "from such places would decide it"

@@ -10,6 +10,7 @@ outputs that rounding made equal is 0 give or take noise/h, and no exact zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -114,9 +115,13 @@ def rung_at(line: Line, cotangent: np.ndarray, step: float, depends: np.ndarray)
         central = (plus - minus) / (ahead - behind)  # (m,)
         gap = float(weights @ np.abs(right - left))
     bound = NOISE_MARGIN * float((weights * _noise_at(line, plus, minus))[depends].sum()) / step
+    return Rung(step, left, right, central, bound, gap, "both" if math.isfinite(gap) else _sides(plus, minus))
+
+
+def _sides(plus: np.ndarray, minus: np.ndarray) -> Sides:
+    """On which sides all outputs are finite."""
     with_left, with_right = bool(np.isfinite(minus).all()), bool(np.isfinite(plus).all())
-    sides: Sides = "both" if with_left and with_right else "right" if with_right else "left" if with_left else "none"
-    return Rung(step, left, right, central, bound, gap, sides)
+    return "both" if with_left and with_right else "right" if with_right else "left" if with_left else "none"
 
 
 def _noise_at(line: Line, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:

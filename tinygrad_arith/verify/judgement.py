@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from .differences import Estimate, Kink
-from .noise import IRREGULAR, powers_of_two
+from .noise import IRREGULAR, median, powers_of_two
 from .probe import Probe
 from .survey import ONE_STEP, TOGETHER, Survey
 from .ties import wrong_along_ties
 from .tolerances import Tolerance
 
-__all__ = ["SMALLER", "Judgement", "first_survey", "judge"]
+__all__ = ["SMALLER", "Bounds", "Judgement", "first_survey", "judge"]
 
 SMALLER = 8  # times than the first of several steps: one step by itself
 MANY = 4  # more elements than these are looked at all together, before each by itself
@@ -33,6 +34,16 @@ NEAR = 64.0  # times the steps that such slopes needed
 SIMILAR = 1 / 8  # of the size of an element: those that are as large tell which steps suit it
 ASKED_CLOSER = 3  # elements whose slopes are looked at closer by, for all that were looked at together
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
+
+
+class Bounds(NamedTuple):
+    """What the tolerance allows each element, all (n,): beyond `strict` it is wrong; below `allowed`, rounding
+    included, it is right. `sizes` are those of the entries by which both are measured.
+    """
+
+    strict: np.ndarray
+    allowed: np.ndarray
+    sizes: np.ndarray
 
 
 @dataclass
@@ -65,18 +76,25 @@ class Judgement:
         return float(np.abs(self.probe.cotangent).max(initial=0.0))
 
     @property
+    def at_kinks(self) -> list[int]:
+        """The elements at kinks, whether their answers are right or wrong."""
+        return [*self.kinks, *self.outside]
+
+    @property
     def distance(self) -> np.ndarray:
         """|a - d|; 0 at kinks whose slopes enclose the answer, infinite at those where they do not."""
         distance = np.abs(self.analytic - self.numeric)
-        distance[list(self.kinks)] = 0.0
-        distance[list(self.outside)] = np.inf
+        if self.at_kinks:
+            distance[list(self.kinks)] = 0.0
+            distance[list(self.outside)] = np.inf
         return distance
 
     @property
     def uncertainty(self) -> np.ndarray:
         """The bound on the error of the differences; none at kinks, whose slopes have it in them."""
         error = self.error.copy() if self.unsteady is None else self.error + self.unsteady
-        error[[*self.kinks, *self.outside]] = 0.0
+        if self.at_kinks:
+            error[self.at_kinks] = 0.0
         return error
 
     def vanishes(self) -> bool:
@@ -88,7 +106,7 @@ class Judgement:
             vanishing = np.abs(self.numeric) <= np.maximum(4 * self.error, rounding / self.sizes)
         if not vanishing.all():
             return False
-        uncancelled, hides = 0.0, float(np.median(self.error))
+        uncancelled, hides = 0.0, median(self.error)
         if self.columns is not None:
             slopes = np.nan_to_num(np.abs(self.columns), nan=0.0, posinf=0.0)
             uncancelled = float((np.abs(self.probe.cotangent) @ slopes).max())
@@ -115,46 +133,48 @@ class Judgement:
         shared = np.where(moved, of_outputs[:, None], 0.0).max(axis=0, initial=0.0)  # (n,)
         return np.where(moved.any(axis=0), shared, largest)
 
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Per element: the error beyond which it is wrong, and the one, rounding included, below which it is right."""
+    def bounds(self) -> Bounds:
+        """What the tolerance allows each element, as far as the gradient is known."""
+        sizes = self._sizes()
         if self.vanishes():
             zero = np.full(self.numeric.shape, self.tolerance.zero * self.unit)
-            return zero, zero
-        largest, size = self.scale(), self._sizes()
-        strict = self.tolerance.bound_beside(size, largest, self.scales(size))
-        return strict, self.tolerance.hidden_beside(size, largest)
+            return Bounds(zero, zero, sizes)
+        largest = float(sizes.max(initial=0.0))
+        strict = self.tolerance.bound_beside(sizes, largest, self.scales(sizes))
+        return Bounds(strict, self.tolerance.hidden_beside(sizes, largest), sizes)
 
-    def verdicts(self, bounds: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def verdicts(self, bounds: Bounds | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Per element: is it wrong, is it undecided?
 
         Over steps larger than an element itself 1 / x is flat, and an error that such steps see says nothing about what
         it is at x. An answer that agrees is right; one that does not is only wrong if steps of the element's own size
         would see so, too.
         """
-        strict, allowed = bounds or self.bounds()
+        strict, allowed, sizes = bounds or self.bounds()
         distance, error = self.distance, self.uncertainty
         with np.errstate(all="ignore"):
             beyond = distance - error * np.maximum(1.0, self._distances() / self.sizes)
             wrong = beyond > strict
             if wrong.any():
-                wrong &= beyond > self._strict_if_others_are_large()
-            hidden = self.tolerance.hidden_beside(0 * strict, self.scale())  # of the largest entry
-            seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * self._sizes() + hidden)
-            seen[[*self.kinks, *self.outside]] = True
+                wrong &= beyond > self._strict_if_others_are_large(sizes)
+            hidden = self.tolerance.hidden_beside(0 * strict, float(sizes.max(initial=0.0)))  # of the largest entry
+            seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * sizes + hidden)
+            if self.at_kinks:
+                seen[self.at_kinks] = True
             passed = ~wrong & (distance + error <= allowed) & seen  # only rounding may hide more than is allowed
         looked_at = self._examined_ones()
-        if not (wrong & looked_at).any():  # nothing is called wrong by a first look alone
-            wrong &= looked_at
-        wrong &= looked_at | ~self.suspicious
+        if wrong.any():
+            certain = (wrong & looked_at).any()  # nothing is called wrong by a first look alone
+            wrong &= (looked_at | ~self.suspicious) if certain else looked_at
         return wrong, ~wrong & ~passed
 
-    def _strict_if_others_are_large(self) -> np.ndarray:
+    def _strict_if_others_are_large(self, sizes: np.ndarray) -> np.ndarray:
         """What would be allowed each element (n,) if those that are not known were as large as the backward says."""
         size = np.abs(self.numeric)
         with np.errstate(all="ignore"):
             at_most = np.maximum(size, np.minimum(np.abs(self.analytic), size + self.error))  # (n,)
             likely = np.where(self.error <= 0.1 * size, size, at_most)  # (n,)
-        return self.tolerance.bound_beside(self._sizes(), float(likely.max(initial=0.0)), self.scales(likely))
+        return self.tolerance.bound_beside(sizes, float(likely.max(initial=0.0)), self.scales(likely))
 
     def _distances(self) -> np.ndarray:
         """How far from each element the differences looked (n,)."""
@@ -168,12 +188,12 @@ class Judgement:
         first.
         """
         bounds, distance = self.bounds(), self.distance
-        left = ~((distance <= bounds[0]) & ~self.verdicts(bounds)[1] & ~self.suspicious)
+        left = ~((distance <= bounds.strict) & ~self.verdicts(bounds)[1] & ~self.suspicious)
         left[list(self.examined)] = False
         if not left.any():
             return []
         with np.errstate(all="ignore"):
-            excess = np.nan_to_num(distance / (bounds[0] + self.uncertainty))
+            excess = np.nan_to_num(distance / (bounds.strict + self.uncertainty))
         return [int(i) for i in np.argsort(-excess) if left[i]]
 
     def hidden_ones(self, open_ones: Sequence[int]) -> list[int]:
@@ -182,7 +202,7 @@ class Judgement:
         """
         if not open_ones:
             return []
-        strict, error = self.bounds()[0], self.error
+        strict, error = self.bounds().strict, self.error
         hidden = [position for position in open_ones if error[position] > strict[position]]
         return [] if (self.distance - self.uncertainty > strict).any() else hidden
 
@@ -209,7 +229,7 @@ class Judgement:
 
     def _contradicted(self, found: Survey, steps: np.ndarray, asked: Sequence[tuple[int, int]]) -> bool:
         """Are the slopes of one of these elements, by row of the survey and position, others closer by?"""
-        allowed = np.maximum(self.bounds()[1], self.tolerance.largest * self.scale())
+        allowed = np.maximum(self.bounds().allowed, self.tolerance.largest * self.scale())
         for row, position in asked:
             column = np.zeros_like(self.probe.cotangent)
             estimate = Estimate(found.value[row], found.error[row], found.rounding[row], steps[row], column)
@@ -220,7 +240,7 @@ class Judgement:
     def _steps_against_noise(self, positions: Sequence[int], share: float) -> np.ndarray:
         size = np.abs(self.analytic)  # of the slopes, as long as these are not known
         largest = float(size.max(initial=0.0))
-        asked = np.maximum(self.bounds()[0], self.tolerance.bound_beside(size, largest, largest))  # (n,)
+        asked = np.maximum(self.bounds().strict, self.tolerance.bound_beside(size, largest, largest))  # (n,)
         noise = 4 * float(np.abs(self.probe.cotangent) @ self.probe.noise)
         with np.errstate(all="ignore"):
             against_noise = np.minimum(4 * noise / asked[positions], self.probe.limit)
@@ -236,8 +256,9 @@ class Judgement:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
         bounds = self.bounds()
         for position in positions:
-            found = self._closely(position, float(bounds[0][position]), float(bounds[1][position]))
-            new = self.suspicious[position] or not self._knew_more(position, found, float(bounds[1][position]))
+            strict, allowed, size = (float(of_all[position]) for of_all in bounds)
+            found = self._closely(position, strict, allowed, size)
+            new = self.suspicious[position] or not self._knew_more(position, found, allowed)
             self.examined[position], self.suspicious[position] = found, False
             if new:
                 self.numeric[position], self.error[position], self.steps[position] = (
@@ -254,12 +275,12 @@ class Judgement:
                 choice = self.kinks if within else self.outside
                 choice[position] = replace(found.kink, index=index)
 
-    def _closely(self, position: int, strict: float, allowed: float) -> Estimate:
+    def _closely(self, position: int, strict: float, allowed: float, size: float) -> Estimate:
         """The slope at one element by steps of all sizes, with doubts on both sides: an answer that it contradicts may
         be right, and one that it fits may be wrong.
         """
         probe, index, answer = self.probe, self.indices[position], self.analytic[position]
-        wanted = max(strict / 4, CLOSELY * float(self._sizes()[position]))
+        wanted = max(strict / 4, CLOSELY * size)
         slack = strict + (0.0 if self.unsteady is None else float(self.unsteady[position]))
         found = probe.refined(index, wanted)
         if _accuses(found, answer, slack):
@@ -287,7 +308,7 @@ class Judgement:
         """
         sizes = self.sizes
         smooth = np.ones(sizes.shape, dtype=bool)
-        smooth[[*self.kinks, *self.outside]] = False
+        smooth[self.at_kinks] = False
         known = smooth & (self.error <= RICH * np.abs(self.numeric))
         if not known[list(self.examined)].any():
             return  # nothing needed a closer look and was known by it
@@ -317,8 +338,11 @@ class Judgement:
             self.outside[flat[place]] = self.kinks.pop(flat[place])
 
 
-def judge(judged: Judgement) -> None:
-    """Examines what does not pass: first a few elements, then, unless these were all wrong, the others."""
+def judge(judged: Judgement, count_all: bool = True) -> None:
+    """Examines what does not pass: first a few elements, then, unless these were all wrong, the others.
+
+    count_all: look at the others after a proof of wrongness, too, to say how many are wrong
+    """
     open_ones = judged.not_passed()
     hidden = judged.hidden_ones(open_ones)
     if hidden:
@@ -329,8 +353,10 @@ def judge(judged: Judgement) -> None:
             break
         judged.examine(open_ones[:FIRST_LOOK])
         judged.distrust_far_steps()
-        if judged.verdicts()[0][open_ones[:FIRST_LOOK]].all():
-            _count_the_others(judged)
+        wrong, undecided = judged.verdicts()
+        if wrong[open_ones[:FIRST_LOOK]].all():
+            if count_all:
+                _count_the_others(judged, undecided)
             break
         if len(open_ones) > FIRST_LOOK + MANY:
             judged.look_together(open_ones[FIRST_LOOK:], judged.suitable_share())
@@ -346,9 +372,9 @@ def judge(judged: Judgement) -> None:
         judged.ask_along_ties()
 
 
-def _count_the_others(judged: Judgement) -> None:
-    """One element is wrong: a look at those that are undecided yet, so that the report can say how many are."""
-    left = [int(p) for p in np.flatnonzero(judged.verdicts()[1]) if p not in judged.examined]
+def _count_the_others(judged: Judgement, undecided: np.ndarray) -> None:
+    """One element is wrong: a look at those that are undecided yet (n,), so that the report can say how many are."""
+    left = [int(p) for p in np.flatnonzero(undecided) if p not in judged.examined]
     if len(left) > MANY:
         judged.look_together(left, judged.suitable_share())
     else:

@@ -11,11 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
-__all__ = ["IRREGULAR", "exact_outputs", "noise_at", "own_rounding", "power_of_two", "powers_of_two", "roughness"]
+__all__ = [
+    "IRREGULAR",
+    "exact_outputs",
+    "median",
+    "noise_at",
+    "own_rounding",
+    "power_of_two",
+    "powers_of_two",
+    "roughness",
+]
 
 POINTS = 8  # on a line
 DEGREES = (2, 3, 4)  # of the polynomials that a smooth function is, so near to a point
@@ -47,6 +56,12 @@ def power_of_two(size: float) -> float:
 def powers_of_two(sizes: np.ndarray) -> np.ndarray:
     """The same for each of an array."""
     return np.where((sizes > 0) & np.isfinite(sizes), np.ldexp(0.5, np.frexp(sizes)[1]), 1.0)
+
+
+def median(numbers: np.ndarray) -> float:
+    """The median of numbers (n,), n > 0. (For few numbers NumPy's own costs as much as several differences.)"""
+    ordered = np.sort(numbers)
+    return 0.5 * float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])
 
 
 def roughness(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray, here: np.ndarray) -> np.ndarray:
@@ -146,9 +161,8 @@ def _along_a_line(
     different amounts, or a norm would not see a line to the origin. The array itself is not among the points: there may
     be a kink.
     """
-    rng, (places, bases) = np.random.default_rng(0), _places(spacing)
-    move = rng.choice((-1.0, 1.0), array.shape) * 2.0 ** -rng.integers(0, 3, array.shape).astype(float)
-    move *= sizes * spacing
+    places, bases = _places(spacing)
+    move = _directions(array.shape) * (sizes * spacing)
     with np.errstate(all="ignore"):
         values = np.stack([outputs_at(array + place * move) for place in places])  # (POINTS, m)
         usable = np.isfinite(values).all(axis=0)  # (m,)
@@ -165,6 +179,15 @@ def _places(spacing: float) -> tuple[np.ndarray, list[np.ndarray]]:
     drawn = np.random.default_rng(0).integers(2**bits, 2 ** (bits + 1), POINTS)
     places = drawn * 2.0**-bits + np.arange(POINTS)
     return places, _polynomials(places)
+
+
+@lru_cache(maxsize=64)
+def _directions(shape: tuple[int, ...]) -> np.ndarray:
+    """How far each element moves, and to which side, over its size."""
+    rng = np.random.default_rng(0)
+    directions = np.asarray(rng.choice((-1.0, 1.0), shape) * 2.0 ** -np.asarray(rng.integers(0, 3, shape), float))
+    directions.flags.writeable = False
+    return directions
 
 
 @cache
@@ -195,6 +218,6 @@ def _sizes(array: np.ndarray) -> np.ndarray:
     """The size of each element as a power of two; that of a typical one where it is 0, and 0 where it is infinite."""
     size = np.where(np.isfinite(array), np.abs(array), 0.0)
     known = size[size > 0]
-    typical = float(np.median(known)) if known.size else 1.0
+    typical = median(known) if known.size else 1.0
     size = np.where(size > 0, size, np.where(np.isfinite(array), typical, 0.0))
     return np.where(size > 0, powers_of_two(size), 0.0)

@@ -20,7 +20,7 @@ from .fit import fitted_slope
 from .jumps import jumps_nearby
 from .kinks import HIDDEN
 from .ladder import estimate_slope
-from .noise import IRREGULAR, exact_outputs, noise_at, power_of_two, powers_of_two, roughness
+from .noise import IRREGULAR, exact_outputs, median, noise_at, power_of_two, powers_of_two, roughness
 from .survey import TWO_STEPS, Look, Survey, survey
 
 __all__ = ["COARSE_STEP", "FINE_STEP", "Probe", "unmoved_outputs"]
@@ -83,7 +83,7 @@ class Probe:
     def typical(self) -> float:
         """The size of a typical element: the step's scale for elements that are 0."""
         sizes = np.abs(self.values[np.isfinite(self.values) & (self.values != 0)])
-        return float(np.median(sizes)) if sizes.size else 1.0
+        return median(sizes) if sizes.size else 1.0
 
     @cached_property
     def limit(self) -> float:
@@ -94,7 +94,7 @@ class Probe:
     @cached_property
     def indices(self) -> list[tuple[int, ...]]:
         """The elements that have a derivative: an infinite one (of an additive mask) has none."""
-        return [index for index in np.ndindex(self.shape) if np.isfinite(self.values[index])]
+        return list(map(tuple, np.argwhere(np.isfinite(self.values)).tolist()))
 
     @cached_property
     def _steps(self) -> tuple[int, int, int]:
