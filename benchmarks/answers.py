@@ -26,10 +26,10 @@ from environment import RESULTS, environment, in_words
 
 from tinygrad_arith.autograd import no_grad
 from tinygrad_arith.backend import to_numpy
-from tinygrad_arith.models import generate
+from tinygrad_arith.generation import generate
+from tinygrad_arith.run_files.machine import gpu_names
 from tinygrad_arith.training.build import initialize, make_model, make_task
 from tinygrad_arith.training.evaluation import evaluate_exact_match
-from tinygrad_arith.training.machine import gpu_names
 from tinygrad_arith.training.presets import load_preset
 from tinygrad_arith.training.threads import settle_process
 

@@ -30,7 +30,7 @@ from collapse_terms import EVALUATE_EVERY, RECORD_EVERY, VARIANTS
 from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.results import rate_of
+from tinygrad_arith.training.step_result import rate_of
 
 
 class Recorder:

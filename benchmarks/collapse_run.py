@@ -16,7 +16,7 @@ from tinygrad_arith.training.build import choose_training_device, initialize, ma
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.presets import load_preset
-from tinygrad_arith.training.results import rate_of
+from tinygrad_arith.training.step_result import rate_of
 from tinygrad_arith.training.trainer import start_steps
 
 PRESET = "candle-binary-reversed"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tinygrad_arith.training.machine import installed_versions, machine_facts
+from tinygrad_arith.run_files.machine import installed_versions, machine_facts
 
 RESULTS = Path(__file__).resolve().parent / "results"
 VARIABLES = "TINYGRAD_ARITH_"  # what the names of our own environment variables begin with

@@ -22,7 +22,8 @@ from typing import Any
 
 from experiments_page import Entry, filled
 
-from tinygrad_arith.training.comparison import (
+from tinygrad_arith.cli.console import fail
+from tinygrad_arith.comparisons.finished_runs import (
     OPTIONS_APART_FROM_GROUP,
     Group,
     group_runs,
@@ -31,10 +32,9 @@ from tinygrad_arith.training.comparison import (
     read_finished,
     run_directories,
 )
-from tinygrad_arith.training.comparison_jobs import flag_of, read_journal
+from tinygrad_arith.comparisons.jobs import flag_of, read_journal
+from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.training.config import Config, all_fields, changed
-from tinygrad_arith.training.console import fail
-from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.presets import load_preset, preset_names
 
 ROOT = Path(__file__).resolve().parents[1]

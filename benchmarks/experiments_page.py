@@ -8,9 +8,9 @@ from typing import Any
 
 from markdown_table import table
 
-from tinygrad_arith.training.comparison import THRESHOLDS, Spread
-from tinygrad_arith.training.comparison_report import as_loss, as_share, as_steps, in_a_line
-from tinygrad_arith.training.console import as_duration
+from tinygrad_arith.cli.comparison_report import as_loss, as_share, as_steps, in_a_line
+from tinygrad_arith.cli.console import as_duration
+from tinygrad_arith.comparisons.finished_runs import THRESHOLDS, Spread
 from tinygrad_arith.training.presets import load_preset
 
 GROUPS = {  # the presets of each section

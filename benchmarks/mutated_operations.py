@@ -22,9 +22,9 @@ import numpy as np
 from mutations import Mutant, mutants_of
 
 from tinygrad_arith.backend import RandomKey, uniform
+from tinygrad_arith.gradcheck_suite.cases import Case, cases
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import GradientCheck
-from tinygrad_arith.verify.cases import Case, cases
 
 OPS_PACKAGE = "tinygrad_arith.ops."
 DIGITS = (OPS_PACKAGE + "sums", OPS_PACKAGE + "float32")

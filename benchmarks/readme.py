@@ -20,7 +20,7 @@ from float32_errors import markdown as float32_table
 from gpu_rivals.report import ladder_table
 from markdown_table import table
 
-from tinygrad_arith.training.console import as_duration, as_share
+from tinygrad_arith.cli.console import as_duration, as_share
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "cuda.md", ROOT / "docs" / "collapse.md", ROOT / "docs" / "float32.md")

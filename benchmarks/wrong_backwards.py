@@ -12,9 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_arith.gradcheck_suite.mutants import MUTANTS
+from tinygrad_arith.gradcheck_suite.mutants.common import (
+    Mutant,
+    changed,
+    negated,
+    one_element_wrong,
+    ones_cotangent,
+    scaled,
+)
 from tinygrad_arith.ops import OPERATIONS
-from tinygrad_arith.verify.mutants import MUTANTS
-from tinygrad_arith.verify.mutants.common import Mutant, changed, negated, one_element_wrong, ones_cotangent, scaled
 
 Arrays = tuple[np.ndarray, ...]
 KINDS = ("plain", "a thousandth off", "writes to its cotangent")

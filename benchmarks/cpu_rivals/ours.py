@@ -14,8 +14,8 @@ from tinygrad_arith.optim import AdamW
 from tinygrad_arith.tasks.batch import Batch
 from tinygrad_arith.training import trainer
 from tinygrad_arith.training.config import Config, OptimizerConfig
+from tinygrad_arith.training.process_workers import start_workers
 from tinygrad_arith.training.threads import choose_threads, settle_process
-from tinygrad_arith.training.worker_processes import start_workers
 
 from . import settings
 from .configurations import Configuration

@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))  # s
 
 from environment import environment, in_words
 
-from tinygrad_arith.training.machine import machine_facts
+from tinygrad_arith.run_files.machine import machine_facts
 
 
 def test_it_says_what_a_comparison_says_of_the_same_machine(monkeypatch):

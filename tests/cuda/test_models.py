@@ -8,8 +8,10 @@ from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.cuda.graph import GraphedFunction
 from tinygrad_arith.cuda.precision import float32_products_as
-from tinygrad_arith.models import GPT, GPTConfig, WindowModel, attention_maps, generate
-from tinygrad_arith.training.gradient_subjects import MODELS
+from tinygrad_arith.generation import generate
+from tinygrad_arith.gradcheck_suite.subjects import MODELS
+from tinygrad_arith.models import GPT, GPTConfig, attention_maps
+from tinygrad_arith.reproductions import WindowModel
 
 GENERATING = {
     "learned": GPTConfig(11, 20, d_model=32, heads=2, position_count=40),

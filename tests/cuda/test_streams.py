@@ -11,7 +11,8 @@ from tinygrad_arith.cuda.decoding import greedy_decoder
 from tinygrad_arith.cuda.graph import GraphedFunction
 from tinygrad_arith.cuda.precision import float32_products_as, set_float32_products
 from tinygrad_arith.cuda.products import ProductError, multiply, multiply_add_bias
-from tinygrad_arith.models import GPT, GPTConfig, generate
+from tinygrad_arith.generation import generate
+from tinygrad_arith.models import GPT, GPTConfig
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from tinygrad_arith import evaluate, sample, train
-from tinygrad_arith.training.metrics import read_metrics
+from tinygrad_arith.cli import evaluate, sample, train
+from tinygrad_arith.run_files.metrics import read_metrics
 from tinygrad_arith.training.runs import load_run
 
 FLAGS = ["--digits", "4", "--validation-size", "20", "--test-size", "40", "--d-model", "32", "--heads", "2"]
@@ -41,7 +41,7 @@ def test_a_run_goes_on_to_the_same_bits(tmp_path):
 
 
 def test_a_learning_rate_that_blows_up_names_step_and_tensor(tmp_path, capsys):
-    from tinygrad_arith.training.errors import UserError
+    from tinygrad_arith.options.errors import UserError
 
     with pytest.raises(UserError, match=r"^step \d+: .* is the first tensor that is not finite"):
         trained(tmp_path / "run", "--learning-rate", "1e30")

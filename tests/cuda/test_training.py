@@ -9,15 +9,15 @@ import pytest
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.cuda.decoding import greedy_decoder
 from tinygrad_arith.cuda.precision import float32_products_as
-from tinygrad_arith.models import generate
+from tinygrad_arith.generation import generate
 from tinygrad_arith.nn import first_nonfinite
 from tinygrad_arith.ops import registry
 from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.device_step import DeviceSteps
 from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.thread_workers import Workers
 from tinygrad_arith.training.trainer import training_step
-from tinygrad_arith.training.workers import Workers
 
 TINY = Config.from_dict(
     {

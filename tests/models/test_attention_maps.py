@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import DtypePolicy
-from tinygrad_arith.models import GPT, GPTConfig, WindowConfig, WindowGPT, WindowNet, attention_maps
+from tinygrad_arith.models import GPT, GPTConfig, attention_maps
+from tinygrad_arith.reproductions import WindowConfig, WindowGPT, WindowNet
 
 FLOAT64 = DtypePolicy.uniform("float64")
 

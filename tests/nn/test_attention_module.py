@@ -6,10 +6,11 @@ import pytest
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy, RandomKey
-from tinygrad_arith.models import GPT, GPTConfig, WindowConfig, WindowGPT
+from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import SelfAttention
 from tinygrad_arith.nn.attention_dropout import attention_with_dropout
 from tinygrad_arith.ops import ShapeError
+from tinygrad_arith.reproductions import WindowConfig, WindowGPT
 from tinygrad_arith.verify import assert_close, tolerance
 
 FLOAT64 = DtypePolicy.uniform("float64")

@@ -14,11 +14,13 @@ import pytest
 from tinygrad_arith.autograd import BackwardError, Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy, RandomKey
-from tinygrad_arith.models import GPT, GPTConfig, WindowConfig, WindowGPT, attention_maps, generate
+from tinygrad_arith.generation import generate
+from tinygrad_arith.models import GPT, GPTConfig, attention_maps
 from tinygrad_arith.nn import Linear, Module, NotInitialized, Parameter, ParameterError, first_nonfinite
 from tinygrad_arith.nn.initializers import Normal
 from tinygrad_arith.ops import ArraySpec
 from tinygrad_arith.optim import AdamW, clip_gradient_norm, gradient_norm
+from tinygrad_arith.reproductions import WindowConfig, WindowGPT
 
 IDS = np.random.default_rng(0).integers(0, 7, (4, 6))
 NEXT = np.roll(IDS, 1, axis=1)

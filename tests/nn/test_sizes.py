@@ -7,10 +7,11 @@ import pytest
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
-from tinygrad_arith.models import GPT, GPTConfig, WindowConfig, WindowGPT
+from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Embedding, FeedForward, LayerNorm, Linear, Parameter, RMSNorm, SelfAttention
 from tinygrad_arith.nn.initializers import ZEROS
 from tinygrad_arith.ops import ShapeError
+from tinygrad_arith.reproductions import WindowConfig, WindowGPT
 
 
 def zeros(*shape):

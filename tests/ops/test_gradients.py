@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import RandomKey
+from tinygrad_arith.gradcheck_suite.cases import CASES, cases
+from tinygrad_arith.gradcheck_suite.mutants import MUTANTS
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import assert_gradients, rejects_mutants, tolerance
-from tinygrad_arith.verify.cases import CASES, cases
-from tinygrad_arith.verify.mutants import MUTANTS
 
 NAMES = sorted(OPERATIONS)
 

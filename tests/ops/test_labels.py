@@ -6,7 +6,8 @@ import pytest
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.cpu import cross_entropy, passes_numpy
-from tinygrad_arith.models import GPT, GPTConfig, generate
+from tinygrad_arith.generation import generate
+from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Embedding
 from tinygrad_arith.ops import ShapeError, cross_entropy_sum_backward, cross_entropy_sum_forward
 from tinygrad_arith.ops.registry import textbook_only

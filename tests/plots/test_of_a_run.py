@@ -7,8 +7,8 @@ from matplotlib.colors import to_hex
 from tinygrad_arith.plots import answer_positions, attention_maps, group_scores, losses, save_figure, token_picture
 from tinygrad_arith.plots.figure import BLUE, GREY, ORANGE, short_count
 from tinygrad_arith.plots.token_picture import MOST_ROWS, chosen_rows, fitting
+from tinygrad_arith.run_files.predictions import SamplePredictions
 from tinygrad_arith.tasks.scoring import GroupScore, wilson_interval
-from tinygrad_arith.training.predictions import SamplePredictions
 
 
 def test_each_place_of_the_answer_has_a_line(tmp_path):

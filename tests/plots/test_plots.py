@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
+from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.plots import length_heatmap, loss_mask, plot_training_curve, save_figure, training_curve
 from tinygrad_arith.plots.figure import BLUE, LINES, line_look, marked_places, percent
 from tinygrad_arith.plots.length_heatmap import heatmap_name
 from tinygrad_arith.tasks import TaskConfig, build_task
-from tinygrad_arith.training.errors import UserError
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 ROWS = [{"step": s, "loss": 2.0 / s**2} | ({"exact_match": s / 64} if s % 10 == 0 else {}) for s in range(1, 61)]

@@ -6,10 +6,10 @@ import os
 import numpy as np
 import pytest
 
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.parallel.interrupts import STOP_SIGNALS
 from tinygrad_arith.tasks import TaskConfig, build_task
 from tinygrad_arith.training.batches import Batches, BatchesAhead
-from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.interrupts import STOP_SIGNALS
 
 SEED, SIZE = 3, 6
 CONFIG = TaskConfig(digits=3, validation_size=4, test_size=4, padding="none")

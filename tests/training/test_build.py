@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.models import GPT, WindowGPT, WindowNet, generate
+from tinygrad_arith.generation import generate
+from tinygrad_arith.models import GPT
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.reproductions import WindowGPT, WindowNet
 from tinygrad_arith.training.build import initialize, make_model, make_task
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.evaluation import evaluate_exact_match
 
 CANDLE = {

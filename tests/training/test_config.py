@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from tinygrad_arith.tasks.options import complaint_about, flag_name
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.options.option import complaint_about, flag_name
 from tinygrad_arith.training.config import Config, ModelOptions, all_fields, with_options
-from tinygrad_arith.training.errors import UserError
 
 
 def changed(**sections):

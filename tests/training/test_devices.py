@@ -8,12 +8,12 @@ from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops.registry import textbook_only
 from tinygrad_arith.optim import AdamW
+from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.tasks import Batch
 from tinygrad_arith.training import build
 from tinygrad_arith.training.build import choose_device, choose_training_device, policy_on
 from tinygrad_arith.training.config import Config, TrainingConfig
-from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.results import rate_of
+from tinygrad_arith.training.step_result import rate_of
 
 ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 in NumPy comes with the extras for GPUs")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

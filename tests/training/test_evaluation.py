@@ -7,23 +7,24 @@ import pytest
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.backend import RandomKey
-from tinygrad_arith.models import GPT, GPTConfig, generate
-from tinygrad_arith.tasks import TaskConfig, build_task
-from tinygrad_arith.tasks.digits import longest_carry_chain, significant_lengths
-from tinygrad_arith.tasks.scoring import GroupScore
-from tinygrad_arith.training.build import make_optimizer
-from tinygrad_arith.training.config import Config, OptimizerConfig
-from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
-from tinygrad_arith.training.evaluation_report import (
+from tinygrad_arith.cli.evaluation_report import (
     evaluation_tables,
     evaluation_values,
     interval_in_words,
     score_row,
     share_in_words,
 )
+from tinygrad_arith.generation import generate
+from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks.digits import longest_carry_chain, significant_lengths
+from tinygrad_arith.tasks.scoring import GroupScore
+from tinygrad_arith.training.build import make_optimizer
+from tinygrad_arith.training.config import Config, OptimizerConfig
+from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
+from tinygrad_arith.training.thread_workers import Workers
 from tinygrad_arith.training.trainer import training_step
-from tinygrad_arith.training.workers import Workers
 
 
 def task_of(**changes):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tinygrad_arith.training.comparison import group_labels
-from tinygrad_arith.training.comparison_jobs import job_name, plan_jobs
+from tinygrad_arith.comparisons.finished_runs import group_labels
+from tinygrad_arith.comparisons.jobs import job_name, plan_jobs
+from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.training.config import with_options
-from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.presets import load_preset, preset_names
 from tinygrad_arith.training.runs import RunRecord, read_record, write_record
 

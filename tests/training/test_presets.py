@@ -1,9 +1,9 @@
 import pytest
 
+from tinygrad_arith.cli.summary import print_presets
+from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.presets import DEFAULT_PRESET, changed_options, load_preset, preset_names
-from tinygrad_arith.training.summary import print_presets
 
 
 @pytest.mark.parametrize("name", preset_names())

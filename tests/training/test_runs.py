@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.runs import (
     RunRecord,
     check_unused,

@@ -6,13 +6,13 @@ import signal
 import numpy as np
 import pytest
 
+from tinygrad_arith.cli.progress import LineReporter
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.run_files.metrics import read_metrics
+from tinygrad_arith.run_files.predictions import read_predictions
 from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.errors import UserError
 from tinygrad_arith.training.evaluation import evaluate_exact_match, in_fives
-from tinygrad_arith.training.metrics import read_metrics
-from tinygrad_arith.training.predictions import read_predictions
-from tinygrad_arith.training.progress import LineReporter
 from tinygrad_arith.training.reporter import Reporter
 from tinygrad_arith.training.trainer import Trainer
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import DtypePolicy, RandomKey
-from tinygrad_arith.models import GPT, GPTConfig, WindowConfig, WindowGPT
+from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.parallel.interrupts import STOP_SIGNALS
+from tinygrad_arith.parallel.shared_arrays import SharedArrays, map_arrays
+from tinygrad_arith.reproductions import WindowConfig, WindowGPT
 from tinygrad_arith.tasks import Batch
-from tinygrad_arith.training.errors import UserError
-from tinygrad_arith.training.interrupts import STOP_SIGNALS
-from tinygrad_arith.training.shared_arrays import SharedArrays, map_arrays
+from tinygrad_arith.training.process_workers import WorkerProcesses, start_workers
+from tinygrad_arith.training.thread_workers import Workers
 from tinygrad_arith.training.threads import Threads, choose_threads
-from tinygrad_arith.training.worker_processes import WorkerProcesses, start_workers
-from tinygrad_arith.training.workers import Workers
 from tinygrad_arith.verify import assert_close, tolerance
 
 KEY = RandomKey(1, "dropout")
@@ -184,7 +185,7 @@ def test_what_is_asked_for_is_started():
 def test_shared_arrays_are_seen_through_their_location(monkeypatch, tmp_path):
     for elsewhere in (False, True):
         if elsewhere:  # as on a system without such a folder
-            monkeypatch.setattr("tinygrad_arith.training.shared_arrays.IN_MEMORY", tmp_path / "none")
+            monkeypatch.setattr("tinygrad_arith.parallel.shared_arrays.IN_MEMORY", tmp_path / "none")
         shared = SharedArrays(2, 3, np.float32)
         map_arrays(shared.location)[1] = [1, 2, 3]
         np.testing.assert_array_equal(shared.rows, [[0, 0, 0], [1, 2, 3]])

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from tinygrad_arith.gradcheck_suite.mutants import MUTANTS
+from tinygrad_arith.gradcheck_suite.mutants.attention import slipped
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import GradientCheck, GradientMismatch, check_gradients
 from tinygrad_arith.verify.factors import name_factor
-from tinygrad_arith.verify.mutants import MUTANTS
-from tinygrad_arith.verify.mutants.attention import slipped
 
 RNG = np.random.default_rng(11)
 SIZES = {"B": 2, "T": 5, "NH": 4, "HS": 3}

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..training.checkpoints import FOLDER as CHECKPOINTS
-from ..training.checkpoints import complete_checkpoints
-from ..training.comparison import alike, group_labels
-from ..training.errors import MisuseError
-from ..training.predictions import FILE_NAME as PREDICTIONS
+from ..comparisons.finished_runs import alike, group_labels
+from ..options.errors import MisuseError
+from ..run_files.checkpoints import FOLDER as CHECKPOINTS
+from ..run_files.checkpoints import complete_checkpoints
+from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..training.runs import RunRecord
 from .accuracy_by_length import accuracy_by_length
 from .accuracy_by_train_size import accuracy_by_train_size

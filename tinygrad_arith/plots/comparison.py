@@ -11,7 +11,7 @@ from .series import Curve, Series
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..training.comparison import Group
+    from ..comparisons.finished_runs import Group
 
 DECADE = 10.0
 BINS = 200  # along the steps, in each of which the losses of a run are averaged

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..training.files import atomic_path
+from ..run_files.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_numpy
+from ..comparisons.finished_runs import is_finished, read_result
+from ..options.errors import MisuseError, UserError
+from ..run_files.metrics import checked_metrics
+from ..run_files.predictions import FILE_NAME as PREDICTIONS
+from ..run_files.predictions import Predictions, read_predictions
 from ..training.build import make_task
-from ..training.comparison import is_finished, read_result
-from ..training.errors import MisuseError, UserError
 from ..training.evaluation import Breakdown, Evaluation, break_down, evaluate_exact_match
-from ..training.metrics import checked_metrics
-from ..training.predictions import FILE_NAME as PREDICTIONS
-from ..training.predictions import Predictions, read_predictions
 from ..training.runs import LoadedRun, RunRecord, load_run, read_record
-from ..training.workers import part_of
+from ..training.thread_workers import part_of
 from .series import Curve
 
 PER_LENGTH = 1000  # problems of each operand length, unless told otherwise

@@ -11,7 +11,7 @@ from .figure import BLUE, GREY, LIGHT_GREY, ORANGE, blank_figure, shown_token
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..training.predictions import SamplePredictions
+    from ..run_files.predictions import SamplePredictions
 
 MOST_ROWS = 24  # evaluations shown; of more, some are chosen, close at the beginning and farther apart later
 MOST_COLUMNS = 31  # tokens side by side: as many samples as fit, at least one

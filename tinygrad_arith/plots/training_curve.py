@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..training.metrics import checked_metrics
+from ..run_files.metrics import checked_metrics
 from .figure import BLUE, GREEN, GREY, blank_figure, clean_axes, percent, save_figure
 
 if TYPE_CHECKING:

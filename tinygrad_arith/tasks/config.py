@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from .options import check_defaults, check_options, did_you_mean, flag_name, option
+from ..options.option import check_defaults, check_options, did_you_mean, flag_name, option
 
 LARGEST_LISTED = 2**18  # up to so many pairs of operands, 262,144, all of them are listed
 HELD_OUT_SHARE = 16  # beyond it, one pair in 16 belongs to the validation split and one in 16 to the test split

@@ -13,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..backend import RandomKey
+from ..options.option import check_defaults
 from .batch import Batch, Problem, Problems
 from .checks import ask, check_chain_digits, check_result
 from .config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import TrainingDraws
 from .layout import Layout, answer_length, prompt_length, vocabulary_of_numbers
-from .options import check_defaults
 from .positions import SCHEMES
 from .splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
 from .typed import example, split_operands

@@ -2,10 +2,10 @@
 
 import itertools
 
+from ..options.errors import UserError
+from ..parallel.child_process import Parent
 from ..tasks import build_task
 from ..tasks.user_tasks import fault_of_user_task
-from .child_process import Parent
-from .errors import UserError
 
 
 def main() -> None:

@@ -4,11 +4,12 @@ import dataclasses
 from typing import Any
 
 from ..backend import DtypePolicy, obstacle_to_cuda
-from ..models import GPT, GPTConfig, WindowConfig, WindowGPT, WindowNet
+from ..models import GPT, GPTConfig
 from ..optim import AdamW
+from ..options.errors import MachineError, UserError
+from ..reproductions import WindowConfig, WindowGPT, WindowNet
 from ..tasks import build_task
 from .config import Config, TaskConfig, TrainingConfig
-from .errors import MachineError, UserError
 
 Model = GPT | WindowGPT | WindowNet
 

@@ -1,6 +1,6 @@
 """Everything that decides what a training run computes, as frozen dataclasses.
 
-A field carries its own help text and limits (see `tasks/options.py`). The command-line flags (`flags.py`), the presets
+A field carries its own help text and limits (see `options/option.py`). The command-line flags (`flags.py`), the presets
 (`presets.py`) and the `config.json` of a run are all read and checked against these fields, so that an option is
 written down once, here.
 """
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..options.errors import UserError
+from ..options.option import check_defaults, check_options, complaint_about, did_you_mean, flag_name, option
 from ..tasks import TaskConfig
 from ..tasks.config import FOREIGN as TASK_FOREIGN
 from ..tasks.config import OWN_SIZES as TASK_SIZES
-from ..tasks.options import check_defaults, check_options, complaint_about, did_you_mean, flag_name, option
-from .errors import UserError
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..autograd import functions as F
 from ..backend import RandomKey
+from ..cli.console import warn
 from ..cuda import fused
 from ..cuda.graph import GraphedFunction, GraphMemory
 from ..cuda.inputs import Inputs
@@ -27,9 +28,8 @@ from ..cuda.step import Record
 from ..optim.adamw import Rates
 from ..tasks import Batch
 from .config import Config
-from .console import warn
-from .results import StepResult, rate_of
-from .workers import dropout_key, logits_of
+from .step_result import StepResult, rate_of
+from .thread_workers import dropout_key, logits_of
 
 KEPT = 256  # steps whose loss and norm wait on the device at most
 SLOTS = 2  # while the batch in one is computed with, the next is copied into the other

@@ -11,9 +11,9 @@ import numpy as np
 from ..autograd import functions as F
 from ..autograd import no_grad
 from ..backend import on_device_of
+from ..options.errors import UserError
 from ..tasks import Task
 from ..tasks.scoring import GroupScore, by_group, by_length_pair, by_position, share_in_fives, wilson_interval
-from .errors import UserError
 
 BATCH = 500  # problems per forward pass
 

@@ -4,12 +4,12 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
-from ..tasks.options import did_you_mean
+from ..options.errors import UserError
+from ..options.option import did_you_mean
 from .config import Config, section_names
-from .errors import UserError
 
 DEFAULT_PRESET = "binary-reversed"
-FOLDER = resources.files("tinygrad_arith.training") / "presets"
+FOLDER = resources.files("tinygrad_arith") / "presets"
 
 
 @dataclass(frozen=True)

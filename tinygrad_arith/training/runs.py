@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..options.errors import MisuseError, UserError
+from ..run_files.checkpoints import FOLDER as CHECKPOINTS
+from ..run_files.checkpoints import load_newest
+from ..run_files.files import TEMPORARY_SUFFIX, write_json
 from .build import choose_device, initialize, make_model, make_task
-from .checkpoints import FOLDER as CHECKPOINTS
-from .checkpoints import load_newest
 from .config import Config
-from .errors import MisuseError, UserError
-from .files import TEMPORARY_SUFFIX, write_json
 from .presets import load_preset, preset_names
 
 RUNS = Path("runs")

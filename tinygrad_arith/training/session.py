@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores
+from ..cli.console import warn
+from ..cli.flags import judging_flags
+from ..options.errors import MisuseError, UserError
+from ..run_files.checkpoints import FOLDER as CHECKPOINTS
+from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
+from ..run_files.files import remove_temporaries
+from ..run_files.machine import what_computes
+from ..run_files.metrics import FILE_NAME as METRICS
+from ..run_files.metrics import read_metrics, trim_metrics
+from ..run_files.predictions import FILE_NAME as PREDICTIONS
+from ..run_files.predictions import trim_predictions
 from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
-from .checkpoints import FOLDER as CHECKPOINTS
-from .checkpoints import Checkpoint, clean_folder, load_newest
 from .config import Config, TrainingConfig
-from .console import warn
-from .errors import MisuseError, UserError
-from .files import remove_temporaries
-from .flags import judging_flags
-from .machine import what_computes
-from .metrics import FILE_NAME as METRICS
-from .metrics import read_metrics, trim_metrics
-from .predictions import FILE_NAME as PREDICTIONS
-from .predictions import trim_predictions
 from .reporter import Reporter
 from .runs import (
     RESULT_FILE,

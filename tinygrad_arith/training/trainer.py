@@ -18,21 +18,21 @@ import numpy as np
 from ..backend import RandomKey, array_module
 from ..nn import first_nonfinite
 from ..optim import clip_scale, gradient_norm
+from ..options.errors import UserError
+from ..parallel.interrupts import StopSignals
+from ..run_files.checkpoints import FOLDER as CHECKPOINTS
+from ..run_files.checkpoints import Checkpoint, Progress, save_checkpoint
+from ..run_files.metrics import FILE_NAME as METRICS
+from ..run_files.metrics import MetricsWriter
+from ..run_files.predictions import FILE_NAME as PREDICTIONS
+from ..run_files.predictions import PredictionsWriter
 from .batches import make_batches
-from .checkpoints import FOLDER as CHECKPOINTS
-from .checkpoints import Checkpoint, Progress, save_checkpoint
 from .config import Config
-from .errors import UserError
 from .evaluation import evaluate_exact_match, in_fives, position_scores
-from .interrupts import StopSignals
-from .metrics import FILE_NAME as METRICS
-from .metrics import MetricsWriter
-from .predictions import FILE_NAME as PREDICTIONS
-from .predictions import PredictionsWriter
+from .process_workers import start_workers
 from .reporter import Reporter
-from .results import StepResult, rate_of
-from .worker_processes import start_workers
-from .workers import dropout_key, logits_of
+from .step_result import StepResult, rate_of
+from .thread_workers import dropout_key, logits_of
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 

@@ -1,0 +1,64 @@
+"""Small runs that the doors can open: 3-bit sums, trained for about a second, and other tasks, hardly trained."""
+
+import pytest
+
+from tinygrad_arith.cli.console import run_command
+from tinygrad_arith.cli.train import main
+
+FLAGS = ["--digits", "3", "--validation-size", "8", "--test-size", "16", "--eval-size", "8"]
+FLAGS += ["--d-model", "32", "--layers", "1", "--heads", "2", "--batch", "40", "--warmup", "5", "--steps", "120"]
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """The directory of the run. Tests read it, and may add pictures."""
+    directory = tmp_path_factory.mktemp("small") / "run"
+    assert main([*FLAGS, "--out", str(directory)]) == 0
+    return directory
+
+
+OTHER_FLAGS = ["--batch", "40", "--warmup", "5", "--steps", "30", "--eval-size", "4", "--d-model", "24", "--heads", "2"]
+OTHER_TASKS = {
+    "expressions": ["--task", "expressions", "--depth", "1", "--order", "plain", "--layers", "1"],
+    "prefixes": [
+        *("--task", "expressions", "--depth", "1", "--order", "plain", "--rows", "prefix", "--prompt-width", "14"),
+        *("--architecture", "window-gpt", "--positions", "sinusoidal", "--layers", "1"),
+    ],
+    "coupled": ["--digits", "3", "--longest", "5", "--position-ids", "coupled", "--layers", "1"],
+    "modular": ["--task", "modular-addition", "--modulus", "13", "--layers", "1"],
+}
+
+
+@pytest.fixture(scope="session")
+def other_runs(tmp_path_factory):
+    """Directories of runs of tasks that are no binary addition, by name."""
+    directory = tmp_path_factory.mktemp("other")
+    for name, flags in OTHER_TASKS.items():
+        assert main([*flags, *OTHER_FLAGS, "--out", str(directory / name)]) == 0
+    return {name: directory / name for name in OTHER_TASKS}
+
+
+@pytest.fixture
+def through_the_door(capsys):
+    """A function from a door's `main` and its flags to (exit code, stdout, stderr)."""
+
+    def run(command_main, *flags):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_command(lambda: command_main(list(flags)))
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def my_ops(tmp_path):
+    """A function that writes a file of operations; returns its path."""
+
+    def write(source, name="my_ops.py"):
+        path = tmp_path / name
+        path.write_text(source, encoding="utf-8")
+        return str(path)
+
+    return write

@@ -1,0 +1,116 @@
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tinygrad_arith.cli.flags import (
+    add_config_flags,
+    config_from_flags,
+    given_flags,
+    judging_flags,
+    make_parser,
+    some_path,
+)
+from tinygrad_arith.options.errors import MachineError, MisuseError, UserError
+from tinygrad_arith.options.option import flag_name
+from tinygrad_arith.training.config import Config, all_fields
+
+
+@pytest.fixture
+def parser():
+    made = make_parser("train", "trains")
+    add_config_flags(made)
+    return made
+
+
+def misuse(parser, capsys, *words):
+    """The one line on stderr that these words earn; the exit code must be 2."""
+    with pytest.raises(SystemExit) as raised:
+        parser.parse_args(words)
+    assert raised.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+def test_no_flags_keep_the_base(parser):
+    base = dataclasses.replace(Config(), training=dataclasses.replace(Config().training, steps=9))
+    assert config_from_flags(parser.parse_args([]), base) == base
+
+
+def test_two_dashes_alone_say_that_no_flag_follows(parser):
+    parser.add_argument("run", nargs="?")
+    assert parser.parse_args(["--"]).run is None
+    assert parser.parse_args(["--", "--steps=--"]).run == "--steps=--"
+
+
+def test_given_flags_replace_the_base(parser):
+    args = parser.parse_args(["--digits", "5", "--tied-head", "--learning-rate=1e-3", "--order", "plain"])
+    config = config_from_flags(args, Config())
+    assert (config.task.digits, config.task.order) == (5, "plain")
+    assert config.model.tied_head is True
+    assert config.optimizer.learning_rate == 1e-3
+    assert config.training == Config().training
+    assert given_flags(args).keys() == {"task", "model", "optimizer"}
+
+
+def test_a_flag_that_repeats_the_default_counts_as_given(parser):
+    assert given_flags(parser.parse_args(["--digits", "8"])) == {"task": {"digits": 8}}
+
+
+def test_every_option_is_in_the_help_with_its_default(parser):
+    text = " ".join(parser.format_help().split())
+    for section, option in all_fields():
+        assert flag_name(option.name) in text
+        value = getattr(getattr(Config(), section), option.name)
+        shown = {True: "on", False: "off"}[value] if option.type is bool else value
+        assert f"(default: {'none' if shown == '' else shown})" in text
+    assert "(default: )" not in text
+
+
+def test_sections_can_be_chosen(capsys):
+    parser = make_parser("peek", "looks")
+    add_config_flags(parser, sections=("task",))
+    assert config_from_flags(parser.parse_args(["--digits", "4"]), Config()).task.digits == 4
+    assert "--layers" in misuse(parser, capsys, "--layers", "3")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--digitz", "3"], "unknown flag --digitz; did you mean --digits?"),
+        (["--learning-rat=3"], "unknown flag --learning-rat; did you mean --learning-rate?"),
+        (["--no-tied-hed"], "unknown flag --no-tied-hed; did you mean --no-tied-head?"),
+        (["--weight", "3"], "unknown flag --weight"),
+        (["--digits", "0"], "--digits: must be 1 to 1000, not 0"),
+        (["--digits", "many"], "--digits: must be a whole number, not 'many'"),
+        (["--dropout", "1.5"], "--dropout: must be 0.0 to 0.99, not 1.5"),
+        (["--learning-rate", "inf"], "--learning-rate: must be a finite number, not inf"),
+        (["--order", "sideways"], "--order: must be one of reversed, plain, reversed-answer, not sideways"),
+        (["--digits"], "--digits: expected one argument"),
+        (["extra"], "unexpected argument 'extra'"),
+        (["--steps=--"], "--steps: needs a value, and -- is none"),
+        (["--order=--"], "--order: needs a value, and -- is none"),
+        (["--", "extra"], "unexpected argument 'extra'"),
+        (["--steps=--", "--steps", "3"], "--steps: needs a value, and -- is none"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(parser, capsys, words, sentence):
+    assert sentence in misuse(parser, capsys, *words)
+
+
+def test_what_flags_say_wrongly_is_misuse_but_not_what_the_machine_lacks():
+    with pytest.raises(MisuseError, match="--heads 3: no"), judging_flags():
+        raise UserError("--heads 3: no")
+    with pytest.raises(MachineError, match="no GPU"), judging_flags():
+        raise MachineError("no GPU")
+    assert (UserError.exit_code, MachineError.exit_code, MisuseError.exit_code) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_path_is_refused(text):
+    assert some_path("a b") == Path("a b")
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a path, but is empty"):
+        some_path(text)

@@ -1,0 +1,166 @@
+"""The sample door: from a pipe, from a file, on a terminal; bad lines, bad flags."""
+
+import io
+import json
+import re
+
+import pytest
+
+from tinygrad_arith.cli.sample import main
+from tinygrad_arith.tasks.answers import sample_answer
+from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.runs import load_run
+
+
+@pytest.fixture
+def ask(small_run, monkeypatch, through_the_door):
+    """A function from flags and the text on stdin to (exit code, stdout, stderr)."""
+
+    def run(*flags, stdin="", terminal=False, path=small_run):
+        source = io.StringIO(stdin)
+        source.isatty = lambda: terminal
+        monkeypatch.setattr("sys.stdin", source)
+        return through_the_door(main, str(path), *flags)
+
+    return run
+
+
+def test_a_pipe_is_answered_line_by_line_with_the_true_sum(ask):
+    code, out, err = ask(stdin="110+1=\n111+111\n")
+    first, second = out.splitlines()
+    assert code == 0
+    assert err == ""
+    assert first.startswith("110+100=")
+    assert "   3 + 1 = 4   " in first
+    assert "   7 + 7 = 14   " in second
+    assert first.endswith("right")
+
+
+def test_right_and_wrong_are_told_truly(ask):
+    pairs = [(a, b) for a in range(8) for b in range(8)]
+    lines = [f"{a:03b}"[::-1] + "+" + f"{b:03b}"[::-1] + "=" for a, b in pairs]
+    code, out, _ = ask("--json", stdin="\n".join(lines))
+    assert code == 0
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["line"] for answer in answers] == list(range(1, 65))
+    for (a, b), line, answer in zip(pairs, lines, answers, strict=True):
+        assert answer["prompt"] == line
+        assert answer["statement"] == f"{a} + {b} = {a + b}"
+        assert answer["right_answer"] == f"{a + b:04b}"[::-1] + "."
+        assert answer["right"] == (answer["answer"] == answer["right_answer"])
+
+
+def test_bad_lines_are_told_on_stderr_and_the_others_answered(ask):
+    code, out, err = ask(stdin="1+1=\n\n12+3=\n1111+1=\n1+10=\n")
+    assert code == 1
+    assert len(out.splitlines()) == 2
+    assert err.splitlines() == [
+        "error: line 3: '2' at position 2 is not a binary digit: allowed are 0 and 1",
+        "error: line 4: the first operand has 4 digits: this model adds numbers of at most 3",
+    ]
+
+
+def test_a_file_gives_what_the_pipe_gives(ask, tmp_path):
+    problems = tmp_path / "problems.txt"
+    problems.write_text("1+1=\n110+11=\n")
+    from_pipe = ask(stdin=problems.read_text())
+    assert ask("--file", str(problems)) == from_pipe
+    assert ask("--file", "-", stdin=problems.read_text(), terminal=True) == from_pipe
+
+
+def test_draws_depend_on_seed_and_line_and_on_nothing_else(ask):
+    hot = ("--temperature", "5")
+    problems = "11+1=\n" * 30
+    _, once, _ = ask(*hot, stdin=problems)
+    _, again, _ = ask(*hot, stdin="1+1=\n" + problems.split("\n", 1)[1])
+    assert once.splitlines()[1:] == again.splitlines()[1:]
+    assert len(set(once.splitlines())) > 5
+    assert ask(*hot, "--seed", "1", stdin=problems)[1] != once
+
+
+def test_top_1_is_greedy_at_any_temperature(ask):
+    problems = "110+11=\n" * 5
+    assert ask("--temperature", "9", "--top-k", "1", stdin=problems) == ask(stdin=problems)
+
+
+def test_a_terminal_is_asked_until_an_empty_line(ask, monkeypatch):
+    typed = iter(["11+1=", "2+1=", ""])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(typed))
+    code, out, err = ask(terminal=True)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "Type a problem such as" in lines[1]
+    assert "3 + 1 = 4" in lines[2]
+    assert lines[3] == "'2' at position 1 is not a binary digit: allowed are 0 and 1"
+
+
+def test_the_end_of_input_ends_a_conversation(ask, monkeypatch):
+    def end(prompt):
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", end)
+    assert ask(terminal=True)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--temperature", "-1"], "--temperature: must be a number of at least 0, not -1"),
+        (["--temperature", "inf"], "--temperature: must be a number of at least 0, not inf"),
+        (["--top-k", "2"], "--top-k: needs a --temperature above 0"),
+        (["--top-k", "0", "--temperature", "1"], "--top-k: must be a whole number of at least 1, not 0"),
+        (["--seed", "x"], "--seed: must be a whole number from 0 to 2**64 - 1, not x"),
+        (["--temprature", "1"], "unknown flag --temprature; did you mean --temperature?"),
+    ],
+)
+def test_misuse_is_one_sentence_and_exit_code_2(ask, flags, sentence):
+    code, out, err = ask(*flags)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {sentence}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "line"),
+    [
+        ("expressions", " (3*4)", "(3*4)={answer}   (3*4) = 12   {verdict}"),
+        ("prefixes", "3 * 4 =", "3*4={answer}   3*4 = 12   {verdict}"),
+        ("modular", "5+12", "5 12 = {answer}   5 + 12 = 4 (mod 13)   {verdict}"),
+    ],
+)
+def test_other_tasks_are_asked_in_their_own_words(ask, other_runs, name, problem, line):
+    code, out, err = ask("--json", stdin=problem, path=other_runs[name])
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    right = {"expressions": "12.", "prefixes": "12.", "modular": "4"}[name]
+    assert (answer["right_answer"], answer["right"]) == (right, answer["answer"] == right)
+    assert 1 <= len(answer["answer"]) <= 3
+    verdict = "right" if answer["right"] else f"wrong: {right} is right"
+    assert ask(stdin=problem, path=other_runs[name])[1] == line.format(**answer, verdict=verdict) + "\n"
+
+
+@pytest.mark.parametrize("name", ["coupled", "expressions", "prefixes", "modular"])
+def test_greedy_answers_are_right_where_the_evaluation_says_so(other_runs, name):
+    run = load_run(other_runs[name])
+    count = min(40, run.task.config.test_size)
+    problems = run.task.problems("test", count)
+    evaluation = evaluate_exact_match(run.model, run.task, problems)
+    answers = [sample_answer(run.model, run.task, problems[i : i + 1]) for i in range(count)]
+    assert [answer.right for answer in answers] == evaluation.right.tolist()
+    first = [run.task.vocabulary.encode(answer.answer)[0] for answer in answers]
+    assert first == evaluation.predictions[:, 0].tolist()  # nothing wrong stands before the first token
+
+
+def test_the_example_is_one_of_the_task(ask, other_runs):
+    _, out, _ = ask(terminal=True, stdin="\n", path=other_runs["modular"])
+    assert re.search(r"Type a problem such as \d+ \d+ = and Enter", out)
+
+
+def test_no_run_and_no_file_are_one_sentence(ask, tmp_path):
+    assert ask(path=tmp_path) == (1, "", f"error: {tmp_path}: not a run: it lacks config.json\n")
+    code, _, err = ask(path="")
+    assert (code, err.startswith("error: RUN: must be a path, but is empty")) == (2, True)
+    code, _, err = ask("--file", str(tmp_path / "nowhere.txt"))
+    assert code == 1
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1

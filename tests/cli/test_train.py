@@ -1,0 +1,519 @@
+"""The train door, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
+
+import errno
+import importlib
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tinygrad_arith
+from tinygrad_arith.cli.console import run_command
+from tinygrad_arith.cli.flags import config_from_flags
+from tinygrad_arith.cli.train import main, make_train_parser
+from tinygrad_arith.run_files.metrics import read_metrics
+from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.runs import RunRecord, load_run, locked, read_record
+from tinygrad_arith.training.session import new_session, resumed_session
+
+ROOT = Path(tinygrad_arith.__file__).parents[1]
+MODEL = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
+MODEL += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5"]
+TINY = [*MODEL, "--steps", "60", "--checkpoint-every", "7", "--eval-every", "10", "--dropout", "0.1", "--workers", "2"]
+LONG = [*MODEL, "--steps", "90000"]
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The directory of the tiny run, trained in one go."""
+    directory = tmp_path_factory.mktemp("uninterrupted") / "run"
+    assert main([*TINY, "--out", str(directory)]) == 0
+    return directory
+
+
+def process(arguments, here, program=("-m", "tinygrad_arith.train"), **options):
+    """A child that trains; what it prints is read with `.communicate()`. The options are those of `Popen`."""
+    return subprocess.Popen(
+        [sys.executable, *program, *map(str, arguments)],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},  # what is left in a buffer counts too
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        **options,
+    )
+
+
+def wait_for_rows(child, directory, count):
+    """Wait until the child has measured so many steps (or has ended)."""
+    metrics = directory / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while child.poll() is None and not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= count):
+        assert time.monotonic() < deadline, "the child trains nothing"
+        time.sleep(0.001)
+
+
+def exit_line(capsys, arguments):
+    """The exit code of the door and the one line that it prints on stderr."""
+    with pytest.raises(SystemExit) as raised:
+        run_command(lambda: main(arguments))
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    return raised.value.code, err
+
+
+def seal(directory, step=60):
+    return json.loads((directory / "checkpoints" / f"step-{step:08d}.json").read_text())
+
+
+def assert_same_run(directory, expected):
+    """The same weights and optimizer state to the bit, and the same metrics but for the times."""
+    assert seal(directory)["sha256"] == seal(expected)["sha256"]
+    untimed = [
+        [{k: v for k, v in row.items() if k not in ("seconds", "examples_per_second")} for row in read_metrics(path)]
+        for path in (directory / "metrics.jsonl", expected / "metrics.jsonl")
+    ]
+    assert untimed[0] == untimed[1]
+    assert [row["step"] for row in untimed[0]] == list(range(1, 61))
+    assert (directory / "predictions.jsonl").read_bytes() == (expected / "predictions.jsonl").read_bytes()
+    assert not list(directory.rglob("*.tmp"))
+
+
+def test_a_whole_run(uninterrupted, capsys):
+    names = {path.name for path in uninterrupted.iterdir()}
+    assert {"config.json", "metrics.jsonl", "checkpoints", "plots", "result.json"} <= names
+    assert len(list((uninterrupted / "plots").glob("*.png"))) == 1
+    result = json.loads((uninterrupted / "result.json").read_text())
+    assert result["test_count"] == 8
+    assert result["interval_95"][0] <= result["test_exact_match"] <= result["interval_95"][1]
+
+
+def test_what_is_printed(here, capsys):
+    assert main([*TINY, "--seed", "5"]) == 0
+    out = capsys.readouterr().out
+    for word in (
+        "task ",
+        "parameters",
+        "seed ",
+        "threads ",
+        "step 60/60",
+        "exact match",
+        "95 % interval",
+        "true result",
+    ):
+        assert word in out
+    assert str(Path("runs", "binary-reversed-seed5")) in out
+
+
+def test_load_run_gives_the_trained_model(uninterrupted):
+    run = load_run(uninterrupted)
+    assert (run.step, run.config.task.digits, run.path) == (60, 3, uninterrupted)
+    assert run.model.parameter_count() == sum(array.size for array in run.model.state_dict().values())
+
+
+def test_a_run_killed_at_five_random_moments_ends_with_the_same_bits(here, uninterrupted):
+    directory = here / "run"
+    draw = random.Random(20)
+    moments = sorted(draw.sample(range(2, 58), 5))
+    arguments, kills = [*TINY, "--out", directory], 0
+    for moment in moments:
+        child = process(arguments, here)
+        wait_for_rows(child, directory, moment)
+        time.sleep(draw.random() * 0.004)
+        child.kill()
+        child.communicate()
+        kills += child.returncode != 0
+        arguments = ["--resume", directory]
+    assert kills >= 3  # the odd one may have been too late
+    assert main(list(map(str, arguments))) == 0
+    assert_same_run(directory, uninterrupted)
+
+
+DIES = """
+import os, sys
+from tinygrad_arith.train import main
+
+calls, die_at, real = 0, int(sys.argv[1]), getattr(os, sys.argv[2])
+
+def dying(*arguments):
+    global calls
+    calls += 1
+    if calls == die_at:
+        os._exit(9)  # as abrupt as a kill: nothing is cleaned up
+    return real(*arguments)
+
+setattr(os, sys.argv[2], dying)
+main(sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize("die_at", [2, 3, 8, 9])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_dying_while_a_file_is_written(here, uninterrupted, call, die_at):
+    directory = here / "run"
+    child = process([die_at, call, *TINY, "--out", directory], here, program=("-c", DIES))
+    child.communicate()
+    assert child.returncode == 9
+    assert main(["--resume", str(directory)]) == 0
+    assert_same_run(directory, uninterrupted)
+
+
+def test_a_truncated_checkpoint_falls_back_loudly(here, uninterrupted, capsys):
+    directory = here / "run"
+    assert main([*TINY, "--out", str(directory)]) == 0
+    arrays = directory / "checkpoints" / "step-00000060.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:1000])
+    capsys.readouterr()
+    assert main(["--resume", str(directory)]) == 0
+    out, err = capsys.readouterr()
+    assert "warning: checkpoint" in err
+    assert "damaged" in err
+    assert "going on from step 56" in out
+    assert_same_run(directory, uninterrupted)
+
+
+@posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_finishes_the_step_and_saves(here, number, code):
+    directory = here / "run"
+    child = process([*LONG, "--out", directory], here)
+    wait_for_rows(child, directory, 10)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=60)
+    last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
+    assert seal(directory, last)["step"] == last
+    assert (child.returncode, err) == (code, saved_after(last, directory))
+    assert "Stopped" not in out
+
+
+def saved_after(step, directory):
+    """What is said on stderr."""
+    return f"Stopped after step {step}; saved. Go on with:\npython -m tinygrad_arith.train --resume {directory}\n"
+
+
+LOSES_ITS_READER_TO_CTRL_C = """
+import os, signal, sys
+from tinygrad_arith.train import main
+from tinygrad_arith.cli.console import run_command
+from tinygrad_arith.cli.progress import LineReporter
+
+real = LineReporter.stepped
+
+def stepped(self, row):
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, sys.stdout.fileno())
+    signal.raise_signal(signal.SIGINT)
+    real(self, row)
+
+LineReporter.stepped = stepped
+run_command(lambda: main(sys.argv[1:]))
+"""
+
+
+@posix
+def test_ctrl_c_that_ends_the_reader_too_is_a_ctrl_c(here):  # `train | tee log`
+    directory = here / "run"
+    child = process([*LONG, "--out", directory], here, program=("-c", LOSES_ITS_READER_TO_CTRL_C))
+    err = child.communicate(timeout=60)[1]
+    assert (child.returncode, err) == (130, saved_after(1, directory))
+    assert seal(directory, 1)["step"] == 1
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_to_all_processes_of_a_training_saves_too(here, name):
+    directory, number = here / "run", signal.Signals[name]
+    child = process([*LONG, "--workers", "2", "--out", directory], here, start_new_session=True)
+    wait_for_rows(child, directory, 10)
+    os.killpg(child.pid, number)
+    err = child.communicate(timeout=60)[1]
+    assert child.returncode == 128 + number
+    last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
+    assert seal(directory, last)["step"] == last
+    assert err == ("" if name == "SIGHUP" else saved_after(last, directory))  # a closed terminal hears nothing
+
+
+def test_a_second_trainer_is_refused(here, uninterrupted, capsys):
+    with locked(uninterrupted):
+        code, err = exit_line(capsys, ["--resume", str(uninterrupted)])
+    assert code == 1
+    assert "another process is training this run" in err
+
+
+def test_a_real_process_shows_one_line_and_no_traceback(here):
+    child = process(["--resume", "nowhere"], here)
+    assert child.communicate() == ("", "error: nowhere: no such run directory\n")
+    assert child.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--digitz", "3"], 2, "unknown flag --digitz; did you mean --digits?"),
+        (["--prest", "x"], 2, "unknown flag --prest; did you mean --preset?"),
+        (["--preset", "binary-revrsed"], 2, "no such preset; did you mean binary-reversed"),
+        (["--digits", "0"], 2, "--digits: must be 1 to 1000, not 0"),
+        (["--until", "99.9"], 2, "--until: must be above 0 and at most 1, or none, not 99.9"),
+        (["--batch", "100000", "--draws", "epochs"], 2, "--batch 100000: larger than the 54,536 training problems"),
+        (["--kv-heads", "3"], 2, "--kv-heads 3: must divide --heads 4"),
+        (["--task", "binary-additon"], 2, "FILE.py:Class; did you mean binary-addition?"),
+        (["--curriculum", "abc"], 2, "--curriculum abc: must be written as"),
+        (["--train-size", "60000"], 2, "--train-size 60000: only 54,536 operand pairs"),
+        (["--workers", "4", "--batch", "2"], 2, "--workers 4: more than the --batch 2 that they share"),
+        (["--out", ""], 2, "--out: must be a path, but is empty"),
+        (["--resume", ""], 2, "--resume: must be a path, but is empty"),
+        (["--dtype", "bfloat16", "--device", "cpu"], 2, "--dtype bfloat16: trains on a GPU only, and --device is cpu"),
+        (["--heads", "3"], 2, "--heads 3: must divide --d-model 64"),
+        (["--digits", "2", "--test-size", "16"], 2, "--digits 2: has only 16 operand pairs"),
+        (["--out", "taken"], 1, "taken: not empty"),
+        (["--out", "taken/file"], 2, "there is a file of that name"),
+        (["--resume"], 1, "there is no run in runs"),
+        (["--resume", "taken"], 1, "taken: not a run: it lacks config.json"),
+        (["--resume", "taken/file"], 1, "not a directory"),
+        (["--resume", "x", "--digits", "3"], 2, "--digits: not with --resume"),
+        (["--resume", "x", "--out", "y"], 2, "--out: not with --resume"),
+        (["--resume", "x", "--dry-run"], 2, "--dry-run: not with --resume"),
+    ],
+)
+def test_bad_input_is_one_line(here, capsys, arguments, code, sentence):
+    (here / "taken").mkdir()
+    (here / "taken" / "file").write_text("mine")
+    assert exit_line(capsys, arguments)[0] == code
+    assert sentence in exit_line(capsys, arguments)[1]
+    assert [path.name for path in here.iterdir()] == ["taken"]
+
+
+def test_cuda_without_cupy_says_what_to_install(here, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, err = exit_line(capsys, ["--device", "cuda"])
+    assert code == 1
+    assert "pip install 'tinygrad_arith[gpu]'" in err
+
+
+def test_a_dry_run_shows_the_model_and_trains_nothing(here, capsys):
+    assert main(["--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for word in ("blocks.1.ffn.up", "102,791", "MiB", "implementations", "packed_attention", "Nothing was trained"):
+        assert word in out
+    assert list(here.iterdir()) == []
+
+
+def test_presets_are_listed(capsys):
+    assert main(["--list-presets"]) == 0
+    assert "binary-reversed-12bit" in capsys.readouterr().out
+
+
+def test_until_is_kept_over_a_resume(here, capsys):
+    directory = here / "run"
+    assert main([*TINY, "--out", str(directory), "--until", "1.0"]) == 0
+    assert read_record(directory).until == 1.0
+    capsys.readouterr()
+    assert main(["--resume", str(directory), "--until", "0.5"]) == 0
+    assert read_record(directory).until == 0.5
+
+
+def test_a_finished_run_that_is_to_go_on_is_not_finished(here, capsys):
+    directory = here / "run"
+    assert main([*TINY, "--schedule", "constant", "--warmup", "2", "--steps", "4", "--out", str(directory)]) == 0
+    made = json.loads((directory / "config.json").read_text())
+    for steps, until, finished in ((4, None, True), (4, 0.5, True), (6, None, False)):
+        with resumed_session(directory, steps, until):  # as if it were interrupted here
+            assert (directory / "result.json").is_file() == finished
+    found = json.loads((directory / "config.json").read_text())
+    assert (found["created"], found["versions"]) == (made["created"], made["versions"])
+    assert [entry["step"] for entry in found["resumed"]] == [4]
+    assert main(["--resume", str(directory)]) == 0
+    assert json.loads((directory / "result.json").read_text())["step"] == 6
+
+
+def test_resuming_the_newest_finished_run_tests_it_again(here, capsys):
+    assert main(TINY) == 0
+    first = json.loads(next(here.glob("runs/*/result.json")).read_text())
+    capsys.readouterr()
+    assert main(["--resume"]) == 0
+    assert "60 of 8 examples: done, at step 60; only tested again" in capsys.readouterr().out
+    assert json.loads(next(here.glob("runs/*/result.json")).read_text()) == first
+
+
+def test_more_steps_would_change_a_cosine(here, uninterrupted, capsys):
+    code, err = exit_line(capsys, ["--resume", str(uninterrupted), "--steps", "90"])
+    assert code == 2
+    assert "would change the rate of the steps already done" in err
+
+
+def test_more_steps_with_a_constant_rate_give_the_bits_of_a_longer_run(here, capsys):
+    constant = [*TINY, "--schedule", "constant"]
+    short, whole = str(here / "short"), str(here / "whole")
+    assert main([*constant, "--steps", "33", "--out", short]) == 0
+    assert main([*constant, "--out", whole]) == 0
+    assert exit_line(capsys, ["--resume", short, "--steps", "20"])[0] == 2
+    assert main(["--resume", short, "--steps", "60"]) == 0
+    assert seal(Path(short))["sha256"] == seal(Path(whole))["sha256"]
+
+
+def test_fewer_steps_than_the_warm_up_are_misuse(here, capsys):
+    flags = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--schedule", "constant", "--warmup", "50"]
+    config = config_from_flags(make_train_parser().parse_args(flags), Config()).resolved()
+    with new_session(RunRecord(config, "binary-reversed"), Path("run")):
+        pass  # as if it were stopped before its first checkpoint
+    code, err = exit_line(capsys, ["--resume", "run", "--steps", "20"])
+    assert (code, err) == (2, "error: --steps 20: fewer than the 50 of this run's warm-up\n")
+
+
+@posix
+def test_a_closed_pipe_saves_and_says_so(here):
+    directory = here / "run"
+    child = process([*LONG, "--eval-every", "1", "--out", directory], here)
+    assert any(line.startswith("step ") for line in child.stdout)  # the first of them is the last that is read
+    child.stdout.close()
+    err = child.stderr.read()
+    child.stderr.close()
+    assert child.wait(timeout=60) == 1
+    last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
+    assert seal(directory, last)["step"] == last
+    assert err == (
+        f"error: stdout: Broken pipe; stopped after step {last} and saved; "
+        f"go on with: python -m tinygrad_arith.train --resume {directory}\n"
+    )
+
+
+def test_a_picture_that_cannot_be_written_is_only_warned_of(here, capsys):
+    directory = here / "run"
+    assert main([*TINY, "--steps", "6", "--out", str(directory)]) == 0
+    shutil.rmtree(directory / "plots")
+    (directory / "plots").write_text("mine")
+    capsys.readouterr()
+    assert main(["--resume", str(directory)]) == 0
+    out, err = capsys.readouterr()
+    assert "95 % interval" in out
+    assert err.startswith("warning: the curves of loss and exact match: not written: ")
+
+
+def test_a_stdout_that_takes_no_more_is_not_told_as_a_missing_picture(here, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def draw(directory):
+        monkeypatch.setattr("builtins.print", full)
+        return directory / "plots" / "curves.png"
+
+    module = importlib.import_module("tinygrad_arith.plots.training_curve")  # the package has a function of that name
+    monkeypatch.setattr(module, "plot_training_curve", draw)
+    with pytest.raises(OSError, match="No space left on device"):
+        main([*TINY, "--steps", "6", "--out", "run"])
+    assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_during_the_test_says_that_the_training_is_saved(here, capsys, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygrad_arith.training.final_test.final_test", interrupted)
+    assert main([*TINY, "--steps", "6", "--out", "a run"]) == 130
+    err = capsys.readouterr().err
+    assert err == (
+        "Interrupted after the training, which is saved. Test it with:\n"
+        "python -m tinygrad_arith.train --resume 'a run'\n"
+    )
+    assert seal(Path("a run"), 6)["step"] == 6
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert main(shlex.split(err.splitlines()[-1])[3:]) == 0
+    assert Path("a run", "result.json").is_file()
+
+
+def test_a_run_without_its_checkpoints_is_not_begun_anew(here, uninterrupted, capsys):
+    directory = here / "run"
+    shutil.copytree(uninterrupted, directory)
+    shutil.rmtree(directory / "checkpoints")
+    before = {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+    for missing in ("result.json", None):
+        code, err = exit_line(capsys, ["--resume", str(directory)])
+        assert (code, "metrics.jsonl reaches step 60" in err) == (1, True)
+        assert {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()} == before
+        if missing:
+            (directory / missing).unlink()
+            del before[missing]
+
+
+def test_other_libraries_than_before_are_warned_of(here, capsys, monkeypatch):
+    computing = {"device": "a processor", "passes": "numpy 2.0"}
+    monkeypatch.setattr("tinygrad_arith.training.session.what_computes", lambda device: computing)
+    assert main([*TINY, "--schedule", "constant", "--steps", "6", "--out", "run"]) == 0
+    assert main(["--resume", "run", "--steps", "7"]) == 0
+    assert capsys.readouterr().err == ""
+    computing = {"device": "a processor", "passes": "numba 0.60"}
+    assert main(["--resume", "run"]) == 0
+    assert capsys.readouterr().err == ""  # only tested again
+    assert main(["--resume", "run", "--steps", "8"]) == 0
+    err = capsys.readouterr().err
+    assert "not to the bits that it would have come to: passes: numpy 2.0 before, numba 0.60 now" in err
+    assert main(["--resume", "run", "--steps", "9"]) == 0
+    assert capsys.readouterr().err == ""  # as in the sitting before
+    found = json.loads(Path("run", "config.json").read_text())
+    assert found["computed_by"]["passes"] == "numpy 2.0"
+    assert [sitting["computed_by"]["passes"] for sitting in found["resumed"]] == [
+        "numpy 2.0",
+        "numba 0.60",
+        "numba 0.60",
+    ]
+
+
+def test_a_short_training_has_a_short_warm_up(here, capsys):
+    short = [flag for flag in TINY if flag not in ("--warmup", "5")]
+    assert main([*short, "--steps", "24", "--out", "run"]) == 0
+    assert read_record(Path("run")).config.optimizer.warmup == 2  # of 24 steps, as 50 of 600
+    out = capsys.readouterr().out
+    assert "after 2 steps of warm-up, cosine (the 50 of preset binary-reversed are more than all the steps)" in out
+    assert main([*short, "--steps", "24", "--warmup", "3", "--out", "other"]) == 0
+    assert "after 3 steps of warm-up, cosine\n" in capsys.readouterr().out  # as it was asked for
+    code, err = exit_line(capsys, [*short, "--steps", "24", "--warmup", "25"])
+    assert (code, "--warmup 25: longer than the 24 steps" in err) == (2, True)
+
+
+def test_flags_without_effect_are_warned_of(here, capsys):
+    flags = ["--rotary-base", "5", "--tf32", "--final-fraction", "0.1", "--batch-makers", "2", "--no-scale-residuals"]
+    assert main([*TINY, "--steps", "6", "--device", "cpu", "--schedule", "constant", *flags, "--out", "run"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: --rotary-base: has no effect without --positions rotary",
+        "warning: --final-fraction: has no effect without --schedule cosine",
+        "warning: --tf32: has no effect on the CPU",
+        "warning: --batch-makers: has no effect on the CPU",
+    ]
+
+
+def test_more_workers_than_cores_are_warned_of(here, capsys, monkeypatch):
+    monkeypatch.setattr("tinygrad_arith.training.session.available_cores", lambda: 1)
+    assert main([*TINY, "--steps", "6", "--out", "run"]) == 0
+    assert "warning: --workers 2: more than the 1 cores" in capsys.readouterr().err
+
+
+def test_a_goal_can_be_taken_away(here, capsys, monkeypatch):
+    monkeypatch.setattr("tinygrad_arith.training.evaluation.Evaluation.exact_match", property(lambda self: 1.0))
+    assert main([*TINY, "--until", "0.9", "--steps", "30", "--out", "run"]) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    capsys.readouterr()
+    assert main(["--resume", "run"]) == 0
+    assert "done, at step 10 (--until none goes on to the last step); only tested again" in capsys.readouterr().out
+    assert main(["--resume", "run", "--until", "none"]) == 0
+    assert read_record(Path("run")).until is None
+    assert read_metrics(Path("run", "metrics.jsonl"))[-1]["step"] == 30

@@ -1,0 +1,183 @@
+import json
+
+import numpy as np
+import pytest
+from safetensors import SafetensorError
+
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.run_files import checkpoints
+from tinygrad_arith.run_files.checkpoints import (
+    Progress,
+    arrays_path,
+    clean_folder,
+    complete_checkpoints,
+    load_newest,
+    save_checkpoint,
+)
+
+
+def arrays(step):
+    draw = np.random.default_rng(step)
+    model = {"blocks.0.attention.qkv.weight": draw.normal(size=(3, 5)).astype(np.float32)}
+    model["head.weight"] = draw.normal(size=(5, 4)).T  # not contiguous
+    optimizer = {"first_moment": draw.normal(size=7), "steps": np.array(step)}
+    return model, optimizer
+
+
+def save(folder, step, keep=2):
+    progress = Progress(step=step, examples=10 * step, seconds=0.1 * step, exact_match=0.5)
+    return save_checkpoint(folder, progress, *arrays(step), seed=3, keep=keep)
+
+
+def no_warning(sentence):
+    raise AssertionError(sentence)
+
+
+def steps_on_disk(folder):
+    return [int(path.stem.removeprefix("step-")) for path in complete_checkpoints(folder)]
+
+
+def test_everything_comes_back_to_the_bit(tmp_path):
+    save(tmp_path / "c", 12)
+    loaded = load_newest(tmp_path / "c", no_warning)
+    assert loaded.progress == Progress(12, 120, 0.1 * 12, 0.5)
+    for saved, found in zip(arrays(12), (loaded.model, loaded.optimizer), strict=True):
+        assert saved.keys() == found.keys()
+        for name, array in saved.items():
+            np.testing.assert_array_equal(found[name], array, strict=True)
+
+
+def test_the_json_describes_the_arrays(tmp_path):
+    path = save(tmp_path / "c", 12)
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["bytes"] == path.stat().st_size
+    assert (facts["step"], facts["seed"], facts["file"]) == (12, 3, "step-00000012.safetensors")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(28, "No space left on device"), (27, "File too large")])
+def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path, monkeypatch, number, kind):
+    def full(arrays, path):
+        path.write_bytes(b"a part of it")
+        raise SafetensorError(f"Error while serializing: I/O error: {kind} (os error {number})")
+
+    save(tmp_path, 7)
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(OSError, match=kind) as raised:
+        save(tmp_path, 14)
+    assert (raised.value.errno, raised.value.filename) == (number, str(arrays_path(tmp_path, 14)))
+    assert steps_on_disk(tmp_path) == [7]
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_another_error_of_the_library_stays_what_it_is(tmp_path, monkeypatch):
+    def broken(arrays, path):
+        raise SafetensorError("not a tensor")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", broken)
+    with pytest.raises(SafetensorError, match="not a tensor"):
+        save(tmp_path, 7)
+
+
+def test_old_ones_are_pruned(tmp_path):
+    for step in (7, 14, 21, 100):
+        save(tmp_path, step, keep=3)
+    assert steps_on_disk(tmp_path) == [14, 21, 100]
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_no_checkpoint_yet(tmp_path):
+    assert load_newest(tmp_path / "nothing", no_warning) is None
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def remove(path):
+    path.unlink()
+
+
+def garble_json(path):
+    path.with_suffix(".json").write_text('{"step": 14, "by')
+
+
+def forget_progress(path):
+    seal = path.with_suffix(".json")
+    facts = json.loads(seal.read_text())
+    del facts["examples"]
+    seal.write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, flip_a_bit, remove, garble_json, forget_progress])
+def test_a_damaged_one_falls_back_with_a_warning(tmp_path, damage):
+    save(tmp_path, 7)
+    path = save(tmp_path, 14)
+    damage(path)
+    warnings = []
+    assert load_newest(tmp_path, warnings.append).progress.step == 7
+    assert len(warnings) == 1
+    assert "step-00000014" in warnings[0]
+    assert "damaged" in warnings[0]
+
+
+def test_all_damaged_is_an_error(tmp_path):
+    for step in (7, 14):
+        truncate(save(tmp_path, step))
+    with pytest.raises(UserError, match="no complete checkpoint: all of the 2 there are damaged"):
+        load_newest(tmp_path, lambda sentence: None)
+
+
+@pytest.mark.parametrize("moment", ["before the JSON is read", "before the arrays are read"])
+def test_a_checkpoint_that_is_replaced_while_it_is_read(tmp_path, monkeypatch, moment):
+    save(tmp_path, 7, keep=1)
+    name = "read_checkpoint" if moment == "before the JSON is read" else "verify_arrays_file"
+    real = getattr(checkpoints, name)
+
+    def too_late(*arguments):
+        monkeypatch.setattr(checkpoints, name, real)
+        save(tmp_path, 14, keep=1)
+        return real(*arguments)
+
+    monkeypatch.setattr(checkpoints, name, too_late)
+    assert load_newest(tmp_path, no_warning).progress.step == 14
+
+
+def test_one_of_an_older_version_is_read(tmp_path):
+    seal = save(tmp_path, 7).with_suffix(".json")
+    facts = json.loads(seal.read_text()) | {"tokens": 140, "best_exact_match": 0.5, "best_step": 5}
+    seal.write_text(json.dumps(facts))
+    assert load_newest(tmp_path, no_warning).progress == Progress(7, 70, 0.1 * 7, 0.5)
+
+
+def test_what_is_finished():
+    progress = Progress(step=4, exact_match=0.5)
+    assert progress.finished(4, None)
+    assert not progress.finished(5, None)
+    assert progress.finished(5, 0.5)
+    assert not progress.finished(5, 0.51)
+    assert not Progress(step=4).finished(5, 0.1)
+
+
+def test_arrays_without_their_json_are_no_checkpoint(tmp_path):
+    save(tmp_path, 7)
+    save(tmp_path, 14).with_suffix(".json").unlink()
+    assert load_newest(tmp_path, no_warning).progress.step == 7
+
+
+def test_cleaning_before_a_resume(tmp_path):
+    save(tmp_path, 7)
+    save(tmp_path, 14)
+    arrays_path(tmp_path, 15).write_bytes(b"no json")
+    (tmp_path / "step-00000016.safetensors.tmp").write_bytes(b"half")
+    clean_folder(tmp_path, last_step=7)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000007.json", "step-00000007.safetensors"]

@@ -1,0 +1,163 @@
+"""A comparison as people watch it: bars on a terminal, plain lines in a pipe."""
+
+import time
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+from .console import as_share
+
+if TYPE_CHECKING:
+    from ..comparisons.jobs import Job
+
+STATUS_EVERY = 30.0  # seconds between lines that say how far the runs have come
+
+
+class JobsReporter:
+    """Hears how the training of several runs goes. This one says nothing; override what you want to hear.
+
+    unheard: why what it says cannot be written any more; None while it can. All runs are then stopped.
+    """
+
+    unheard: OSError | None = None
+
+    def started(self, jobs: "Sequence[Job]", finished: int) -> None:
+        """The comparison begins; so many of its runs were finished before."""
+
+    def begun(self, job: "Job") -> None:
+        """A process was started."""
+
+    def stepped(self, job: "Job", row: dict[str, Any]) -> None:
+        """A run has come further; `row` is what the newest lines of its `metrics.jsonl` say."""
+
+    def finished(self, job: "Job") -> None:
+        """A run is trained and tested."""
+
+    def stopped(self, job: "Job") -> None:
+        """A run was stopped by a signal, and saved."""
+
+    def failed(self, job: "Job", why: str) -> None:
+        """A run failed; `why` is its last error line."""
+
+    def closed(self) -> None:
+        """Nothing runs any more."""
+
+
+def in_words(row: dict[str, Any]) -> str:
+    """The loss and, if it was measured, exact match."""
+    words = f"loss {row['loss']:7.4f}" if "loss" in row else f"loss {'-':>7}"
+    return words + (f"  exact match {as_share(row['exact_match']):>7}" if row.get("exact_match") is not None else "")
+
+
+def in_few_words(row: dict[str, Any]) -> str:
+    """The same beside a bar, where there is little room: `loss 0.0312 98.40%`."""
+    words = f"loss {row['loss']:.4f}" if "loss" in row else ""
+    return words + (f" {as_share(row['exact_match'])}" if row.get("exact_match") is not None else "")
+
+
+class LineJobsReporter(JobsReporter):
+    """A line for the end of each run and, every half minute, one for each that is under way."""
+
+    def __init__(self, stream: IO[str]):
+        self.stream = stream
+
+    def started(self, jobs: "Sequence[Job]", finished: int) -> None:
+        """Say how many runs there are."""
+        self.total, self.done = len(jobs), finished
+        self.width = max((len(job.name) for job in jobs), default=0)
+        self.newest: dict[str, dict[str, Any]] = {}
+        self.told = time.monotonic()
+        self.say(f"{self.total} runs" + (f", {finished} of them finished before" if finished else ""))
+
+    def stepped(self, job: "Job", row: dict[str, Any]) -> None:
+        """Remember it; tell about all runs that are under way, if it is time."""
+        self.newest.setdefault(job.name, {}).update(row, steps=job.steps)
+        if time.monotonic() - self.told > STATUS_EVERY:
+            self.told = time.monotonic()
+            for name, newest in self.newest.items():
+                step = f"{newest['step']:,}".rjust(len(f"{newest['steps']:,}"))
+                self.tell(name, f"step {step} of {newest['steps']:,}  {in_words(newest)}")
+
+    def finished(self, job: "Job") -> None:
+        """Say so, with the last that was measured."""
+        self.done += 1
+        done = f"{self.done}".rjust(len(f"{self.total}"))
+        self.tell(job.name, f"done ({done} of {self.total})  {in_words(self.newest.pop(job.name, {}))}")
+
+    def stopped(self, job: "Job") -> None:
+        """Say at which step."""
+        step = self.newest.pop(job.name, {}).get("step", 0)
+        self.tell(job.name, f"stopped at step {step:,} of {job.steps:,}")
+
+    def failed(self, job: "Job", why: str) -> None:
+        """Say why."""
+        self.newest.pop(job.name, None)
+        self.tell(job.name, f"failed: {why}")
+
+    def tell(self, name: str, words: str) -> None:
+        """Print a line about a run; all names take the same room."""
+        self.say(f"{name:<{self.width}}  {words}")
+
+    def say(self, line: str) -> None:
+        """Print a line now."""
+        try:
+            print(line, file=self.stream, flush=True)
+        except OSError as error:
+            self.unheard = error
+
+
+class BarJobsReporter(LineJobsReporter):
+    """A bar for all runs together and one for each that is under way; the ends of runs are lines above them."""
+
+    def started(self, jobs: "Sequence[Job]", finished: int) -> None:
+        """Draw the bars."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}", markup=False),
+            TimeElapsedColumn(),
+            console=Console(file=self.stream, highlight=False),
+            refresh_per_second=4,
+        )
+        self.bars.start()
+        super().started(jobs, finished)
+        self.whole = self.bars.add_task("runs", total=self.total, completed=finished, words="")
+        self.lines: dict[str, Any] = {}
+
+    def begun(self, job: "Job") -> None:
+        """A bar of its own."""
+        self.lines[job.name] = self.bars.add_task(job.name, total=job.steps, words="")
+
+    def stepped(self, job: "Job", row: dict[str, Any]) -> None:
+        """Move its bar."""
+        newest = self.newest.setdefault(job.name, {})
+        newest |= row
+        self.bars.update(self.lines[job.name], completed=newest["step"], words=in_few_words(newest))
+
+    def finished(self, job: "Job") -> None:
+        """Take its bar away and move that of all runs."""
+        self.bars.remove_task(self.lines.pop(job.name))
+        super().finished(job)
+        self.bars.update(self.whole, completed=self.done)
+
+    def stopped(self, job: "Job") -> None:
+        """Take its bar away."""
+        self.bars.remove_task(self.lines.pop(job.name))
+        super().stopped(job)
+
+    def failed(self, job: "Job", why: str) -> None:
+        """Take its bar away."""
+        self.bars.remove_task(self.lines.pop(job.name))
+        super().failed(job, why)
+
+    def closed(self) -> None:
+        """Take the bars away."""
+        self.bars.remove_task(self.whole)
+        self.bars.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self.bars.console.print(line, markup=False, soft_wrap=True)

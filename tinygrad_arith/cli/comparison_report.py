@@ -1,0 +1,75 @@
+"""What the compare door prints: one table, a group of runs in each row."""
+
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..comparisons.finished_runs import THRESHOLDS, Group, Spread, spreads
+from .console import WIDTH_IN_A_PIPE, as_share, console, data_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NARROW_LABEL = 17  # characters of a name on a terminal that is too narrow for the whole table
+IN_WORDS = {0.99: "99 %", 0.999: "99.9 %"}
+
+
+def comparison_table(groups: Sequence[Group]) -> "Table":
+    """Medians over the seeds of each group and, below them, their ranges, as much of it as stdout has room for."""
+    out, table = console(), table_of(groups, roomy=True)
+    needed = out.measure(table, options=out.options.update(max_width=WIDTH_IN_A_PIPE)).maximum
+    return table if needed <= out.width else table_of(groups, roomy=False)
+
+
+def table_of(groups: Sequence[Group], roomy: bool) -> "Table":
+    """The whole table, or one of 80 characters: names are broken, and no seconds to a share of right answers."""
+    columns = ["", "runs", "exact match\nof the test" if roomy else "exact\nmatch"]
+    for threshold in THRESHOLDS:
+        columns += [f"{what} to\n{IN_WORDS[threshold]}" for what in ("steps", "seconds")[: 1 + roomy]]
+    title = "medians over seeds, and from the lowest to the highest"
+    rows = [comparison_row(group, roomy) for group in groups]
+    table = data_table(title, (*columns, "loss", "seconds"), rows)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
+def comparison_row(group: Group, roomy: bool) -> list[str]:
+    """A group as a row of the table."""
+    shown: list[tuple[str, Callable[[float], str]]] = [("exact_match", as_share)]
+    for threshold in THRESHOLDS:
+        shown.append((f"steps_to_{threshold}", as_steps))
+        if roomy:
+            shown.append((f"seconds_to_{threshold}", as_seconds))
+    shown += [("loss", as_loss), ("seconds", as_seconds)]
+    label = group.label if roomy else "\n".join(textwrap.wrap(group.label, NARROW_LABEL))  # at spaces and hyphens
+    found = spreads(group.runs)
+    return [label, str(len(group.runs)), *(in_lines(found[name], written, roomy) for name, written in shown)]
+
+
+def in_lines(spread: Spread, written: Callable[[float], str], roomy: bool) -> str:
+    """The median, and below it the range; nothing there if all values read the same."""
+    median, low, high = map(written, (spread.median, spread.low, spread.high))
+    return median if low == high else f"{median}\n{low}{' to' * roomy}\n{high}"
+
+
+def in_a_line(spread: Spread, written: Callable[[float], str]) -> str:
+    """`median (low to high)`, or one value if all read the same."""
+    median, low, high = map(written, (spread.median, spread.low, spread.high))
+    return median if low == high else f"{median} ({low} to {high})"
+
+
+def as_steps(steps: float) -> str:
+    """A number of steps; a median may lie between two."""
+    return "never" if math.isinf(steps) else f"{steps:,.0f}"
+
+
+def as_seconds(seconds: float) -> str:
+    """A time span in seconds, with a tenth below ten."""
+    return "never" if math.isinf(seconds) else f"{seconds:,.{1 if seconds < 9.95 else 0}f}"
+
+
+def as_loss(loss: float) -> str:
+    """A loss in nats, with digits enough to tell small ones apart."""
+    return f"{loss:.4f}" if loss >= 0.001 or loss == 0 else f"{loss:.1e}"

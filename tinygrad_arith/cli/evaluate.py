@@ -1,0 +1,178 @@
+"""Measure a trained model on problems it has never seen: `python -m tinygrad_arith.evaluate RUN`."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_arith.cli.console import console, only_json, only_warn, print_facts, print_json
+from tinygrad_arith.cli.flags import Parser, add_device_flag, make_parser, positive, some_path
+from tinygrad_arith.options.errors import MisuseError
+
+if TYPE_CHECKING:
+    from tinygrad_arith.tasks import Task
+    from tinygrad_arith.tasks.answers import Answer
+    from tinygrad_arith.training.evaluation import Breakdown, Evaluation
+    from tinygrad_arith.training.runs import LoadedRun
+
+DESCRIPTION = """Measure exact match of a trained model on problems that it has never seen: over all of them, by what
+sets the task's problems apart (operand length, longest carry chain, ...) and by place in the answer. A heat map over
+the lengths of both operands goes into the run's plots/."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured: the problems of a split, of the run's own digits or of other ones."""
+
+    run: "LoadedRun"
+    task: "Task"
+    split: str
+    digits: int | None
+    count: int | None  # as asked for: None, all of the split
+    evaluation: "Evaluation"
+    breakdown: "Breakdown"
+    shown: "list[Answer]"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags, evaluate the run, print and draw; returns the exit code."""
+    args = make_evaluate_parser().parse_args(argv)
+    with only_json(args.json):
+        evaluate(args)
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Evaluate, print and draw what the flags ask for."""
+    from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
+    from tinygrad_arith.training.runs import load_run
+
+    run = load_run(args.run, args.device)
+    task = choose_task(run, args.digits)
+    evaluation = evaluate_exact_match(run.model, task, choose_problems(task, args.split, args.count))
+    breakdown = break_down(evaluation, task)
+    shown = answers_to_show(run, task, evaluation, args.show)
+    measured = Measured(run, task, args.split, args.digits, args.count, evaluation, breakdown, shown)
+    if args.json:
+        print_json(as_values(measured, draw(measured)))
+        return
+    print_tables(measured)
+    picture = draw(measured)  # last, since the figures are worth having without it
+    if picture is not None:
+        print(f"The heat map over the operands' lengths is {picture}")
+
+
+def make_evaluate_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("evaluate", DESCRIPTION)
+    parser.add_argument(
+        "run", type=some_path, metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("test", "validation"),
+        default="test",
+        help="which of the problems that were kept from training (default: test)",
+    )
+    parser.add_argument(
+        "--count", type=positive, metavar="INT", help="how many problems of the split (default: all of them)"
+    )
+    parser.add_argument(
+        "--digits",
+        type=positive,
+        metavar="INT",
+        help="operands of at most so many digits, up to --longest of the training (default: as trained)",
+    )
+    parser.add_argument(
+        "--show", type=positive, metavar="INT", help="list so many problems with the model's answers, wrong ones first"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    add_device_flag(parser)
+    return parser
+
+
+def choose_task(run: "LoadedRun", digits: int | None) -> "Task":
+    """The run's task, for operands of at most `digits` digits if given; MisuseError if it cannot have so many."""
+    if digits is None:
+        return run.task
+    try:
+        return run.task.with_digits(digits)
+    except ValueError as error:
+        raise MisuseError(str(error)) from error
+
+
+def choose_problems(task: "Task", split: str, count: int | None) -> Any:
+    """The first `count` problems of the split, or all; raises MisuseError if it holds fewer, or none at all."""
+    size = task.config.test_size if split == "test" else task.config.validation_size
+    if not size:
+        raise MisuseError(
+            f"--split {split}: holds no problem of at most {task.config.digits} digits; choose more --digits"
+        )
+    try:
+        return task.problems(split, size if count is None else count)
+    except ValueError as error:
+        raise MisuseError(str(error) if count is None else f"--count {count}: {error}") from error
+
+
+def answers_to_show(run: "LoadedRun", task: "Task", evaluation: "Evaluation", count: int | None) -> "list[Answer]":
+    """What the model writes for `count` of the problems, those that it got wrong first; none for None."""
+    from tinygrad_arith.tasks.answers import sample_answer
+
+    order = evaluation.right.argsort(kind="stable")[: count or 0]  # wrong before right, else as they came
+    return [sample_answer(run.model, task, evaluation.problems[i : i + 1]) for i in order]
+
+
+def draw(measured: Measured) -> Path | None:
+    """Draw exact match by both operands' lengths into the run's `plots/`; returns the picture's path.
+
+    None, and no picture, where the task has no two operands of some length each, or, with a warning, where it cannot be
+    written.
+    """
+    by_lengths = measured.breakdown.by_lengths
+    if by_lengths is None:
+        return None
+    from tinygrad_arith.plots.figure import save_figure
+    from tinygrad_arith.plots.length_heatmap import heatmap_name, length_heatmap
+
+    figure = length_heatmap(*by_lengths, split=measured.split)
+    name = heatmap_name(measured.split, measured.digits, measured.count)
+    with only_warn("the heat map over the operands' lengths"):
+        return save_figure(figure, measured.run.path / "plots" / f"{name}.png")
+    return None
+
+
+def as_values(measured: Measured, picture: Path | None) -> dict[str, Any]:
+    """Everything as plain values."""
+    from tinygrad_arith.cli.evaluation_report import evaluation_values
+
+    values: dict[str, Any] = {"run": str(measured.run.path), "step": measured.run.step, "split": measured.split}
+    if measured.digits is not None:
+        values["digits"] = measured.digits
+    values |= evaluation_values(measured.evaluation, measured.breakdown)
+    if measured.shown:
+        values["problems"] = [asdict(answer) | {"right": answer.right} for answer in measured.shown]
+    if picture is not None:
+        values["picture"] = str(picture)
+    return values
+
+
+def print_tables(measured: Measured) -> None:
+    """Print the tables, then the whole in a few lines."""
+    from tinygrad_arith.cli.evaluation_report import answers_table, evaluation_tables, interval_in_words, share_in_words
+
+    out = console()
+    for table in evaluation_tables(measured.breakdown):
+        out.print(table)
+    if measured.shown:
+        out.print(answers_table("problems, wrong answers first", measured.shown))
+    result, run = measured.evaluation, measured.run
+    print_facts(
+        [
+            ("run", f"{run.path}, step {run.step:,}"),
+            ("task", measured.task.describe()),
+            ("exact match", share_in_words(result.correct, result.count, f"{measured.split} problems")),
+            ("95 % interval", interval_in_words(result.interval)),
+            ("loss", f"{result.loss:.4g} nats per counted token"),
+        ]
+    )

@@ -1,0 +1,202 @@
+"""Check every gradient, or those of your own operations: `python -m tinygrad_arith.gradcheck`."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_arith.cli.console import (
+    EXIT_FAILURE,
+    as_duration,
+    console,
+    data_table,
+    on_terminal,
+    print_json,
+)
+from tinygrad_arith.cli.flags import Parser, make_parser, positive, some_path, whole
+from tinygrad_arith.options.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tinygrad_arith.gradcheck_suite.pool import GradientPool
+    from tinygrad_arith.gradcheck_suite.suite import Outcome, Subject
+
+DISPENSABLE = ("time", "cases", "elements", "mutants rejected")  # columns, the first to go first
+SAID = {"passed": "ok", "wrong": "FAILED", "undecided": "undecided"}  # of a verdict, in the table
+FAILURES_SHOWN = 2  # for each row of the table; the cases of one operation mostly fail alike
+DESCRIPTION = """Compare every hand-written gradient with central differences in float64: all operations, modules and
+whole models, each at several inputs; and try known wrong backwards, which the check must reject. With --file, the same
+for pairs of functions of your own: X_forward, X_backward and X_inputs (docs/checking_your_own.md)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags, check, print; returns the exit code: 1 if anything fails or is undecided."""
+    parser = make_gradcheck_parser()
+    args = parser.parse_args(argv)
+
+    from tinygrad_arith.gradcheck_suite.pool import GradientPool, Work
+    from tinygrad_arith.gradcheck_suite.suite import choose_subjects, require_device
+
+    require_device(args.device)
+    began = time.perf_counter()
+    work = Work(args.file and str(args.file), args.seed, args.dtype, args.device)
+    with GradientPool(work, choose_jobs(args)) as pool:
+        subjects = pool.subjects()
+        try:
+            subjects = choose_subjects(subjects, args.op or ())
+        except UserError as error:
+            parser.error(str(error))
+        outcomes = check_all(pool, subjects, shown=not args.json and on_terminal())
+    seconds = time.perf_counter() - began
+    if args.json:
+        print_json(as_json(outcomes, args, seconds))
+    else:
+        print_table(outcomes, args, seconds)
+    return 0 if all(outcome.passed for outcome in outcomes) else EXIT_FAILURE
+
+
+def make_gradcheck_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("gradcheck", DESCRIPTION)
+    parser.add_argument("--op", action="append", metavar="NAME", help="check this one only; may be given several times")
+    parser.add_argument(
+        "--file", type=some_path, metavar="FILE", help="check the pairs of this Python file instead of ours"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float64", "float32"),
+        default="float64",
+        help="of the inputs and gradients; the differences are always taken in float64 (default: float64)",
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where the arrays are; cuda needs CuPy (default: cpu)"
+    )
+    parser.add_argument(
+        "--seed", type=whole, default=0, metavar="INT", help="of inputs, parameters and cotangents (default: 0)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        metavar="INT",
+        help="how many processes check side by side (default: as many as there are cores; for --file: 1)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser
+
+
+def choose_jobs(args: argparse.Namespace) -> int:
+    """How many processes check side by side: all cores but for a user's file, which is run by each of them."""
+    from tinygrad_arith.backend import available_cores
+
+    return args.jobs or (1 if args.file else available_cores())
+
+
+def check_all(pool: "GradientPool", subjects: "Sequence[Subject]", shown: bool) -> "list[Outcome]":
+    """The outcomes in the order of their subjects; `shown`: with a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("checking"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}")
+    found = {}
+    with Progress(*columns, console=console(), transient=True, disable=not shown) as progress:
+        line = progress.add_task(subjects[0].name, total=len(subjects))
+        for outcome in pool.outcomes(subjects):
+            found[outcome.name] = outcome
+            progress.update(line, advance=1, description=", ".join(pool.running))
+    return [found[subject.name] for subject in subjects]
+
+
+def as_json(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: float) -> dict[str, Any]:
+    """Everything as plain values."""
+    verdicts = {outcome.verdict for outcome in outcomes}
+    return {
+        "passed": verdicts <= {"passed"},
+        "verdict": next((verdict for verdict in ("wrong", "undecided") if verdict in verdicts), "passed"),
+        "dtype": args.dtype,
+        "device": args.device,
+        "seed": args.seed,
+        "seconds": seconds,
+        "checks": [outcome.to_dict() for outcome in outcomes],
+    }
+
+
+def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: float) -> None:
+    """The table, what failed and why, and the whole in a line."""
+    out = console()
+    table = outcomes_table(outcomes, out.width if on_terminal() else None)
+    if not on_terminal():
+        out.width = max(out.width, out.measure(table).maximum)  # a pipe takes lines of any length
+    out.print(table)
+    for outcome in outcomes:
+        for failure in outcome.failures[:FAILURES_SHOWN]:
+            out.print(f"{failure}\n", markup=False, soft_wrap=True)
+        if len(outcome.failures) > FAILURES_SHOWN:
+            more = len(outcome.failures) - FAILURES_SHOWN
+            out.print(f"{outcome.name}: more of this kind: {more} (--op {outcome.name} --json lists them all)\n")
+    elements, undecided = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("elements", "undecided"))
+    hidden = f", {undecided:,} of them undecided" if undecided else ""
+    out.print(
+        f"{verdicts_in_words(outcomes)}; {elements:,} elements compared in {args.dtype}{hidden} (seed {args.seed}), "
+        f"{mutants_in_words(outcomes)}, {as_duration(seconds)}",
+        markup=False,
+        soft_wrap=not on_terminal(),
+    )
+
+
+def verdicts_in_words(outcomes: "Sequence[Outcome]") -> str:
+    """`FAILED: relu, gelu; undecided: exp`, or `all passed`."""
+    names = {verdict: [o.name for o in outcomes if o.verdict == verdict] for verdict in ("wrong", "undecided")}
+    told = [f"{SAID[verdict]}: {', '.join(listed)}" for verdict, listed in names.items() if listed]
+    return "; ".join(told) or "all passed"
+
+
+def mutants_in_words(outcomes: "Sequence[Outcome]") -> str:
+    """How many wrong backwards were rejected, over all rows."""
+    tried, rejected = sum(outcome.mutants for outcome in outcomes), sum(outcome.rejected for outcome in outcomes)
+    return f"{rejected:,} of {tried:,} wrong backwards rejected" if tried else "no wrong backwards tried"
+
+
+def outcomes_table(outcomes: "Sequence[Outcome]", width: int | None) -> "Table":
+    """One row for each outcome, and one where another kind begins.
+
+    width: of the terminal; columns for which it has no room are left out, and no name is cut. None: any width will do.
+    """
+    rows, kind = [], None
+    for outcome in outcomes:
+        if outcome.kind != kind:
+            kind = outcome.kind
+            rows.append(dict.fromkeys(row(outcome), "") | {"name": f"({kind}s)"})
+        rows.append(row(outcome))
+    title, columns = "Gradients against central differences", list(rows[0]) if rows else []
+    for dispensable in DISPENSABLE:
+        if width is not None and needed_width(columns, rows) > width:
+            columns.remove(dispensable)
+            title = "Gradients against central differences (a wider terminal shows more)"
+    heads = [column.replace(" ", "\n") if width else column for column in columns]
+    table = data_table(title, heads, ([cells[column] for column in columns] for cells in rows))
+    if width is not None:
+        table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
+    for column in table.columns:
+        column.overflow = "fold"  # where even that is too wide, a cell goes on below
+    return table
+
+
+def needed_width(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
+    """The width of a table with these columns, their heads folded, on a terminal."""
+    cells = [[*column.split(), *(cells[column] for cells in rows)] for column in columns]
+    return sum(max(map(len, column), default=0) for column in cells) + len("  ") * (len(columns) - 1)
+
+
+def row(outcome: "Outcome") -> dict[str, str]:
+    """The cells of one outcome by the head of their column; the error is relative to the largest entry of its
+    gradient.
+    """
+    return {
+        "name": outcome.name,
+        "cases": str(outcome.cases),
+        "elements": f"{outcome.elements:,}",
+        "largest error": "-" if outcome.largest_error is None else f"{outcome.largest_error:.1e}",
+        "mutants rejected": f"{outcome.rejected}/{outcome.mutants}" if outcome.mutants else "-",
+        "time": as_duration(outcome.seconds),
+        "": SAID[outcome.verdict],
+    }

@@ -1,0 +1,27 @@
+"""Flags that change nothing beside the others: no error, since a preset may hold such an option, but worth a word."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..options.option import flag_name
+from ..training.config import Config
+
+# An option, whether it does nothing in a configuration on a device, and what it would need.
+IDLE: tuple[tuple[str, Callable[[Config, str], bool], str], ...] = (
+    ("rotary_base", lambda config, _: config.model.positions != "rotary", "without --positions rotary"),
+    ("final_fraction", lambda config, _: config.optimizer.schedule != "cosine", "without --schedule cosine"),
+    ("tf32", lambda config, device: device == "cpu", "on the CPU"),
+    ("tf32", lambda config, device: device != "cpu" and config.training.dtype != "float32", "without --dtype float32"),
+    ("batch_makers", lambda config, device: device == "cpu", "on the CPU"),
+    ("workers", lambda config, device: device != "cpu", "on a GPU"),
+    ("worker_kind", lambda config, device: device != "cpu", "on a GPU"),
+    ("blas_threads", lambda config, device: device != "cpu", "on a GPU"),
+)
+
+
+def idle_flags(given: dict[str, dict[str, Any]], config: Config, device: str) -> Iterator[str]:
+    """A sentence for each of the given flags ({section: {field: value}}) that has no effect; `--no-x` never has one."""
+    values = {name: value for fields in given.values() for name, value in fields.items()}
+    for name, is_idle, where in IDLE:
+        if values.get(name, False) is not False and is_idle(config, device):
+            yield f"{flag_name(name)}: has no effect {where}"

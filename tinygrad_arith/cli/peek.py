@@ -1,0 +1,135 @@
+"""Look at a training batch as the model sees it: `python -m tinygrad_arith.peek`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinygrad_arith.cli.console import console, data_table
+from tinygrad_arith.cli.flags import (
+    Parser,
+    add_config_flags,
+    config_from_flags,
+    converter,
+    judging_flags,
+    make_parser,
+    some_path,
+    whole,
+)
+from tinygrad_arith.options.errors import MisuseError, UserError
+from tinygrad_arith.training.config import all_fields
+from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.table import Table
+
+    from tinygrad_arith.tasks import Batch, Vocabulary
+
+DESCRIPTION = """Show rows of a training batch as the model sees them: at each position the token that it reads, the
+token that it is to predict, and whether that prediction counts in the loss."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags, make the batch and print it; returns the exit code."""
+    parser = make_peek_parser()
+    args = parser.parse_args(argv)
+    try:
+        preset = load_preset(args.preset).config
+    except UserError as error:
+        parser.error(str(error))
+
+    from tinygrad_arith.training.build import make_task
+
+    config = config_from_flags(args, preset)
+    training = config.training
+    if not 1 <= args.show <= training.batch:
+        parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
+    with judging_flags():
+        task = make_task(config.task)
+    seed = training.seed if args.seed is None else args.seed
+    problems = task.train_problems(args.step, training.batch, seed)[: args.show]
+    batch = task.train_batch(args.step, training.batch, seed)
+    out = console()
+    out.print(f"{task.describe()}; step {args.step}, seed {seed}", markup=False)
+    titles = zip(task.text(problems), task.statements(problems), strict=True)
+    for row, (text, statement) in enumerate(titles):
+        out.print(f"{text.prompt}{text.answer}   {statement}", markup=False)
+        out.print(row_table(batch, row, task.vocabulary))
+    if args.picture is not None:
+        draw(batch.tokens[0], targets_by_place(batch, 0, task.vocabulary), task.vocabulary, args.picture)
+        out.print(f"The first row is drawn in {args.picture}", markup=False)
+    return 0
+
+
+def make_peek_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("peek", DESCRIPTION)
+    view = parser.add_argument_group("view")
+    view.add_argument(
+        "--preset",
+        default=DEFAULT_PRESET,
+        metavar="NAME",
+        help=f"the configuration to start from (default: {DEFAULT_PRESET})",
+    )
+    view.add_argument("--show", type=whole, default=1, metavar="INT", help="rows of the batch to show (default: 1)")
+    view.add_argument("--step", type=whole, default=0, metavar="INT", help="training steps before it (default: 0)")
+    view.add_argument(
+        "--seed", type=seed_of_training(), metavar="INT", help="seed of the training (default: that of the preset)"
+    )
+    view.add_argument(
+        "--picture", type=some_path, metavar="FILE", help="also draw the first row into this file, such as mask.png"
+    )
+    add_config_flags(parser, sections=("task",), defaults=load_preset(DEFAULT_PRESET).config)
+    return parser
+
+
+def seed_of_training() -> Callable[[str], int]:
+    """The type of a flag that takes the seeds that training takes."""
+    (seed,) = (option for section, option in all_fields(("training",)) if option.name == "seed")
+    return converter(seed)
+
+
+def targets_by_place(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "np.ndarray":
+    """What is to be predicted at each position of a row, -1 where that bears no loss: int64 (T,).
+
+    Where a row is a prefix, its one target belongs to its last token.
+    """
+    import numpy as np
+
+    tokens, targets = batch.tokens[row], batch.targets[row]
+    if len(targets) == len(tokens):
+        return targets
+    last = np.flatnonzero(tokens != vocabulary.padding)[-1]
+    by_place = np.full_like(tokens, -1)  # (T,)
+    by_place[last] = targets[0]
+    return by_place
+
+
+def row_table(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "Table":
+    """One row of a batch: a line per position."""
+    columns = ["position", "token", "id", "target", "loss"]
+    positions = range(batch.tokens.shape[1]) if batch.positions is None else batch.positions[row]
+    targets = targets_by_place(batch, row, vocabulary)  # (T,)
+    lines = []
+    for place, position in enumerate(positions):
+        token, target = batch.tokens[row, place], targets[place]
+        bears_loss = target >= 0
+        cells = [str(position), vocabulary.tokens[token], str(token)]
+        cells += [vocabulary.tokens[target], "yes"] if bears_loss else ["", ""]
+        if batch.key_mask is not None:
+            cells.append("yes" if batch.key_mask[row, place] else "no")
+        lines.append(cells)
+    if batch.key_mask is not None:
+        columns.append("attended to")
+    return data_table("", columns, lines)
+
+
+def draw(tokens: "np.ndarray", targets: "np.ndarray", vocabulary: "Vocabulary", path: Path) -> None:
+    """Draw a row, tokens and targets (T,), with its loss mask; raises MisuseError for a suffix of no picture format."""
+    from tinygrad_arith.plots.figure import save_figure
+    from tinygrad_arith.plots.loss_mask import loss_mask
+
+    try:
+        save_figure(loss_mask(tokens, targets, vocabulary), path)
+    except ValueError as error:
+        raise MisuseError(f"--picture {path}: {error}") from error

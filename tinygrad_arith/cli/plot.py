@@ -1,0 +1,189 @@
+"""Draw what a run, or several, have learned: `python -m tinygrad_arith.plot RUN...`."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_arith.cli.console import EXIT_FAILURE, console, data_table, fail, warn
+from tinygrad_arith.cli.flags import Parser, add_device_flag, make_parser, positive, some_path
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.options.option import did_you_mean
+
+if TYPE_CHECKING:
+    from tinygrad_arith.plots.catalogue import Figures, Picture
+    from tinygrad_arith.plots.run_data import RunData
+
+SHARED = Path("runs") / "plots"  # where pictures of several runs go
+FORMATS = ("png", "svg", "pdf")
+DESCRIPTION = """Draw pictures of trained runs. Which ones there are follows from what a run has: --list tells.
+
+The pictures of one run go into its plots/, those that several runs share into runs/plots/; --out changes both."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags, draw, print where the pictures are; returns the exit code."""
+    parser = make_plot_parser()
+    args = parser.parse_args(argv)
+
+    from tinygrad_arith.plots.catalogue import PICTURES
+
+    names = [picture.name for picture in PICTURES]
+    for name in args.only or ():
+        if name not in names:
+            parser.error(f"--only {name}: no such picture{did_you_mean(name, names)} (there are {', '.join(names)})")
+    if not args.runs and not args.list:
+        parser.error("RUN: name the directory of a run, or several")
+    runs = read_runs(args)
+    chosen = [picture for picture in PICTURES if not args.only or picture.name in args.only]
+    if args.list:
+        print_list(chosen, runs)
+        return 0
+    check_choices(chosen, runs)
+    drawn, failures = False, list[str]()
+    for path in draw_all(chosen, runs, args, failures):
+        console().print(str(path), markup=False, soft_wrap=True)
+        drawn = True
+    for sentence in dict.fromkeys(failures):  # several pictures may fail for the same damaged file
+        fail(sentence)
+    if not drawn and not failures:
+        warn("there is nothing to draw yet; --list says why")
+    return EXIT_FAILURE if failures else 0
+
+
+def make_plot_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("plot", DESCRIPTION)
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        type=some_path,
+        metavar="RUN",
+        help="directory of a run, or one that holds runs, as compare makes",
+    )
+    parser.add_argument("--only", action="append", metavar="NAME", help="draw this one; may be given several times")
+    parser.add_argument("--list", action="store_true", help="list the pictures, and why a run has not all of them")
+    parser.add_argument("--out", type=some_path, metavar="DIR", help="where the pictures go (default: see above)")
+    parser.add_argument("--format", choices=FORMATS, default="png", help="of the files (default: png)")
+    parser.add_argument(
+        "--count",
+        type=positive,
+        metavar="INT",
+        help="test problems that a model answers (default: all; 1,000 for each operand length)",
+    )
+    parser.add_argument(
+        "--problem", metavar="TEXT", help="whose attention is drawn, such as '12+34=' (default: a validation problem)"
+    )
+    parser.add_argument(
+        "--sample",
+        type=positive,
+        default=1,
+        metavar="INT",
+        help="the first of the samples in predictions.jsonl that are drawn token by token (default: 1)",
+    )
+    add_device_flag(parser)
+    return parser
+
+
+def read_runs(args: argparse.Namespace) -> "list[RunData]":
+    """The runs that were named, each once; raises UserError if one is none."""
+    from tinygrad_arith.comparisons.finished_runs import run_directories
+    from tinygrad_arith.plots.run_data import Choices, RunData
+
+    choices = Choices(args.count, args.problem, args.sample, args.device)
+    return [RunData(path, choices) for path in run_directories(args.runs)]
+
+
+def check_choices(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
+    """Raise MisuseError, before anything is drawn, if a flag chooses what a run does not have."""
+    for picture in pictures:
+        for run in runs:
+            if picture.check is not None and reason_against(picture, run) is None:
+                picture.check(run)
+
+
+def print_list(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
+    """Print the catalogue; with runs, also which pictures cannot be drawn of them and why."""
+    columns = ["name", "what it shows", *(["of these runs"] if runs else [])]
+    rows = [[picture.name, picture.shows, *([availability(picture, runs)] if runs else [])] for picture in pictures]
+    console().print(data_table("", columns, rows))
+
+
+def availability(picture: "Picture", runs: "Sequence[RunData]") -> str:
+    """`yes`, or why this picture cannot be drawn of any of the runs."""
+    reasons = [reason_against(picture, subject) for subject in subjects_of(picture, runs)]
+    return "yes" if None in reasons else f"no: {reasons[0]}"
+
+
+def reason_against(picture: "Picture", subject: Any) -> str | None:
+    """Why a picture cannot be drawn, be it that something is lacking or that it is damaged; None if it can."""
+    try:
+        return picture.lacks(subject)
+    except UserError as error:
+        return str(error)
+
+
+def subjects_of(picture: "Picture", runs: "Sequence[RunData]") -> list[Any]:
+    """What a picture is drawn of, one file or several each: all runs together, or one after the other."""
+    return [runs] if picture.together else list(runs)
+
+
+def draw_all(
+    pictures: "Sequence[Picture]", runs: "Sequence[RunData]", args: argparse.Namespace, failures: list[str]
+) -> Iterator[Path]:
+    """Draw the pictures that the runs have; yields the path of each file.
+
+    What is damaged, or was asked for by name and cannot be drawn of any run, goes into `failures`, a sentence each; the
+    other pictures are drawn all the same.
+    """
+    for picture in pictures:
+        reasons = []
+        for subject in subjects_of(picture, runs):
+            folder = shared_folder(runs, args.out) if picture.together else folder_of(subject, runs, args.out)
+            try:
+                reason = picture.lacks(subject)
+                figures = picture.draw(subject) if reason is None else {}
+            except UserError as error:
+                failures.append(str(error))
+                reason, figures = None, {}
+            reasons.append(reason)
+            yield from save(figures, folder, args)
+        if args.only and None not in reasons:
+            failures.append(f"--only {picture.name}: {reasons[0]}")
+
+
+def shared_folder(runs: "Sequence[RunData]", out: Path | None) -> Path:
+    """Where a picture that all runs share goes."""
+    return out or (plots_of(runs[0]) if len(runs) == 1 else SHARED)
+
+
+def folder_of(run: "RunData", runs: "Sequence[RunData]", out: Path | None) -> Path:
+    """Where the pictures of one run go: its `plots/`, or `out`, in which each of several runs has a folder."""
+    if out is None:
+        return plots_of(run)
+    if len(runs) == 1:
+        return out
+    return out / folder_name(run.path, [other.path for other in runs])
+
+
+def folder_name(path: Path, all_paths: Sequence[Path]) -> str:
+    """A run's name, with as many of the folders above it as tell it apart from its namesakes."""
+    parts = path.resolve().parts[1:]
+    others = [other.resolve().parts for other in all_paths if other is not path]
+    for count in range(1, len(parts)):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return "-".join(parts[-count:])
+    return "-".join(parts)
+
+
+def plots_of(run: "RunData") -> Path:
+    """The run's own folder of pictures."""
+    return run.path / "plots"
+
+
+def save(figures: "Figures", folder: Path, args: argparse.Namespace) -> Iterator[Path]:
+    """Write the figures into a folder; yields the paths."""
+    from tinygrad_arith.plots.figure import save_figure
+
+    for name, figure in figures.items():
+        yield save_figure(figure, folder / f"{name}.{args.format}")

@@ -1,0 +1,130 @@
+"""What the train door prints before and after the training: facts as small tables."""
+
+from pathlib import Path
+from typing import Any
+
+from ..backend import RandomKey
+from ..ops.registry import chosen_table
+from ..run_files.checkpoints import Progress
+from ..run_files.machine import gpu_names
+from ..training.build import choose_training_device, initialize, policy_on
+from ..training.config import TrainingConfig
+from ..training.final_test import FinalTest
+from ..training.presets import changed_options, load_preset, preset_names
+from ..training.runs import RunRecord
+from ..training.session import Session
+from ..training.thread_workers import loss_and_gradient
+from ..training.threads import Threads
+from .console import as_bytes, as_duration, console, data_table, print_facts
+from .evaluation_report import answers_table, interval_in_words, share_in_words
+
+LARGEST_TRIAL = 2**30  # bytes up to which a dry run makes the model, to see which implementations run
+
+
+def print_presets() -> None:
+    """List all presets: what each trains, what to expect of it, and how it differs from the default."""
+    out = console()
+    for name in preset_names():
+        preset = load_preset(name)
+        facts = [("", preset.title), ("expect", preset.expected), ("source", preset.source)]
+        facts += [("published", preset.published)] if preset.published else []
+        changes = changed_options(preset.config)
+        facts.append(("options", ", ".join(changes) if changes else "the defaults of every flag"))
+        out.print(name, style="bold")
+        print_facts(facts)
+
+
+def print_plan(session: Session) -> None:
+    """Say in a few lines what is about to be trained, on what, for how long, and where it will be kept."""
+    record, config = session.record, session.record.config
+    training = config.training
+    facts = [
+        ("task", session.task.describe()),
+        ("model", f"{session.model.parameter_count():,} parameters, {training.dtype}"),
+        ("steps", steps_in_words(session)),
+        ("learning rate", rate_in_words(record)),
+        ("seed", str(training.seed)),
+        device_fact(session.device, training),
+        ("run", str(session.directory)),
+    ]
+    print_facts(facts)
+
+
+def steps_in_words(session: Session) -> str:
+    """How many steps there are, how many are done, and what may end them sooner."""
+    training, until = session.record.config.training, session.record.until
+    words = f"{training.steps:,} of {training.batch} examples"
+    if until is not None:
+        words += f", or until validation exact match reaches {until}"
+    if session.checkpoint is None:
+        return words
+    progress = session.checkpoint.progress
+    if not progress.finished(training.steps, until):
+        return f"{words}, going on from step {progress.step:,}"
+    left = " (--until none goes on to the last step)" if progress.step < training.steps else ""
+    return f"{words}: done, at step {progress.step:,}{left}; only tested again"
+
+
+def rate_in_words(record: RunRecord) -> str:
+    """The peak, the warm-up, and why that is another than the preset's where training is too short for it."""
+    options, training = record.config.optimizer, record.config.training
+    steps = "1 step" if options.warmup == 1 else f"{options.warmup:,} steps"
+    words = f"{options.learning_rate:g} after {steps} of warm-up, {options.schedule}"
+    if record.preset in preset_names():
+        preset = load_preset(record.preset).config
+        warmup = preset.optimizer.warmup
+        shortened = warmup * training.steps // preset.training.steps  # see `with_options`
+        if warmup > training.steps and options.warmup == shortened:
+            words += f" (the {warmup:,} of preset {record.preset} are more than all the steps)"
+    return words
+
+
+def device_fact(device: str, training: TrainingConfig) -> tuple[str, str]:
+    """What computes: the threads of the CPU, or the name of the GPU and how exactly it multiplies."""
+    if device == "cpu":
+        return "threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))
+    return "GPU", f"{gpu_names()[0]}{', products in TF32' if training.tf32 and training.dtype == 'float32' else ''}"
+
+
+def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:
+    """Print the model's table, the memory that training will take, and the implementations that will run."""
+    out, training = console(), record.config.training
+    device = choose_training_device(training)
+    report = model.shape_report(training.batch, task.context, policy_on(device, training.dtype))
+    out.print(str(model), markup=False)
+    facts = [
+        ("task", task.describe()),
+        ("batch", f"{training.batch} examples of {task.context} tokens, {len(task.vocabulary)} in the vocabulary"),
+        ("parameters", f"{report.parameters:,}"),
+        ("memory", f"{as_bytes(report.training_bytes)} for parameters, gradients and the optimizer's two moments"),
+        ("", f"{as_bytes(report.activation_bytes)} for activations kept for the backward, at most"),
+        ("work", f"{report.flop:.1e} floating-point operations a step, {training.steps:,} steps"),
+    ]
+    print_facts(facts)
+    if report.training_bytes <= LARGEST_TRIAL:
+        print_implementations(record, task, model, device)
+    out.print("All shapes fit. Nothing was trained (--dry-run).")
+
+
+def print_implementations(record: RunRecord, task: Any, model: Any, device: str) -> None:
+    """Run one example through the model, there and back, and print which implementation ran for each operation."""
+    initialize(model, record.config, device)
+    batch = task.train_batch(0, 1, record.config.training.seed).on_device_of(model.flat.values)
+    loss_and_gradient(model, batch, RandomKey(0, "dropout"), normalizer=1)
+    console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
+
+
+def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:
+    """Print the test's result, sums with the model's answers, mistakes if there are any, and where the run lies."""
+    out = console()
+    facts = [
+        ("exact match", share_in_words(test.correct, test.count, "problems never seen")),
+        ("95 % interval", interval_in_words(test.interval)),
+        ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
+        ("run", str(directory)),
+    ]
+    out.print(answers_table("problems from the test", test.examples))
+    if test.mistakes:
+        title = f"{len(test.mistakes)} of {test.count - test.correct:,} mistakes"
+        out.print(answers_table(title, test.mistakes))
+    print_facts(facts)

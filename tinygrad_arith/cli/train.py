@@ -1,0 +1,183 @@
+"""Train a model: `python -m tinygrad_arith.train`. Ctrl-C saves first; `--resume` goes on from there."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tinygrad_arith.cli.console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
+from tinygrad_arith.cli.flags import (
+    Parser,
+    add_config_flags,
+    config_from_flags,
+    given_flags,
+    judging_flags,
+    make_parser,
+    some_path,
+)
+from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.options.option import flag_name
+from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+
+if TYPE_CHECKING:
+    from tinygrad_arith.run_files.checkpoints import Progress
+    from tinygrad_arith.training.session import Session
+
+NEWEST = object()  # what `--resume` without a directory stands for
+NO_GOAL = 0.0  # what `--until none` stands for
+DESCRIPTION = """Train a transformer, whose every gradient was written by hand, to do arithmetic.
+
+Without flags it learns 8-bit binary addition in about half a minute on two cores. Every option of the chosen preset
+is a flag. Ctrl-C finishes the step, saves and exits with code 130 (SIGTERM: 143; a closed terminal: 129); --resume
+goes on to the very same bits."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the flags and do what they ask for; returns the exit code."""
+    parser = make_train_parser()
+    args = parser.parse_args(argv)
+    if args.list_presets:
+        from tinygrad_arith.cli.summary import print_presets
+
+        print_presets()
+        return 0
+    if args.resume is not None:
+        return resume(args, parser)
+    return start(args, parser)
+
+
+def make_train_parser() -> Parser:
+    """All flags of this door."""
+    parser = make_parser("train", DESCRIPTION)
+    run = parser.add_argument_group("run")
+    run.add_argument("--preset", metavar="NAME", help=f"the configuration to start from (default: {DEFAULT_PRESET})")
+    run.add_argument("--list-presets", action="store_true", help="list the presets and stop")
+    run.add_argument(
+        "--dry-run", action="store_true", help="check every shape, show the model and its memory, and stop"
+    )
+    run.add_argument(
+        "--until",
+        type=share,
+        metavar="SHARE",
+        help="stop once exact match on the validation problems reaches this share, such as 0.999; none: never "
+        "(default: never, or with --resume what the run has)",
+    )
+    run.add_argument("--out", type=some_path, metavar="DIR", help="directory of the run (default: a new one in runs/)")
+    run.add_argument(
+        "--resume",
+        nargs="?",
+        const=NEWEST,
+        type=some_path,
+        metavar="RUN",
+        help="go on with a run, by default the newest in runs/. Its options come from the run: of the other flags only "
+        "--until may be given, and --steps if the run's --schedule is constant",
+    )
+    add_config_flags(parser, defaults=load_preset(DEFAULT_PRESET).config)
+    return parser
+
+
+def share(text: str) -> float:
+    """A number above 0 and up to 1; NO_GOAL for `none`."""
+    if text == "none":
+        return NO_GOAL
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, or none, not {text}")
+    return value
+
+
+def start(args: argparse.Namespace, parser: Parser) -> int:
+    """Train a new run, or only plan it (--dry-run)."""
+    from tinygrad_arith.cli.ineffective_flags import idle_flags
+    from tinygrad_arith.cli.summary import print_dry_run
+    from tinygrad_arith.training.runs import RunRecord
+    from tinygrad_arith.training.session import new_session, plan
+
+    try:
+        preset = load_preset(args.preset or DEFAULT_PRESET)
+    except UserError as error:
+        parser.error(str(error))
+    with judging_flags():
+        config = config_from_flags(args, preset.config).validate().resolved()
+    record = RunRecord(config, preset.name, args.until or None)
+    if args.dry_run:
+        with judging_flags():
+            task, model = plan(config)
+        print_dry_run(record, task, model)
+        return 0
+    with new_session(record, args.out) as session:
+        for sentence in idle_flags(given_flags(args), config, session.device):
+            warn(sentence)
+        return train(session)
+
+
+def resume(args: argparse.Namespace, parser: Parser) -> int:
+    """Go on with a run that was stopped."""
+    from tinygrad_arith.training.runs import newest_run
+    from tinygrad_arith.training.session import resumed_session
+
+    given = given_flags(args)
+    steps = given.get("training", {}).pop("steps", None)
+    conflicts = [name for fields in given.values() for name in fields]
+    conflicts += [name for name in ("preset", "out", "dry_run") if getattr(args, name)]
+    if conflicts:
+        parser.error(f"{flag_name(conflicts[0])}: not with --resume, which takes every option from the run")
+    directory = newest_run() if args.resume is NEWEST else args.resume
+    with resumed_session(directory, steps, args.until) as session:
+        return train(session)
+
+
+def train(session: "Session") -> int:
+    """Train, test, draw the curve, and say how it went; returns the exit code."""
+    from tinygrad_arith.cli.summary import print_plan
+    from tinygrad_arith.training.runs import resume_command
+    from tinygrad_arith.training.threads import settle_process
+
+    settle_process(session.record.config.training.blas_threads)
+    go_on = resume_command(session.directory)
+    try:
+        print_plan(session)
+        return train_and_test(session, go_on)
+    except BrokenPipeError as error:  # before the first step or after the last one: there is nothing to save
+        return lost_output(error, f"go on with: {go_on}")
+
+
+def train_and_test(session: "Session", go_on: str) -> int:
+    """Train, then test; `go_on` is the command that takes the run up again. Returns the exit code."""
+    from tinygrad_arith.cli.progress import make_reporter
+
+    trainer = session.trainer(make_reporter())
+    outcome = trainer.run()
+    step = trainer.progress.step
+    if outcome.signal is not None:
+        if outcome.unheard is not None:  # Ctrl-C on `train | tee log` ends `tee` too: a signal all the same
+            leave_output()
+        print(f"Stopped after step {step}; saved. Go on with:\n{go_on}", file=sys.stderr)
+        return 128 + outcome.signal  # as shells have it; EXIT_INTERRUPTED after Ctrl-C
+    if outcome.unheard is not None:
+        return lost_output(outcome.unheard, f"stopped after step {step} and saved; go on with: {go_on}")
+    try:
+        conclude(session, trainer.progress)
+    except KeyboardInterrupt:
+        print(f"Interrupted after the training, which is saved. Test it with:\n{go_on}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def conclude(session: "Session", progress: "Progress") -> None:
+    """Test the trained model, print what came out and draw the curve."""
+    from tinygrad_arith.cli.summary import print_result
+    from tinygrad_arith.plots.training_curve import plot_training_curve
+    from tinygrad_arith.training.final_test import final_test, write_result
+
+    found = final_test(session.model, session.task, session.record.config.task.test_size)
+    write_result(session.directory, progress.step, progress.seconds, found)
+    print_result(session.directory, progress, found)
+    picture = None
+    with only_warn("the curves of loss and exact match"):
+        picture = plot_training_curve(session.directory)
+    if picture is not None:
+        print(f"The curves of loss and exact match are in {picture}")

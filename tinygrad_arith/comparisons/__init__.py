@@ -1,0 +1,1 @@
+"""Many runs: training them, medians and bands over seeds."""

@@ -1,0 +1,295 @@
+"""What several runs come to: the runs of one configuration that differ in their seed are a group.
+
+A run is read from its `config.json`, `metrics.jsonl` and `result.json`; no model is made.
+"""
+
+import dataclasses
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..options.errors import UserError
+from ..run_files.metrics import FILE_NAME as METRICS
+from ..run_files.metrics import checked_metrics
+from ..training.config import Config, all_fields
+from ..training.runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
+
+Run = TypeVar("Run")
+THRESHOLDS = (0.99, 0.999)  # of the validation problems: how soon a run got there is told
+NEVER = math.inf  # steps or seconds to what a run did not reach: later than all that did
+LAST_LOSSES = 100  # steps at the end of a run whose losses are averaged
+# Options that change how fast a run is and how it rounds, not what it computes:
+MACHINE_OPTIONS = frozenset({"device", "workers", "worker_kind", "blas_threads", "batch_makers"})
+OPTIONS_APART_FROM_GROUP = MACHINE_OPTIONS | {"seed", "checkpoint_every", "keep_checkpoints"}
+KNOWN_RESULTS = ("step", "seconds", "test_exact_match", "test_correct", "test_count", "interval_95")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a run measured on its way, as arrays: of every step, and of the steps that were evaluated."""
+
+    steps: np.ndarray  # int64 (n,)
+    losses: np.ndarray  # float64 (n,), nats per counted token
+    evaluated: np.ndarray  # int64 (m,), steps
+    exact_match: np.ndarray  # float64 (m,), shares of the validation problems
+    in_fives: np.ndarray  # float64 (m,), the Julia article's measure, where a row is a prefix; else (0,)
+    seconds: np.ndarray  # float64 (m,), of training until the evaluation was done
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that was trained to its end and tested."""
+
+    directory: Path
+    record: RunRecord
+    curves: Curves
+    result: dict[str, Any]  # of `result.json`
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.record.config.training.seed
+
+    @property
+    def exact_match(self) -> float:
+        """The share of test problems that were answered right."""
+        return self.result["test_correct"] / self.result["test_count"]
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the last steps, in nats per counted token."""
+        return float(self.curves.losses[-LAST_LOSSES:].mean())
+
+    def reached(self, threshold: float) -> tuple[float, float]:
+        """(steps, seconds) to the first evaluation with so large an exact match; both NEVER if there was none."""
+        there = np.flatnonzero(self.curves.exact_match >= threshold)
+        if not len(there):
+            return NEVER, NEVER
+        return int(self.curves.evaluated[there[0]]), float(self.curves.seconds[there[0]])
+
+    def best(self) -> tuple[float, int] | tuple[None, None]:
+        """(exact match, step) of the best evaluation on the way, the first of equals; None if there was none."""
+        if not len(self.curves.evaluated):
+            return None, None
+        place = int(self.curves.exact_match.argmax())
+        return float(self.curves.exact_match[place]), int(self.curves.evaluated[place])
+
+    def further_results(self) -> dict[str, float]:
+        """The numbers in `result.json` beside those that every run has, such as another measure of an article.
+
+        `best_in_fives`, of the best evaluation on the way, is beside them, as it is what the Julia article tells.
+        """
+        numbers = {k: v for k, v in self.result.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        further = {name: value for name, value in numbers.items() if name not in KNOWN_RESULTS}
+        if len(self.curves.in_fives):
+            further["best_in_fives"] = float(self.curves.in_fives.max())
+        return further
+
+    def values(self) -> dict[str, Any]:
+        """The figures of this run, ready for JSON; what was not reached is null."""
+        reached = {str(threshold): self.reached(threshold) for threshold in THRESHOLDS}
+        best_exact_match, best_step = self.best()
+        return {
+            "seed": self.seed,
+            "step": self.result["step"],
+            "test_exact_match": self.exact_match,
+            "test_correct": self.result["test_correct"],
+            "test_count": self.result["test_count"],
+            "best_exact_match": best_exact_match,
+            "best_step": best_step,
+            "steps_to": {name: finite(steps) for name, (steps, _) in reached.items()},
+            "seconds_to": {name: finite(seconds) for name, (_, seconds) in reached.items()},
+            "final_loss": float(self.curves.losses[-1]),
+            "mean_of_last_losses": self.loss,
+            "seconds": self.result["seconds"],
+            "further": self.further_results(),
+        }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed only, by seed."""
+
+    label: str  # told apart from the other groups of a comparison
+    runs: list[FinishedRun]
+
+    @property
+    def preset(self) -> str:
+        """The preset that the runs were started from."""
+        return self.runs[0].record.preset
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the first run."""
+        return self.runs[0].record.config
+
+    def values(self) -> dict[str, Any]:
+        """The figures of this group, ready for JSON: of every run, and medians with ranges."""
+        return {
+            "label": self.label,
+            "preset": self.preset,
+            "runs": [run.values() | {"run": str(run.directory)} for run in self.runs],
+            "summary": {name: spread.values() for name, spread in spreads(self.runs).items()},
+        }
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some values and their range."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread":
+        """The spread of at least one value; NEVER counts as larger than all others."""
+        ordered = sorted(values)
+        return cls(statistics.median(ordered), ordered[0], ordered[-1])
+
+    def values(self) -> dict[str, float | None]:
+        """Ready for JSON; NEVER is null."""
+        return {name: finite(value) for name, value in dataclasses.asdict(self).items()}
+
+
+def finite(value: float) -> float | None:
+    """The value, or None for NEVER, which JSON cannot tell."""
+    return value if math.isfinite(value) else None
+
+
+def spreads(runs: Sequence[FinishedRun]) -> dict[str, Spread]:
+    """Medians and ranges over runs, by name: `exact_match`, `loss`, `seconds`, `steps_to_0.99`, ..."""
+    found = {
+        "exact_match": Spread.of(run.exact_match for run in runs),
+        "loss": Spread.of(run.loss for run in runs),
+        "seconds": Spread.of(run.result["seconds"] for run in runs),
+    }
+    for threshold in THRESHOLDS:
+        found[f"steps_to_{threshold}"] = Spread.of(run.reached(threshold)[0] for run in runs)
+        found[f"seconds_to_{threshold}"] = Spread.of(run.reached(threshold)[1] for run in runs)
+    return found
+
+
+def run_directories(paths: Iterable[Path]) -> list[Path]:
+    """The directories of runs: a path that is no run but holds some stands for all of them; each once, in order.
+
+    Raises UserError for a path that is neither.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = [] if (path / CONFIG_FILE).is_file() else sorted(file.parent for file in path.glob(f"*/{CONFIG_FILE}"))
+        if not inside:
+            read_record(path)  # says what is wrong with it
+        found |= dict.fromkeys(inside or [path])
+    return list(found)
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether the run was trained to its end and tested."""
+    return (directory / RESULT_FILE).is_file()
+
+
+def read_finished(directory: Path) -> FinishedRun:
+    """Read a finished run; raises UserError if it is none, or not finished, or its files do not belong together."""
+    record = read_record(directory)
+    if not is_finished(directory):
+        raise UserError(f"{directory}: not finished: it lacks {RESULT_FILE}; go on with: {resume_command(directory)}")
+    result = read_result(directory)
+    rows = checked_metrics(directory, evaluated=("exact_match", "seconds"))
+    if not rows or rows[-1]["step"] != result["step"]:
+        raise UserError(f"{directory}: {METRICS} does not end at step {result['step']}, that of {RESULT_FILE}")
+    return FinishedRun(directory, record, curves_of(rows), result)
+
+
+def read_result(directory: Path) -> dict[str, Any]:
+    """The `result.json` of a finished run; raises UserError if it is none."""
+    path = directory / RESULT_FILE
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not a run's result: {error}") from error
+    for name in KNOWN_RESULTS:
+        if not isinstance(result, dict) or name not in result:
+            raise UserError(f"{path}: not a run's result: it lacks {name}")
+        if name != "interval_95" and not isinstance(result[name], int | float):
+            raise UserError(f"{path}: not a run's result: {name} is {result[name]!r}, not a number")
+    if result["test_count"] < 1:
+        raise UserError(f"{path}: not a run's result: test_count is {result['test_count']}, not at least 1")
+    return result
+
+
+def curves_of(rows: Sequence[dict[str, Any]]) -> Curves:
+    """The rows of a `metrics.jsonl` as arrays."""
+    evaluated = [row for row in rows if row.get("exact_match") is not None]
+    return Curves(
+        steps=np.array([row["step"] for row in rows], dtype=np.int64),
+        losses=np.array([row["loss"] for row in rows], dtype=np.float64),
+        evaluated=np.array([row["step"] for row in evaluated], dtype=np.int64),
+        exact_match=np.array([row["exact_match"] for row in evaluated], dtype=np.float64),
+        in_fives=np.array([row["in_fives"] for row in evaluated if "in_fives" in row], dtype=np.float64),
+        seconds=np.array([row["seconds"] for row in evaluated], dtype=np.float64),
+    )
+
+
+def group_runs(runs: Iterable[FinishedRun]) -> list[Group]:
+    """Runs by preset and options, in the order in which the first of each comes; within a group by seed.
+
+    Raises UserError if two runs of a group have the same seed: they are the same run twice.
+    """
+    groups = alike(runs, lambda run: run.record)
+    labels = group_labels([members[0].record for members in groups])
+    found = [
+        Group(label, sorted(members, key=lambda run: run.seed)) for label, members in zip(labels, groups, strict=True)
+    ]
+    for group in found:
+        for run, other in zip(group.runs, group.runs[1:], strict=False):
+            if run.seed == other.seed:
+                raise UserError(f"{run.directory} and {other.directory}: the same options and the same seed; name one")
+    return found
+
+
+def alike(runs: Iterable[Run], record_of: Callable[[Run], RunRecord]) -> list[list[Run]]:
+    """Runs of one name and the same options, but for the seed and the machine, together; groups by their first."""
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        record = record_of(run)
+        groups.setdefault((record.name, options_of_group(record)), []).append(run)
+    return list(groups.values())
+
+
+def options_of_group(record: RunRecord) -> tuple[tuple[str, Any], ...]:
+    """The options that all runs of a group share, as (name, value)."""
+    options = option_values(record.config)
+    options = {name: value for name, value in options.items() if name not in OPTIONS_APART_FROM_GROUP}
+    return (*options.items(), ("until", record.until))
+
+
+def option_values(config: Config) -> dict[str, Any]:
+    """Every option by its field's name, which is unique across the sections."""
+    return {option.name: getattr(getattr(config, section), option.name) for section, option in all_fields()}
+
+
+def group_labels(records: Sequence[RunRecord]) -> list[str]:
+    """A title for each group, with the options in which it differs from other groups of that title."""
+    titles = group_titles(records)
+    options = [dict(options_of_group(record)) for record in records]
+    labels = []
+    for title, own in zip(titles, options, strict=True):
+        rivals = [o for t, o in zip(titles, options, strict=True) if t == title]
+        differing = [f"{n} {v}" for n, v in own.items() if any(rival[n] != v for rival in rivals)]
+        labels.append(title + (f" ({', '.join(differing)})" if differing else ""))
+    return labels
+
+
+def group_titles(records: Sequence[RunRecord]) -> list[str]:
+    """The name of each group's runs; where other groups of that name have other presets, with the preset."""
+    named = [(record.name, record.preset) for record in records]
+    presets_of = Counter(name for name, _ in set(named))
+    return [name if presets_of[name] == 1 else f"{name}, {preset}" for name, preset in named]

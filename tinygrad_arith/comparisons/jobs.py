@@ -1,0 +1,345 @@
+"""Trains the runs of a comparison as processes side by side: each is a `python -m tinygrad_arith.train` of its own.
+
+What a process prints goes to `<run>.log` beside the run's directory. A run that fails leaves the others alone. On
+Ctrl-C every process is asked to save and stop; started again, the comparison goes on from there.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..backend import available_cores, library_of
+from ..cli.comparison_progress import JobsReporter
+from ..cli.flags import judging_flags
+from ..options.errors import UserError
+from ..options.option import flag_name
+from ..parallel.interrupts import StopSignals
+from ..run_files.files import write_json
+from ..run_files.metrics import FILE_NAME as METRICS
+from ..training.build import choose_training_device
+from ..training.config import Config, TrainingConfig, changed, with_options
+from ..training.presets import Preset
+from ..training.runs import CONFIG_FILE, RunRecord, read_record
+from ..training.session import plan
+from .finished_runs import MACHINE_OPTIONS, is_finished, option_values
+
+JOURNAL_FILE = "journal.json"
+LOOK_EVERY = 0.1  # seconds between looks at the processes
+ONE_CORE = ("workers", "blas_threads")  # options that are 1 where a run has one core
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be trained: a preset with a seed and the flags that the user gave."""
+
+    preset: str
+    config: Config
+    directory: Path
+    flags: tuple[str, ...]  # of the train door, beside --preset, --seed and --out
+
+    @property
+    def name(self) -> str:
+        """What the run is called: `<job_name>-seed<seed>`."""
+        return self.directory.name
+
+    @property
+    def log(self) -> Path:
+        """Where the output of its processes goes."""
+        return self.directory.with_name(self.name + ".log")
+
+    @property
+    def steps(self) -> int:
+        """How many steps it takes."""
+        return self.config.training.steps
+
+    def command(self) -> list[str]:
+        """Starts the run, or goes on with it where there is one."""
+        train = [sys.executable, "-m", "tinygrad_arith.train"]
+        if (self.directory / CONFIG_FILE).is_file():
+            return [*train, "--resume", str(self.directory)]
+        seed = f"--seed={self.config.training.seed}"
+        return [*train, "--preset", self.preset, seed, "--out", str(self.directory), *self.flags]
+
+
+def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds: int, out: Path) -> list[Job]:
+    """Every preset, changed by the given flags, with so many seeds: the preset's own (or --seed) and those after it.
+
+    The seeds take turns, so that after a while there is something to compare. Raises UserError for a configuration that
+    will not do, and for a run in `out` that was made with other options.
+    """
+    jobs = []
+    for number in range(seeds):
+        for preset in presets:
+            config = with_options(preset.config, given)
+            with judging_flags():
+                config = changed(config, {"training": {"seed": config.training.seed + number}}).validate()
+            directory = out / f"{job_name(preset, config)}-seed{config.training.seed}"
+            jobs.append(Job(preset.name, config.resolved(), directory, tuple(flags_of(given))))
+    with judging_flags():
+        for job in jobs[: len(presets)]:
+            plan(job.config)
+    for job in jobs:
+        check_same_options(job)
+    return jobs
+
+
+def job_name(preset: Preset, config: Config) -> str:
+    """The preset and, if the configuration has another task than that, the task: `binary-plain-Sorting`."""
+    name = RunRecord(config, preset.name).name
+    return preset.name if name == preset.name else f"{preset.name}-{name}"
+
+
+def flags_of(given: dict[str, dict[str, Any]]) -> list[str]:
+    """Options as flags for the train door, but for the seed, of which there are several."""
+    options = [option for fields in given.values() for option in fields.items()]
+    return [flag_of(name, value) for name, value in options if name != "seed"]
+
+
+def flag_of(name: str, value: Any) -> str:
+    """An option with its value as a flag: `--steps=600`, `--tf32`, `--no-tf32`."""
+    flag = flag_name(name)
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag}={value}"
+
+
+def check_same_options(job: Job) -> None:
+    """Raise UserError if the directory of a job holds a run that was made with other options than the job's."""
+    if not (job.directory / CONFIG_FILE).is_file():
+        return
+    there, wanted = option_values(read_record(job.directory).config), option_values(job.config)
+    for name, value in wanted.items():
+        if name not in MACHINE_OPTIONS and there[name] != value:
+            raise UserError(
+                f"{job.directory}: was trained with {flag_name(name)} {there[name]}, not {value}; choose another --out"
+            )
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one process: what it adds to the environment, and whether a run has but one core of the CPU there."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    one_core: bool = False
+
+    def flags(self, training: TrainingConfig) -> list[str]:
+        """What it adds to the flags of a new run, unless the run's own options say otherwise."""
+        open_options = [name for name in ONE_CORE if not getattr(training, name)]
+        return [flag_of(name, 1) for name in open_options] if self.one_core else []
+
+
+def make_slots(training: Sequence[TrainingConfig], count: int | None) -> list[Slot]:
+    """Places for `count` processes, or fewer if there are fewer runs; `training` are the options of each run.
+
+    By default as many as there are GPUs or, where none is used, cores. On the CPU each process has one core, unless it
+    is alone or its options say otherwise. With more processes than GPUs, the GPUs are shared out in turn.
+    """
+    if any(choose_training_device(options) == "cuda" for options in training):
+        gpus = visible_gpus()
+        count = min(count or len(gpus), len(training))
+        return [Slot({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]}) for i in range(count)]
+    count = min(count or available_cores(), len(training))
+    return [Slot(one_core=count > 1)] * count
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    count = library_of("cuda").cuda.runtime.getDeviceCount()
+    return named[:count] if any(named) else [str(index) for index in range(count)]
+
+
+class Journal:
+    """`journal.json` of a comparison: the command, the machine, and how long each run took as a process."""
+
+    def __init__(self, directory: Path, command: str, jobs: int, machine: dict[str, Any]):
+        self.path = directory / JOURNAL_FILE
+        earlier = read_journal(directory)
+        self.values = {"command": command, "jobs": jobs, **machine, "runs": earlier.get("runs", {})}
+
+    def add(self, name: str, seconds: float) -> None:
+        """Note another sitting at a run, from the start of its process to the end."""
+        before = self.values["runs"].get(name, {"sittings": 0, "whole_seconds": 0.0})
+        seconds = round(before["whole_seconds"] + seconds, 3)
+        self.values["runs"][name] = {"sittings": before["sittings"] + 1, "whole_seconds": seconds}
+        write_json(self.path, self.values)
+
+
+def read_journal(directory: Path) -> dict[str, Any]:
+    """The journal of a comparison; empty if it has none. Raises UserError if it cannot be read."""
+    path = directory / JOURNAL_FILE
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from error
+    runs = values.get("runs", {}) if isinstance(values, dict) else None
+    noted = {"sittings", "whole_seconds"}  # of each run
+    if not isinstance(runs, dict) or not all(isinstance(run, dict) and noted <= set(run) for run in runs.values()):
+        raise UserError(f"{path}: not a journal of a comparison")
+    return values
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the training of all jobs ended."""
+
+    failures: dict[str, str]  # name of a run: the last error line of its process
+    signal: int | None = None  # that stopped everything
+    unheard: OSError | None = None  # why nobody hears the reporter any more, which stopped everything too
+
+
+class RunningJob:
+    """A process that trains, and what it has written so far."""
+
+    def __init__(self, job: Job, slot: Slot):
+        self.job, self.slot = job, slot
+        self.metrics = MetricsFollower(job.directory / METRICS)
+        command = job.command()
+        if "--resume" not in command:
+            command += slot.flags(job.config.training)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | slot.environment
+        self.log_start = job.log.stat().st_size if job.log.is_file() else 0
+        self.began = time.monotonic()
+        with open(job.log, "ab") as log:
+            # In a session of its own, so that Ctrl-C on the terminal reaches it once, through `stop`: a second signal
+            # would end it without saving. (Windows has no sessions; there Ctrl-C reaches every process by itself.)
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self.process.poll() is not None
+
+    def seconds(self) -> float:
+        """Since the process was started."""
+        return time.monotonic() - self.began
+
+    def stop(self) -> None:
+        """Ask it to save and stop."""
+        if os.name != "nt":
+            self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it at once; its worker processes end by themselves."""
+        self.process.kill()
+        self.process.wait()
+
+    def failure(self) -> str | None:
+        """Why it failed: its last error line; None if it did not."""
+        if self.process.returncode == 0 and is_finished(self.job.directory):
+            return None
+        with open(self.job.log, "rb") as log:
+            log.seek(self.log_start)
+            lines = [line.strip() for line in log.read().decode("utf-8", errors="replace").splitlines()]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        last = [line for line in lines if line][-1:]  # of a traceback: the exception
+        return (errors or last or [f"exit code {self.process.returncode}"])[-1]
+
+
+class MetricsFollower:
+    """Reads what is appended to a `metrics.jsonl`, for the progress."""
+
+    def __init__(self, path: Path):
+        self.path, self.offset = path, 0
+
+    def newest(self) -> dict[str, Any] | None:
+        """What the newest rows since the last call say (a later row's fields over an earlier one's), or None."""
+        if not self.path.is_file():
+            return None
+        with open(self.path, "rb") as file:
+            if self.path.stat().st_size < self.offset:  # a resumed run has trimmed it
+                self.offset = 0
+            file.seek(self.offset)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self.offset += len(whole)
+        found: dict[str, Any] = {}
+        for line in whole.splitlines():
+            try:
+                found |= json.loads(line)
+            except (ValueError, TypeError):  # the middle of a line, after a trim: progress can do without it
+                continue
+        return found or None
+
+
+class SideBySide:
+    """Trains jobs that are not finished yet, one in each slot at a time, until all are done, a signal comes, or nobody
+    hears the reporter any more."""
+
+    def __init__(self, jobs: Sequence[Job], slots: Sequence[Slot], reporter: JobsReporter, journal: Journal):
+        self.reporter, self.journal = reporter, journal
+        self.waiting = deque(job for job in jobs if not is_finished(job.directory))
+        self.free = list(slots)
+        self.running: list[RunningJob] = []
+        self.failures: dict[str, str] = {}
+        self.stopping = False
+        reporter.started(jobs, len(jobs) - len(self.waiting))
+
+    def run(self) -> Outcome:
+        """Train; a Ctrl-C after another signal ends the processes at once and raises KeyboardInterrupt."""
+        try:
+            with StopSignals() as signals:
+                while self.waiting or self.running:
+                    if (signals.received or self.reporter.unheard) and not self.stopping:
+                        self.stop()
+                    self.fill_slots()
+                    time.sleep(LOOK_EVERY)
+                    self.look()
+                return Outcome(self.failures, signals.received, self.reporter.unheard if self.stopping else None)
+        finally:
+            for one in self.running:
+                one.kill()
+            self.reporter.closed()
+
+    def fill_slots(self) -> None:
+        """Start as many of the waiting jobs as there are free slots."""
+        while self.waiting and self.free:
+            self.running.append(RunningJob(self.waiting.popleft(), self.free.pop(0)))
+            self.reporter.begun(self.running[-1].job)
+
+    def stop(self) -> None:
+        """Start nothing more, and ask what runs to save and stop."""
+        self.stopping = True
+        self.waiting.clear()
+        for one in self.running:
+            one.stop()
+
+    def look(self) -> None:
+        """Tell how far the processes have come, and deal with those that ended."""
+        for one in list(self.running):
+            over = one.ended()  # asked first, so that what it wrote last is read
+            row = one.metrics.newest()
+            if row is not None:
+                self.reporter.stepped(one.job, row)
+            if over:
+                self.end(one)
+
+    def end(self, one: RunningJob) -> None:
+        """Note how a process ended, and free its slot."""
+        self.running.remove(one)
+        self.free.append(one.slot)
+        self.journal.add(one.job.name, one.seconds())
+        failure = one.failure()
+        if failure is None:
+            self.reporter.finished(one.job)
+        elif self.stopping:
+            self.reporter.stopped(one.job)
+        else:
+            self.failures[one.job.name] = failure
+            self.reporter.failed(one.job, failure)

@@ -1,0 +1,1 @@
+"""This project's own operations, modules and models before the checker of `verify`: cases, known mutants, the suite."""

@@ -1,0 +1,254 @@
+"""What the `gradcheck` door checks by default: every operation, every module with gradients, whole tiny models."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..autograd import Tensor, no_grad
+from ..autograd import functions as F
+from ..backend import DtypePolicy, RandomKey
+from ..models import GPT, GPTConfig
+from ..ops import OPERATIONS
+from ..reproductions import WindowConfig, WindowGPT, WindowNet
+from ..verify import randomize_parameters
+from .cases import cases
+from .mutants import MUTANTS
+from .suite import Pair, Subject, Trial
+
+FLOAT64 = DtypePolicy.uniform("float64")
+KEY_MASK = np.array([[True, True, False, True], [True, True, True, False]])  # (B, T)
+SQUARE = ("equal_axes",)  # the output projection of attention is (C, C)
+
+
+def all_subjects(seed: int = 0) -> list[Subject]:
+    """Operations, modules and models, in this order; `seed` draws their inputs and parameters."""
+    operations = [Subject("operation", name, operation_trials(name, seed)) for name in OPERATIONS]
+    return [*operations, *module_subjects(seed), *model_subjects(seed)]
+
+
+def operation_trials(name: str, seed: int = 0, pair: Pair | None = None) -> tuple[Trial, ...]:
+    """The cases of one of our operations with its named mutants; `pair` is judged in place of the operation's own."""
+    own = OPERATIONS[name].forward, OPERATIONS[name].backward
+    chosen = cases(name, seed, lambda number: RandomKey(number, "gradcheck"))
+    return tuple(
+        Trial(case.name, pair or own, case.inputs, case.settings(), MUTANTS[name], reference=own) for case in chosen
+    )
+
+
+def common_mutants(names: Sequence[str], without: Collection[str] = ()) -> dict[str, Callable]:
+    """Wrong backwards that need no knowledge of the function.
+
+    One element of one gradient is off by a thousandth, which every larger fault of that gradient contains; or the first
+    gradient is computed without looking at the cotangent.
+
+    names:   of the differentiable inputs, in the order of the gradients
+    without: those of them where a slip need not show: they are not compared, zero, or rounding may hide them
+    """
+    bent = [(position, name) for position, name in enumerate(names) if name not in without]
+    mutants = {f"one element of the gradient of {name} scaled by 1.001": _one_element_wrong(p) for p, name in bent}
+    return mutants | {f"gradient of {name} without dy": _without_cotangent(p) for p, name in bent[:1]}
+
+
+def _one_element_wrong(position: int) -> Callable:
+    def mutant(backward, dy, cache):
+        gradients = _as_list(backward(dy, cache))
+        wrong = np.array(gradients[position])
+        if wrong.size:
+            wrong.flat[np.argmax(np.abs(wrong))] *= 1.001  # the largest element
+        gradients[position] = wrong
+        return tuple(gradients)
+
+    return mutant
+
+
+def _without_cotangent(position: int) -> Callable:
+    def mutant(backward, dy, cache):
+        ones = tuple(None if d is None else d * 0 + 1 for d in dy) if isinstance(dy, tuple) else dy * 0 + 1
+        gradients, wrong = _as_list(backward(dy, cache)), _as_list(backward(ones, cache))
+        gradients[position] = wrong[position]
+        return tuple(gradients)
+
+    return mutant
+
+
+def _as_list(gradients: Any) -> list[Any]:
+    return list(gradients) if isinstance(gradients, (tuple, list)) else [gradients]
+
+
+# Modules and models
+
+
+def module_pair(module: nn.Module, call: Callable[..., Tensor]) -> Pair:
+    """A module as a pair: the forward takes `call`'s arrays and, after them, all parameters in the module's order.
+
+    call: `call(module, *tensors, **options) -> Tensor`
+    """
+    parameters = tuple(module.named_parameters().values())
+
+    def run(values: tuple[Any, ...], options: Mapping[str, Any]) -> tuple[list[Tensor], Tensor]:
+        count = len(values) - len(parameters)
+        leaves = [Tensor(value, requires_grad=True) for value in values[:count]]
+        for parameter, value in zip(parameters, values[count:], strict=True):
+            parameter.array, parameter.grad = value, None
+        return leaves, call(module, *leaves, **options)
+
+    def forward(*values, **options):
+        with no_grad():
+            return run(values, options)[1].array.copy(), (values, options)
+
+    def backward(dy, cache):
+        leaves, out = run(*cache)
+        out.backward(dy)
+        return tuple(leaf.grad for leaf in (*leaves, *parameters))
+
+    forward.__name__ = type(module).__name__
+    return forward, backward
+
+
+def module_trial(
+    name: str,
+    module: nn.Module,
+    seed: int,
+    x: tuple[np.ndarray, ...] = (),
+    call: Callable[..., Tensor] = lambda module, x, **options: module(x, **options),
+    allow: tuple[str, ...] = (),
+    **options: Any,
+) -> Trial:
+    """A trial over the module's inputs `x` and all its parameters, which are drawn at random: neither ones nor zeros.
+
+    The options go to the module by name.
+    """
+    module.initialize(seed, policy=FLOAT64)
+    randomize_parameters(module, seed)
+    parameters = module.named_parameters()
+    names = (*(("x",) if x else ()), *parameters)
+    inputs = (*x, *(parameter.array.copy() for parameter in parameters.values()))
+    settings = {"names": names, "allow": allow, "options": options}
+    return Trial(name, module_pair(module, call), inputs, settings, common_mutants(names), tolerance="module")
+
+
+def module_subjects(seed: int) -> list[Subject]:
+    """Every module of `nn` that has gradients, in each of its variants."""
+    rng = np.random.default_rng([seed, 1])
+    x = (rng.normal(size=(2, 4, 6)),)  # (B, T, C)
+    ids = rng.integers(0, 7, size=(2, 5))  # (B, T)
+    trials = {
+        **layer_trials(seed, x, ids),
+        "SelfAttention": attention_trials(seed, x),
+        "Identity": (module_trial("(B, T, C)", nn.Identity(), seed, x),),
+        "Dropout": (module_trial("rate 0.4", nn.Dropout(0.4), seed, x, key=RandomKey(seed, "gradcheck")),),
+        "Block": block_trials(seed, x),
+    }
+    return [Subject("module", name, variants) for name, variants in trials.items()]
+
+
+def layer_trials(seed: int, x: tuple[np.ndarray, ...], ids: np.ndarray) -> dict[str, tuple[Trial, ...]]:
+    """Modules of one operation or two, at x ((B, T, 6),) or ids (B, T) from 0 to 6."""
+    return {
+        "Linear": (
+            module_trial("with a bias", nn.Linear(6, 5), seed, x),
+            module_trial("without a bias", nn.Linear(6, 5, bias=False), seed, x),
+        ),
+        "Embedding": (
+            module_trial("repeated ids", nn.Embedding(7, 3), seed, call=_look_up, ids=ids),
+            module_trial("with a bias", nn.Embedding(7, 3, bias=True), seed, call=_look_up, ids=ids),
+        ),
+        "LayerNorm": (module_trial("(B, T, C)", nn.LayerNorm(6), seed, x),),
+        "RMSNorm": (module_trial("(B, T, C)", nn.RMSNorm(6), seed, x),),
+        "BatchTensorNorm": (module_trial("(B, T, C)", nn.BatchTensorNorm(6), seed, x),),
+        "FeedForward": tuple(
+            module_trial(activation, nn.FeedForward(6, 9, activation), seed, x)
+            for activation in ("relu", "gelu", "gelu-exact")
+        ),
+    }
+
+
+def attention_trials(seed: int, x: tuple[np.ndarray, ...]) -> tuple[Trial, ...]:
+    """Self-attention at x ((2, 4, 6),), in each of its variants."""
+
+    def trial(name, heads, kv_heads=None, config=None, **options):
+        module = nn.SelfAttention(6, heads, kv_heads, **(config or {}))
+        return module_trial(name, module, seed, x, allow=SQUARE, **options)
+
+    key, positions = RandomKey(seed, "gradcheck"), np.array([[0, 2, 3, 7], [4, 1, 1, 0]])  # (B, T)
+    return (
+        trial("two heads", 2),
+        trial("key mask", 2, key_mask=KEY_MASK),
+        trial("grouped heads", 6, 2),
+        trial("not causal, key mask", 2, config={"causal": False}, key_mask=KEY_MASK),
+        trial("rotary", 3, config={"rotary_base": 20.0}, positions=positions),
+        trial("dropout of probabilities", 6, 2, config={"dropout": 0.3}, key_mask=KEY_MASK, dropout_key=key),
+    )
+
+
+def block_trials(seed: int, x: tuple[np.ndarray, ...]) -> tuple[Trial, ...]:
+    """A transformer block at x ((2, 4, 6),), in each of its variants."""
+
+    def trial(name, recompute=False, options=None, **config):
+        module = nn.Block(6, 2, 9, **config)
+        module.recompute_activations = recompute
+        return module_trial(name, module, seed, x, allow=SQUARE, **(options or {}))
+
+    key = {"dropout_key": RandomKey(seed, "gradcheck")}
+    return (
+        trial("pre-norm, gelu"),
+        trial("post-norm, relu", norm="post", activation="relu"),
+        trial("dropout, key mask", dropout=0.3, options=key | {"key_mask": KEY_MASK}),
+        trial("activations recomputed", recompute=True, dropout=0.3, options=key),
+        trial("rmsnorm", normalization="rmsnorm"),
+        trial("no norm", normalization="none"),
+    )
+
+
+def _look_up(module: nn.Module, ids: Any) -> Tensor:
+    return module(ids)
+
+
+# A forward for every parameter: what these models take is most of the whole, so they are no larger than they must be.
+WINDOW: dict[str, Any] = {"d_model": 6, "layers": 2, "heads": 3, "ffn": 9, "positions": "sinusoidal", "dropout": 0.2}
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "gpt-pre-norm": lambda: GPT(GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="gelu")),
+    "gpt-post-norm": lambda: GPT(
+        GPTConfig(
+            5, 7, d_model=6, layers=2, heads=3, ffn=9, norm="post", positions="sinusoidal", activation="gelu-exact"
+        )
+    ),
+    "gpt-grouped-tied": lambda: GPT(
+        GPTConfig(5, 7, d_model=8, layers=1, heads=4, kv_heads=2, ffn=9, tied_head=True, dropout=0.2)
+    ),
+    "gpt-relu": lambda: GPT(GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, activation="relu")),
+    "gpt-rotary-rmsnorm": lambda: GPT(
+        GPTConfig(5, 7, d_model=6, layers=2, heads=3, ffn=9, positions="rotary", normalization="rmsnorm")
+    ),
+    "gpt-no-norm": lambda: GPT(GPTConfig(5, 7, d_model=6, layers=2, heads=2, ffn=9, normalization="none")),
+    "window-gpt": lambda: WindowGPT(WindowConfig(5, 7, **WINDOW)),
+    "window-gpt-batch-tensor": lambda: WindowGPT(
+        WindowConfig(5, 7, **WINDOW | {"layers": 1}, normalization="batch-tensor", attend_to="padding")
+    ),
+    "window-net": lambda: WindowNet(WindowConfig(5, 7, **WINDOW | {"d_model": 4}, activation="relu")),
+}
+
+
+def model_subjects(seed: int) -> list[Subject]:
+    """Whole models: the loss over a padded batch with ignored targets, by every parameter."""
+    rng = np.random.default_rng([seed, 2])
+    batch: dict[str, Any] = {
+        "ids": rng.integers(0, 5, size=(3, 7)),  # (B, T)
+        "targets": np.where(rng.random((3, 7)) < 0.3, -1, rng.integers(0, 5, size=(3, 7))),  # (B, T)
+        "key_mask": np.arange(7) < np.array([7, 5, 2])[:, None],  # (B, T)
+        "dropout_key": RandomKey(seed, "gradcheck"),
+    }
+    batch["ids"][:, 1] = np.array([0, 1, 2])  # 0 is the padding of windows: a row that has some
+    subjects = []
+    for name, make in MODELS.items():
+        trial = module_trial("loss", make(), seed, call=_loss, allow=SQUARE, **batch)
+        subjects.append(Subject("model", name, (trial,)))
+    return subjects
+
+
+def _loss(model: nn.Module, ids: Any, targets: Any, key_mask: Any, dropout_key: RandomKey) -> Tensor:
+    """Over all positions, or for a window model over as many as it has logits for: one."""
+    logits = model(ids, key_mask=key_mask, dropout_key=dropout_key)  # (B, T or 1, V)
+    return F.cross_entropy_sum(logits, targets[:, -logits.shape[1] :])

@@ -1,0 +1,1 @@
+"""Processes of this machine: children that are told what to do, arrays that several see, signals that stop them."""

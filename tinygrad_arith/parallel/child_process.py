@@ -1,0 +1,81 @@
+"""A Python process beside this one, spoken to in pickled messages through its stdin and stdout."""
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from ..options.errors import UserError
+from .interrupts import deaf_children, ignore_stop_signals
+
+
+class ChildProcess:
+    """A process that runs a module of this package, and what is said to it, first of all its task; see `Parent`.
+
+    It hears no signal that asks it to stop: it ends when this object is closed, or with the process that made it.
+
+    advice: what the user may do where it died, as the end of a sentence
+    """
+
+    def __init__(self, module: str, *task: Any, advice: str = "--worker-kind threads does without processes"):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-m", module]
+        with deaf_children():
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self.requests: Any = self.process.stdin
+        self.answers: Any = self.process.stdout
+        self.advice = advice
+        self.send(*task)
+
+    def send(self, *message: Any) -> None:
+        """Hands over a message. Raises UserError if the process is gone."""
+        try:
+            pickle.dump(message, self.requests, pickle.HIGHEST_PROTOCOL)
+            self.requests.flush()
+        except OSError as error:
+            raise self.gone() from error
+
+    def receive(self) -> Any:
+        """Waits for its next answer, which may be the error that it met. Raises UserError if it is gone."""
+        try:
+            return pickle.load(self.answers)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            raise self.gone() from error
+
+    def gone(self) -> UserError:
+        """The error to raise when the process has ended."""
+        return UserError(f"a process of this training ended with status {self.process.wait()}; {self.advice}")
+
+    def close(self) -> None:
+        """Ends the process: the end of its requests is the end of its work."""
+        with contextlib.suppress(OSError):  # it is gone already, with something unsent
+            self.requests.close()
+        self.answers.close()  # a process that is writing an answer is told so
+        self.process.wait()
+
+
+class Parent:
+    """The other end, in the child: what it is asked, and its answers."""
+
+    def __init__(self) -> None:
+        ignore_stop_signals()
+        self.requests: BinaryIO = sys.stdin.buffer
+        self.answers = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)  # whatever else is printed goes to stderr: stdout is for answers
+
+    def messages(self) -> Iterator[Any]:
+        """Every message, until the parent closes."""
+        with contextlib.suppress(EOFError):
+            while True:
+                yield pickle.load(self.requests)
+
+    def answer(self, value: Any) -> None:
+        """Hands over an answer; ends this process if nobody listens any more, because the training ended or died."""
+        try:
+            pickle.dump(value, self.answers, pickle.HIGHEST_PROTOCOL)
+            self.answers.flush()
+        except OSError:
+            os._exit(1)

@@ -1,0 +1,154 @@
+"""Models that see a whole window of tokens and predict the one token that comes next.
+
+    ids (B, W), padded -> logits (B, 1, V)
+
+From "JuliaでGPTモデルを作成してみる" (zenn.dev/char/articles/afdf5b9a1d46eb, 2023) and its code
+(github.com/char5742/simple-gpt-julia, commit 3f38d3d): a window of 19 tokens whose last layer reads all positions side
+by side, so the place of a token in the window is all that tells its role. What differs from that code: sinusoids have
+the usual wavelengths (there each channel has one of its own), weights start normal.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..autograd import Tensor, plain_array
+from ..autograd import functions as F
+from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
+from ..models.gpt import GPTConfig, with_positions
+from ..models.shape_report import ShapeReport, report_shapes
+from ..nn import Dropout, Embedding, Linear, Module
+from ..ops import ArraySpec, ShapeError
+from ..ops.attention import check_mask_dtype
+
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "gelu-exact": F.gelu_exact}
+
+
+@dataclass(frozen=True)
+class WindowConfig(GPTConfig):
+    """As `GPTConfig`; `context` is the width of the window. There is no final norm and no tied head.
+
+    padding:   the token id that stands where the window is empty
+    attend_to: "tokens", or "padding": attention sees the empty places only, and nothing where there are none. The mask
+               of the article's code is that way round: it marks padding, and the attention takes a mark for "look here"
+    """
+
+    padding: int = 0
+    attend_to: str = "tokens"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an `attend_to` that is none of the two, ShapeError for a size that is none."""
+        super().__post_init__()
+        if self.attend_to not in ("tokens", "padding"):
+            raise ValueError(f"no attend_to {self.attend_to!r}: it must be one of tokens, padding")
+
+
+class WindowModel(Module):
+    """What the window models share: the embedding, the head over all positions, and how they are called."""
+
+    config: WindowConfig
+    token_embedding: Embedding
+    position_embedding: Module | None
+
+    def forward(self, ids, positions=None, key_mask=None, dropout_key: RandomKey | None = None) -> Tensor:
+        """Logits for the token that follows what is in the window, (B, 1, V).
+
+        ids:         (B, W) int
+        positions:   (B, W) or (W,) int, default 0, 1, 2, ...
+        key_mask:    (B, W) bool, False for tokens to hide beside the padding, which is always hidden
+        dropout_key: names this step's dropout masks; without it there is no dropout
+        """
+        ids, positions, key_mask = self.inputs(ids, positions, key_mask)
+        x = with_positions(self.token_embedding(ids), self.position_embedding, positions)  # (B, W, C)
+        logits = self.read(x, positions, key_mask, dropout_key)  # (B, V)
+        return logits.reshape(logits.shape[0], 1, logits.shape[1])
+
+    def read(self, x: Tensor, positions, key_mask, dropout_key) -> Tensor:  # (B, W, C) -> (B, V)
+        """From the embedded window to the logits; defined by each model."""
+        raise NotImplementedError
+
+    def inputs(self, ids, positions=None, key_mask=None):
+        """What `forward` is given, where the parameters are, with positions and the mask that attention uses."""
+        config, here = self.config, self.token_embedding.weight.array
+        ids, positions, key_mask = (plain_array(given) for given in (ids, positions, key_mask))
+        if ids is None:
+            raise TypeError("window: ids are None, where whole numbers (B, W) are needed")
+        if ids.ndim != 2:
+            raise ShapeError(f"window: ids must be (B, W), a row for each of a batch; got {tuple(ids.shape)}")
+        if ids.shape[1] != config.context:
+            raise ShapeError(f"window: rows of {ids.shape[1]} tokens, but the window has {config.context}")
+        if positions is None:
+            positions = array_module(here).arange(config.context)  # (W,)
+        ids, positions, key_mask = (on_device_of(here, array) for array in (ids, positions, key_mask))
+        return ids, positions, self.visible(ids, key_mask)
+
+    def visible(self, ids, key_mask):  # (B, W) int, (B, W) bool or None -> (B, W) bool
+        """Which tokens attention sees."""
+        if isinstance(ids, ArraySpec):
+            return ArraySpec(ids.shape, np.dtype(bool))
+        if self.config.attend_to == "padding":
+            return ids == self.config.padding
+        visible = ids != self.config.padding
+        if key_mask is None:
+            return visible
+        check_mask_dtype("window", key_mask)
+        return visible & (key_mask != 0)
+
+    def shape_report(self, batch: int, positions: int | None = None, policy: DtypePolicy | None = None) -> ShapeReport:
+        """A dry pass over shapes, as that of `GPT`; `positions` is the window's width."""
+        policy = policy or DtypePolicy.uniform("float32")
+        ids = ArraySpec((batch, positions or self.config.context), np.dtype(np.int64))
+        return report_shapes(self, policy, ids, dropout_key=RandomKey(0, "dropout"))
+
+
+class WindowGPT(WindowModel):
+    """Blocks whose attention is not causal, then one linear layer over all positions side by side.
+
+    The article's has 101,201 parameters: vocabulary 17, window 19, d_model 48, 3 layers, 3 heads, GELU, sinusoids.
+    """
+
+    def __init__(self, config: WindowConfig):
+        self.config = config
+        self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std, bias=True)
+        self.position_embedding = config.position_table()
+        rate = config.dropout
+        # The code drops from the feed-forward network's output twice, once at its end and once before the sum. The
+        # product of two such masks is one with the rate below.
+        ffn_rate = 1.0 - (1.0 - rate) ** 2
+        self.blocks = [
+            config.block(causal=False, probability_dropout=rate, ffn_dropout=ffn_rate) for _ in range(config.layers)
+        ]
+        self.head = Linear(config.context * config.d_model, config.vocabulary, gain=config.weight_gain)
+        self.shape_report(batch=1)
+
+    def read(self, x: Tensor, positions, key_mask, dropout_key) -> Tensor:  # (B, W, C) -> (B, V)
+        for block in self.blocks:
+            x = block(x, key_mask, dropout_key, None, positions)  # (B, W, C)
+        return self.head(x.reshape(x.shape[0], -1))  # (B, V)
+
+
+class WindowNet(WindowModel):
+    """The dense rival: hidden layers as wide as all embedded positions side by side, each with dropout.
+
+    The article's has 2,514,353 parameters: vocabulary 17, window 19, d_model 48, 3 layers, ReLU, sinusoids. It has
+    no heads, no norm and no residual stream; what the configuration says of these is not looked at.
+    """
+
+    def __init__(self, config: WindowConfig):
+        self.config = config
+        self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std, bias=True)
+        self.position_embedding = config.position_table()
+        if config.activation not in ACTIVATIONS:
+            raise ValueError(f"no activation {config.activation!r}: it must be one of {', '.join(ACTIVATIONS)}")
+        width, gain = config.context * config.d_model, config.weight_gain
+        self.hidden = [Linear(width, width, gain=gain) for _ in range(config.layers)]
+        self.dropouts = [Dropout(config.dropout) for _ in range(config.layers)]
+        self.head = Linear(width, config.vocabulary, gain=gain)
+        self.shape_report(batch=1)
+
+    def read(self, x: Tensor, positions, key_mask, dropout_key) -> Tensor:  # (B, W, C) -> (B, V)
+        activation = ACTIVATIONS[self.config.activation]
+        x = x.reshape(x.shape[0], -1)  # (B, W C)
+        for linear, dropout in zip(self.hidden, self.dropouts, strict=True):
+            x = dropout(activation(linear(x)), dropout_key)  # (B, W C)
+        return self.head(x)  # (B, V)

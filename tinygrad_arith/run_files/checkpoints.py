@@ -1,0 +1,202 @@
+"""Checkpoints: a run's whole state at one step, found whole or not at all.
+
+`step-00000100.safetensors` holds the arrays: weights as `model.<dotted name>`, the optimizer's as `optimizer.<name>`.
+`step-00000100.json` is written after it and marks the checkpoint as complete: it states the step, the size and SHA-256
+of the arrays' file, and the progress so far. A file of arrays without its JSON is a leftover of a killed run.
+
+Random numbers need no saving: batches, initial weights and dropout are pure functions of (seed, step).
+
+Pruning: the newest `keep` checkpoints stay. It happens after a new one is complete, so the one before is never
+deleted while a newer one is still being written.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cli.console import warn
+from ..options.errors import UserError
+from .files import atomic_path, remove_temporaries, write_json
+
+FOLDER = "checkpoints"
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """How far a run has come: what a checkpoint tells beside the arrays."""
+
+    step: int = 0  # optimizer steps done, which is also the data position: batch i is a function of (seed, i)
+    examples: int = 0
+    seconds: float = 0.0  # of training, over all sittings
+    exact_match: float | None = None  # at the newest evaluation
+
+    def finished(self, steps: int, until: float | None) -> bool:
+        """Whether all `steps` are done or the newest evaluation reached the exact match of `until`."""
+        return self.step >= steps or (until is not None and (self.exact_match or 0.0) >= until)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint, read and verified."""
+
+    path: Path
+    progress: Progress
+    model: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray]
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint that cannot be used, and why."""
+
+
+def arrays_path(folder: Path, step: int) -> Path:
+    """Where the arrays of a step's checkpoint lie."""
+    return folder / f"step-{step:08d}.safetensors"
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    model: dict[str, np.ndarray],
+    optimizer: dict[str, np.ndarray],
+    *,
+    seed: int,
+    keep: int,
+) -> Path:
+    """Write a checkpoint, arrays first and the JSON that completes it last, then prune; returns the arrays' path."""
+    folder.mkdir(exist_ok=True)
+    path = arrays_path(folder, progress.step)
+    named = {f"model.{name}": array for name, array in model.items()}
+    named |= {f"optimizer.{name}": array for name, array in optimizer.items()}
+    with atomic_path(path) as temporary:
+        save_arrays(temporary, named)
+        size, digest = temporary.stat().st_size, sha256(temporary)
+    seal = {"format": FORMAT, "file": path.name, "bytes": size, "sha256": digest, "seed": seed}
+    write_json(path.with_suffix(".json"), seal | asdict(progress))
+    prune(folder, keep)
+    return path
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays as a safetensors file. Raises OSError where the disk does not take it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    # order="C": safetensors writes the raw memory of an array, which is only right for a contiguous one
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    try:
+        save_file(contiguous, path)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))  # the system's own number, in the library's sentence
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code)) from error
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """The JSON files of the checkpoints that were completed, oldest first."""
+    return sorted(folder.glob("step-*.json"))
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete all complete checkpoints but the newest `keep`."""
+    for seal in complete_checkpoints(folder)[:-keep]:
+        delete_checkpoint(seal)
+
+
+def delete_checkpoint(seal: Path) -> None:
+    """Delete a checkpoint: the JSON first, so that no instant shows a complete checkpoint without its arrays."""
+    seal.unlink()
+    seal.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def load_newest(folder: Path, warn: Callable[[str], None] = warn) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None if none was ever completed.
+
+    A damaged one (truncated, changed, unreadable) is passed over with a warning, and the one before it is tried. One
+    that a trainer has replaced by a newer one meanwhile is no damage: then it is looked again.
+    Raises UserError if checkpoints were completed but every one is damaged.
+    """
+    before: list[Path] = []
+    seals = complete_checkpoints(folder)
+    while seals != before:
+        for seal in reversed(seals):
+            try:
+                return read_checkpoint(seal)
+            except DamagedCheckpoint as damage:
+                if seal.is_file():
+                    path = seal.with_suffix(".safetensors")
+                    warn(f"checkpoint {path} is damaged ({damage}); trying the one before it")
+        seals, before = complete_checkpoints(folder), seals
+    if seals:
+        raise UserError(f"{folder}: no complete checkpoint: all of the {len(seals)} there are damaged")
+    return None
+
+
+def read_checkpoint(seal: Path) -> Checkpoint:
+    """Read and verify one checkpoint, given its JSON; raises DamagedCheckpoint saying what is wrong with it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = seal.with_suffix(".safetensors")
+    try:
+        facts = json.loads(seal.read_text(encoding="utf-8"))
+        verify_arrays_file(path, facts)
+        progress = progress_from(facts)
+        arrays = load_file(path)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DamagedCheckpoint(f"{type(error).__name__}: {error}") from error
+    return Checkpoint(path, progress, with_prefix(arrays, "model."), with_prefix(arrays, "optimizer."))
+
+
+def verify_arrays_file(path: Path, facts: dict[str, Any]) -> None:
+    """Raise DamagedCheckpoint unless the file of arrays has the size and hash that its JSON states."""
+    if not path.is_file():
+        raise DamagedCheckpoint("the file is missing")
+    size = path.stat().st_size
+    if size != facts["bytes"]:
+        raise DamagedCheckpoint(f"{size:,} bytes long instead of {facts['bytes']:,}")
+    if sha256(path) != facts["sha256"]:
+        raise DamagedCheckpoint("its SHA-256 is not the one that was saved")
+
+
+def progress_from(facts: dict[str, Any]) -> Progress:
+    """The progress stated in a checkpoint's JSON; KeyError for what it lacks."""
+    return Progress(**{name: facts[name] for name in asdict(Progress())})
+
+
+def with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def clean_folder(folder: Path, last_step: int) -> None:
+    """Before resuming at `last_step`: delete leftovers of a killed writer and checkpoints past that step.
+
+    Those past it are damaged (else one of them would have been resumed from) and will be written again.
+    """
+    if not folder.is_dir():
+        return
+    remove_temporaries(folder)
+    resumed = arrays_path(folder, last_step).with_suffix(".json")
+    for seal in complete_checkpoints(folder):
+        if seal.name > resumed.name:
+            delete_checkpoint(seal)
+    for path in folder.glob("step-*.safetensors"):
+        if not path.with_suffix(".json").is_file():
+            path.unlink()

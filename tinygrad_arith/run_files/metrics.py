@@ -1,0 +1,95 @@
+"""`metrics.jsonl`: what each training step measured, one JSON object a line.
+
+The fields of a row: `step` (steps done, from 1), `loss` (nats per counted token), `gradient_norm` (before clipping),
+`learning_rate`, `examples` (seen in training so far), `examples_per_second`, `seconds` (training time since the run
+began, over all its sittings). On the steps that were evaluated also, on the validation problems: `exact_match` (share
+answered right in full), `validation_loss` (nats per counted token; absent where it is not finite) and `by_position`
+(share of right tokens at each place of the answer); where a row is a prefix also `in_fives` (the measure of the Julia
+article, see `tasks/scoring.py`).
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from ..options.errors import UserError
+from .files import naming, write_text
+
+FILE_NAME = "metrics.jsonl"
+IN_EVERY_ROW = ("step", "loss")
+
+
+class MetricsWriter:
+    """Appends rows to a file; each is handed to the operating system at once, so that a killed program loses none."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.file: IO[str] = open(path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115  # open for the whole run
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Write one row; ValueError for NaN or infinity, which JSON cannot tell."""
+        line = json.dumps(row, allow_nan=False) + "\n"
+        with naming(self.path):
+            self.file.write(line)
+            self.file.flush()
+
+    def sync(self) -> None:
+        """Bring the rows to the disk: before a checkpoint that says that they are there."""
+        with naming(self.path):
+            os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        with naming(self.path):
+            self.file.close()
+
+
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines, up to the first line that is torn; none if there is no file."""
+    if not path.is_file():
+        return []
+    objects = []
+    for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is nothing, or a torn line
+        try:
+            value = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(value, dict):
+            break
+        objects.append(value)
+    return objects
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file, up to the first line that is torn; none if there is no file."""
+    return list(itertools.takewhile(lambda row: "step" in row, read_objects(path)))
+
+
+def checked_metrics(run: Path, evaluated: Sequence[str] = ("exact_match",)) -> list[dict[str, Any]]:
+    """The rows of a run's metrics; those that have an evaluation hold the numbers named by `evaluated`, too.
+
+    Raises UserError, which names the file and the line, if a number is missing.
+    """
+    path = run / FILE_NAME
+    rows = read_metrics(path)
+    for line, row in enumerate(rows, start=1):
+        for name in (*IN_EVERY_ROW, *(evaluated if row.get("exact_match") is not None else ())):
+            if name not in row:
+                raise UserError(f"{path}: not a run's metrics: line {line} lacks {name}")
+            if isinstance(row[name], bool) or not isinstance(row[name], int | float):
+                raise UserError(f"{path}: not a run's metrics: line {line}: {name} is {row[name]!r}, not a number")
+    return rows
+
+
+def trim_metrics(path: Path, last_step: int) -> None:
+    """Drop the rows past `last_step` and any torn line: a resumed run measures those steps again."""
+    if path.is_file():
+        write_objects(path, [row for row in read_metrics(path) if row["step"] <= last_step])
+
+
+def write_objects(path: Path, objects: list[dict[str, Any]]) -> None:
+    """Write a file of lines anew: it appears whole or not at all."""
+    write_text(path, "".join(json.dumps(value) + "\n" for value in objects))
