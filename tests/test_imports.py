@@ -11,58 +11,130 @@ import pytest
 import tinygrad_arith
 
 PACKAGE = Path(tinygrad_arith.__file__).parent
-FLOORS = [
+ORDER = [  # a package imports from those in lines above its own, and from itself
+    {"options"},
     {"backend"},
     {"ops"},
     {"autograd"},
-    {"nn", "cpu", "cuda"},
-    {"optim", "models"},
+    {"cpu", "cuda", "parallel"},
+    {"nn"},
+    {"optim"},
+    {"models"},
+    {"objectives", "generation"},
     {"tasks"},
-    {"training", "plots"},
+    {"run_files"},
+    {"training"},
+    {"reproductions"},
+    {"comparisons"},
+    {"gradcheck_suite", "plots"},
+    {"cli"},
 ]
-FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+HEIGHT = {package: height for height, packages in enumerate(ORDER) for package in packages}
+UPWARD = {  # imports against the order, each with its reason
+    ("training.build", "reproductions"): "makes the models of every kind",
+}
+CIRCLES = [  # files that import each other, each circle with its reason
+    {"nn.module", "nn.summary"},  # a module prints its table, which is made from modules
+    {
+        "autograd.differentiable",
+        "autograd.functions",
+        "autograd.numpy_functions",
+        "autograd.operands",
+        "autograd.tensor",
+    },  # a tensor's operators are functions of tensors
+    {
+        "tasks.config",
+        "tasks.draws",
+        "tasks.enumerated",
+        "tasks.layout",
+        "tasks.numbers",
+        "tasks.pairs",
+        "tasks.splits",
+        "tasks.user_tasks",
+        "tasks.written",
+    },  # the options of a user's task are known when its file was run
+]
 ALLOWED_IN_VERIFY = {"numpy", *sys.stdlib_module_names}
 USES_HYPOTHESIS = PACKAGE / "verify" / "strategies.py"  # for test suites; `verify` itself does not import this file
 
 
+def dotted(path):
+    """The name of a file's module below the package: `tasks.config`, and "" for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {dotted(path): path for path in FILES}
+
+
 def imported_modules(path):
-    """Dotted names of all that a file imports, relative ones made absolute."""
+    """Dotted names of all that a file imports, relative ones made absolute; a name from a package that is a module of
+    it is that module. What only a type checker reads does not count.
+    """
     package = ["tinygrad_arith", *path.relative_to(PACKAGE).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    unread = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in unread:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            yield from ([f"{module}.{alias.name}" for alias in node.names] if not node.module else [module])
+            for alias in node.names:
+                inner = f"{module}.{alias.name}".removeprefix("tinygrad_arith.")
+                yield f"tinygrad_arith.{inner}" if inner in MODULES else module
 
 
-def room_of(module):
-    parts = module.split(".")
-    return parts[1] if parts[0] == "tinygrad_arith" and len(parts) > 1 else None
-
-
-FILES = sorted(PACKAGE.rglob("*.py"))
+def own_imports(path):
+    """Those of this package, below its name."""
+    for module in imported_modules(path):
+        if module.startswith("tinygrad_arith."):
+            yield module.removeprefix("tinygrad_arith.")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_room_imports_from_a_higher_floor(path):
-    room = path.relative_to(PACKAGE).parts[0]
-    if room == "verify":
+def test_imports_run_one_way(path):
+    package = dotted(path).split(".")[0]
+    if package == "verify":
         allowed = ALLOWED_IN_VERIFY | ({"hypothesis"} if path == USES_HYPOTHESIS else set())
         for module in imported_modules(path):
             own = module.startswith("tinygrad_arith.verify") or module == "tinygrad_arith.verify"
             assert own or module.split(".")[0] in allowed, f"verify imports {module}"
-    elif room in FLOOR:
-        for module in imported_modules(path):
-            other = room_of(module)
-            if other in FLOOR and other != room:
-                assert FLOOR[other] <= FLOOR[room], f"{room} imports {module}"
+    elif package in HEIGHT:
+        for module in own_imports(path):
+            other = module.split(".")[0]
+            if other in HEIGHT and other != package and (dotted(path), module) not in UPWARD:
+                assert HEIGHT[other] < HEIGHT[package], f"{dotted(path)} imports {module}"
 
 
-def test_every_room_is_on_a_floor():
-    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert rooms - {"verify"} <= set(FLOOR)
+def test_every_package_has_its_place():
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert packages <= {"verify", *HEIGHT}
+
+
+def test_files_do_not_import_each_other_in_circles():
+    below = {name: set(own_imports(path)) & set(MODULES) for name, path in MODULES.items()}
+    reached = {name: reachable(below, name) for name in below}
+    circles = {frozenset({name} | {o for o in reached[name] if name in reached[o]}) for name in below}
+    assert {circle for circle in circles if len(circle) > 1} == set(map(frozenset, CIRCLES))
+
+
+def reachable(below, start):
+    """All modules that are imported by one, or by those that it imports, and so on."""
+    found, left = set(), [start]
+    while left:
+        new = below[left.pop()] - found
+        found |= new
+        left += new
+    return found
 
 
 def test_no_deep_learning_framework_is_imported_by_the_product():

@@ -8,11 +8,10 @@ from tinygrad_arith.cli.flags import (
     add_config_flags,
     config_from_flags,
     given_flags,
-    judging_flags,
     make_parser,
     some_path,
 )
-from tinygrad_arith.options.errors import MachineError, MisuseError, UserError
+from tinygrad_arith.options.errors import MachineError, MisuseError, UserError, judging_flags
 from tinygrad_arith.options.option import flag_name
 from tinygrad_arith.training.config import Config, all_fields
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_arith
-from tinygrad_arith.cli.console import run_command
+from tinygrad_arith.cli.console import printed_warnings, run_command
 from tinygrad_arith.cli.flags import config_from_flags
 from tinygrad_arith.cli.train import main, make_train_parser
 from tinygrad_arith.run_files.metrics import read_metrics
@@ -181,7 +181,8 @@ def test_a_truncated_checkpoint_falls_back_loudly(here, uninterrupted, capsys):
     arrays = directory / "checkpoints" / "step-00000060.safetensors"
     arrays.write_bytes(arrays.read_bytes()[:1000])
     capsys.readouterr()
-    assert main(["--resume", str(directory)]) == 0
+    with printed_warnings():
+        assert main(["--resume", str(directory)]) == 0
     out, err = capsys.readouterr()
     assert "warning: checkpoint" in err
     assert "damaged" in err
@@ -463,7 +464,8 @@ def test_other_libraries_than_before_are_warned_of(here, capsys, monkeypatch):
     computing = {"device": "a processor", "passes": "numba 0.60"}
     assert main(["--resume", "run"]) == 0
     assert capsys.readouterr().err == ""  # only tested again
-    assert main(["--resume", "run", "--steps", "8"]) == 0
+    with printed_warnings():
+        assert main(["--resume", "run", "--steps", "8"]) == 0
     err = capsys.readouterr().err
     assert "not to the bits that it would have come to: passes: numpy 2.0 before, numba 0.60 now" in err
     assert main(["--resume", "run", "--steps", "9"]) == 0
@@ -502,7 +504,8 @@ def test_flags_without_effect_are_warned_of(here, capsys):
 
 def test_more_workers_than_cores_are_warned_of(here, capsys, monkeypatch):
     monkeypatch.setattr("tinygrad_arith.training.session.available_cores", lambda: 1)
-    assert main([*TINY, "--steps", "6", "--out", "run"]) == 0
+    with printed_warnings():
+        assert main([*TINY, "--steps", "6", "--out", "run"]) == 0
     assert "warning: --workers 2: more than the 1 cores" in capsys.readouterr().err
 
 

@@ -26,9 +26,9 @@ from tinygrad_arith.options.option import flag_name
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
-    from tinygrad_arith.cli.comparison_progress import JobsReporter
     from tinygrad_arith.comparisons.finished_runs import Group
     from tinygrad_arith.comparisons.jobs import Job, Outcome
+    from tinygrad_arith.comparisons.reporter import JobsReporter
 
 DESCRIPTION = """Set several runs side by side: medians and ranges over seeds in one table and one picture.
 

@@ -6,11 +6,12 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..backend import numpy_alone
-from ..options.errors import UserError
+from ..options.errors import RunWarning, UserError
 from ..parallel.interrupts import to_nowhere
 from ..tasks.user_tasks import fault_of_user_task
 
@@ -35,7 +36,8 @@ def run_command(main: Callable[[], int | None]) -> None:
     try:
         check_streams()
         check_environment()
-        code = main() or 0
+        with printed_warnings():
+            code = main() or 0
         sys.stdout.flush()
     except UserError as error:
         fail(str(error))
@@ -57,6 +59,23 @@ def run_command(main: Callable[[], int | None]) -> None:
             raise
         code = fail(fault)
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def printed_warnings() -> Iterator[None]:
+    """Inside, every `RunWarning` is printed as a line of its own, and other warnings as Python prints them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RunWarning)
+        plain = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, RunWarning):
+                warn(str(message))
+            else:
+                plain(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def check_streams() -> None:

@@ -3,12 +3,10 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..options.errors import MachineError, MisuseError, UserError
 from ..options.option import TYPE_WORDS, complaint_about, did_you_mean, flag_name, range_in_words
 from ..training.config import Config, all_fields, with_options
 from .console import EXIT_MISUSE
@@ -55,20 +53,6 @@ class Parser(argparse.ArgumentParser):
         message = message.removeprefix("argument ")
         print(f"error: {message} (--help lists every flag)", file=sys.stderr)
         sys.exit(EXIT_MISUSE)
-
-
-@contextmanager
-def judging_flags() -> Iterator[None]:
-    """Around what judges the flags of this very command: what is wrong there is misuse, but for what the machine lacks.
-
-    Raises MisuseError instead of UserError.
-    """
-    try:
-        yield
-    except MachineError:
-        raise
-    except UserError as error:
-        raise MisuseError(str(error)) from error
 
 
 def make_parser(prog: str, description: str) -> Parser:

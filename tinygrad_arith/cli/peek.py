@@ -10,12 +10,11 @@ from tinygrad_arith.cli.flags import (
     add_config_flags,
     config_from_flags,
     converter,
-    judging_flags,
     make_parser,
     some_path,
     whole,
 )
-from tinygrad_arith.options.errors import MisuseError, UserError
+from tinygrad_arith.options.errors import MisuseError, UserError, judging_flags
 from tinygrad_arith.training.config import all_fields
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 

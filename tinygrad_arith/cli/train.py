@@ -11,11 +11,10 @@ from tinygrad_arith.cli.flags import (
     add_config_flags,
     config_from_flags,
     given_flags,
-    judging_flags,
     make_parser,
     some_path,
 )
-from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.options.errors import UserError, judging_flags
 from tinygrad_arith.options.option import flag_name
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 

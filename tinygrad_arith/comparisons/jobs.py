@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores, library_of
-from ..cli.comparison_progress import JobsReporter
-from ..cli.flags import judging_flags
-from ..options.errors import UserError
+from ..options.errors import UserError, judging_flags
 from ..options.option import flag_name
 from ..parallel.interrupts import StopSignals
 from ..run_files.files import write_json
@@ -30,6 +28,7 @@ from ..training.presets import Preset
 from ..training.runs import CONFIG_FILE, RunRecord, read_record
 from ..training.session import plan
 from .finished_runs import MACHINE_OPTIONS, is_finished, option_values
+from .reporter import JobsReporter
 
 JOURNAL_FILE = "journal.json"
 LOOK_EVERY = 0.1  # seconds between looks at the processes

@@ -1,19 +1,37 @@
 """Writing on: one token after another, with a key/value cache, or by looking at a window anew for each."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..autograd import no_grad, plain_array
 from ..backend import RandomKey, array_module, to_numpy, uniform
-from ..models.gpt import GPT
 from ..ops.ids import require_ids
-from ..reproductions.window import WindowModel
+
+
+class Reader(Protocol):
+    """Reads what is new, (B, T) int, behind what it read before; returns the logits behind the last token, (B, V)."""
+
+    def __call__(self, ids: np.ndarray) -> Any: ...
+
+
+class Generator(Protocol):
+    """What generation asks of a model: `config` with `context` and `vocabulary`, flat parameters, and a reader.
+
+    A model with a method `new_caches` (see `models/gpt.py`) is decoded on a GPU without a wait for each token.
+    """
+
+    config: Any
+    flat: Any
+
+    def reader(self, batch: int, positions: np.ndarray | None, key_mask: np.ndarray | None) -> Reader:
+        """One that has read nothing yet. positions, key_mask: (B, fed) of all tokens that it will be given, or None."""
+        ...
 
 
 def generate(
-    model: GPT | WindowModel,
+    model: Generator,
     prompts: np.ndarray,
     max_new_tokens: int,
     *,
@@ -50,12 +68,10 @@ def generate(
     fed = length + max_new_tokens - 1
     positions = over_rows("positions", positions, batch, fed)  # (B, fed)
     key_mask = over_rows("key_mask", key_mask, batch, fed)  # (B, fed)
-    if isinstance(model, WindowModel):
-        reader: Callable[..., Any] = WindowReader(model, batch, positions, key_mask)
-    elif temperature == 0.0 and array_module(model.flat.values) is not np:
+    on_gpu = array_module(model.flat.values) is not np
+    if temperature == 0.0 and on_gpu and hasattr(model, "new_caches"):
         return _greedy_on_gpu(model, prompts, max_new_tokens, positions, key_mask, stop_token)
-    else:
-        reader = CachedReader(model, batch, positions, key_mask)
+    reader = model.reader(batch, positions, key_mask)
 
     def choose(logits: Any, step: int) -> np.ndarray:  # (B, V) -> (B,)
         """The token of a step; bfloat16 is widened."""
@@ -125,57 +141,8 @@ def over_rows(name: str, array: np.ndarray | None, batch: int, length: int) -> n
     return np.ascontiguousarray(np.broadcast_to(array[:, :length], (batch, length)))
 
 
-class CachedReader:
-    """Calls a GPT with what is new; its caches hold what came before. positions, key_mask: (B, fed) or None."""
-
-    def __init__(self, model: GPT, batch: int, positions: Any, key_mask: Any):
-        self.model, self.positions, self.key_mask = model, positions, key_mask
-        self.caches = model.new_caches(batch)
-
-    def __call__(self, ids: Any) -> Any:  # (B, T) -> (B, V)
-        """The logits behind the last of the new tokens."""
-        options = new_part(self.positions, self.key_mask, self.caches[0].length, ids.shape[1])
-        return self.model(ids, **options, caches=self.caches).array[:, -1]
-
-
-def new_part(positions: Any, key_mask: Any, start: int, count: int) -> dict[str, Any]:
-    """What a model with caches that hold `start` tokens takes beside `count` new ones: their positions, and the mask of
-    all tokens so far.
-    """
-    return {
-        "positions": None if positions is None else positions[:, start : start + count],  # (B, count)
-        "key_mask": None if key_mask is None else key_mask[:, : start + count],  # (B, start + count)
-    }
-
-
-class WindowReader:
-    """Writes what is new into a window model's window. positions, key_mask: (B, fed) or None."""
-
-    def __init__(self, model: WindowModel, batch: int, positions: Any, key_mask: Any):
-        shape = batch, model.config.context
-        self.model, self.filled = model, 0
-        self.window = np.full(shape, model.config.padding, dtype=np.int64)  # (B, W)
-        # Behind what will be written the window is padding: position 0, hidden.
-        self.positions = None if positions is None else padded(positions, shape)  # (B, W)
-        self.key_mask = None if key_mask is None else padded(key_mask, shape)  # (B, W)
-
-    def __call__(self, ids: np.ndarray) -> Any:  # (B, T) -> (B, V)
-        """The logits behind all tokens so far."""
-        end = self.filled + ids.shape[1]
-        self.window[:, self.filled : end] = ids
-        self.filled = end
-        return self.model(self.window, positions=self.positions, key_mask=self.key_mask).array[:, 0]
-
-
-def padded(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The array at the left of one of zeros of this shape."""
-    wide = np.zeros(shape, array.dtype)  # (B, W)
-    wide[:, : array.shape[1]] = array
-    return wide
-
-
 def _greedy_on_gpu(
-    model: GPT, prompts: np.ndarray, new: int, positions: Any, key_mask: Any, stop_token: int | None
+    model: Any, prompts: np.ndarray, new: int, positions: Any, key_mask: Any, stop_token: int | None
 ) -> np.ndarray:
     """Greedy decoding without a wait for each token; what stands behind a stop token is replaced afterwards."""
     from ..cuda.decoding import greedy_decoder  # loads what only a GPU needs

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ..nn import (
 from ..nn.attention import unchanged_on_error
 from ..nn.sizes import require_sizes
 from ..ops import ArraySpec, ShapeError
+from .cached_reader import CachedReader
 from .shape_report import ShapeReport, report_shapes
 
 
@@ -173,6 +175,10 @@ class GPT(Module):
         longest = self.config.context if longest is None else longest
         dtype, xp = self.flat.working.dtype, array_module(self.flat.working)
         return [KeyValueCache.empty(batch, longest, a.kv_heads, a.head_size, dtype, xp) for a in attention]
+
+    def reader(self, batch: int, positions: Any = None, key_mask: Any = None) -> CachedReader:
+        """For generation: reads token after token, with caches of what came before."""
+        return CachedReader(self, batch, positions, key_mask)
 
     def shape_report(self, batch: int, positions: int, policy: DtypePolicy | None = None) -> ShapeReport:
         """A dry pass over shapes: every operation, its memory and FLOP. Raises ShapeError with a dotted name."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..run_files.files import naming
+from ..options.errors import naming
 
 IN_MEMORY = Path("/dev/shm")  # Linux: files that never reach a disk
 

@@ -9,6 +9,7 @@ the usual wavelengths (there each channel has one of its own), weights start nor
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,10 @@ class WindowModel(Module):
     def read(self, x: Tensor, positions, key_mask, dropout_key) -> Tensor:  # (B, W, C) -> (B, V)
         """From the embedded window to the logits; defined by each model."""
         raise NotImplementedError
+
+    def reader(self, batch: int, positions: Any = None, key_mask: Any = None) -> "WindowReader":
+        """For generation: reads token after token into a window."""
+        return WindowReader(self, batch, positions, key_mask)
 
     def inputs(self, ids, positions=None, key_mask=None):
         """What `forward` is given, where the parameters are, with positions and the mask that attention uses."""
@@ -152,3 +157,29 @@ class WindowNet(WindowModel):
         for linear, dropout in zip(self.hidden, self.dropouts, strict=True):
             x = dropout(activation(linear(x)), dropout_key)  # (B, W C)
         return self.head(x)  # (B, V)
+
+
+class WindowReader:
+    """Writes what is new into a window model's window. positions, key_mask: (B, fed) or None."""
+
+    def __init__(self, model: WindowModel, batch: int, positions: Any, key_mask: Any):
+        shape = batch, model.config.context
+        self.model, self.filled = model, 0
+        self.window = np.full(shape, model.config.padding, dtype=np.int64)  # (B, W)
+        # Behind what will be written the window is padding: position 0, hidden.
+        self.positions = None if positions is None else padded(positions, shape)  # (B, W)
+        self.key_mask = None if key_mask is None else padded(key_mask, shape)  # (B, W)
+
+    def __call__(self, ids: np.ndarray) -> Any:  # (B, T) -> (B, V)
+        """The logits behind all tokens so far."""
+        end = self.filled + ids.shape[1]
+        self.window[:, self.filled : end] = ids
+        self.filled = end
+        return self.model(self.window, positions=self.positions, key_mask=self.key_mask).array[:, 0]
+
+
+def padded(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The array at the left of one of zeros of this shape."""
+    wide = np.zeros(shape, array.dtype)  # (B, W)
+    wide[:, : array.shape[1]] = array
+    return wide

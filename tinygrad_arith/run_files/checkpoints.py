@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cli.console import warn
-from ..options.errors import UserError
+from ..options.errors import UserError, warn
 from .files import atomic_path, remove_temporaries, write_json
 
 FOLDER = "checkpoints"

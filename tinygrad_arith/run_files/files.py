@@ -7,18 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..options.errors import naming
+
 TEMPORARY_SUFFIX = ".tmp"
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Name the file in an error of the system that names none: that of a full disk, or of a limit, does not."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
 
 
 @contextmanager

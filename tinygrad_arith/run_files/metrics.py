@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ..options.errors import UserError
-from .files import naming, write_text
+from ..options.errors import UserError, naming
+from .files import write_text
 
 FILE_NAME = "metrics.jsonl"
 IN_EVERY_ROW = ("step", "loss")

@@ -18,7 +18,6 @@ import numpy as np
 
 from ..autograd import functions as F
 from ..backend import RandomKey
-from ..cli.console import warn
 from ..cuda import fused
 from ..cuda.graph import GraphedFunction, GraphMemory
 from ..cuda.inputs import Inputs
@@ -26,6 +25,7 @@ from ..cuda.products import unavailable
 from ..cuda.source import cupy
 from ..cuda.step import Record
 from ..optim.adamw import Rates
+from ..options.errors import warn
 from ..tasks import Batch
 from .config import Config
 from .step_result import StepResult, rate_of

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores
-from ..cli.console import warn
-from ..cli.flags import judging_flags
-from ..options.errors import MisuseError, UserError
+from ..options.errors import MisuseError, UserError, judging_flags, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
 from ..run_files.files import remove_temporaries
