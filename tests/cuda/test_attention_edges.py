@@ -10,10 +10,10 @@ from test_attention import BFLOAT16, FLOAT32, Sizes, assert_right, both_dtypes, 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.cuda import attention as ladder
-from tinygrad_arith.cuda import attention_products as products
+from tinygrad_arith.cuda import attention_gemm
 from tinygrad_arith.cuda.attention import rung
 from tinygrad_arith.cuda.graph import GraphedFunction
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.ops import OPERATIONS, attention_backward, attention_forward, registry
 from tinygrad_arith.ops.registry import choose
 
@@ -22,7 +22,7 @@ ROUNDING = {"float32": 2e-5, "bfloat16": 4e-2}  # of the largest entry
 
 @pytest.fixture(autouse=True)
 def settings():
-    with float32_products_as("float32"):
+    with float32_matmul_precision_as("float32"):
         yield
     ladder.set_deterministic(True)
 
@@ -74,14 +74,14 @@ ALL_WIDE = WIDE + MORE + HIDDEN + OPEN
 
 
 @pytest.mark.parametrize("sizes", ALL_WIDE, ids=str)
-@pytest.mark.parametrize("block_bytes", [products.BLOCK_BYTES, 6000])
+@pytest.mark.parametrize("block_bytes", [attention_gemm.BLOCK_BYTES, 6000])
 def test_wide_heads_agree_with_the_textbook(sizes, block_bytes, monkeypatch):
-    monkeypatch.setattr(products, "BLOCK_BYTES", block_bytes)
-    assert names_of_rungs(sizes)[0] == "products"
+    monkeypatch.setattr(attention_gemm, "BLOCK_BYTES", block_bytes)
+    assert names_of_rungs(sizes)[0] == "gemm"
     inputs = draw(sizes)
-    first = run(rung("products"), sizes, inputs)
+    first = run(rung("gemm"), sizes, inputs)
     assert_right(first, sizes, inputs)
-    for what, again in run(rung("products"), sizes, inputs).items():
+    for what, again in run(rung("gemm"), sizes, inputs).items():
         assert again.tobytes() == first[what].tobytes(), what
 
 
@@ -89,7 +89,7 @@ def test_wide_heads_agree_with_the_textbook(sizes, block_bytes, monkeypatch):
 def test_queries_before_the_first_key_see_nothing(dtype):
     sizes = Sizes(50, 30, head_size=160, dtype=dtype)
     inputs = draw(sizes)
-    found = run(rung("products"), sizes, inputs)
+    found = run(rung("gemm"), sizes, inputs)
     assert not found["out"][:, :20].any()
     assert np.isneginf(found["lse"][:, :, :20]).all()
     assert not found["dq"][:, :20].any()
@@ -120,7 +120,7 @@ def test_wide_heads_stand_in_a_graph(dtype):
 
 
 def test_heads_beyond_what_was_timed_warn_once():
-    products.warn_of_wide_heads.cache_clear()
+    attention_gemm.warn_of_wide_heads.cache_clear()
     inputs = draw(Sizes(20, 20, head_size=300))
     with pytest.warns(RuntimeWarning, match="attention with heads of 300 channels: computed by matrix products"):
         check_with_scale(inputs, None, "float32")
@@ -219,6 +219,6 @@ def test_the_largest_score_is_0_after_the_shift_whatever_the_scale(scale, positi
 @pytest.mark.parametrize("products", ["float32", "tf32"])
 @pytest.mark.parametrize("scale", [None, 1e-12, 1e-30, 1e-42, 1e-60])
 def test_scores_of_millions_and_scales_near_0(scale, products, dtype):
-    with float32_products_as(products):
+    with float32_matmul_precision_as(products):
         rounding = 2e-3 if products == "tf32" and dtype == FLOAT32 else None
         assert_forward_is_right(whole_numbers(150, 32, dtype, factor=100), scale, dtype, rounding)

@@ -10,7 +10,7 @@ from test_attention import Inputs, Sizes, draw, run, textbook
 
 from tinygrad_arith.cuda.attention import FLOAT32, Problem, rung
 from tinygrad_arith.cuda.attention_tf32 import PRODUCTS
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.ops import attention_forward
 
 SETTINGS = {"tf32": "tf32", "3xtf32": "float32"}  # of precision.py, by precision of a problem
@@ -29,7 +29,7 @@ SHAPES = (
 
 def with_precision(precision: str, sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     """out, lse and the gradients by the rung."""
-    with float32_products_as(SETTINGS[precision]):
+    with float32_matmul_precision_as(SETTINGS[precision]):
         return run(rung("tf32"), sizes, inputs)
 
 

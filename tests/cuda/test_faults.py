@@ -11,7 +11,7 @@ from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend.deferred import raise_deferred
 from tinygrad_arith.cuda.adamw import adamw_update as on_gpu
 from tinygrad_arith.cuda.graph import GraphedFunction
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.ops.registry import textbook_only
 from tinygrad_arith.optim import AdamW
@@ -25,7 +25,7 @@ TARGETS = r"cross_entropy: targets must be 0 to 8, or ignore_index where there i
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     """Each test raises what it has caused."""
-    with float32_products_as("float32"):
+    with float32_matmul_precision_as("float32"):
         yield
     cupy.cuda.Device().synchronize()
     raise_deferred()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.cuda import linear as fast
-from tinygrad_arith.cuda.branch import branches
-from tinygrad_arith.cuda.products import multiply_add_bias
+from tinygrad_arith.cuda.gemm import gemm_bias
+from tinygrad_arith.cuda.side_stream import using_side_stream
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.ops.registry import Destination
 
@@ -80,7 +80,7 @@ def test_gradients_go_to_float32_destinations(name, options, dtype, add, apart, 
     into = [None, *(Destination(array.copy(), add) for array in held[1:])]
     backward = getattr(fast, f"{name}_backward")
     if apart:
-        with branches(cupy.cuda.Stream(non_blocking=True)):
+        with using_side_stream(cupy.cuda.Stream(non_blocking=True)):
             found = backward(dy, cache, needs=(True,) * len(inputs), into=into)
     else:
         found = backward(dy, cache, needs=(True,) * len(inputs), into=into)
@@ -149,5 +149,5 @@ def test_both_biases_of_a_network_may_lie_anywhere(kind, activation, rng):
 def test_a_strided_bias_is_none_for_the_library(rng):
     x, weight, bias = numbers(rng, 20, 32), numbers(rng, 32, 64), numbers(rng, 128)
     out = cupy.full((20, 64), 7.0, F32)
-    assert not multiply_add_bias(x, weight, out, bias[::2])
+    assert not gemm_bias(x, weight, out, bias[::2])
     assert (out == 7.0).all()

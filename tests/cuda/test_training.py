@@ -8,7 +8,7 @@ import pytest
 
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.cuda.decoding import greedy_decoder
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.models import generate
 from tinygrad_arith.nn import first_nonfinite
 from tinygrad_arith.ops import registry
@@ -50,7 +50,7 @@ def config_of(kind="float32", steps=400, **model):
 @pytest.fixture(autouse=True)
 def exact_products():
     """`initialize` sets the precision for the whole process; each test leaves it as it was."""
-    with float32_products_as("float32"):
+    with float32_matmul_precision_as("float32"):
         yield
 
 

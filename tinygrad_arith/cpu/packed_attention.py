@@ -52,14 +52,14 @@ def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):
     for part in blocks(batch, 2 * heads * positions * positions, least=1):
         p = probabilities[part]  # (b, NH, T, T)
         dscores = np.matmul(dout[part], v[part].swapaxes(-1, -2))  # (b, NH, T, T), dprobabilities first
-        multiply_over_queries(p, dout[part], dv[part])
+        sum_over_queries(p, dout[part], dv[part])
         passes.softmax_backward(dscores.reshape(square), p.reshape(square), scale)
         np.matmul(dscores, k[part], out=dq[part])
-        multiply_over_queries(dscores, q[part], dk[part])
+        sum_over_queries(dscores, q[part], dk[part])
     return (dqkv,)
 
 
-def multiply_over_queries(a, b, out):  # a (b, NH, T, T); b, out (b, NH, T, HS)
+def sum_over_queries(a, b, out):  # a (b, NH, T, T); b, out (b, NH, T, HS)
     """out = aᵀ b; among many positions in blocks of queries, so that the sum keeps its digits."""
     if a.shape[-1] > LONG:
         out[...] = product(a.swapaxes(-1, -2), b)

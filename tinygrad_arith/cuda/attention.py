@@ -16,13 +16,13 @@ import numpy as np
 
 from ..ops.packed_attention import unpack
 from ..ops.registry import Implementation, forget_plans, register
-from .precision import float32_products
+from .precision import float32_matmul_precision
 from .source import cupy, strided
 
 FLOAT32, BFLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
 ELEMENTS = {FLOAT32: "f32", BFLOAT16: "bf16"}  # what kernels call them
 # The first to accept runs, mostly the fastest
-LADDER = ("small_tensor", "small", "mma", "tf32", "blockwise", "products", "naive")
+LADDER = ("small_tensor", "small", "mma", "tf32", "blockwise", "gemm", "naive")
 HEAD_SIZES = (16, 24, 32, 48, 64, 96, 128)  # another is padded to the next of these for a rung that wants that
 LEAST_PADDED_KEYS = 128  # with fewer, the copies cost more than a faster rung saves
 PRECISIONS = {"tf32": "tf32", "float32": "3xtf32"}  # of a problem, by what is set for products of float32
@@ -133,7 +133,7 @@ def problem_of(q, k, *, causal=True, key_mask=None, scale=None) -> Problem:  # q
     arch = int(cupy.cuda.Device().compute_capability)
     return Problem(
         batch, queries, k.shape[1], heads, k.shape[2], head_size, bool(causal), scale, key_mask, q.dtype, arch,
-        _deterministic, PRECISIONS[float32_products()],
+        _deterministic, PRECISIONS[float32_matmul_precision()],
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """First rung of attention: the textbook formula, one thread for each number of the result. Takes every problem."""
 
 from .attention import BFLOAT16, ELEMENTS, FLOAT32, Problem, Rung, view_arguments
-from .attention_products import warn_of_wide_heads
+from .attention_gemm import warn_of_wide_heads
 from .source import Build
 
 THREADS = 256

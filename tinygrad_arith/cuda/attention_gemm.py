@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .attention import BFLOAT16, ELEMENTS, FLOAT32, Problem, Rung
-from .product_batches import multiply_batches
-from .products import unavailable
+from .gemm import unavailable
+from .gemm_batched import gemm_batched
 from .source import Build, cupy
 
 THREADS = 256
@@ -38,7 +38,7 @@ class Block(NamedTuple):
 
 def build_for(dtype: np.dtype) -> Build:
     """The variant for a dtype."""
-    return Build("attention_products.cu", (("ELEMENT", ELEMENTS[dtype]),))
+    return Build("attention_gemm.cu", (("ELEMENT", ELEMENTS[dtype]),))
 
 
 def accepts(p: Problem) -> bool:
@@ -81,10 +81,10 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
         for block in blocks(p):
             heads, queries, keys = block
             scores = cupy.empty(block.shape, np.float32)  # (heads, queries, keys)
-            multiply_batches(own_q[heads, queries], k[heads, :keys].swapaxes(1, 2), scores)
+            gemm_batched(own_q[heads, queries], k[heads, :keys].swapaxes(1, 2), scores)
             shares = scores if q.dtype == FLOAT32 else cupy.empty(block.shape, q.dtype)
-            launch(p, "products_softmax", block, member, scores, shares, lse)
-            multiply_batches(shares, v[heads, :keys], own_out[heads, queries])
+            launch(p, "gemm_softmax", block, member, scores, shares, lse)
+            gemm_batched(shares, v[heads, :keys], own_out[heads, queries])
         out[:, :, member::group] = by_position(own_out, p.batch)
 
 
@@ -99,15 +99,15 @@ def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
         for block in blocks(p):
             heads, queries, keys = block
             scores, dshares = (cupy.empty(block.shape, np.float32) for _ in range(2))  # (heads, queries, keys) each
-            multiply_batches(own_q[heads, queries], k[heads, :keys].swapaxes(1, 2), scores)
-            multiply_batches(own_dout[heads, queries], v[heads, :keys].swapaxes(1, 2), dshares)
+            gemm_batched(own_q[heads, queries], k[heads, :keys].swapaxes(1, 2), scores)
+            gemm_batched(own_dout[heads, queries], v[heads, :keys].swapaxes(1, 2), dshares)
             shares, dscores = scores, dshares
             if q.dtype != FLOAT32:
                 shares, dscores = (cupy.empty(block.shape, q.dtype) for _ in range(2))
-            launch(p, "products_softmax_backward", block, member, scores, dshares, shares, dscores, lse)
-            multiply_batches(dscores, k[heads, :keys], own_dq[heads, queries])  # step C
-            multiply_batches(dscores.swapaxes(1, 2), own_q[heads, queries], dk_sum[heads, :keys], add=True)  # step C
-            multiply_batches(shares.swapaxes(1, 2), own_dout[heads, queries], dv_sum[heads, :keys], add=True)  # step A
+            launch(p, "gemm_softmax_backward", block, member, scores, dshares, shares, dscores, lse)
+            gemm_batched(dscores, k[heads, :keys], own_dq[heads, queries])  # step C
+            gemm_batched(dscores.swapaxes(1, 2), own_q[heads, queries], dk_sum[heads, :keys], add=True)  # step C
+            gemm_batched(shares.swapaxes(1, 2), own_dout[heads, queries], dv_sum[heads, :keys], add=True)  # step A
         dq[:, :, member::group] = by_position(own_dq, p.batch)
     dk[...], dv[...] = by_position(dk_sum, p.batch), by_position(dv_sum, p.batch)
 
@@ -135,5 +135,5 @@ def warn_of_wide_heads(head_size: int) -> None:
         )
 
 
-RUNG = Rung("products", (FLOAT32, BFLOAT16), accepts, forward, backward)
+RUNG = Rung("gemm", (FLOAT32, BFLOAT16), accepts, forward, backward)
 BUILDS = (build_for(FLOAT32), build_for(BFLOAT16))
