@@ -76,7 +76,7 @@ def test_a_wrong_target_is_told_even_where_it_has_no_weight():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("index", [np.int16, np.int32, np.int64])
-def test_the_textbook_tells_as_well(dtype, index):
+def test_the_reference_tells_as_well(dtype, index):
     ids = np.array([0, 6, -1, 5, 0], index)
     with textbook_only():
         y = F.embedding(cupy.asarray(ids), Tensor(cupy.ones((6, 4), dtype)))

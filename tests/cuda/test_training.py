@@ -193,7 +193,7 @@ def test_a_step_that_is_not_finite_is_held_back(when):
 
 def test_what_cannot_be_captured_runs_without_a_graph_and_says_why(capsys, monkeypatch):
     without = [found for found in registry._registered["ffn"] if found.device != "cuda"]
-    monkeypatch.setitem(registry._registered, "ffn", without)  # the textbook's products cannot be captured
+    monkeypatch.setitem(registry._registered, "ffn", without)  # the reference's products cannot be captured
     registry.forget_plans()
     config = config_of(activation="gelu")
     run, here = Run(config).go(12), Run(config, "cpu").go(12)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..ops.fast import FfnCache, destinations
+from ..ops.fast import FusedFfnCache, destinations
 from .gemm import gemm
 from .passes import passes
 from .rows import blocks, rows_of
@@ -27,7 +27,7 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
             passes.bias_gelu(hidden, b1, slope[part])
         gemm(hidden, w2, y[part])
         passes.add_bias(y[part], b2)
-    return y.reshape(x.shape), FfnCache(x, w1, w2, activated, slope)
+    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, activated, slope)
 
 
 def ffn_backward(dy, cache, *, needs, into=None, owned=False):

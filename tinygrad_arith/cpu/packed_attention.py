@@ -10,7 +10,7 @@ from .passes import passes
 from .rows import blocks
 
 
-class PackedAttentionCache(NamedTuple):
+class PackedProbabilitiesCache(NamedTuple):
     """Saved: the probabilities; the packed projection by reference."""
 
     qkv: Any  # (B, T, 3 NH HS)
@@ -37,7 +37,7 @@ def packed_attention_forward(qkv, heads, *, kv_heads=None, causal=True, key_mask
         p = np.matmul(q[part], k[part].swapaxes(-1, -2), out=probabilities[part])
         passes.causal_softmax(p.reshape(-1, positions, positions), scale)
         np.matmul(p, v[part], out=out[part].transpose(0, 2, 1, 3))
-    return out.reshape(batch, positions, heads * head_size), PackedAttentionCache(qkv, probabilities, scale)
+    return out.reshape(batch, positions, heads * head_size), PackedProbabilitiesCache(qkv, probabilities, scale)
 
 
 def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):

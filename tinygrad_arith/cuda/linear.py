@@ -5,7 +5,7 @@ buffer, and an activation's derivative is saved instead of what it is computed f
 and a bias's gradient summed by the kernel of the product beside it.
 """
 
-from ..ops.fast import FfnCache, always, destinations
+from ..ops.fast import FusedFfnCache, always, destinations
 from ..ops.linear import LinearCache
 from ..ops.registry import Implementation, register
 from . import passes
@@ -77,7 +77,7 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
         slope = cupy.empty_like(hidden)  # (N, F)
         passes.bias_gelu(hidden, b1, slope, exact=activation == "gelu-exact")
     y = affine(hidden, w2, b2)  # (N, C)
-    return y.reshape(x.shape), FfnCache(x, w1, w2, hidden, slope)
+    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, hidden, slope)
 
 
 def ffn_backward(dy, cache, *, needs, into=None, owned=False):

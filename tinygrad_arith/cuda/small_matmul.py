@@ -12,7 +12,7 @@ from .source import Build, cupy, strided
 LARGEST = 256  # rows, columns and length of the sums, up to which a thread for each number is not wasteful
 
 
-def variant(dtype: np.dtype) -> Build:
+def build_for(dtype: np.dtype) -> Build:
     """The kernel for arrays of this dtype."""
     return Build("small_matmul.cu", (("ELEMENT", C_NAMES[dtype]),))
 
@@ -22,7 +22,7 @@ def matmul(a: Any, b: Any) -> Any:  # a (N, M, K), b (N, K, L) -> (N, M, L)
     (batch, rows, inner), columns = a.shape, b.shape[2]
     out = cupy.empty((batch, rows, columns), dtype=a.dtype)  # (N, M, L)
     factors = (part for array in (a, b) for part in (strided(array), *steps(array)))
-    kernel = variant(a.dtype).kernel("small_matmul")
+    kernel = build_for(a.dtype).kernel("small_matmul")
     kernel(quotient(out.size, THREADS), THREADS, *factors, out, rows, inner, columns, out.size)
     return out
 
@@ -53,4 +53,4 @@ def accepts(a, b) -> bool:
 
 register(Implementation("matmul", "batched", "cuda", DTYPES, matmul_forward, matmul_backward, accepts))
 
-BUILDS = (variant(FLOAT32), variant(BFLOAT16))
+BUILDS = (build_for(FLOAT32), build_for(BFLOAT16))
