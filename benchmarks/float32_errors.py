@@ -33,7 +33,7 @@ from environment import RESULTS, environment, in_words
 from float32_cases import SEED, Case, cases, ulps
 from markdown_table import table
 
-from tinygrad_arith.cpu import operations, passes_numpy, products
+from tinygrad_arith.cpu import gemm, operations, passes_numpy
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.ops.registry import choose, forget_plans, textbook_backward, textbook_only
 
@@ -121,17 +121,17 @@ def run_ours(case: Case, dy: np.ndarray, path: str) -> list[np.ndarray]:
 def one_way(path: str) -> Iterator[None]:
     """Inside, operations run by this way."""
     users = [module for module in vars(operations).values() if hasattr(module, "passes")]
-    before, by_mkl = [module.passes for module in users], products._by_mkl
+    before, by_mkl = [module.passes for module in users], gemm._by_mkl
     try:
         for module in users:
             module.passes = passes_numpy if path == "NumPy" else numba_passes() if path == "Numba" else module.passes
         if path == "NumPy":
-            products._by_mkl = None
+            gemm._by_mkl = None
         forget_plans()
         with textbook_only(path == "reference"):
             yield
     finally:
-        products._by_mkl = by_mkl
+        gemm._by_mkl = by_mkl
         for module, passes in zip(users, before, strict=True):
             module.passes = passes
 

@@ -1,14 +1,14 @@
-"""Is our attention on the GPU as fast as FlashAttention-2, and what does each rung of the ladder bring?
+"""Is our attention on the GPU as fast as FlashAttention-2, and what does each kernel variant bring?
 
-    python benchmarks/gpu_attention.py                              # every shape, every rung, every rival
+    python benchmarks/gpu_attention.py                              # every shape, kernel variant and rival
     python benchmarks/gpu_attention.py --quick                      # three shapes, few samples
     python benchmarks/gpu_attention.py --only 16/12/1024/64 --only "192/4/32/32 float32"
     python benchmarks/gpu_attention.py --write                      # JSON, tables and picture in benchmarks/results/
 
-Every rung that accepts a shape and the backends of PyTorch's scaled_dot_product_attention (FlashAttention-2, also
-deterministic, cuDNN, memory-efficient) compute causal self-attention on the same arrays, forward and backward. Each is
-checked against the textbook in float64 first (one of ours that is wrong is not timed, and the exit status is 1), then
-captured into a CUDA graph and replayed in turns with the others. Needs a GPU, CuPy and PyTorch.
+Every kernel variant that accepts a shape and the backends of PyTorch's scaled_dot_product_attention (FlashAttention-2,
+also deterministic, cuDNN, memory-efficient) compute causal self-attention on the same arrays, forward and backward.
+Each is checked against the reference in float64 first (one of ours that is wrong is not timed, and the exit status is
+1), then captured into a CUDA graph and replayed in turns with the others. Needs a GPU, CuPy and PyTorch.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy as np
 from environment import RESULTS, environment
 
 from tinygrad_arith.backend import DtypePolicy
-from tinygrad_arith.cuda.precision import set_float32_products
+from tinygrad_arith.cuda.precision import set_float32_matmul_precision
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.tasks import Batch
@@ -36,7 +36,7 @@ def measure(length: int, dtype: str) -> dict:
     """
     cupy.get_default_memory_pool().free_all_blocks()
     free = cupy.cuda.runtime.memGetInfo()[0]
-    set_float32_products("tf32")
+    set_float32_matmul_precision("tf32")
     shape = GPTConfig(VOCABULARY, length, d_model=CHANNELS, layers=LAYERS, heads=HEADS, positions="sinusoidal")
     model = GPT(shape).initialize(seed=1, policy=DtypePolicy.named(dtype), device="cuda")
     config = Config(training=dataclasses.replace(TrainingConfig(), dtype=dtype))

@@ -17,7 +17,7 @@ from checker_corpus import report
 from collapse_replay_report import replays_table
 from collapse_report import edge_table, variants_table
 from float32_errors import markdown as float32_table
-from gpu_rivals.report import ladder_table
+from gpu_rivals.report import variants_and_rivals_table
 from markdown_table import table
 
 from tinygrad_arith.cli.console import as_duration, as_share
@@ -102,12 +102,12 @@ def checker_errors() -> str:
 
 
 def gpu_attention() -> str:
-    """Times of every rung of attention and of PyTorch's backends."""
+    """Times of every kernel variant of attention and of PyTorch's backends."""
     if not list(RESULTS.glob("gpu_attention_????-??-??.json")):
         return "Not measured yet."
     result = newest("gpu_attention")
     where = f"\n\nForward / backward; {result['gpu']}, {result['date']}; `benchmarks/gpu_attention.py`."
-    return ladder_table(result) + where
+    return variants_and_rivals_table(result) + where
 
 
 def experiments() -> str:

@@ -30,7 +30,7 @@ class Referee:
         batch, _, heads, _ = inputs.q.shape
         self.inputs = inputs
         self.heads = sorted({(0, 0), (batch - 1, heads - 1)})
-        self.right = {where: textbook(*(head(x, where) for x in inputs)) for where in self.heads}
+        self.right = {where: reference(*(head(x, where) for x in inputs)) for where in self.heads}
         self._plain: dict[tuple, list[Any]] = {}
 
     def errors(self, results: list[Any], precision: str) -> dict[str, dict[str, float]]:
@@ -74,7 +74,7 @@ def largest_difference(x: Any, right: Any) -> float:
     return (x.double() - right).abs().max().item()
 
 
-def textbook(q: Any, k: Any, v: Any, dout: Any) -> list[Any]:  # (T, HS) each
+def reference(q: Any, k: Any, v: Any, dout: Any) -> list[Any]:  # (T, HS) each
     """out, dq, dk, dv by `ops.attention` in float64."""
     q, k, v, dout = (as_cupy(x.double().contiguous())[None, :, None] for x in (q, k, v, dout))  # (1, T, 1, HS)
     out, cache = attention_forward(q, k, v)
@@ -86,7 +86,7 @@ def textbook(q: Any, k: Any, v: Any, dout: Any) -> list[Any]:  # (T, HS) each
 
 
 def plain(q: Any, k: Any, v: Any, dout: Any) -> list[Any]:  # (T, HS) each
-    """out, dq, dk, dv by the textbook's formulas, every T x T array rounded to the inputs' dtype."""
+    """out, dq, dk, dv by the reference's formulas, every T x T array rounded to the inputs' dtype."""
     dtype, scale = q.dtype, 1 / math.sqrt(q.shape[1])
     hidden = torch.ones(len(q), len(k), dtype=torch.bool, device=q.device).triu(1)  # (T, T)
     scores = ((q @ k.T).float() * scale).masked_fill(hidden, -math.inf)  # (T, T)

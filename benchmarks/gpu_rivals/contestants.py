@@ -1,4 +1,4 @@
-"""Who takes part: every rung of our ladder that accepts a shape, and the backends of PyTorch's attention.
+"""Who takes part: every kernel variant of ours that accepts a shape, and the backends of PyTorch's attention.
 
 All of them read the same memory, (B, T, NH, HS): PyTorch and CuPy hand each other arrays without a copy.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tinygrad_arith.cuda.attention import Problem, Rung, rungs
+from tinygrad_arith.cuda.attention import KernelVariant, Problem, kernel_variants
 
 from .shapes import NAIVE_LIMIT, Shape
 
@@ -28,7 +28,7 @@ BACKENDS = {
     "memory-efficient": SDPBackend.EFFICIENT_ATTENTION,
 }
 DETERMINISTIC = "FlashAttention-2, deterministic"
-WITH_ATOMICS = ("mma",)  # the rungs whose backward has a variant that adds up in no fixed order
+WITH_ATOMICS = ("mma",)  # variants whose backward can also add up in no fixed order
 SEED = 5
 
 
@@ -84,21 +84,21 @@ class Contestant:
 
 
 def our_contestants(shape: Shape, inputs: Inputs) -> tuple[list[Contestant], dict[str, str]]:
-    """One for each rung and way to run it; and the names of those left out, with the reason."""
+    """One for each kernel variant and way to run it; and the names of those left out, with the reason."""
     found, skipped = {}, {}
-    exact = {rung.name for rung in rungs(problem_of(shape, "float32", deterministic=True))}
+    exact = {variant.name for variant in kernel_variants(problem_of(shape, "float32", deterministic=True))}
     for precision, deterministic in ways(shape):
         problem = problem_of(shape, precision, deterministic)
-        for rung in rungs(problem):
-            if precision != "float32" and rung.name in exact:
+        for variant in kernel_variants(problem):
+            if precision != "float32" and variant.name in exact:
                 continue  # it multiplies exactly whatever it is asked for
-            if not deterministic and rung.name not in WITH_ATOMICS:
+            if not deterministic and variant.name not in WITH_ATOMICS:
                 continue
-            name = name_of(rung, problem)
-            if rung.name == "naive" and shape.naive_flop > NAIVE_LIMIT:
+            name = name_of(variant, problem)
+            if variant.name == "naive" and shape.naive_flop > NAIVE_LIMIT:
                 skipped[name] = "each number of a query computes all of its scores: it would take seconds"
                 continue
-            found[name] = rung_contestant(name, rung, problem, inputs)
+            found[name] = variant_contestant(name, variant, problem, inputs)
     return list(found.values()), skipped
 
 
@@ -110,7 +110,7 @@ def ways(shape: Shape) -> list[tuple[str, bool]]:
 
 
 def problem_of(shape: Shape, precision: str, deterministic: bool) -> Problem:
-    """What the rungs are asked."""
+    """What the kernel variants are asked."""
     batch, heads, positions, head_size, _ = shape
     return Problem(
         batch=batch, queries=positions, keys=positions, heads=heads, kv_heads=heads, head_size=head_size,
@@ -120,28 +120,28 @@ def problem_of(shape: Shape, precision: str, deterministic: bool) -> Problem:
     )  # fmt: skip
 
 
-def name_of(rung: Rung, problem: Problem) -> str:
-    """The rung, and the way it runs where it has several."""
+def name_of(variant: KernelVariant, problem: Problem) -> str:
+    """The variant, and the way it runs where it has several."""
     way = [] if problem.precision == "float32" else [problem.precision]
     way += [] if problem.deterministic else ["atomics"]
-    return ", ".join([rung.name, *way])
+    return ", ".join([variant.name, *way])
 
 
-def rung_contestant(name: str, rung: Rung, problem: Problem, inputs: Inputs) -> Contestant:
-    """A rung with its arrays."""
+def variant_contestant(name: str, variant: KernelVariant, problem: Problem, inputs: Inputs) -> Contestant:
+    """A kernel variant with its arrays."""
     q, k, v, dout = (as_cupy(x) for x in inputs)  # (B, T, NH, HS) each
     out, dq, dk, dv = (cupy.empty_like(x) for x in (q, q, k, v))  # (B, T, NH, HS) each
     lse = cupy.empty((problem.batch, problem.heads, problem.queries), np.float32)  # (B, NH, T)
 
     def forward() -> None:
-        rung.forward(problem, q, k, v, out, lse)
+        variant.forward(problem, q, k, v, out, lse)
 
     def backward() -> None:
-        rung.backward(problem, dout, q, k, v, out, lse, dq, dk, dv)
+        variant.backward(problem, dout, q, k, v, out, lse, dq, dk, dv)
 
     def results() -> list[Any]:
         for array in (out, lse, dq, dk, dv):
-            as_torch(array).fill_(math.nan)  # what a rung forgets to write is seen
+            as_torch(array).fill_(math.nan)  # what a variant forgets to write is seen
         forward()
         backward()
         return [as_torch(x).clone() for x in (out, dq, dk, dv)]

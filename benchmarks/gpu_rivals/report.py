@@ -7,7 +7,7 @@ from typing import Any
 
 from markdown_table import table
 
-from .shapes import BACKWARD_OVER_FORWARD, LADDER, find_shape
+from .shapes import BACKWARD_OVER_FORWARD, TABLE_SHAPES, find_shape
 
 FLASH, CUDNN, EFFICIENT = "FlashAttention-2", "cuDNN", "memory-efficient"
 DETERMINISTIC = f"{FLASH}, deterministic"
@@ -28,7 +28,7 @@ def time_of(result: dict[str, Any], name: str, direction: str) -> float | None:
 
 
 def fastest_of_ours(result: dict[str, Any], direction: str, relaxed: bool = False) -> str | None:
-    """The name of our fastest rung in a direction; relaxed: of those that give up fixed sums, or float32's digits."""
+    """Our fastest kernel variant in a direction; relaxed: of those that give up fixed sums, or float32's digits."""
     ours = {
         name: found[direction]["ms"]
         for name, found in result["contestants"].items()
@@ -78,9 +78,9 @@ def shape_table(result: dict[str, Any]) -> list[str]:
     return table(header, rows).split("\n")
 
 
-def ladder_table(report: dict[str, Any]) -> str:
-    """One row a rung or rival, one column a shape: forward / backward. What docs/cuda.md shows."""
-    wanted = [shape.name for shape in LADDER]
+def variants_and_rivals_table(report: dict[str, Any]) -> str:
+    """One row a kernel variant or rival, one column a shape: forward / backward. What docs/cuda.md shows."""
+    wanted = [shape.name for shape in TABLE_SHAPES]
     results = [result for result in report["shapes"] if result["shape"] in wanted]
     everyone = {name: found["ours"] for result in results for name, found in result["contestants"].items()}
     rows = []
@@ -91,7 +91,7 @@ def ladder_table(report: dict[str, Any]) -> str:
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    """What the door prints of one shape."""
+    """What the command prints of one shape."""
     found = [f"  {'':30} {'forward':>10} {'TFLOP/s':>8} {'backward':>10} {'TFLOP/s':>8}  over {base_of(result)}"]
     for name in result["contestants"]:
         times = [time_of(result, name, d) for d in DIRECTIONS]
@@ -114,7 +114,7 @@ def markdown(report: dict[str, Any], heading: str) -> str:
         "Causal self-attention; shapes are B/NH/T/HS. Medians of CUDA graphs replayed in turns: nothing of Python's,",
         "CuPy's or PyTorch's launches is in them, on either side. TFLOP/s count two products forward and five backward",
         "over half of T x T. Ratios are time over time, forward / backward: below 1 is faster than that rival. Ours",
-        "are bold. Before anyone is timed, results are compared with the textbook in float64.",
+        "are bold. Before anyone is timed, results are compared with the reference in float64.",
     ]
     for result in report["shapes"]:
         text += ["", f"## {result['shape']}", "", *shape_table(result)]

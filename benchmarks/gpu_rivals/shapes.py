@@ -53,7 +53,7 @@ SHAPES = (
     Shape(192, 4, 64, 24, "float32"),
 )
 QUICK = (Shape(16, 12, 1024, 64), Shape(192, 4, 32, 32), Shape(16, 12, 1024, 64, "float32"))
-LADDER = (*QUICK, Shape(4, 16, 4096, 128))  # the columns of the table in docs/cuda.md
+TABLE_SHAPES = (*QUICK, Shape(4, 16, 4096, 128))  # the columns of the table in docs/cuda.md
 
 
 def find_shape(name: str) -> Shape:

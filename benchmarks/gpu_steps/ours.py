@@ -12,7 +12,7 @@ from cpu_rivals.configurations import Configuration
 from cpu_rivals.ours import OPTIMIZER, build_model
 
 from tinygrad_arith.backend import DtypePolicy, RandomKey
-from tinygrad_arith.cuda.precision import set_float32_products
+from tinygrad_arith.cuda.precision import set_float32_matmul_precision
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.tasks import Batch
 from tinygrad_arith.training.config import Config, TrainingConfig
@@ -23,7 +23,7 @@ class OurStep:
     """See `contestants.Contestant`."""
 
     def __init__(self, configuration: Configuration, weights: Mapping[str, np.ndarray], precision: str, graph: bool):
-        set_float32_products("tf32" if precision == "tf32" else "float32")
+        set_float32_matmul_precision("tf32" if precision == "tf32" else "float32")
         dtype = "bfloat16" if precision == "bfloat16" else "float32"
         config = Config(optimizer=OPTIMIZER, training=dataclasses.replace(TrainingConfig(), dtype=dtype))
         self.model = build_model(configuration)

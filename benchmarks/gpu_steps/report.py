@@ -24,7 +24,7 @@ def in_ms(found: dict[str, Any]) -> str:
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    """What the door prints of one configuration."""
+    """What the command prints of one configuration."""
     agreed = result["agreement"]
     out = [
         f"  agreement: float32 gradients within {agreed['float32']:.1e} of their norm; in {result['precision']} our "

@@ -78,9 +78,9 @@ def test_lines_and_tables_say_what_was_measured():
     assert reporting.base_of(exact) == "memory-efficient"
     page = reporting.markdown(REPORT, gpu_attention.heading(REPORT))
     assert "| **mma** | 130 us | 198 | 500 us | 129 | 0.97 / 1.07 | 1.53 / 1.68 |" in page
-    ladder = reporting.ladder_table(REPORT).splitlines()
-    assert ladder[0] == "|  | 16/12/1024/64 bfloat16 | 16/12/1024/64 float32 |"
-    assert "| **blockwise** | 2.00 ms / 8.00 ms |  |" in ladder
+    table = reporting.variants_and_rivals_table(REPORT).splitlines()
+    assert table[0] == "|  | 16/12/1024/64 bfloat16 | 16/12/1024/64 float32 |"
+    assert "| **blockwise** | 2.00 ms / 8.00 ms |  |" in table
 
 
 def test_the_fastest_of_ours_is_deterministic():

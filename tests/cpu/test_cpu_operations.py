@@ -1,4 +1,4 @@
-"""Question 4 on the CPU: does the fast one agree with the textbook? Both sets of passes, edge shapes, all outputs."""
+"""Question 4 on the CPU: does the fast one agree with the reference? Both sets of passes, edge shapes, all outputs."""
 
 import numpy as np
 import pytest
@@ -27,17 +27,17 @@ def single(rng, *shape):
 
 
 def fast_pair(name, inputs, **options):
-    """The forward and backward that the registry chooses for these; never the textbook's."""
+    """The forward and backward that the registry chooses for these; never the reference's."""
     operation = OPERATIONS[name]
     names = operation.forward.__code__.co_varnames
     with textbook_only(False):
         forward, backward = choose(operation, dict(zip(names, inputs, strict=False)) | options)
-    assert backward is not None, f"the textbook's {name}"
+    assert backward is not None, f"the reference's {name}"
     return forward, backward
 
 
 def compare(name, inputs, rng, same=SAME, **options):
-    """Output and gradients of the fast pair against the textbook's on the same float32 numbers."""
+    """Output and gradients of the fast pair against the reference's on the same float32 numbers."""
     operation = OPERATIONS[name]
     forward, backward = fast_pair(name, inputs, **options)
     before = [value.copy() if isinstance(value, np.ndarray) else value for value in inputs]
@@ -150,13 +150,13 @@ def test_a_basic_index_is_assigned(index, rng):
 
 
 @pytest.mark.parametrize("index", OTHER_INDICES, ids=repr)
-def test_any_other_index_is_added_by_the_textbook(index, rng):
+def test_any_other_index_is_added_by_the_reference(index, rng):
     operation = OPERATIONS["index"]
     with textbook_only(False):
         assert choose(operation, {"x": single(rng, 4, 5, 3), "index": index}) == (operation.forward, None)
 
 
-def test_index_in_float64_is_the_textbooks(rng):
+def test_index_in_float64_is_the_reference(rng):
     operation = OPERATIONS["index"]
     with textbook_only(False):
         assert choose(operation, {"x": rng.normal(size=(4, 5)), "index": 0}) == (operation.forward, None)
@@ -236,8 +236,8 @@ def test_adamw(passes):
                 layer.flat.gradients[:] = draws.normal(size=layer.flat.gradients.shape)
                 optimizer.step(0.01 / (step + 1))
         found.append((layer.flat.values, optimizer.first_moment, optimizer.second_moment))
-    for name, textbook, mine in zip(("values", "first moment", "second moment"), *found, strict=True):
-        assert_close(mine, textbook, SAME, name)
+    for name, reference, mine in zip(("values", "first moment", "second moment"), *found, strict=True):
+        assert_close(mine, reference, SAME, name)
 
 
 def test_both_sets_of_passes_have_the_same_names():
@@ -264,7 +264,7 @@ def loss_and_gradients(dtype):
 
 
 def test_every_gradient_of_a_whole_gpt_through_the_fast_path(passes):
-    """The float64 textbook is proved by differences (tests/models); the float32 fast path must agree with it."""
+    """The float64 reference is proved by differences (tests/models); the float32 fast path must agree with it."""
     with textbook_only():
         expected_loss, expected = loss_and_gradients("float64")
     loss, gradients = loss_and_gradients("float32")
@@ -273,7 +273,7 @@ def test_every_gradient_of_a_whole_gpt_through_the_fast_path(passes):
         assert_close(gradient, expected[name], tolerance("module", "float32"), name, dtype=False)
 
 
-def test_what_runs_is_chosen_by_dtype_and_the_textbook_can_be_forced(rng):
+def test_what_runs_is_chosen_by_dtype_and_the_reference_can_be_forced(rng):
     operation = OPERATIONS["linear"]
     arguments = {"x": single(rng, 2, 3), "weight": single(rng, 3, 4)}
     with textbook_only(False):

@@ -1,4 +1,4 @@
-"""Numbers at the ends of float32 on the CPU's fast paths: what the textbook makes of them, they make too."""
+"""Numbers at the ends of float32 on the CPU's fast paths: what the reference makes of them, they make too."""
 
 import math
 
@@ -27,7 +27,7 @@ def attend(qkv, **options):
 
 @pytest.mark.parametrize("positions", [1, 3, 28, 64, 129])
 @pytest.mark.parametrize("size", [1e3, 3e4, 1e6, 1e9, 1e15])
-def test_attention_of_large_scores_is_the_textbooks(passes, positions, size, rng):
+def test_attention_of_large_scores_is_the_reference(passes, positions, size, rng):
     qkv = rng.normal(size=(2, positions, 48)).astype(np.float32)
     qkv[..., :32] *= np.float32(size)
     y, gradient = attend(qkv)
@@ -78,35 +78,35 @@ def test_norms_of_rows_whose_variance_is_below_the_normal_numbers(passes, name, 
         np.testing.assert_allclose(mine, expected, atol=0.01 * np.abs(expected).max() + 1e-6)  # few bits are left
 
 
-@pytest.mark.parametrize("textbook", [False, True])
+@pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize(("scale", "gradient"), [(1e-4, 1e20), (1e-7, 1e25), (1e-3, 1e21), (1e10, 1e-20), (1.0, 2.0)])
-def test_adamw_scales_a_gradient_before_it_squares_it(passes, textbook, scale, gradient):
+def test_adamw_scales_a_gradient_before_it_squares_it(passes, reference, scale, gradient):
     model = Linear(2, 2, bias=False).initialize(seed=1)
     before = model.weight.numpy().copy()
     model.weight.grad = np.full((2, 2), gradient, np.float32)
-    with textbook_only(textbook):
+    with textbook_only(reference):
         AdamW(model.flat, weight_decay=0.0).step(0.01, scale)
     moved = before - model.weight.numpy()
     expected = 0.01 * scale * gradient / (scale * gradient + 1e-8)
     np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("textbook", [False, True])
+@pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("activation", ["gelu", "gelu-exact"])
 @pytest.mark.parametrize("size", [50.0, 1e13, 2e19, 1e20, 1e30, 3e38])
-def test_the_slope_of_gelu_far_out_is_1_or_0(passes, textbook, activation, size):
+def test_the_slope_of_gelu_far_out_is_1_or_0(passes, reference, activation, size):
     one, zero = np.eye(1, dtype=np.float32), np.zeros(1, np.float32)
     for x, slope in ((size, 1.0), (-size, 0.0)):
         of_ffn, alone = (Tensor(np.array([[x]], np.float32), requires_grad=True) for _ in range(2))
-        with textbook_only(textbook):
+        with textbook_only(reference):
             F.ffn(of_ffn, one, zero, one, zero, activation=activation).sum().backward()
             (F.gelu if activation == "gelu" else F.gelu_exact)(alone).sum().backward()
         assert (of_ffn.grad.item(), alone.grad.item()) == (slope, slope)
 
 
-@pytest.mark.parametrize("textbook", [False, True])
-def test_the_slope_of_gelu_at_infinity_is_1_or_0_and_at_nan_nan(passes, textbook):
-    with textbook_only(textbook), np.errstate(invalid="ignore"):
+@pytest.mark.parametrize("reference", [False, True])
+def test_the_slope_of_gelu_at_infinity_is_1_or_0_and_at_nan_nan(passes, reference):
+    with textbook_only(reference), np.errstate(invalid="ignore"):
         for function in (F.gelu, F.gelu_exact):
             x = Tensor(np.array([np.inf, -np.inf, np.nan], np.float32), requires_grad=True)
             function(x).sum().backward()

@@ -52,7 +52,7 @@ def test_column_sums_keep_their_digits(passes, rows, offset, rng):
 
 @pytest.mark.parametrize("rows", [*ROWS, 0])
 @pytest.mark.parametrize("keepdims", [False, True])
-def test_the_textbooks_sums_do_too(rows, keepdims, rng):
+def test_the_reference_sums_do_too(rows, keepdims, rng):
     x = draw(rng, rows, 3, 2, offset=1.0)  # no sum is near zero
     for axes in ((0,), (0, 1), (0, -1), (1,), (0, 1, 2), ()):
         exact = x.sum(axis=axes, dtype=np.float64, keepdims=keepdims)
@@ -89,7 +89,7 @@ def test_products_over_many_terms(inner, rng):
 
 
 def both(name, arrays, *given, seed=3, **options):
-    """Output and gradients of an operation: as it is chosen for float32, and the textbook's in float64."""
+    """Output and gradients of an operation: as it is chosen for float32, and the reference's in float64."""
     operation = OPERATIONS[name]
     names = operation.forward.__code__.co_varnames
     forward, backward = choose(operation, dict(zip(names, (*arrays, *given), strict=False)) | options)
@@ -131,8 +131,8 @@ def test_softmax_down_a_long_column(name, rng):
 def test_bias_gradients_of_many_rows(passes, name, activation, rng):
     x, w1, b1 = draw(rng, 100_000, 3), draw(rng, 3, 4), draw(rng, 4)
     arrays = (x, w1, b1) if name == "linear" else (x, w1, b1, draw(rng, 4, 3), draw(rng, 3))
-    for textbook in (False, True):
-        with textbook_only(textbook):
+    for reference in (False, True):
+        with textbook_only(reference):
             found, exact = both(name, arrays, **({} if name == "linear" else {"activation": activation}))
         for index in range(3, len(found), 2):  # the biases'
             assert ulps(found[index], exact[index]) < 4
@@ -166,7 +166,7 @@ def test_functions_to_their_last_digits(name, scale, rng):
 
 
 def norms(name, x, dy, weight, bias):
-    """Output and gradients of a norm: of the fast pair in float32, and of the textbook in float64."""
+    """Output and gradients of a norm: of the fast pair in float32, and of the reference in float64."""
     wide = [array.astype(np.float64) for array in (x, weight, bias)]
     if name == "layernorm":
         y, cache = layernorm.layernorm_forward(x, weight, bias)
@@ -207,7 +207,7 @@ def test_norms_at_other_scales(passes, name, channels, scale, rng):
 @pytest.mark.parametrize("dy_scale", [1.0, 1e15])
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_row_whose_squares_are_beyond_float32_is_a_row_of_zeros(passes, name, channels, scale, dy_scale, rng):
-    """As the textbook's and PyTorch's: the root of infinity is infinite, and its reciprocal is 0."""
+    """As the reference's and PyTorch's: the root of infinity is infinite, and its reciprocal is 0."""
     x, dy = draw(rng, 6, channels, scale=scale), draw(rng, 6, channels, scale=dy_scale)
     x[:, 0] = 4 * scale  # its square alone is too large
     x[0] = draw(rng, channels)
@@ -250,7 +250,7 @@ def test_gelu_and_its_slope_keep_their_digits(passes):
 @pytest.mark.parametrize("size", [20.0, 1e4, 1e13, 1e19, 1e25, 3.4e38])
 def test_gelu_far_out_is_the_number_or_zero(passes, size):
     if passes is passes_numpy and size > 1e19:
-        size = 1e19  # beyond it the square is no number, in PyTorch's and in the textbook's formula as well
+        size = 1e19  # beyond it the square is no number, in PyTorch's and in the reference's formula as well
     h, slope = np.array([[size, -size]], np.float32), np.empty((1, 2), np.float32)
     with np.errstate(over="ignore"):
         passes.bias_gelu(h, np.zeros(2, np.float32), slope)

@@ -1,4 +1,4 @@
-"""Every rung of attention against the float64 textbook on the same numbers: edge shapes, masks, groups, views, bits.
+"""Every attention kernel variant against the reference in float64: edge shapes, masks, groups, views, bits.
 
 The bound is FlashAttention's: an error of at most twice (gradients: three times) that of a plain implementation in
 the same precision, beside what the table allows for another order of summation.
@@ -11,8 +11,8 @@ import cupy
 import numpy as np
 import pytest
 
-from tinygrad_arith.cuda import attention as ladder
-from tinygrad_arith.cuda.attention import BFLOAT16, FLOAT32, LADDER, rung, rungs
+from tinygrad_arith.cuda import attention as attention_kernels
+from tinygrad_arith.cuda.attention import BFLOAT16, FLOAT32, KERNEL_VARIANTS, kernel_variant, kernel_variants
 from tinygrad_arith.ops import OPERATIONS, attention_backward, attention_forward
 from tinygrad_arith.ops.attention import visible_keys
 from tinygrad_arith.ops.registry import choose, chosen_table
@@ -93,11 +93,11 @@ def poisoned(shape, dtype):
 
 
 def problem_of(sizes: Sizes, q, k, key_mask):
-    return ladder.problem_of(q, k, causal=sizes.causal, key_mask=key_mask)
+    return attention_kernels.problem_of(q, k, causal=sizes.causal, key_mask=key_mask)
 
 
 def run(which, sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
-    """out, lse and the gradients by a rung, on the host."""
+    """out, lse and the gradients by a kernel variant, on the host."""
     q, k, v, dout, key_mask = on_device(inputs, sizes.packed)
     problem = problem_of(sizes, q, k, key_mask)
     out = poisoned(inputs.q.shape, inputs.q.dtype)
@@ -113,8 +113,8 @@ def run(which, sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     return {"out": out.get(), "lse": lse.get(), "dq": dq, "dk": dk, "dv": dv}
 
 
-def textbook(sizes: Sizes, inputs: Inputs, dtype) -> dict[str, np.ndarray]:
-    """The same by the textbook, on the host in a dtype."""
+def reference(sizes: Sizes, inputs: Inputs, dtype) -> dict[str, np.ndarray]:
+    """The same by the reference, on the host in a dtype."""
     q, k, v, dout = (x.astype(dtype) for x in inputs[:4])
     out, cache = attention_forward(q, k, v, causal=sizes.causal, key_mask=inputs.key_mask)
     dq, dk, dv = attention_backward(dout, cache)
@@ -133,7 +133,7 @@ def log_sum_exp(sizes: Sizes, inputs: Inputs) -> np.ndarray:  # (B, NH, Tq) floa
 
 
 def plain_bfloat16(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
-    """The textbook with every array rounded to bfloat16, as an unfused model computes it."""
+    """The reference with every array rounded to bfloat16, as an unfused model computes it."""
 
     def rounded(x):
         return x.astype(BFLOAT16).astype(np.float32)
@@ -159,8 +159,8 @@ def plain_bfloat16(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
 
 def assert_right(results, sizes: Sizes, inputs: Inputs, names=tuple(ROUNDED)):
     """Every number finite and within the bound."""
-    expected = textbook(sizes, inputs, np.float64)
-    plain = plain_bfloat16(sizes, inputs) if sizes.dtype == "bfloat16" else textbook(sizes, inputs, np.float32)
+    expected = reference(sizes, inputs, np.float64)
+    plain = plain_bfloat16(sizes, inputs) if sizes.dtype == "bfloat16" else reference(sizes, inputs, np.float32)
     for name in names:
         true, actual = expected[name], results[name]
         assert actual.shape == true.shape
@@ -184,15 +184,15 @@ def assert_same_lse(actual, expected):
 
 
 def with_rungs(cases):
-    """Each case with each rung that takes it."""
-    return [pytest.param(name, sizes, id=f"{name}-{sizes}") for sizes in cases for name in names_of_rungs(sizes)]
+    """Each case with each kernel variant that takes it."""
+    return [pytest.param(name, sizes, id=f"{name}-{sizes}") for sizes in cases for name in names_of_variants(sizes)]
 
 
-def names_of_rungs(sizes: Sizes):
+def names_of_variants(sizes: Sizes):
     of_q, of_k = sizes.shapes()
     dtype = BFLOAT16 if sizes.dtype == "bfloat16" else FLOAT32
     q, k = (np.broadcast_to(np.zeros((), dtype), shape) for shape in (of_q, of_k))
-    return [found.name for found in rungs(problem_of(sizes, q, k, True if sizes.masked else None))]
+    return [found.name for found in kernel_variants(problem_of(sizes, q, k, True if sizes.masked else None))]
 
 
 def both_dtypes(cases):
@@ -216,16 +216,16 @@ PACKED = both_dtypes([Sizes(), Sizes(130, 130, head_size=20), Sizes(19, 19, head
 
 
 @pytest.mark.parametrize(("name", "sizes"), with_rungs(ALL))
-def test_agrees_with_the_textbook(name, sizes):
+def test_agrees_with_the_reference(name, sizes):
     inputs = draw(sizes)
-    assert_right(run(rung(name), sizes, inputs), sizes, inputs)
+    assert_right(run(kernel_variant(name), sizes, inputs), sizes, inputs)
 
 
 def test_hidden_keys_get_no_gradient_and_blind_queries_give_none():
     sizes = Sizes(causal=False, masked=True)
     inputs = draw(sizes)
-    for name in names_of_rungs(sizes):
-        results = run(rung(name), sizes, inputs)
+    for name in names_of_variants(sizes):
+        results = run(kernel_variant(name), sizes, inputs)
         for gradient in ("dk", "dv"):
             assert not results[gradient][~inputs.key_mask].any(), (name, gradient)
         assert not results["dq"][0].any(), name
@@ -235,15 +235,15 @@ def test_hidden_keys_get_no_gradient_and_blind_queries_give_none():
 @pytest.mark.parametrize(("name", "sizes"), with_rungs(both_dtypes([Sizes(t, t, masked=True) for t in (48, 129)])))
 def test_the_same_bits_every_time(name, sizes):
     inputs = draw(sizes)
-    first = run(rung(name), sizes, inputs)
+    first = run(kernel_variant(name), sizes, inputs)
     for _ in range(3):
-        for what, again in run(rung(name), sizes, inputs).items():
+        for what, again in run(kernel_variant(name), sizes, inputs).items():
             assert again.tobytes() == first[what].tobytes(), what
 
 
 def test_every_rung_was_tested():
-    tested = {name for sizes in ALL for name in names_of_rungs(sizes)}
-    assert tested == set(LADDER)
+    tested = {name for sizes in ALL for name in names_of_variants(sizes)}
+    assert tested == set(KERNEL_VARIANTS)
 
 
 def through_operation(name, arguments, dout):
@@ -259,12 +259,12 @@ def through_operation(name, arguments, dout):
 @pytest.mark.parametrize("least_padded_keys", [1, 128])
 @pytest.mark.parametrize("sizes", PACKED, ids=str)
 def test_operations_read_a_packed_projection_and_write_a_packed_gradient(sizes, least_padded_keys, monkeypatch):
-    monkeypatch.setattr(ladder, "LEAST_PADDED_KEYS", least_padded_keys)
+    monkeypatch.setattr(attention_kernels, "LEAST_PADDED_KEYS", least_padded_keys)
     inputs = draw(sizes)
     qkv = cupy.asarray(np.concatenate(inputs[:3], axis=2).reshape(sizes.batch, sizes.queries, -1))
     arguments = {"qkv": qkv, "heads": sizes.heads, "kv_heads": sizes.kv_heads}
     out, (dqkv,), chosen = through_operation("packed_attention", arguments, cupy.asarray(inputs.dout))
-    assert chosen in LADDER
+    assert chosen in KERNEL_VARIANTS
     assert dqkv.shape == qkv.shape
     shaped = dqkv.get().reshape(sizes.batch, sizes.queries, -1, sizes.head_size)
     dq, dk, dv = parts(shaped, inputs)
@@ -311,7 +311,7 @@ def test_an_own_scale():
         assert_close(mine.get(), true, SAME, name, dtype=False)
 
 
-def test_empty_arrays_are_left_to_the_textbook():
+def test_empty_arrays_are_left_to_the_reference():
     q = cupy.asarray(np.zeros((0, 5, 2, 16), np.float32))
     assert choose(OPERATIONS["attention"], {"q": q, "k": q, "v": q})[0] is OPERATIONS["attention"].forward
 
@@ -319,7 +319,7 @@ def test_empty_arrays_are_left_to_the_textbook():
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_long_sequences_need_no_square_array(dtype):
-    """16,384 positions: some rows of out and dq against the textbook's formulas for these rows."""
+    """16,384 positions: some rows of out and dq against the reference's formulas for these rows."""
     positions = 16384
     sizes = Sizes(positions, positions, 1, 1, 1, 64, dtype=dtype)
     inputs, rows = draw(sizes), np.array([0, 1, 63, 64, 5000, positions - 1])
@@ -329,10 +329,10 @@ def test_long_sequences_need_no_square_array(dtype):
     p /= p.sum(axis=1, keepdims=True)
     dp = dout[rows] @ v.T  # (rows, T)
     expected = {"out": p @ v, "dq": p * (dp - (p * dp).sum(axis=1, keepdims=True)) @ k / 8}
-    for name in names_of_rungs(sizes):
+    for name in names_of_variants(sizes):
         if name == "naive":
             continue  # minutes
-        results = run(rung(name), sizes, inputs)
+        results = run(kernel_variant(name), sizes, inputs)
         for what, true in expected.items():
             mine = results[what][0, rows, 0].astype(np.float64)
             assert_close(mine, true, tolerance("reference", dtype, "cuda"), f"{name}: {what}")

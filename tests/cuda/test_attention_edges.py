@@ -5,15 +5,15 @@ import warnings
 import cupy
 import numpy as np
 import pytest
-from test_attention import BFLOAT16, FLOAT32, Sizes, assert_right, both_dtypes, both_masks, draw, names_of_rungs, run
+from test_attention import BFLOAT16, FLOAT32, Sizes, assert_right, both_dtypes, both_masks, draw, names_of_variants, run
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
-from tinygrad_arith.cuda import attention as ladder
-from tinygrad_arith.cuda import attention_products as products
-from tinygrad_arith.cuda.attention import rung
+from tinygrad_arith.cuda import attention as attention_kernels
+from tinygrad_arith.cuda import attention_gemm
+from tinygrad_arith.cuda.attention import kernel_variant
 from tinygrad_arith.cuda.graph import GraphedFunction
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.ops import OPERATIONS, attention_backward, attention_forward, registry
 from tinygrad_arith.ops.registry import choose
 
@@ -22,13 +22,13 @@ ROUNDING = {"float32": 2e-5, "bfloat16": 4e-2}  # of the largest entry
 
 @pytest.fixture(autouse=True)
 def settings():
-    with float32_products_as("float32"):
+    with float32_matmul_precision_as("float32"):
         yield
-    ladder.set_deterministic(True)
+    attention_kernels.set_deterministic(True)
 
 
 def check_with_scale(inputs, scale, dtype, causal=True):
-    """Output and gradients through the tape against the textbook in float64."""
+    """Output and gradients through the tape against the reference in float64."""
     expected, cache = attention_forward(*(x.astype(np.float64) for x in inputs[:3]), causal=causal, scale=scale)
     gradients = attention_backward(inputs.dout.astype(np.float64), cache)
     leaves = [Tensor(cupy.asarray(x), requires_grad=True) for x in inputs[:3]]
@@ -52,11 +52,11 @@ def test_every_scale_after_every_other(dtype, positions):
 
 
 @pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16], ids=str)
-def test_no_keys_are_left_to_the_textbook(dtype):
+def test_no_keys_are_left_to_the_reference(dtype):
     q, k = (cupy.asarray(np.zeros((1, queries, 2, 64), dtype)) for queries in (70, 0))
     for causal in (True, False):
         arguments = {"q": q, "k": k, "v": k, "causal": causal}
-        forward = choose(OPERATIONS["attention"], arguments)[0]  # the textbook's, in float32 for 16 bits
+        forward = choose(OPERATIONS["attention"], arguments)[0]  # the reference's, in float32 for 16 bits
         assert forward is OPERATIONS["attention"].forward or forward.__qualname__.startswith("in_float32")
 
 
@@ -74,14 +74,14 @@ ALL_WIDE = WIDE + MORE + HIDDEN + OPEN
 
 
 @pytest.mark.parametrize("sizes", ALL_WIDE, ids=str)
-@pytest.mark.parametrize("block_bytes", [products.BLOCK_BYTES, 6000])
-def test_wide_heads_agree_with_the_textbook(sizes, block_bytes, monkeypatch):
-    monkeypatch.setattr(products, "BLOCK_BYTES", block_bytes)
-    assert names_of_rungs(sizes)[0] == "products"
+@pytest.mark.parametrize("block_bytes", [attention_gemm.BLOCK_BYTES, 6000])
+def test_wide_heads_agree_with_the_reference(sizes, block_bytes, monkeypatch):
+    monkeypatch.setattr(attention_gemm, "BLOCK_BYTES", block_bytes)
+    assert names_of_variants(sizes)[0] == "gemm"
     inputs = draw(sizes)
-    first = run(rung("products"), sizes, inputs)
+    first = run(kernel_variant("gemm"), sizes, inputs)
     assert_right(first, sizes, inputs)
-    for what, again in run(rung("products"), sizes, inputs).items():
+    for what, again in run(kernel_variant("gemm"), sizes, inputs).items():
         assert again.tobytes() == first[what].tobytes(), what
 
 
@@ -89,7 +89,7 @@ def test_wide_heads_agree_with_the_textbook(sizes, block_bytes, monkeypatch):
 def test_queries_before_the_first_key_see_nothing(dtype):
     sizes = Sizes(50, 30, head_size=160, dtype=dtype)
     inputs = draw(sizes)
-    found = run(rung("products"), sizes, inputs)
+    found = run(kernel_variant("gemm"), sizes, inputs)
     assert not found["out"][:, :20].any()
     assert np.isneginf(found["lse"][:, :, :20]).all()
     assert not found["dq"][:, :20].any()
@@ -120,7 +120,7 @@ def test_wide_heads_stand_in_a_graph(dtype):
 
 
 def test_heads_beyond_what_was_timed_warn_once():
-    products.warn_of_wide_heads.cache_clear()
+    attention_gemm.warn_of_wide_heads.cache_clear()
     inputs = draw(Sizes(20, 20, head_size=300))
     with pytest.warns(RuntimeWarning, match="attention with heads of 300 channels: computed by matrix products"):
         check_with_scale(inputs, None, "float32")
@@ -142,9 +142,9 @@ def test_a_scale_on_the_gpu_counts_by_its_value():
 
 def test_the_written_token_after_token_kernel_takes_wide_heads():
     sizes = Sizes(1, 40, head_size=160)
-    assert names_of_rungs(sizes)[0] == "naive"
+    assert names_of_variants(sizes)[0] == "naive"
     inputs = draw(sizes)
-    assert_right(run(rung("naive"), sizes, inputs), sizes, inputs)
+    assert_right(run(kernel_variant("naive"), sizes, inputs), sizes, inputs)
 
 
 # What a choice depends on beside the arguments
@@ -163,7 +163,7 @@ def test_a_change_of_determinism_forgets_choices_and_captures_again():
         graphed()
     before = graphed.graph
     assert before is not None, graphed.reason
-    ladder.set_deterministic(False)
+    attention_kernels.set_deterministic(False)
     assert not registry._plans
     for _ in range(3):
         graphed()
@@ -176,9 +176,9 @@ def test_a_choice_on_one_device_is_not_taken_over_on_another(monkeypatch):
     device, asked = [0], []
     monkeypatch.setattr(registry, "_current_device", lambda: device[0])
     registry.forget_plans()
-    plain = ladder.problem_of
+    plain = attention_kernels.problem_of
     monkeypatch.setattr(
-        ladder, "problem_of", lambda *args, **options: asked.append(device[0]) or plain(*args, **options)
+        attention_kernels, "problem_of", lambda *args, **options: asked.append(device[0]) or plain(*args, **options)
     )
     for number in (0, 0, 1, 1, 0):
         device[0] = number
@@ -219,6 +219,6 @@ def test_the_largest_score_is_0_after_the_shift_whatever_the_scale(scale, positi
 @pytest.mark.parametrize("products", ["float32", "tf32"])
 @pytest.mark.parametrize("scale", [None, 1e-12, 1e-30, 1e-42, 1e-60])
 def test_scores_of_millions_and_scales_near_0(scale, products, dtype):
-    with float32_products_as(products):
+    with float32_matmul_precision_as(products):
         rounding = 2e-3 if products == "tf32" and dtype == FLOAT32 else None
         assert_forward_is_right(whole_numbers(150, 32, dtype, factor=100), scale, dtype, rounding)

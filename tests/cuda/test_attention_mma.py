@@ -1,4 +1,4 @@
-"""The tensor-core rung where it is special: edges of its tiles, every table entry, both ways to dq, raised maxima."""
+"""The mma kernel variant where it is special: edges of its tiles, every table entry, both ways to dq, raised maxima."""
 
 import cupy
 import numpy as np
@@ -8,12 +8,12 @@ from test_attention import Sizes, assert_right, draw, on_device, parts, poisoned
 from tinygrad_arith.cuda import attention_mma as mma
 from tinygrad_arith.cuda.attention import LEAST_SHARED
 
-ATOMIC = mma.RUNG._replace(
+ATOMIC = mma.VARIANT._replace(
     forward=lambda problem, *arrays: mma.forward(problem._replace(deterministic=False), *arrays),
     backward=lambda problem, *arrays: mma.backward(problem._replace(deterministic=False), *arrays),
 )
-WAYS = {"recompute": mma.RUNG, "atomic": ATOMIC}
-HEAD_SIZES = (8, 16, 24, 32, 40, 48, 64, 72, 96, 104, 128)  # every row of the tables, filled and with room
+WAYS = {"recompute": mma.VARIANT, "atomic": ATOMIC}
+HEAD_SIZES = (8, 16, 24, 32, 40, 48, 64, 72, 96, 104, 128)  # every row of the tables, filled and not
 both_ways = pytest.mark.parametrize("way", WAYS)
 
 
@@ -97,9 +97,9 @@ def test_every_head_size_fits_into_the_least_shared_memory():
 def test_the_same_bits_every_time(head_size):
     sizes = case(700, 700, head_size, batch=4, heads=8, kv_heads=8)
     inputs = draw(sizes)
-    first = run(mma.RUNG, sizes, inputs)
+    first = run(mma.VARIANT, sizes, inputs)
     for _ in range(3):
-        for what, again in run(mma.RUNG, sizes, inputs).items():
+        for what, again in run(mma.VARIANT, sizes, inputs).items():
             assert again.tobytes() == first[what].tobytes(), what
 
 
@@ -107,7 +107,7 @@ def test_the_same_bits_every_time(head_size):
 def test_atomic_additions_differ_in_dq_only_and_little(head_size):
     sizes = case(300, 300, head_size)
     inputs = draw(sizes)
-    fixed, free = run(mma.RUNG, sizes, inputs), run(ATOMIC, sizes, inputs)
+    fixed, free = run(mma.VARIANT, sizes, inputs), run(ATOMIC, sizes, inputs)
     for what in ("out", "lse", "dk", "dv"):
         assert fixed[what].tobytes() == free[what].tobytes(), what
     distance = np.abs(fixed["dq"].astype(np.float64) - free["dq"].astype(np.float64)).max()

@@ -1,16 +1,16 @@
-"""What is special to the tf32 rung: how exact its two precisions are, and that long sums do not drift.
+"""What is special to the tf32 kernel variant: how exact its two precisions are, and that long sums do not drift.
 
-tests/cuda/test_attention.py runs the rung with three products, as float32 is set, over all edge shapes. Here both
-precisions run, each beside the textbook's formulas in a precision of the same kind.
+tests/cuda/test_attention.py runs it with three products, as float32 is set, over all edge shapes. Here both
+precisions run, each beside the reference's formulas in a precision of the same kind.
 """
 
 import numpy as np
 import pytest
-from test_attention import Inputs, Sizes, draw, run, textbook
+from test_attention import Inputs, Sizes, draw, reference, run
 
-from tinygrad_arith.cuda.attention import FLOAT32, Problem, rung
+from tinygrad_arith.cuda.attention import FLOAT32, Problem, kernel_variant
 from tinygrad_arith.cuda.attention_tf32 import PRODUCTS
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.ops import attention_forward
 
 SETTINGS = {"tf32": "tf32", "3xtf32": "float32"}  # of precision.py, by precision of a problem
@@ -28,9 +28,9 @@ SHAPES = (
 
 
 def with_precision(precision: str, sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
-    """out, lse and the gradients by the rung."""
-    with float32_products_as(SETTINGS[precision]):
-        return run(rung("tf32"), sizes, inputs)
+    """out, lse and the gradients by the kernel variant."""
+    with float32_matmul_precision_as(SETTINGS[precision]):
+        return run(kernel_variant("tf32"), sizes, inputs)
 
 
 def rounded(x: np.ndarray) -> np.ndarray:
@@ -39,8 +39,8 @@ def rounded(x: np.ndarray) -> np.ndarray:
     return np.ldexp(np.round(mantissa * 2048) / 2048, exponent)
 
 
-def textbook_tf32(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
-    """The textbook's formulas, with both factors of every product rounded."""
+def reference_tf32(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
+    """The reference's formulas, with both factors of every product rounded."""
 
     def product(a, b):
         return rounded(a) @ rounded(b)
@@ -65,14 +65,14 @@ def textbook_tf32(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     return {name: x.transpose(0, 2, 1, 3) for name, x in results.items()}
 
 
-PLAIN = {"tf32": textbook_tf32, "3xtf32": lambda sizes, inputs: textbook(sizes, inputs, np.float32)}
+PLAIN = {"tf32": reference_tf32, "3xtf32": lambda sizes, inputs: reference(sizes, inputs, np.float32)}
 
 
 @pytest.mark.parametrize("sizes", SHAPES, ids=str)
 @pytest.mark.parametrize("precision", PRODUCTS)
 def test_the_error_is_that_of_a_plain_implementation(precision, sizes):
     inputs = draw(sizes)
-    right, plain = textbook(sizes, inputs, np.float64), PLAIN[precision](sizes, inputs)
+    right, plain = reference(sizes, inputs, np.float64), PLAIN[precision](sizes, inputs)
     results = with_precision(precision, sizes, inputs)
     for name, factor in ALLOWED.items():
         error = np.abs(results[name] - right[name]).max()
@@ -86,14 +86,14 @@ def test_a_long_sum_of_one_sign_does_not_drift(head_size):
     sizes = Sizes(4096, 4096, 1, 1, 1, head_size, causal=False)
     inputs = draw(sizes)
     inputs = inputs._replace(v=np.abs(inputs.v), dout=np.abs(inputs.dout))
-    right, plain = textbook(sizes, inputs, np.float64), textbook_in_one_sum(sizes, inputs)
+    right, plain = reference(sizes, inputs, np.float64), reference_in_one_sum(sizes, inputs)
     results = with_precision("3xtf32", sizes, inputs)
     for name in ("out", "dv"):
         error = np.abs(results[name] - right[name]).max()
         assert error <= 3 * np.abs(plain[name] - right[name]).max() + 4 * EPS * np.abs(right[name]).max(), name
 
 
-def textbook_in_one_sum(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
+def reference_in_one_sum(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     """out and dv in float32, each by one matrix product over all positions. (Ours makes that for dv in halves.)"""
     out, cache = attention_forward(*inputs[:3], causal=sizes.causal)
     p = cache.probabilities.reshape(sizes.queries, sizes.keys)  # (Tq, Tk): of one head
@@ -128,7 +128,7 @@ def problem(**changes) -> Problem:
 
 
 def test_what_is_accepted():
-    accepts = rung("tf32").accepts
+    accepts = kernel_variant("tf32").accepts
     assert accepts(problem())
     assert accepts(problem(precision="3xtf32", head_size=128))
     assert accepts(problem(arch=86, head_size=128))  # a block has less shared memory there

@@ -11,7 +11,7 @@ from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend.deferred import raise_deferred
 from tinygrad_arith.cuda.adamw import adamw_update as on_gpu
 from tinygrad_arith.cuda.graph import GraphedFunction
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.ops.registry import textbook_only
 from tinygrad_arith.optim import AdamW
@@ -25,7 +25,7 @@ TARGETS = r"cross_entropy: targets must be 0 to 8, or ignore_index where there i
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     """Each test raises what it has caused."""
-    with float32_products_as("float32"):
+    with float32_matmul_precision_as("float32"):
         yield
     cupy.cuda.Device().synchronize()
     raise_deferred()
@@ -76,7 +76,7 @@ def test_a_wrong_target_is_told_even_where_it_has_no_weight():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("index", [np.int16, np.int32, np.int64])
-def test_the_textbook_tells_as_well(dtype, index):
+def test_the_reference_tells_as_well(dtype, index):
     ids = np.array([0, 6, -1, 5, 0], index)
     with textbook_only():
         y = F.embedding(cupy.asarray(ids), Tensor(cupy.ones((6, 4), dtype)))

@@ -1,4 +1,4 @@
-"""The fused operations against the textbook in float64 on the same numbers, all outputs in full, at edge shapes.
+"""The fused operations against the reference in float64 on the same numbers, all outputs in full, at edge shapes.
 
 Memory that CuPy hands out is filled with NaN first; every run is repeated and must give the same bits.
 """
@@ -72,7 +72,7 @@ def bits(*arrays):
 
 
 def compare(name, inputs, rng, into=None, options=None):
-    """Output and gradients of the fused pair against the float64 textbook; twice, for equal bits.
+    """Output and gradients of the fused pair against the float64 reference; twice, for equal bits.
 
     into: for each input None or (dtype, add): the gradient goes to such an array, which holds numbers already
     """
@@ -108,7 +108,7 @@ def run(operation, inputs, options, dy, into, before):
     arguments = dict(zip(names, arrays, strict=True)) | {key: on_device(value) for key, value in options.items()}
     with textbook_only(False):
         forward, backward = choose(operation, arguments)
-    assert backward is not None, f"the textbook's {operation.name}"
+    assert backward is not None, f"the reference's {operation.name}"
     out, cache = forward(**arguments)
     targets = [
         None if spec is None else Destination(cupy.asarray(array), spec[1])
@@ -156,9 +156,9 @@ def test_passes_in_place(dtype, shape, offset, rng):
 
 def placed(array, offset):
     """A copy on the device that starts `offset` elements behind a multiple of 16 bytes."""
-    room = np.zeros(array.size + offset, dtype=array.dtype)
-    room[offset:] = array.reshape(-1)
-    return cupy.asarray(room)[offset:].reshape(array.shape)
+    padded = np.zeros(array.size + offset, dtype=array.dtype)
+    padded[offset:] = array.reshape(-1)
+    return cupy.asarray(padded)[offset:].reshape(array.shape)
 
 
 @DTYPES
@@ -384,7 +384,7 @@ def gradient_of_index(x, index, dy):
     [[0, 2], np.array([3, 0, 3, 3]), (np.array([0, 2, 2]), np.array([4, 1, 1])), (slice(None), np.array([1, 1]))],
     ids=repr,
 )
-def test_any_other_index_is_added_by_the_textbook(index, rng):
+def test_any_other_index_is_added_by_the_reference(index, rng):
     x, operation = draw(rng, (4, 5, 3)), OPERATIONS["index"]
     dy = draw(rng, x[index].shape)
     with textbook_only(False):

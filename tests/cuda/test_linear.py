@@ -1,4 +1,4 @@
-"""The linear layer and the feed-forward network on the GPU, against the textbook in float64 on the same numbers."""
+"""The linear layer and the feed-forward network on the GPU, against the reference in float64 on the same numbers."""
 
 import cupy
 import ml_dtypes
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.cuda import linear as fast
-from tinygrad_arith.cuda.branch import branches
-from tinygrad_arith.cuda.products import multiply_add_bias
+from tinygrad_arith.cuda.gemm import gemm_bias
+from tinygrad_arith.cuda.side_stream import using_side_stream
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.ops.registry import Destination
 
@@ -36,7 +36,7 @@ def inputs_of(name, rng, rows, dtype, activation=None):
     return (x, *(weight.astype(dtype) for weight in (w1, b1, w2, b2)))
 
 
-def textbook(name, inputs, dy, **options):
+def reference(name, inputs, dy, **options):
     """Output and gradients in float64."""
     operation = OPERATIONS[name]
     out, cache = operation.forward(*(x.astype(np.float64) for x in inputs), **options)
@@ -55,11 +55,11 @@ CASES = [("linear", {}), *(("ffn", {"activation": name}) for name in ("relu", "g
 @pytest.mark.parametrize(("name", "options"), CASES)
 @pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
 @pytest.mark.parametrize("rows", [1, 31, 700])
-def test_against_the_textbook(name, options, dtype, rows, rng):
+def test_against_the_reference(name, options, dtype, rows, rng):
     inputs = inputs_of(name, rng, rows, dtype, **options)
     out, cache = getattr(fast, f"{name}_forward")(*inputs, **options)
     dy = numbers(rng, *out.shape, dtype=dtype)
-    wanted, gradients = textbook(name, inputs, dy, **options)
+    wanted, gradients = reference(name, inputs, dy, **options)
     check(out, wanted, dtype)
     found = getattr(fast, f"{name}_backward")(dy, cache, needs=(True,) * len(inputs))
     assert [gradient.dtype for gradient in found] == [dtype] * len(inputs)
@@ -75,12 +75,12 @@ def test_gradients_go_to_float32_destinations(name, options, dtype, add, apart, 
     inputs = inputs_of(name, rng, 50, dtype, **options)
     out, cache = getattr(fast, f"{name}_forward")(*inputs, **options)
     dy = numbers(rng, *out.shape, dtype=dtype)
-    _, gradients = textbook(name, inputs, dy, **options)
+    _, gradients = reference(name, inputs, dy, **options)
     held = [numbers(rng, *x.shape) for x in inputs]
     into = [None, *(Destination(array.copy(), add) for array in held[1:])]
     backward = getattr(fast, f"{name}_backward")
     if apart:
-        with branches(cupy.cuda.Stream(non_blocking=True)):
+        with using_side_stream(cupy.cuda.Stream(non_blocking=True)):
             found = backward(dy, cache, needs=(True,) * len(inputs), into=into)
     else:
         found = backward(dy, cache, needs=(True,) * len(inputs), into=into)
@@ -95,7 +95,7 @@ def test_without_a_bias_and_with_a_transposed_weight(rng):
     x, table = numbers(rng, 4, 9, 24), numbers(rng, 17, 24)
     out, cache = fast.linear_forward(x, table.T)
     dy = numbers(rng, *out.shape)
-    wanted, (dx, dweight) = textbook("linear", (x, table.T), dy)
+    wanted, (dx, dweight) = reference("linear", (x, table.T), dy)
     check(out, wanted, F32)
     found = fast.linear_backward(dy, cache, needs=(True, True))
     check(found[0], dx, F32)
@@ -149,5 +149,5 @@ def test_both_biases_of_a_network_may_lie_anywhere(kind, activation, rng):
 def test_a_strided_bias_is_none_for_the_library(rng):
     x, weight, bias = numbers(rng, 20, 32), numbers(rng, 32, 64), numbers(rng, 128)
     out = cupy.full((20, 64), 7.0, F32)
-    assert not multiply_add_bias(x, weight, out, bias[::2])
+    assert not gemm_bias(x, weight, out, bias[::2])
     assert (out == 7.0).all()

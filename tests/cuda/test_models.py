@@ -7,7 +7,7 @@ import pytest
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.cuda.graph import GraphedFunction
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.generation import generate
 from tinygrad_arith.gradcheck_suite.subjects import MODELS
 from tinygrad_arith.models import GPT, GPTConfig, attention_maps
@@ -23,7 +23,7 @@ GENERATING = {
 
 @pytest.fixture(autouse=True)
 def exact_products():
-    with float32_products_as("float32"):
+    with float32_matmul_precision_as("float32"):
         yield
 
 

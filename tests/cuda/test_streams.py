@@ -1,4 +1,4 @@
-"""Work on two streams: one gradient written from both; streams and devices of products; graphs of weights that go."""
+"""Work on two streams: one gradient written from both; streams and devices of GEMM; graphs of weights that go."""
 
 import cupy
 import numpy as np
@@ -6,18 +6,18 @@ import pytest
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
-from tinygrad_arith.cuda.branch import branch, branches
 from tinygrad_arith.cuda.decoding import greedy_decoder
+from tinygrad_arith.cuda.gemm import GemmError, gemm, gemm_bias
 from tinygrad_arith.cuda.graph import GraphedFunction
-from tinygrad_arith.cuda.precision import float32_products_as, set_float32_products
-from tinygrad_arith.cuda.products import ProductError, multiply, multiply_add_bias
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as, set_float32_matmul_precision
+from tinygrad_arith.cuda.side_stream import on_side_stream, using_side_stream
 from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
 
 
 @pytest.fixture(autouse=True)
 def exact_products():
-    with float32_products_as("float32"):
+    with float32_matmul_precision_as("float32"):
         yield
 
 
@@ -80,7 +80,7 @@ def test_a_gradient_from_two_streams_is_that_from_one(kind, graphed, numbers):
             run()
         assert run.graph is not None, run.reason
     else:
-        with branches(side):
+        with using_side_stream(side):
             step()
     for copy, right in zip(seen, expected, strict=True):
         np.testing.assert_array_equal(copy.get(), right)
@@ -92,7 +92,7 @@ def test_a_gradient_from_two_streams_by_another_kernel(kind, numbers):
     for on_side in (False, True):
         x, (w, bias) = leaves_of(numbers)
         if on_side:
-            with branches(cupy.cuda.Stream(non_blocking=True)):
+            with using_side_stream(cupy.cuda.Stream(non_blocking=True)):
                 losses(x, w, bias)[kind].backward()
         else:
             losses(x, w, bias)[kind].backward()
@@ -103,7 +103,7 @@ def test_a_gradient_from_two_streams_by_another_kernel(kind, numbers):
 def test_who_is_told_that_a_gradient_is_ready_finds_it_ready(numbers):
     x, (w, bias) = leaves_of(numbers)
     seen = {}
-    with branches(cupy.cuda.Stream(non_blocking=True)):
+    with using_side_stream(cupy.cuda.Stream(non_blocking=True)):
         loss = F.linear(x, w, bias).sum()
         loss.backward(on_ready=lambda leaf: seen.__setitem__(id(leaf), leaf.grad.copy()))
     for leaf in (w, bias):
@@ -112,12 +112,12 @@ def test_who_is_told_that_a_gradient_is_ready_finds_it_ready(numbers):
 
 def test_after_an_error_the_first_stream_waits_as_well(numbers):
     x, w, _ = numbers
-    expected, out = multiply(x.T, x, cupy.empty_like(w)), cupy.zeros_like(w)
+    expected, out = gemm(x.T, x, cupy.empty_like(w)), cupy.zeros_like(w)
 
     def fail():
-        with branches(cupy.cuda.Stream(non_blocking=True)):
-            with branch(x, writes=(out,)):
-                multiply(x.T, x, out)
+        with using_side_stream(cupy.cuda.Stream(non_blocking=True)):
+            with on_side_stream(x, writes=(out,)):
+                gemm(x.T, x, out)
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -126,39 +126,39 @@ def test_after_an_error_the_first_stream_waits_as_well(numbers):
     np.testing.assert_array_equal(seen.get(), expected.get())
 
 
-# Products: devices and scratch memory
+# GEMM: devices and workspace
 
 
 def test_a_product_on_another_device_than_the_current_one_is_refused(monkeypatch):
     a = cupy.ones((4, 4), np.float32)
     monkeypatch.setattr(cupy.cuda.runtime, "getDevice", lambda: 1)
     message = r"lies on device 0, and the current device is 1; compute inside `with cupy.cuda.Device\(0\):`"
-    with pytest.raises(ProductError, match=message):
-        multiply(a, a, cupy.empty_like(a))
-    with pytest.raises(ProductError, match=message):
-        multiply_add_bias(a, a, cupy.empty_like(a), a[0])
+    with pytest.raises(GemmError, match=message):
+        gemm(a, a, cupy.empty_like(a))
+    with pytest.raises(GemmError, match=message):
+        gemm_bias(a, a, cupy.empty_like(a), a[0])
 
 
-def test_products_on_two_devices():
+def test_gemm_on_two_devices():
     if cupy.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("needs two GPUs")
     found = []
     for device in (0, 1, 0):
         with cupy.cuda.Device(device):
             a = cupy.arange(4096, dtype=np.float32).reshape(64, 64)
-            found.append(multiply(a, a, cupy.empty_like(a)).get())
+            found.append(gemm(a, a, cupy.empty_like(a)).get())
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
 
 
-def test_scratch_memory_of_products_is_given_back():
+def test_the_workspace_of_gemm_is_given_back():
     pool = cupy.get_default_memory_pool()
     a, out = cupy.ones((64, 40_000), np.float32), cupy.empty((64, 64), np.float32)  # a long sum: cut into parts
     pool.free_all_blocks()
     before = pool.total_bytes()
     for _ in range(40):
         with cupy.cuda.Stream(non_blocking=True) as stream:
-            multiply(a, a.T, out)
+            gemm(a, a.T, out)
             stream.synchronize()
     np.testing.assert_array_equal(out.get(), 40_000.0)
     pool.free_all_blocks()
@@ -225,7 +225,7 @@ def test_a_graph_is_captured_again_when_the_precision_changes():
     decoder = greedy_decoder(model, 4, 5, 6)
     exact = decoder.run.graph
     assert exact is not None
-    set_float32_products("tf32")
+    set_float32_matmul_precision("tf32")
     for _ in range(3):
         generate(model, PROMPTS, 6)
     assert greedy_decoder(model, 4, 5, 6) is decoder
@@ -241,10 +241,10 @@ def test_the_decoders_of_a_model_share_their_memory():
 
 def test_after_an_error_in_a_graphed_function_the_first_stream_waits(numbers):
     x, w, _ = numbers
-    expected, out = multiply(x.T, x, cupy.empty_like(w)).get(), cupy.zeros_like(w)
+    expected, out = gemm(x.T, x, cupy.empty_like(w)).get(), cupy.zeros_like(w)
 
     def work():
-        multiply(x.T, x, out)
+        gemm(x.T, x, out)
         raise KeyError
 
     run = GraphedFunction(work)
@@ -269,14 +269,14 @@ def test_a_capture_that_failed_is_tried_again_when_a_setting_changes():
         run()
     assert run.graph is None
     assert "at the capture" in run.reason
-    with float32_products_as("tf32"):
+    with float32_matmul_precision_as("tf32"):
         for _ in range(2):
             run()
         assert run.graph is not None
         assert run.reason is None
     never = GraphedFunction(work, capture=False)
     for products in ("float32", "tf32", "float32", "float32"):
-        with float32_products_as(products):
+        with float32_matmul_precision_as(products):
             never()
     assert never.graph is None
     assert never.reason == "not asked for"

@@ -8,7 +8,7 @@ import pytest
 
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.cuda.decoding import greedy_decoder
-from tinygrad_arith.cuda.precision import float32_products_as
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.generation import generate
 from tinygrad_arith.nn import first_nonfinite
 from tinygrad_arith.ops import registry
@@ -50,7 +50,7 @@ def config_of(kind="float32", steps=400, **model):
 @pytest.fixture(autouse=True)
 def exact_products():
     """`initialize` sets the precision for the whole process; each test leaves it as it was."""
-    with float32_products_as("float32"):
+    with float32_matmul_precision_as("float32"):
         yield
 
 
@@ -193,7 +193,7 @@ def test_a_step_that_is_not_finite_is_held_back(when):
 
 def test_what_cannot_be_captured_runs_without_a_graph_and_says_why(capsys, monkeypatch):
     without = [found for found in registry._registered["ffn"] if found.device != "cuda"]
-    monkeypatch.setitem(registry._registered, "ffn", without)  # the textbook's products cannot be captured
+    monkeypatch.setitem(registry._registered, "ffn", without)  # the reference's products cannot be captured
     registry.forget_plans()
     config = config_of(activation="gelu")
     run, here = Run(config).go(12), Run(config, "cpu").go(12)

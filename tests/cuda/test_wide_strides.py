@@ -11,9 +11,9 @@ from test_attention import Sizes, draw, problem_of
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend.deferred import raise_deferred
-from tinygrad_arith.cuda.attention import BFLOAT16, rung
+from tinygrad_arith.cuda.attention import BFLOAT16, kernel_variant
 
-RUNGS = {
+DTYPES = {
     "small_tensor": "bfloat16",
     "small": "float32",
     "mma": "bfloat16",
@@ -42,7 +42,7 @@ def interleaved(shape, dtype, strides):
 
 
 def results(name, sizes, arrays, inputs):
-    """out and the gradients by a rung, which reads and writes these arrays."""
+    """out and the gradients by a kernel variant, which reads and writes these arrays."""
     q, k, v, dout, out, dq, dk, dv = arrays
     for array, values in zip((q, k, v, dout), inputs[:4], strict=True):
         array[...] = cupy.asarray(values)
@@ -50,17 +50,17 @@ def results(name, sizes, arrays, inputs):
         array[...] = np.nan
     problem = problem_of(sizes, q, k, None)
     lse = cupy.empty((sizes.batch, sizes.heads, sizes.queries), np.float32)
-    rung(name).forward(problem, q, k, v, out, lse)
-    rung(name).backward(problem, dout, q, k, v, out, lse, dq, dk, dv)
+    kernel_variant(name).forward(problem, q, k, v, out, lse)
+    kernel_variant(name).backward(problem, dout, q, k, v, out, lse, dq, dk, dv)
     return [cupy.ascontiguousarray(array).get() for array in (out, lse, dq, dk, dv)]
 
 
-@pytest.mark.parametrize("name", RUNGS)
+@pytest.mark.parametrize("name", DTYPES)
 @pytest.mark.parametrize("far", ["heads", "positions"])
 def test_attention_over_views_that_span_more_than_32_bits(name, far):
     positions = 17 if far == "positions" else 48 if name.startswith("small") else 128
     heads = 1 if far == "positions" else 3
-    sizes = Sizes(positions, positions, 1, heads, heads, HEAD, dtype=RUNGS[name])
+    sizes = Sizes(positions, positions, 1, heads, heads, HEAD, dtype=DTYPES[name])
     inputs = draw(sizes)
     strides = (0, FAR_POSITION, 0) if far == "positions" else (0, ARRAYS * HEAD, FAR_HEAD)
     far_away = results(name, sizes, interleaved(inputs.q.shape, inputs.q.dtype, strides), inputs)

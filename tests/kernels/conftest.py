@@ -1,4 +1,4 @@
-"""The room `cuda` needs a name for bfloat16; without it this folder is skipped, with the reason."""
+"""The package `cuda` needs a name for bfloat16; without it this folder is skipped, with the reason."""
 
 import importlib.util
 

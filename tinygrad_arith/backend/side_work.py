@@ -1,7 +1,7 @@
 """Work beside the chain of a backward: gradients that something else than the current stream may still be writing.
 
-`cuda.branch` computes the gradients of weights on a second stream. Whoever touches such a gradient on the first one,
-to add to it or to read it, waits for it here before. On the CPU there is no such work.
+`cuda.side_stream` computes the gradients of weights on a second stream. Whoever touches such a gradient on the first
+one, to add to it or to read it, waits for it here before. On the CPU there is no such work.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""The gradient of the table lookup on the CPU. The lookup itself is the textbook's: NumPy has nothing faster."""
+"""The gradient of the table lookup on the CPU. The lookup itself is the reference's: NumPy has nothing faster."""
 
 import numpy as np
 

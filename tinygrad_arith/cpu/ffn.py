@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..ops.fast import FfnCache, destinations
+from ..ops.fast import FusedFfnCache, destinations
+from .gemm import gemm
 from .passes import passes
-from .products import multiply
 from .rows import blocks, rows_of
 
 
@@ -20,14 +20,14 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
     slope = np.empty_like(activated) if activation == "gelu" else None  # (N, F)
     y = np.empty_like(rows)  # (N, C)
     for part in blocks(*activated.shape):
-        hidden = multiply(rows[part], w1, activated[part])
+        hidden = gemm(rows[part], w1, activated[part])
         if slope is None:
             passes.bias_relu(hidden, b1)
         else:
             passes.bias_gelu(hidden, b1, slope[part])
-        multiply(hidden, w2, y[part])
+        gemm(hidden, w2, y[part])
         passes.add_bias(y[part], b2)
-    return y.reshape(x.shape), FfnCache(x, w1, w2, activated, slope)
+    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, activated, slope)
 
 
 def ffn_backward(dy, cache, *, needs, into=None, owned=False):
@@ -42,14 +42,14 @@ def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     for part in parts:
         again = part.start > 0
         passes.column_sum(dy[part], db2, add_b2 or again)
-        multiply(activated[part].T, dy[part], dw2, add_w2 or again)
-        dhidden = multiply(dy[part], w2.T, workspace[: part.stop - part.start])
+        gemm(activated[part].T, dy[part], dw2, add_w2 or again)
+        dhidden = gemm(dy[part], w2.T, workspace[: part.stop - part.start])
         if slope is None:
             passes.relu_backward(dhidden, activated[part])
         else:
             dhidden *= slope[part]
         passes.column_sum(dhidden, db1, add_b1 or again)
         if dx is not None:
-            multiply(dhidden, w1.T, dx[part])
-        multiply(rows[part].T, dhidden, dw1, add_w1 or again)
+            gemm(dhidden, w1.T, dx[part])
+        gemm(rows[part].T, dhidden, dw1, add_w1 or again)
     return None if dx is None else dx.reshape(x.shape), dw1, db1, dw2, db2

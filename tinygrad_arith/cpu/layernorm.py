@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..ops.fast import LayerNormCache, destinations
+from ..ops.fast import LayerNormInputCache, destinations
 from .passes import passes
 from .rows import rows_of
 
@@ -13,7 +13,7 @@ def layernorm_forward(x, weight, bias, eps=1e-5):
     y = np.empty_like(rows)  # (N, C)
     mean, rstd = np.empty((2, len(rows)), dtype=x.dtype)  # (N,), (N,)
     passes.layernorm_forward(rows, weight, bias, eps, y, mean, rstd)
-    return y.reshape(x.shape), LayerNormCache(rows, mean, rstd, weight)
+    return y.reshape(x.shape), LayerNormInputCache(rows, mean, rstd, weight)
 
 
 def layernorm_backward(dy, cache, *, needs, into=None, owned=False):

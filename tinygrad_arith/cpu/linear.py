@@ -1,11 +1,11 @@
-"""The linear layer on the CPU: BLAS for the products, block by block, so that the bias finds its rows in the cache."""
+"""The linear layer on the CPU: GEMM by BLAS, block by block, so that the bias finds its rows in the cache."""
 
 import numpy as np
 
 from ..ops.fast import destinations
 from ..ops.linear import LinearCache
+from .gemm import gemm
 from .passes import passes
-from .products import multiply
 from .rows import blocks, rows_of
 
 
@@ -14,7 +14,7 @@ def linear_forward(x, weight, bias=None):
     rows = rows_of(x)  # (N, Cin)
     y = np.empty((len(rows), weight.shape[1]), dtype=x.dtype)  # (N, Cout)
     for part in blocks(*y.shape):
-        multiply(rows[part], weight, y[part])
+        gemm(rows[part], weight, y[part])
         if bias is not None:
             passes.add_bias(y[part], bias)
     return y.reshape(*x.shape[:-1], weight.shape[1]), LinearCache(x, weight, bias is not None)
@@ -32,7 +32,7 @@ def linear_backward(dy, cache, *, needs, into=None, owned=False):
         if bias:
             passes.column_sum(dy[part], bias[0][0], bias[0][1] or again)
         if dx is not None:
-            multiply(dy[part], weight.T, dx[part])
-        multiply(rows[part].T, dy[part], dweight, add or again)
+            gemm(dy[part], weight.T, dx[part])
+        gemm(rows[part].T, dy[part], dweight, add or again)
     dx = None if dx is None else dx.reshape(x.shape)
     return (dx, dweight, *(dbias for dbias, _ in bias))

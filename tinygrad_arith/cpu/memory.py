@@ -3,7 +3,7 @@
 A training step makes and frees the same large arrays again and again. By default the C library returns such memory to
 the system at once, and the next step pays a page fault for every 4 KiB of it again: about half of the time of a NumPy
 step at these sizes. Told to keep what was freed, it hands the same pages out again; from the second step on there are
-no faults. The textbook does not need to know.
+no faults. The reference implementation does not need to know.
 """
 
 import ctypes

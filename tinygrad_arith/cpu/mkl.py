@@ -1,7 +1,7 @@
 """Intel's MKL, called directly where the package `mkl` is installed.
 
-At the shapes of small models its single-precision product is a fifth faster than that of the OpenBLAS that comes with
-NumPy, it gains by a second thread where OpenBLAS does not, and it can add to what is there already.
+At the shapes of small models its single-precision GEMM is a fifth faster than that of the OpenBLAS that comes with
+NumPy. It gains by a second thread where OpenBLAS does not, and it can add to what `out` holds already (beta = 1).
 """
 
 import ctypes
@@ -17,18 +17,18 @@ FLOAT32 = np.dtype(np.float32)
 INT, FLOAT, POINTER = ctypes.c_int, ctypes.c_float, ctypes.c_void_p
 
 
-def load_gemm() -> Callable[..., None] | None:
+def load_sgemm() -> Callable[..., None] | None:
     """The C function `cblas_sgemm`; None where the package is not installed or does not load."""
     path = find_library()
     if path is None:
         return None
     try:
-        gemm = ctypes.CDLL(path).cblas_sgemm
+        sgemm = ctypes.CDLL(path).cblas_sgemm
     except (OSError, AttributeError):
         return None
-    gemm.restype = None
-    gemm.argtypes = [INT] * 6 + [FLOAT, POINTER, INT, POINTER, INT, FLOAT, POINTER, INT]
-    return gemm
+    sgemm.restype = None
+    sgemm.argtypes = [INT] * 6 + [FLOAT, POINTER, INT, POINTER, INT, FLOAT, POINTER, INT]
+    return sgemm
 
 
 def find_library() -> str | None:
@@ -55,19 +55,19 @@ def layout(array: np.ndarray) -> tuple[int, int] | None:
     return None
 
 
-def multiplier(gemm: Callable[..., None]) -> Callable[..., bool]:
-    """`multiply(a, b, out, add)` by this `cblas_sgemm`: False, with nothing done, where BLAS cannot read the arrays."""
+def gemm_by(sgemm: Callable[..., None]) -> Callable[..., bool]:
+    """`gemm(a, b, out, add)` by this `cblas_sgemm`: False, with nothing done, where BLAS cannot read the arrays."""
 
-    def multiply(a, b, out, add):  # a (M, K), b (K, N), out (M, N)
+    def gemm(a, b, out, add):  # a (M, K), b (K, N), out (M, N)
         left, right, into = layout(a), layout(b), layout(out)
         if left is None or right is None or into is None:
             return False
         if into[0] == TRANSPOSED:  # outᵀ = bᵀ aᵀ
-            return multiply(b.T, a.T, out.T, add)
+            return gemm(b.T, a.T, out.T, add)
         sizes = (*out.shape, a.shape[1])
         data = a.ctypes.data, b.ctypes.data, out.ctypes.data
         operands = 1.0, data[0], left[1], data[1], right[1], float(add), data[2], into[1]
-        gemm(ROW_MAJOR, left[0], right[0], *sizes, *operands)
+        sgemm(ROW_MAJOR, left[0], right[0], *sizes, *operands)
         return True
 
-    return multiply
+    return gemm

@@ -1,6 +1,6 @@
-"""Which operations of a training step the CPU does faster, in float32: BLAS for the products, one pass for the rest.
+"""Which operations of a training step the CPU does faster, in float32: GEMM by BLAS, one pass for the rest.
 
-They differ from the textbook in three ways: passes are in place where nobody else holds the array, nothing is copied
+They differ from the reference in three ways: passes are in place where nobody else holds the array, nothing is copied
 that can be read or written where it lies, and an activation's derivative is saved instead of what it is computed from.
 Each is in the module of its name; this one registers them.
 """

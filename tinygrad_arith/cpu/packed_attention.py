@@ -10,7 +10,7 @@ from .passes import passes
 from .rows import blocks
 
 
-class PackedAttentionCache(NamedTuple):
+class PackedProbabilitiesCache(NamedTuple):
     """Saved: the probabilities; the packed projection by reference."""
 
     qkv: Any  # (B, T, 3 NH HS)
@@ -37,7 +37,7 @@ def packed_attention_forward(qkv, heads, *, kv_heads=None, causal=True, key_mask
         p = np.matmul(q[part], k[part].swapaxes(-1, -2), out=probabilities[part])
         passes.causal_softmax(p.reshape(-1, positions, positions), scale)
         np.matmul(p, v[part], out=out[part].transpose(0, 2, 1, 3))
-    return out.reshape(batch, positions, heads * head_size), PackedAttentionCache(qkv, probabilities, scale)
+    return out.reshape(batch, positions, heads * head_size), PackedProbabilitiesCache(qkv, probabilities, scale)
 
 
 def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):
@@ -52,14 +52,14 @@ def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):
     for part in blocks(batch, 2 * heads * positions * positions, least=1):
         p = probabilities[part]  # (b, NH, T, T)
         dscores = np.matmul(dout[part], v[part].swapaxes(-1, -2))  # (b, NH, T, T), dprobabilities first
-        multiply_over_queries(p, dout[part], dv[part])
+        sum_over_queries(p, dout[part], dv[part])
         passes.softmax_backward(dscores.reshape(square), p.reshape(square), scale)
         np.matmul(dscores, k[part], out=dq[part])
-        multiply_over_queries(dscores, q[part], dk[part])
+        sum_over_queries(dscores, q[part], dk[part])
     return (dqkv,)
 
 
-def multiply_over_queries(a, b, out):  # a (b, NH, T, T); b, out (b, NH, T, HS)
+def sum_over_queries(a, b, out):  # a (b, NH, T, T); b, out (b, NH, T, HS)
     """out = aᵀ b; among many positions in blocks of queries, so that the sum keeps its digits."""
     if a.shape[-1] > LONG:
         out[...] = product(a.swapaxes(-1, -2), b)

@@ -1,9 +1,9 @@
-"""The passes that run: Numba's where it is installed, else NumPy's. They are twins, function by function."""
+"""The passes that run: Numba's where it is installed, else NumPy's. Both have the same functions."""
 
 from typing import Any
 
 from . import passes_numpy
-from .products import NUMPY_ALONE
+from .gemm import NUMPY_ALONE
 
 
 def choose_passes() -> tuple[str, Any]:

@@ -1,6 +1,6 @@
 """The element-wise passes of a step, each one compiled loop: Numba.
 
-Twins of `passes_numpy`, function by function. The loops release Python's lock, so that workers run side by side. They
+The same functions as in `passes_numpy`. The loops release Python's lock, so that workers run side by side. They
 may be reassociated and contracted (sums in vector lanes, fused multiply-add), which is said here and allowed by the
 tolerances; nothing assumes that NaN or infinity cannot occur.
 """

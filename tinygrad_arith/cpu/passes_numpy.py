@@ -1,6 +1,6 @@
 """The element-wise passes of a step, in place where nobody else needs the array: NumPy alone.
 
-Each function has a twin of the same name in `passes_numba`, which does it in one compiled loop. NumPy reads and writes
+Each function has one of the same name in `passes_numba`, which does it in one compiled loop. NumPy reads and writes
 its arrays once for every operator; so the longer ones go block by block, each of which stays in a core's own cache from
 the first operator to the last. All arrays are C-contiguous and of one floating dtype; N rows, C channels, T positions.
 """
@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from ..ops.gelu import CUBIC, SQRT_2_OVER_PI
-from .products import multiply
+from .gemm import gemm
 
 BLOCK = 32_768  # elements: few calls, and half a dozen arrays of this size stay in the second-level cache
 WIDE, TALL = 2048, 64  # terms that a product may add up: its rounding grows with their number
@@ -27,7 +27,7 @@ def blocks(rows: int, row_elements: int, elements: int = BLOCK) -> Iterator[slic
 
 
 def row_means(x, average, out=None):  # x (n, C); average (C,), each 1 / C -> (n,)
-    """The means of the rows: a product, or in long rows NumPy's mean, whose rounding grows with log C only."""
+    """The means of the rows: a matrix product, or in long rows NumPy's mean, whose rounding grows with log C only."""
     return np.matmul(x, average, out=out) if len(average) <= WIDE else np.mean(x, axis=-1, out=out)
 
 
@@ -123,7 +123,7 @@ def add_bias(y, bias):  # y (N, C); bias (C,)
 
 
 def column_sum(dy, out, add):  # dy (N, C); out (C,)
-    """out = the sums over the rows, or out += them: a product with ones; `sum(axis=0)` is several times slower.
+    """out = the sums over the rows, or out += them: a matrix product with ones; `sum(axis=0)` is several times slower.
 
     Many rows are taken k side by side first, (N / k, k C), so that each sum has TALL terms at most; then those k.
     """
@@ -134,7 +134,7 @@ def column_sum(dy, out, add):  # dy (N, C); out (C,)
         sums = np.matmul(ones(len(wide), dy.dtype), wide).reshape(beside, -1)  # (k, C)
         dy = np.concatenate([sums, dy[whole:]]) if whole < len(dy) else sums
     if len(dy) > FEW:
-        multiply(ones(len(dy), dy.dtype), dy, out[None], add)
+        gemm(ones(len(dy), dy.dtype), dy, out[None], add)
     elif add:
         out += np.add.reduce(dy, axis=0)
     else:

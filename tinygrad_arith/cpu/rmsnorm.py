@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..ops.fast import RMSNormCache, destinations
+from ..ops.fast import RMSNormInputCache, destinations
 from .passes import passes
 from .rows import rows_of
 
@@ -12,7 +12,7 @@ def rmsnorm_forward(x, weight, eps=1e-5):
     rows = rows_of(x)  # (N, C)
     y, rrms = np.empty_like(rows), np.empty(len(rows), dtype=x.dtype)  # (N, C), (N,)
     passes.rmsnorm_forward(rows, weight, eps, y, rrms)
-    return y.reshape(x.shape), RMSNormCache(rows, rrms, weight)
+    return y.reshape(x.shape), RMSNormInputCache(rows, rrms, weight)
 
 
 def rmsnorm_backward(dy, cache, *, needs, into=None, owned=False):

@@ -8,7 +8,7 @@ from ..ops.rotary import turns
 from .passes import passes
 
 
-class RotaryCache(NamedTuple):
+class RotaryTableCache(NamedTuple):
     """Saved: the cosine and sine of every angle once, and which are a row's own."""
 
     index: Any  # (B T,) int
@@ -24,7 +24,7 @@ def turn_heads(x, positions, heads, turned, base):  # x (B, T, heads, HS) or (B,
     places, index = places_of(positions)  # (P,), as positions
     cos, sin = turns(x, places, rows.shape[2], base)  # (P, 1, HS/2) each
     index = np.broadcast_to(index, x.shape[:2]).reshape(-1)  # (B T,)
-    cache = RotaryCache(index, cos[:, 0], sin[:, 0], heads, turned)
+    cache = RotaryTableCache(index, cos[:, 0], sin[:, 0], heads, turned)
     y = np.empty_like(rows, order="C")  # (B T, heads, HS)
     passes.turn(np.ascontiguousarray(rows), y, turned, index, cache.cos, cache.sin)
     return y.reshape(x.shape), cache

@@ -9,7 +9,7 @@ from .passes import column_sum, elementwise, gelu
 from .source import cupy
 
 
-class GeluCache(NamedTuple):
+class GeluInputCache(NamedTuple):
     """Saved by reference: the input. The slope is computed again: cheaper than reading it."""
 
     x: Any  # (...)
@@ -20,7 +20,7 @@ def gelu_forward(x):
     x = contiguous(x)
     y = cupy.empty_like(x)  # (...)
     run_over(gelu(x.dtype).kernel("gelu_forward"), (x, y))
-    return y, GeluCache(x)
+    return y, GeluInputCache(x)
 
 
 def gelu_backward(dy, cache, *, needs, into=None, owned=False):

@@ -11,7 +11,7 @@ NORM_THREADS = 512  # of a block of the norm's first stage
 NORM_BLOCKS = 1024  # of its first stage, at most; its second is one block of as many threads
 
 
-def variant(gradients: np.dtype = FLOAT32, working: np.dtype = FLOAT32) -> Build:
+def build_for(gradients: np.dtype = FLOAT32, working: np.dtype = FLOAT32) -> Build:
     """The kernels. `working`: the dtype of the copy of the values that a model computes with, if there is one."""
     return Build("adamw.cu", (("ELEMENT", C_NAMES[gradients]), ("OUT", C_NAMES[working])))
 
@@ -27,7 +27,7 @@ def adamw_update(values, gradients, first, second, decayed, rates, working=None)
     beta1, beta2, *_ = rates
     fresh = (1.0 - beta1, 1.0 - beta2)  # in float32 the difference would lose its digits; a float of Python is wider
     numbers = [part for rate in (*rates, *fresh) for part in by_value_or_address(rate)]
-    kernel = variant(working=FLOAT32 if working is None else working.dtype).kernel("adamw")
+    kernel = build_for(working=FLOAT32 if working is None else working.dtype).kernel("adamw")
     run_over(kernel, (values, gradients, first, second, working), int(decayed), *numbers)
 
 
@@ -52,7 +52,7 @@ def norm_and_scale(gradients: Any, most: float) -> tuple[Any, Any]:  # gradients
     blocks = max(1, min(quotient(size, NORM_THREADS * pack), NORM_BLOCKS))
     partial = cupy.empty(blocks, dtype=FLOAT32)
     result = cupy.empty(2, dtype=FLOAT32)
-    build = variant(gradients.dtype)
+    build = build_for(gradients.dtype)
     packs = size // pack if is_aligned(gradients) else 0
     build.kernel("partial_squares")(blocks, NORM_THREADS, gradients, partial, packs, size)
     build.kernel("finish_norm")(1, NORM_BLOCKS, partial, result, blocks, most)
@@ -64,4 +64,4 @@ def gradient_norm(gradients: Any) -> Any:  # gradients (N,)
     return norm_and_scale(gradients, 0.0)[0]
 
 
-BUILDS = (variant(), variant(BFLOAT16, BFLOAT16))
+BUILDS = (build_for(), build_for(BFLOAT16, BFLOAT16))

@@ -1,7 +1,7 @@
-"""Attention on the GPU: a ladder of kernels, from the textbook formula to tensor cores, behind one door.
+"""Attention on the GPU: several kernel variants, from the plain formula to tensor cores, with one interface.
 
-Each rung of the ladder is a file of kernels/ and a module here that launches it. This module holds what they share:
-what a problem is, in which order the rungs are asked, the arrays they are given, and the cache between forward and
+A kernel variant is a file of kernels/ and a module here that launches it. This module holds what all variants share:
+what a problem is, in which order the variants are asked, the arrays they get, and the cache between forward and
 backward. What is saved is what `ops.attention_blockwise` saves: the output and one number a query.
 """
 
@@ -16,15 +16,15 @@ import numpy as np
 
 from ..ops.packed_attention import unpack
 from ..ops.registry import Implementation, forget_plans, register
-from .precision import float32_products
+from .precision import float32_matmul_precision
 from .source import cupy, strided
 
 FLOAT32, BFLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
 ELEMENTS = {FLOAT32: "f32", BFLOAT16: "bf16"}  # what kernels call them
-# The first to accept runs, mostly the fastest
-LADDER = ("small_tensor", "small", "mma", "tf32", "blockwise", "products", "naive")
-HEAD_SIZES = (16, 24, 32, 48, 64, 96, 128)  # another is padded to the next of these for a rung that wants that
-LEAST_PADDED_KEYS = 128  # with fewer, the copies cost more than a faster rung saves
+# In the order in which they are asked: the first that accepts runs, mostly the fastest
+KERNEL_VARIANTS = ("small_tensor", "small", "mma", "tf32", "blockwise", "gemm", "naive")
+HEAD_SIZES = (16, 24, 32, 48, 64, 96, 128)  # a problem with another one may be padded to the next of these
+LEAST_PADDED_KEYS = 128  # with fewer, the copies cost more time than a faster variant saves
 PRECISIONS = {"tf32": "tf32", "float32": "3xtf32"}  # of a problem, by what is set for products of float32
 ALIGNMENT = 16  # bytes of the widest load
 MOST_STEP = 2**31 - 1  # elements from one position of a view to the next: kernels have 32 bits for it
@@ -34,7 +34,7 @@ LEAST_SHARED = 99  # KiB: every other architecture from 80 on
 
 
 class Problem(NamedTuple):
-    """What a rung must know to say whether it takes a problem, and to launch.
+    """What a kernel variant needs to know to accept or refuse a problem, and to launch.
 
     causal:        query i sees the keys j <= i + (keys - queries)
     key_mask:      (B, Tk) bool on the device, False hides a key from everyone; None hides none
@@ -63,8 +63,8 @@ class Problem(NamedTuple):
         return MOST_SHARED.get(self.arch, LEAST_SHARED) * 1024
 
 
-class Rung(NamedTuple):
-    """One way to compute attention.
+class KernelVariant(NamedTuple):
+    """One implementation of attention, forward and backward.
 
     accepts:  accepts(problem) -> bool
     forward:  forward(problem, q, k, v, out, lse), writes out and lse
@@ -99,22 +99,22 @@ def is_deterministic() -> bool:
 
 
 @functools.cache
-def rung(name: str) -> Rung:
-    """A rung by its name. Its module imports this one, so it is loaded when it is first asked for."""
-    return importlib.import_module(f".attention_{name}", __package__).RUNG
+def kernel_variant(name: str) -> KernelVariant:
+    """A kernel variant by its name. Its module imports this one, so it is loaded at the first use."""
+    return importlib.import_module(f".attention_{name}", __package__).VARIANT
 
 
-def rungs(problem: Problem) -> list[Rung]:
-    """All rungs that accept a problem as it is, in the order of LADDER."""
-    return [rung(name) for name in LADDER if _takes(rung(name), problem)]
+def kernel_variants(problem: Problem) -> list[KernelVariant]:
+    """All variants that accept a problem without padding, in the order of KERNEL_VARIANTS."""
+    return [kernel_variant(name) for name in KERNEL_VARIANTS if _takes(kernel_variant(name), problem)]
 
 
-def _takes(candidate: Rung, problem: Problem) -> bool:
+def _takes(candidate: KernelVariant, problem: Problem) -> bool:
     return problem.dtype in candidate.dtypes and candidate.accepts(problem)
 
 
-def head_size_for(candidate: Rung, problem: Problem) -> int | None:
-    """The head size at which a rung takes a problem: its own or the next of HEAD_SIZES; None if at neither.
+def head_size_for(candidate: KernelVariant, problem: Problem) -> int | None:
+    """The head size at which a variant accepts a problem: the problem's own or the next of HEAD_SIZES; None if neither.
 
     Channels of zeros add nothing to any product, so the padded problem has the same scores and, in the channels that
     count, the same output and gradients.
@@ -133,7 +133,7 @@ def problem_of(q, k, *, causal=True, key_mask=None, scale=None) -> Problem:  # q
     arch = int(cupy.cuda.Device().compute_capability)
     return Problem(
         batch, queries, k.shape[1], heads, k.shape[2], head_size, bool(causal), scale, key_mask, q.dtype, arch,
-        _deterministic, PRECISIONS[float32_products()],
+        _deterministic, PRECISIONS[float32_matmul_precision()],
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def mask_on_device(k, key_mask, lengths):  # k (B, Tk, NHkv, HS)
 
 
 def readable(x, head_size: int):  # (B, T, heads, HS)
-    """The array as `Rung` wants its arrays: itself where it lies so, else a copy; (B, T, heads, head_size)."""
+    """The array as `KernelVariant` wants its arrays: itself where it lies so, else a copy; (B, T, heads, head_size)."""
     if x.shape[3] != head_size:
         padded = cupy.zeros((*x.shape[:3], head_size), x.dtype)  # (B, T, heads, head_size)
         padded[..., : x.shape[3]] = x
@@ -186,13 +186,13 @@ def view_arguments(*arrays) -> list[Any]:
     return arguments
 
 
-class AttentionCache(NamedTuple):
-    """Saved: the output and one number a query, both as the rung wrote them. q, k, v by reference.
+class KernelAttentionCache(NamedTuple):
+    """Saved: the output and one number a query, both as the variant wrote them. q, k, v by reference.
 
-    Where the rung wanted another head size, all have that one.
+    If the variant runs at a padded head size, all of these have that one.
     """
 
-    rung: Rung
+    variant: KernelVariant
     problem: Problem
     q: Any  # (B, Tq, NH, HS)
     k: Any  # (B, Tk, NHkv, HS)
@@ -203,18 +203,18 @@ class AttentionCache(NamedTuple):
 
 
 def attention_forward(name, q, k, v, *, causal=True, key_mask=None, lengths=None, scale=None):
-    """See `ops.attention`; by the rung of that name."""
+    """See `ops.attention`, by the kernel variant of that name."""
     key_mask = mask_on_device(k, key_mask, lengths)
     problem, head_size = problem_of(q, k, causal=causal, key_mask=key_mask, scale=scale), q.shape[3]
-    padded = head_size_for(rung(name), problem)
+    padded = head_size_for(kernel_variant(name), problem)
     if padded is None:
-        raise ValueError(f"the attention rung {name} does not take {problem}")
+        raise ValueError(f"the attention kernel variant {name} does not take {problem}")
     problem = problem._replace(head_size=padded)
     q, k, v = (readable(x, padded) for x in (q, k, v))
     out = cupy.empty(q.shape, q.dtype)  # (B, Tq, NH, HS)
     lse = cupy.empty((problem.batch, problem.heads, problem.queries), np.float32)  # (B, NH, Tq)
-    rung(name).forward(problem, q, k, v, out, lse)
-    cache = AttentionCache(rung(name), problem, q, k, v, out, lse, head_size)
+    kernel_variant(name).forward(problem, q, k, v, out, lse)
+    cache = KernelAttentionCache(kernel_variant(name), problem, q, k, v, out, lse, head_size)
     return (out if padded == head_size else cupy.array(out[..., :head_size], order="C")), cache
 
 
@@ -228,7 +228,7 @@ def attention_backward(dout, cache, *, needs, into=None, owned=False):  # dout (
 def packed_attention_forward(
     name, qkv, heads, *, kv_heads=None, causal=True, key_mask=None, lengths=None, scale=None
 ):  # qkv (B, T, (NH + 2 NHkv) HS)
-    """See `ops.packed_attention`; qkv is read where it lies, by the rung of that name."""
+    """See `ops.packed_attention`; qkv is read where it lies, by the kernel variant of that name."""
     q, k, v = unpack(qkv, heads, kv_heads)
     out, cache = attention_forward(name, q, k, v, causal=causal, key_mask=key_mask, lengths=lengths, scale=scale)
     return out.reshape(*qkv.shape[:2], heads * q.shape[3]), cache
@@ -245,23 +245,25 @@ def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):  #
 
 
 def write_gradients(dout, cache, dq, dk, dv) -> None:  # dout (B, Tq, NH, HS)
-    """Has the rung fill dq, dk and dv, through padded arrays where it wanted another head size."""
+    """Has the variant fill dq, dk and dv, through padded arrays if it runs at another head size."""
     problem, inner = cache.problem, (dq, dk, dv)
     if problem.head_size != cache.head_size:
         inner = tuple(cupy.empty(x.shape, x.dtype) for x in (cache.q, cache.k, cache.v))
     dout = readable(dout, problem.head_size)
-    cache.rung.backward(problem, dout, cache.q, cache.k, cache.v, cache.out, cache.lse, *inner)
+    cache.variant.backward(problem, dout, cache.q, cache.k, cache.v, cache.out, cache.lse, *inner)
     for gradient, padded in zip((dq, dk, dv), inner, strict=True):
         if padded is not gradient:
             gradient[...] = padded[..., : cache.head_size]
 
 
 def _accepts(name, q, k, v, *, causal=True, key_mask=None, lengths=None, scale=None) -> bool:
-    """Whether a rung takes these, padded or not. Nothing is launched for empty arrays, nor where there are no keys."""
+    """Whether a variant accepts these, padded or not. Nothing is launched for empty arrays or without keys."""
     key_mask = lengths if key_mask is None else key_mask  # here it matters only that something may be hidden
     if not (q.size and k.size):
         return False
-    return head_size_for(rung(name), problem_of(q, k, causal=causal, key_mask=key_mask, scale=scale)) is not None
+    return (
+        head_size_for(kernel_variant(name), problem_of(q, k, causal=causal, key_mask=key_mask, scale=scale)) is not None
+    )
 
 
 def _accepts_packed(name, qkv, heads, *, kv_heads=None, **options) -> bool:
@@ -273,6 +275,6 @@ def _register(operation: str, name: str, forward, backward, accepts) -> None:
     register(Implementation(operation, name, "cuda", (FLOAT32, BFLOAT16), forward, backward, accepts))
 
 
-for _name in reversed(LADDER):  # the one registered last is asked first
+for _name in reversed(KERNEL_VARIANTS):  # the one registered last is asked first
     _register("attention", _name, attention_forward, attention_backward, _accepts)
     _register("packed_attention", _name, packed_attention_forward, packed_attention_backward, _accepts_packed)

@@ -1,10 +1,10 @@
-"""Second rung of attention: block by block with an online softmax, in float32 arithmetic. Head sizes up to 128."""
+"""Kernel variant of attention: block by block with an online softmax, in float32 arithmetic. Head sizes up to 128."""
 
 from typing import Any
 
 import numpy as np
 
-from .attention import BFLOAT16, ELEMENTS, FLOAT32, Problem, Rung, view_arguments
+from .attention import BFLOAT16, ELEMENTS, FLOAT32, KernelVariant, Problem, view_arguments
 from .source import Build, cupy
 
 THREADS, ROWS = 128, 64  # of a block; ROWS queries or keys are its own
@@ -18,7 +18,7 @@ def row_stride(head_size: int) -> int:
 
 
 def columns_of(head_size: int) -> tuple[int, int]:
-    """Keys (queries) that a step takes, forward and backward: what leaves room for two blocks or more side by side."""
+    """Keys (queries) that a step takes, forward and backward: so few that two blocks or more fit side by side."""
     return (64, 32) if head_size <= 64 else (32, 32) if head_size <= 96 else (32, 16)
 
 
@@ -29,7 +29,7 @@ def shared_bytes(own_tiles: int, columns: int, head_size: int) -> int:
 
 
 def build_for(dtype: np.dtype, head_size: int) -> Build:
-    """The variant for a dtype and a head size."""
+    """The build for a dtype and a head size."""
     forward_columns, backward_columns = columns_of(head_size)
     return Build(
         "attention_blockwise.cu",
@@ -48,7 +48,7 @@ def accepts(problem: Problem) -> bool:
 
 
 def forward(problem: Problem, q, k, v, out, lse) -> None:
-    """See `Rung`."""
+    """See `KernelVariant`."""
     p, columns = problem, columns_of(problem.head_size)[0]
     build_for(p.dtype, p.head_size).kernel("blockwise_forward")(
         p.batch * p.heads * tiles(p.queries), THREADS,
@@ -57,7 +57,7 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `Rung`. The row sums first; then one kernel that owns queries and one that owns keys."""
+    """See `KernelVariant`. The row sums first; then one kernel that owns queries and one that owns keys."""
     p, build = problem, build_for(problem.dtype, problem.head_size)
     row_sums = cupy.empty(lse.shape, np.float32)  # (B, NH, Tq)
     rows_a_block = THREADS // 32  # a warp each
@@ -84,5 +84,5 @@ def sizes(p: Problem) -> tuple[Any, ...]:
     return p.queries, p.keys, p.heads, p.kv_heads, p.causal, p.scale
 
 
-RUNG = Rung("blockwise", (FLOAT32, BFLOAT16), accepts, forward, backward)
+VARIANT = KernelVariant("blockwise", (FLOAT32, BFLOAT16), accepts, forward, backward)
 BUILDS = tuple(build_for(dtype, head_size) for dtype in (FLOAT32, BFLOAT16) for head_size in (20, 64, 128))

@@ -1,4 +1,4 @@
-"""The attention rung on tensor cores: bfloat16 with float32 sums, by the kernels attention_mma_*.cu.
+"""Kernel variant of attention on tensor cores: bfloat16 with float32 sums, by the kernels attention_mma_*.cu.
 
 The backward has two ways to the gradients of the queries, see kernels/attention_mma_backward_keys.cu: `RECOMPUTE` in a
 pass of their own, the same bits every time, and `ATOMIC` in the pass of the keys, where the order of the sum is open.
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from .attention import Problem, Rung, scales_after_the_maximum, view_arguments
+from .attention import KernelVariant, Problem, scales_after_the_maximum, view_arguments
 from .source import Build, cupy
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -153,7 +153,7 @@ def together(problem: Problem, rows: int, heads: int) -> int:
 
 
 def forward(problem: Problem, q, k, v, out, lse) -> None:
-    """See `attention.Rung`."""
+    """See `attention.KernelVariant`."""
     tiles = fitting(FORWARD, problem)
     kernel = build("forward", problem.head_size, tiles).kernel("attention_mma_forward")
     kernel(
@@ -166,7 +166,7 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `attention.Rung`."""
+    """See `attention.KernelVariant`."""
     rows = logsumexps_and_row_sums(problem, dout, out, lse)  # (B, NH, padded, 2)
     if dq_way(problem) == RECOMPUTE:
         backward_keys(problem, dout, q, k, v, rows, dk, dv)
@@ -227,7 +227,7 @@ def round_dq(problem: Problem, dq_sum, dq) -> None:  # dq_sum (B, NH, tiles, que
 
 
 def builds(head_size: int) -> list[Build]:
-    """All variants for a head size."""
+    """All builds for a head size."""
     channels = channels_of(head_size)
     return [
         build("backward_rows", head_size),
@@ -241,6 +241,6 @@ def builds(head_size: int) -> list[Build]:
     ]
 
 
-RUNG = Rung("mma", (BFLOAT16,), accepts, forward, backward)
+VARIANT = KernelVariant("mma", (BFLOAT16,), accepts, forward, backward)
 
-BUILDS: tuple[Build, ...] = tuple(variant for size in (24, 64, 96, 128) for variant in builds(size))
+BUILDS: tuple[Build, ...] = tuple(each for size in (24, 64, 96, 128) for each in builds(size))

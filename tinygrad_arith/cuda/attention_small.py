@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .attention import BFLOAT16, ELEMENTS, FLOAT32, Problem, Rung, view_arguments
+from .attention import BFLOAT16, ELEMENTS, FLOAT32, KernelVariant, Problem, view_arguments
 from .attention_blockwise import FLOAT_BYTES, LARGEST_HEAD, THREADS, row_stride
 from .source import Build
 
@@ -28,7 +28,7 @@ def backward_shared(p: Problem) -> int:
 
 
 def build_for(dtype: np.dtype, head_size: int, queries: int, keys: int, group: int) -> Build:
-    """The variant for a dtype and sizes; group: query heads that share a key/value head."""
+    """The build for a dtype and sizes; group: query heads that share a key/value head."""
     return Build(
         "attention_small.cu",
         (
@@ -48,13 +48,13 @@ def accepts(p: Problem) -> bool:
 
 
 def forward(problem: Problem, q, k, v, out, lse) -> None:
-    """See `Rung`."""
+    """See `KernelVariant`."""
     p = problem
     launch(p, "small_forward", p.heads, view_arguments(q, k, v, out), lse, forward_shared(p))
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `Rung`. One kernel: whoever has computed the probabilities makes all three gradients of them."""
+    """See `KernelVariant`. One kernel: whoever has computed the probabilities makes all three gradients of them."""
     p = problem
     views = view_arguments(dout, q, k, v, out, dq, dk, dv)
     launch(p, "small_backward", p.kv_heads, views, lse, backward_shared(p))
@@ -67,7 +67,7 @@ def launch(p: Problem, kernel: str, heads: int, views: list, lse, shared: int) -
     build.kernel(kernel)((p.batch, heads), THREADS, *views, lse, p.key_mask, *sizes, shared=shared)
 
 
-RUNG = Rung("small", (FLOAT32, BFLOAT16), accepts, forward, backward)
+VARIANT = KernelVariant("small", (FLOAT32, BFLOAT16), accepts, forward, backward)
 BUILDS = tuple(
     build_for(dtype, head_size, positions, positions, group)
     for dtype in (FLOAT32, BFLOAT16)

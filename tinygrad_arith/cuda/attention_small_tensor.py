@@ -1,6 +1,6 @@
 """Attention for at most 64 positions on tensor cores: a whole head in one block, bfloat16. Head sizes up to 128."""
 
-from .attention import BFLOAT16, ELEMENTS, Problem, Rung, view_arguments
+from .attention import BFLOAT16, ELEMENTS, KernelVariant, Problem, view_arguments
 from .attention_blockwise import LARGEST_HEAD
 from .attention_small import MOST_POSITIONS, padded
 from .source import Build
@@ -9,7 +9,7 @@ HEAD_STEP = 8  # elements of 16 bytes, which are copied at once
 
 
 def build_for(head_size: int, queries: int, keys: int, group: int) -> Build:
-    """The variant for these sizes; group: query heads that share a key/value head."""
+    """The build for these sizes; group: query heads that share a key/value head."""
     return Build(
         "attention_small_tensor.cu",
         (
@@ -34,14 +34,14 @@ def accepts(p: Problem) -> bool:
 
 
 def forward(problem: Problem, q, k, v, out, lse) -> None:
-    """See `Rung`. A warp for 16 queries."""
+    """See `KernelVariant`. A warp for 16 queries."""
     p, queries, keys = problem, padded(problem.queries), padded(problem.keys)
     shared = (queries + 2 * keys) * row_bytes(p.head_size)
     launch(p, "small_tensor_forward", p.heads, queries // 16, view_arguments(q, k, v, out), lse, shared)
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `Rung`. A warp for 16 queries, and another for 16 keys."""
+    """See `KernelVariant`. A warp for 16 queries, and another for 16 keys."""
     p, queries, keys = problem, padded(problem.queries), padded(problem.keys)
     shared = 2 * (queries + keys) * row_bytes(p.head_size) + 8 * queries + 4 * keys  # tiles; numbers a row
     views = view_arguments(dout, q, k, v, out, dq, dk, dv)
@@ -55,7 +55,7 @@ def launch(p: Problem, kernel: str, heads: int, warps: int, views: list, lse, sh
     build.kernel(kernel)((p.batch, heads), 32 * warps, *views, lse, p.key_mask, *sizes, shared=shared)
 
 
-RUNG = Rung("small_tensor", (BFLOAT16,), accepts, forward, backward)
+VARIANT = KernelVariant("small_tensor", (BFLOAT16,), accepts, forward, backward)
 BUILDS = tuple(
     build_for(head_size, positions, positions, group)
     for head_size, positions, group in ((16, 19, 1), (32, 32, 1), (32, 32, 2), (64, 64, 1), (128, 64, 1))

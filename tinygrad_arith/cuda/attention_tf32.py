@@ -1,4 +1,4 @@
-"""The attention rung on tensor cores for float32, by the kernels attention_tf32_*.cu.
+"""Kernel variant of attention on tensor cores for float32, by the kernels attention_tf32_*.cu.
 
 `Problem.precision` chooses how float32 is multiplied: "tf32" by one product of factors rounded to 11 bits, "3xtf32" by
 three products of factors cut in two, which is as exact as float32 itself. See kernels/attention_tf32.cuh.
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .attention import Problem, Rung, scales_after_the_maximum, view_arguments
+from .attention import KernelVariant, Problem, scales_after_the_maximum, view_arguments
 from .source import Build, cupy
 
 FLOAT32 = np.dtype(np.float32)
@@ -129,7 +129,7 @@ def build(file: str, head_size: int, products: int, tiles: Any = None) -> Build:
 
 
 def builds(head_size: int, products: int) -> list[Build]:
-    """All variants for a head size and a number of products."""
+    """All builds for a head size and a number of products."""
     channels = channels_of(head_size)
     early, late = (tiles_for(products, channels, arch) for arch in (80, BLACKWELL))
     forwards = [build("forward", head_size, products, tiles.forward) for tiles in (early, late)]
@@ -167,7 +167,7 @@ def launch(problem: Problem, file: str, tiles: Any, blocks: int, *arguments: Any
 
 
 def forward(problem: Problem, q, k, v, out, lse) -> None:
-    """See `attention.Rung`."""
+    """See `attention.KernelVariant`."""
     tiles = tiles_of(problem).forward
     launch(
         problem, "forward", tiles, -(-problem.queries // tiles.queries) * problem.batch * problem.heads,
@@ -178,7 +178,7 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `attention.Rung`."""
+    """See `attention.KernelVariant`."""
     rows = logsumexps_and_row_sums(problem, dout, out, lse)  # (B, NH, padded, 2)
     backward_keys(problem, dout, q, k, v, rows, dk, dv)
     backward_queries(problem, dout, q, k, v, rows, dq)
@@ -218,8 +218,8 @@ def backward_queries(problem: Problem, dout, q, k, v, rows, dq) -> None:
     )  # fmt: skip
 
 
-RUNG = Rung("tf32", (FLOAT32,), accepts, forward, backward)
+VARIANT = KernelVariant("tf32", (FLOAT32,), accepts, forward, backward)
 
 BUILDS: tuple[Build, ...] = tuple(
-    variant for size in (24, 64, 96, 128) for products in PRODUCTS.values() for variant in builds(size, products)
+    each for size in (24, 64, 96, 128) for products in PRODUCTS.values() for each in builds(size, products)
 )

@@ -12,7 +12,7 @@ ONE_WARP = 2048  # elements of a row up to which a warp alone takes it
 ROW_THREADS = 512  # otherwise: four such blocks fill a multiprocessor
 
 
-class CrossEntropyCache(NamedTuple):
+class CrossEntropyLogitsCache(NamedTuple):
     """Saved: two numbers a row, as `ops.cross_entropy` has them; logits, targets and weights by reference."""
 
     logits: Any  # (N, V)
@@ -24,7 +24,7 @@ class CrossEntropyCache(NamedTuple):
     shape: tuple[int, ...]  # of the logits
 
 
-def variant(dtype: np.dtype, vocabulary: int, index: np.dtype) -> tuple[Build, int, int]:
+def build_for(dtype: np.dtype, vocabulary: int, index: np.dtype) -> tuple[Build, int, int]:
     """The kernels for rows of this length, the threads of a block, and how many rows it has."""
     sharing = WARP if vocabulary <= ONE_WARP else ROW_THREADS
     defines = ("ELEMENT", C_NAMES[dtype]), ("ROW_THREADS", sharing), ("INDEX", INDEX_TYPES[index])
@@ -43,18 +43,18 @@ def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):
     count, vocabulary = rows.shape
     losses, largest, total = cupy.empty((3, count), dtype=FLOAT32)  # (N,) each
     loss = cupy.empty((), dtype=FLOAT32)  # ()
-    build, threads, at_once = variant(rows.dtype, vocabulary, targets.dtype)
+    build, threads, at_once = build_for(rows.dtype, vocabulary, targets.dtype)
     grid, arrays = quotient(count, at_once), (rows, targets, weights, ignore_index, losses, largest, total)
     build.kernel("cross_entropy_forward")(grid, threads, *arrays, faults.note("cross_entropy"), count, vocabulary)
     build.kernel("sum_losses")(1, 1024, losses, loss, count)
-    return loss, CrossEntropyCache(rows, largest, total, targets, weights, ignore_index, logits.shape)
+    return loss, CrossEntropyLogitsCache(rows, largest, total, targets, weights, ignore_index, logits.shape)
 
 
 def cross_entropy_sum_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.cross_entropy`."""
     logits, largest, total, targets, weights, ignored, shape = cache
     (count, vocabulary), dlogits = logits.shape, cupy.empty_like(logits)  # (N, V)
-    build, threads, at_once = variant(logits.dtype, vocabulary, targets.dtype)
+    build, threads, at_once = build_for(logits.dtype, vocabulary, targets.dtype)
     dloss = cupy.asarray(dy, dtype=FLOAT32)  # ()
     grid, arrays = quotient(count, at_once), (dloss, logits, targets, weights, ignored, largest, total, dlogits)
     build.kernel("cross_entropy_backward")(grid, threads, *arrays, count, vocabulary)
@@ -62,6 +62,6 @@ def cross_entropy_sum_backward(dy, cache, *, needs, into=None, owned=False):
 
 
 BUILDS = tuple(
-    variant(dtype, vocabulary, np.dtype(index))[0]
+    build_for(dtype, vocabulary, np.dtype(index))[0]
     for dtype, vocabulary, index in ((FLOAT32, 14, np.int64), (BFLOAT16, 14, np.int32), (BFLOAT16, 50_304, np.int64))
 )

@@ -21,7 +21,7 @@ MOST_DECODERS = 64  # shapes of prompt and answer, each with a graph, kept for a
 
 
 class GreedyDecoder:
-    """Continues prompts of one shape, (batch, length), by `new` tokens each, without a look at a stop token.
+    """Continues prompts of one shape, (batch, length), by `new` tokens each, without checking for a stop token.
 
     memory:              shared with the model's other decoders
     positions, key_mask: whether each call gives position ids and a mask, over all tokens but the last: a graph reads

@@ -7,7 +7,7 @@ from .elements import BFLOAT16, C_NAMES, FLOAT32, contiguous, run_over
 from .source import Build, cupy
 
 
-def variant(dtype: np.dtype) -> Build:
+def build_for(dtype: np.dtype) -> Build:
     """The kernel for arrays of this dtype."""
     return Build("dropout.cu", (("ELEMENT", C_NAMES[dtype]),))
 
@@ -29,7 +29,7 @@ def masked(x, rate, key):  # x (...)
     on_device = isinstance(key.step, cupy.ndarray)
     step = (0, key.step.astype(np.uint32, copy=False)) if on_device else (key.step, None)
     scale = float(np.float32(1.0) / np.float32(1.0 - rate))  # as float32 divides on the CPU
-    run_over(variant(x.dtype).kernel("dropout"), (x, y), rate, scale, *key.words(), *step, key.site)
+    run_over(build_for(x.dtype).kernel("dropout"), (x, y), rate, scale, *key.words(), *step, key.site)
     return y
 
 
@@ -38,4 +38,4 @@ def accepts(x, rate, key) -> bool:
     return key.row == 0
 
 
-BUILDS = (variant(FLOAT32), variant(BFLOAT16))
+BUILDS = (build_for(FLOAT32), build_for(BFLOAT16))

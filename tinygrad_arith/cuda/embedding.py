@@ -33,7 +33,7 @@ MOST_BLOCKS = 512  # of the first stage
 TILES, TABLE_ROWS = 32, 8  # TILES and WARPS of embedding.cu
 
 
-def variant(dtype: np.dtype, index: np.dtype, channels: int, out: np.dtype = FLOAT32) -> Build:
+def build_for(dtype: np.dtype, index: np.dtype, channels: int, out: np.dtype = FLOAT32) -> Build:
     """The kernels for rows of this length."""
     single = int(channels % pack_of(dtype) > 0)
     defines = ("ELEMENT", C_NAMES[dtype]), ("INDEX", INDEX_TYPES[index]), ("SINGLE", single), ("OUT", C_NAMES[out])
@@ -50,7 +50,7 @@ def embedding_forward(ids, table):
     y = cupy.empty((flat.size, channels), dtype=table.dtype)  # (N, C)
     width = pack_of(table.dtype) if channels % pack_of(table.dtype) == 0 else 1
     grid = quotient(flat.size * (channels // width), THREADS)
-    kernel = variant(table.dtype, flat.dtype, channels).kernel("embedding_forward")
+    kernel = build_for(table.dtype, flat.dtype, channels).kernel("embedding_forward")
     kernel(grid, THREADS, flat, rows, y, faults.note("embedding"), flat.size, vocabulary, channels)
     return y.reshape(*ids.shape, channels), EmbeddingCache(flat.copy(), table.shape)
 
@@ -81,7 +81,7 @@ def sum_by_id_in_shared_memory(ids, dy, dtable, add):  # ids (N,); dy (N, C); dt
     chunks = quotient(rows, chunk)
     partial = cupy.empty((chunks, vocabulary * channels), dtype=FLOAT32)  # (chunks, V C)
     at_once = dtable if chunks == 1 else None
-    kernel = variant(dy.dtype, ids.dtype, channels, dtable.dtype).kernel("embedding_small")
+    kernel = build_for(dy.dtype, ids.dtype, channels, dtable.dtype).kernel("embedding_small")
     arrays, sizes = (ids, dy, partial, at_once), (rows, vocabulary, channels, chunk, int(add))
     kernel((tiles, chunks), (WARP, warps), *arrays, *sizes, shared=warps * bytes_a_warp)
     if at_once is None:
@@ -92,7 +92,7 @@ def sum_by_id_sorted(ids, dy, dtable, add):  # ids (N,); dy (N, C); dtable (V, C
     """dtable[v] = the sum of dy where ids == v, or is added to: positions sorted by id, then summed row by row."""
     vocabulary, channels = dtable.shape
     positions = sorted_tiles(ids, vocabulary)  # (tiles, TILE)
-    kernel = variant(dy.dtype, ids.dtype, channels, dtable.dtype).kernel("embedding_segments")
+    kernel = build_for(dy.dtype, ids.dtype, channels, dtable.dtype).kernel("embedding_segments")
     for first in range(0, len(positions), TILES):
         some = positions[first : first + TILES]
         sizes = len(some), vocabulary, channels, int(add or first > 0)
@@ -100,9 +100,9 @@ def sum_by_id_sorted(ids, dy, dtable, add):  # ids (N,); dy (N, C); dtable (V, C
 
 
 def accepts(ids, table) -> bool:
-    """A table that has elements: NumPy's errors for others come from the textbook."""
+    """A table that has elements: NumPy's errors for others are raised by the reference."""
     return table.size > 0
 
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
-BUILDS = (variant(FLOAT32, INT64, 128), variant(BFLOAT16, INT64, 768), variant(BFLOAT16, INT32, 3, BFLOAT16))
+BUILDS = (build_for(FLOAT32, INT64, 128), build_for(BFLOAT16, INT64, 768), build_for(BFLOAT16, INT32, 3, BFLOAT16))

@@ -54,7 +54,7 @@ def note(operation: str) -> Any:
     return _note(operation, cupy.cuda.runtime.getDevice()).on_device
 
 
-def variant(index: np.dtype) -> Build:
+def build_for(index: np.dtype) -> Build:
     """The kernel for ids of a dtype."""
     return Build("faults.cu", (("INDEX", INDEX_TYPES[index]),))
 
@@ -63,7 +63,7 @@ def check_ids(ids: Any, count: int, operation: str) -> None:  # (...) int
     """Has the GPU tell of an id outside 0 to count - 1, for operations whose own kernels do not. Does not wait."""
     ids = indices_of(ids)  # (N,)
     grid = quotient(ids.size, THREADS)
-    variant(ids.dtype).kernel("check_ids")(grid, THREADS, ids, note(operation), count, ids.size)
+    build_for(ids.dtype).kernel("check_ids")(grid, THREADS, ids, note(operation), count, ids.size)
 
 
-BUILDS = tuple(variant(index) for index in INDEX_TYPES)
+BUILDS = tuple(build_for(index) for index in INDEX_TYPES)

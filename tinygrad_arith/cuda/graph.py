@@ -19,9 +19,9 @@ from typing import Any
 from ..backend.deferred import raise_deferred
 from ..ops.registry import runs_textbook_only
 from .attention import is_deterministic
-from .branch import branches
 from .graph_memory import KeptBlocks
-from .precision import float32_products
+from .precision import float32_matmul_precision
+from .side_stream import using_side_stream
 from .source import cupy
 
 WARM_UP = 2  # calls before the capture: kernels compile, libraries choose algorithms, the pool gets its memory
@@ -31,9 +31,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 class GraphMemory:
     """What graphs share that never run at the same time: a pool of memory, and the streams that they are captured on.
 
-    pool:   holds the arrays that the functions make, in blocks that stay the graphs' own
-    stream: of the chain
-    side:   of its branches, see `branch.py`
+    pool:        holds the arrays that the functions make, in blocks that stay the graphs' own
+    stream:      the main stream
+    side_stream: see `side_stream.py`
     """
 
     def __init__(self) -> None:
@@ -41,13 +41,13 @@ class GraphMemory:
         self.pool = self.blocks.pool()
         # A pool of CuPy that goes leaves its free blocks behind, and these would keep `blocks`, and so all of them.
         weakref.finalize(self, self.pool.free_all_blocks).atexit = False
-        self.stream, self.side = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
+        self.stream, self.side_stream = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
         self.event = cupy.cuda.Event(disable_timing=True)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Inside, arrays come from the pool and launches go to the streams."""
-        with self.stream, cupy.cuda.using_allocator(self.pool.malloc), branches(self.side):
+        with self.stream, cupy.cuda.using_allocator(self.pool.malloc), using_side_stream(self.side_stream):
             yield
 
     @contextlib.contextmanager
@@ -133,7 +133,7 @@ class GraphedFunction:
 
 def settings() -> tuple:
     """What else than its arguments decides which kernels a function launches."""
-    return runs_textbook_only(), float32_products(), is_deterministic()
+    return runs_textbook_only(), float32_matmul_precision(), is_deterministic()
 
 
 def in_words(error: Exception) -> str:

@@ -57,7 +57,7 @@ class KeptBlocks:
 def new_block(size: int) -> Any:
     """A block on the current device, freed when the object goes. Raises CUDARuntimeError.
 
-    If there is no room, CuPy's own pool first gives back what it holds and nobody uses.
+    If the device is out of memory, CuPy's own pool first gives back its free blocks.
     """
     try:
         return cupy.cuda.Memory(size)

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from ..ops.fast import LayerNormCache, destinations
+from ..ops.fast import LayerNormInputCache, destinations
 from .elements import (
     BFLOAT16,
     C_NAMES,
@@ -27,7 +27,7 @@ MOST_PARTIALS = 512  # rows of partial sums: enough blocks for every multiproces
 
 
 @functools.cache
-def variant(dtype: np.dtype, channels: int, file: str = "layernorm.cu") -> tuple[Build, int]:
+def build_for(dtype: np.dtype, channels: int, file: str = "layernorm.cu") -> tuple[Build, int]:
     """The kernels of a normalisation for rows of this length, and how many rows a block has under way."""
     width = pack_of(dtype) if channels % pack_of(dtype) == 0 else 1
     groups = quotient(channels, width)
@@ -46,18 +46,18 @@ def layernorm_forward(x, weight, bias, eps=1e-5):
     rows, weight = rows_of(x), aligned(weight)  # (N, C), (C,)
     (count, channels), y = rows.shape, cupy.empty_like(rows)  # (N, C)
     mean, rstd = cupy.empty((2, count), dtype=FLOAT32)  # (N,), (N,)
-    build, at_once = variant(rows.dtype, channels)
+    build, at_once = build_for(rows.dtype, channels)
     grid = quotient(count, at_once)
     arrays = rows, weight, aligned(bias), eps, y, mean, rstd
     build.kernel("layernorm_forward")(grid, THREADS, *arrays, count, channels)
-    return y.reshape(x.shape), LayerNormCache(rows, mean, rstd, weight)
+    return y.reshape(x.shape), LayerNormInputCache(rows, mean, rstd, weight)
 
 
 def layernorm_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.layernorm`."""
     x, mean, rstd, weight = cache
     (count, channels), dx = x.shape, cupy.empty_like(x)  # (N, C)
-    build, at_once = variant(x.dtype, channels)
+    build, at_once = build_for(x.dtype, channels)
     blocks = blocks_of_backward(count, at_once)
     partial = cupy.empty((blocks, 2 * channels), dtype=FLOAT32)  # (blocks, 2 C): dweight, dbias
     arrays = rows_of(dy), x, mean, rstd, weight, dx, partial
@@ -78,11 +78,11 @@ def accepts(x, weight, bias, eps=1e-5) -> bool:
 
 
 BUILDS = (
-    variant(FLOAT32, 128)[0],
-    variant(BFLOAT16, 768)[0],
-    variant(FLOAT32, 1024)[0],
-    variant(BFLOAT16, 1024)[0],
-    variant(FLOAT32, 1023)[0],
-    variant(FLOAT32, 8192)[0],
-    variant(BFLOAT16, 8191)[0],
+    build_for(FLOAT32, 128)[0],
+    build_for(BFLOAT16, 768)[0],
+    build_for(FLOAT32, 1024)[0],
+    build_for(BFLOAT16, 1024)[0],
+    build_for(FLOAT32, 1023)[0],
+    build_for(FLOAT32, 8192)[0],
+    build_for(BFLOAT16, 8191)[0],
 )

@@ -5,24 +5,24 @@ buffer, and an activation's derivative is saved instead of what it is computed f
 and a bias's gradient summed by the kernel of the product beside it.
 """
 
-from ..ops.fast import FfnCache, always, destinations
+from ..ops.fast import FusedFfnCache, always, destinations
 from ..ops.linear import LinearCache
 from ..ops.registry import Implementation, register
 from . import passes
-from .branch import branch
 from .elements import DTYPES, contiguous, contiguous_like, rows_of
-from .products import multiply, multiply_add_bias, multiply_sum_columns
+from .gemm import gemm, gemm_bias, gemm_column_sums
+from .side_stream import on_side_stream
 from .source import cupy
 
 
-def product_plus_bias(a, b, bias):  # a (M, K), b (K, N), bias (N,) or None
+def affine(a, b, bias):  # a (M, K), b (K, N), bias (N,) or None
     """a @ b + bias, (M, N)."""
     out = cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype)  # (M, N)
     if bias is None:
-        return multiply(a, b, out)
+        return gemm(a, b, out)
     bias = contiguous(bias)
-    if not multiply_add_bias(a, b, out, bias):
-        multiply(a, b, out)
+    if not gemm_bias(a, b, out, bias):
+        gemm(a, b, out)
         passes.add_bias(out, bias)
     return out
 
@@ -31,9 +31,9 @@ def parameter_gradients(x, dy, weight, bias=None):  # x (N, Cin), dy (N, Cout); 
     """Puts xᵀ dy into the weight's gradient and the column sums of dy into the bias's; `add` as in `Destination`."""
     dweight, add_weight = weight
     dbias, add_bias = bias or (None, False)
-    if dbias is not None and not add_bias and multiply_sum_columns(x.T, dy, dweight, add_weight, dbias):
+    if dbias is not None and not add_bias and gemm_column_sums(x.T, dy, dweight, add_weight, dbias):
         return
-    multiply(x.T, dy, dweight, add_weight)
+    gemm(x.T, dy, dweight, add_weight)
     if dbias is not None:
         passes.column_sum(dy, dbias, add_bias)
 
@@ -50,7 +50,7 @@ def arrays_of(gradients) -> tuple:
 
 def linear_forward(x, weight, bias=None):
     """See `ops.linear`."""
-    y = product_plus_bias(rows_of(x), weight, bias)  # (N, Cout)
+    y = affine(rows_of(x), weight, bias)  # (N, Cout)
     return y.reshape(*x.shape[:-1], weight.shape[1]), LinearCache(x, weight, bias is not None)
 
 
@@ -60,24 +60,24 @@ def linear_backward(dy, cache, *, needs, into=None, owned=False):
     rows, dy = rows_of(x), rows_of(dy)  # (N, Cin), (N, Cout)
     parameters = (weight, weight[0]) if has_bias else (weight,)  # weight[0] is shaped as the bias
     gradients = destinations(into and into[1:], parameters, contiguous_like)
-    with branch(rows, dy, writes=arrays_of(gradients), when=all_given(into)):
+    with on_side_stream(rows, dy, writes=arrays_of(gradients), when=all_given(into)):
         parameter_gradients(rows, dy, *gradients)
-    dx = multiply(dy, weight.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., Cin)
+    dx = gemm(dy, weight.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., Cin)
     return (dx, *(gradient for gradient, _ in gradients))
 
 
 def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
     """See `ops.ffn`."""
     rows = rows_of(x)  # (N, C)
-    hidden = multiply(rows, w1, cupy.empty((len(rows), w1.shape[1]), dtype=x.dtype))  # (N, F)
+    hidden = gemm(rows, w1, cupy.empty((len(rows), w1.shape[1]), dtype=x.dtype))  # (N, F)
     slope, b1 = None, contiguous(b1)
     if activation == "relu":
         passes.bias_relu(hidden, b1)
     else:
         slope = cupy.empty_like(hidden)  # (N, F)
         passes.bias_gelu(hidden, b1, slope, exact=activation == "gelu-exact")
-    y = product_plus_bias(hidden, w2, b2)  # (N, C)
-    return y.reshape(x.shape), FfnCache(x, w1, w2, hidden, slope)
+    y = affine(hidden, w2, b2)  # (N, C)
+    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, hidden, slope)
 
 
 def ffn_backward(dy, cache, *, needs, into=None, owned=False):
@@ -86,16 +86,16 @@ def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
     dw1, db1, dw2, db2 = destinations(into and into[1:], (w1, w1[0], w2, w2[0]), contiguous_like)
     apart = all_given(into)
-    with branch(activated, dy, writes=arrays_of([dw2, db2]), when=apart):
+    with on_side_stream(activated, dy, writes=arrays_of([dw2, db2]), when=apart):
         parameter_gradients(activated, dy, dw2, db2)
-    dhidden = multiply(dy, w2.T, cupy.empty_like(activated))  # (N, F)
+    dhidden = gemm(dy, w2.T, cupy.empty_like(activated))  # (N, F)
     if slope is None:
         passes.relu_backward(dhidden, activated)
     else:
         passes.multiply_by(dhidden, slope)
-    with branch(rows, dhidden, writes=arrays_of([dw1, db1]), when=apart):
+    with on_side_stream(rows, dhidden, writes=arrays_of([dw1, db1]), when=apart):
         parameter_gradients(rows, dhidden, dw1, db1)
-    dx = multiply(dhidden, w1.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., C)
+    dx = gemm(dhidden, w1.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., C)
     return (dx, dw1[0], db1[0], dw2[0], db2[0])
 
 

@@ -10,7 +10,7 @@ from .source import Build, cupy
 TILE = 2048  # that of ids.cuh
 
 
-def variant(index: np.dtype) -> Build:
+def build_for(index: np.dtype) -> Build:
     """The kernels for ids of a dtype."""
     return Build("sort.cu", (("INDEX", INDEX_TYPES[index]),))
 
@@ -19,7 +19,7 @@ def sorted_tiles(ids: Any, count: int) -> Any:  # (N,) int32 or int64 -> (tiles,
     """Each tile of positions as sorted numbers id * 2**32 + position, those without an id below `count` at its end."""
     tiles = quotient(len(ids), TILE)
     numbers = cupy.empty((tiles, TILE), dtype=np.uint64)
-    variant(ids.dtype).kernel("sort_tiles")(tiles, TILE // 2, ids, numbers, len(ids), count)
+    build_for(ids.dtype).kernel("sort_tiles")(tiles, TILE // 2, ids, numbers, len(ids), count)
     return numbers
 
 
@@ -29,11 +29,11 @@ def stable_order(ids: Any, count: int) -> Any:  # (N,) int -> (N,) int64
     numbers, run = sorted_tiles(ids, count).reshape(-1), TILE
     while run < numbers.size:
         merged = cupy.empty_like(numbers)
-        variant(ids.dtype).kernel("merge_runs")(
+        build_for(ids.dtype).kernel("merge_runs")(
             quotient(numbers.size, THREADS), THREADS, numbers, merged, numbers.size, run
         )
         numbers, run = merged, 2 * run
     return (numbers[: len(ids)] & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-BUILDS = tuple(variant(index) for index in INDEX_TYPES)
+BUILDS = tuple(build_for(index) for index in INDEX_TYPES)

@@ -1,6 +1,6 @@
 """The element-wise passes of a step on the GPU, in place where nobody else needs the array, and sums over rows.
 
-Twins of those of the same names in `cpu.passes_numpy`, and more of them. All arrays are C-contiguous and of one dtype
+The functions of `cpu.passes_numpy`, under the same names, and more. All arrays are C-contiguous and of one dtype
 unless said otherwise; N rows, C channels. What is computed between a load and a store is float32.
 """
 

@@ -11,7 +11,7 @@ from .source import Build, cupy
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
-class RotaryCache(NamedTuple):
+class RotaryPositionsCache(NamedTuple):
     """Saved by reference: the positions. The angles are made again: cheaper than reading them."""
 
     positions: Any  # (T,) or (B T,)
@@ -20,19 +20,19 @@ class RotaryCache(NamedTuple):
     base: float
 
 
-def variant(dtype: np.dtype, index: np.dtype, head_size: int) -> Build:
+def build_for(dtype: np.dtype, index: np.dtype, head_size: int) -> Build:
     """The kernel for heads of this size."""
     paired = int(head_size % pack_of(dtype) > 0)
     return Build("rotary.cu", (("ELEMENT", C_NAMES[dtype]), ("INDEX", INDEX_TYPES[index]), ("PAIRED", paired)))
 
 
-def turn(x: Any, cache: RotaryCache, back: bool) -> Any:  # x (B, T, heads, HS) or (B, T, heads HS)
+def turn(x: Any, cache: RotaryPositionsCache, back: bool) -> Any:  # x (B, T, heads, HS) or (B, T, heads HS)
     """x with the pairs of its first heads turned, or turned back."""
     positions, heads, turned, base = cache
     x = aligned(x)
     y, rows = cupy.empty_like(x), x.shape[0] * x.shape[1]
     head_size = x.size // (rows * heads)
-    build = variant(x.dtype, positions.dtype, head_size)
+    build = build_for(x.dtype, positions.dtype, head_size)
     width = pack_of(x.dtype) if head_size % pack_of(x.dtype) == 0 else 2
     grid = quotient(rows * (head_size // width), THREADS)
     sizes = rows, positions.size, heads, turned, head_size
@@ -42,14 +42,14 @@ def turn(x: Any, cache: RotaryCache, back: bool) -> Any:  # x (B, T, heads, HS) 
 
 def rotary_forward(x, positions, base=10000.0):
     """See `ops.rotary`. Positions on the CPU are copied to the GPU."""
-    cache = RotaryCache(indices_of(positions), x.shape[2], x.shape[2], base)
+    cache = RotaryPositionsCache(indices_of(positions), x.shape[2], x.shape[2], base)
     return turn(x, cache, back=False), cache
 
 
 def packed_rotary_forward(qkv, positions, heads, *, kv_heads=None, base=10000.0):
     """See `ops.packed_rotary`. Positions on the CPU are copied to the GPU."""
     kv_heads = kv_heads or heads
-    cache = RotaryCache(indices_of(positions), heads + 2 * kv_heads, heads + kv_heads, base)
+    cache = RotaryPositionsCache(indices_of(positions), heads + 2 * kv_heads, heads + kv_heads, base)
     return turn(qkv, cache, back=False), cache
 
 
@@ -62,8 +62,8 @@ packed_rotary_backward = rotary_backward  # which heads are turned is in the cac
 
 
 BUILDS = (
-    variant(FLOAT32, INT64, 64),
-    variant(BFLOAT16, INT32, 64),
-    variant(FLOAT32, INT32, 6),
-    variant(BFLOAT16, INT64, 12),
+    build_for(FLOAT32, INT64, 64),
+    build_for(BFLOAT16, INT32, 64),
+    build_for(FLOAT32, INT32, 6),
+    build_for(BFLOAT16, INT64, 12),
 )

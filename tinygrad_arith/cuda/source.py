@@ -33,7 +33,7 @@ class KernelError(RuntimeError):
 
 
 class _LazyCupy:
-    """`cupy`, imported when something of it is first used, so that this room can be imported without a GPU."""
+    """`cupy`, imported when something of it is first used, so that this package can be imported without a GPU."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_import_cupy(), name)
@@ -90,12 +90,12 @@ def with_included(file: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Build:
-    """One compiled variant of a file of kernels/.
+    """A file of kernels/ with values for its macros; compiled once for each device.
 
     file:       its name, such as "attention_mma.cu"
     defines:    macros and their values: (("HEAD_SIZE", 64), ("ELEMENT", "bf16"))
     least_arch: the compute capability it needs, times ten
-    below_arch: the first one for which there is another variant in its place
+    below_arch: the first one for which there is another build in its place
     own_target: a device of exactly `least_arch`, 90 or above, compiles for the instructions of that chip alone
                 (sm_90a: wgmma, setmaxnreg). NVRTC must be of version 12.9 or later then
     """
@@ -107,7 +107,7 @@ class Build:
     own_target: bool = False
 
     def kernel(self, name: str) -> "Kernel":
-        """A kernel of this variant by its name; compiled at the first launch on each device."""
+        """A kernel of this build by its name; compiled at the first launch on each device."""
         return _kernel(self, name)
 
     def texts(self) -> list[str]:
@@ -281,7 +281,7 @@ class Kernel:
             return NULL
         array: Any = argument.array if isinstance(argument, Strided) else argument
         if not isinstance(array, ndarray):
-            self._fail(f"{name}: {declared} takes a CuPy array or None, not {_look(array)}")
+            self._fail(f"{name}: {declared} takes a CuPy array or None, not {_described(array)}")
         if dtype is not None and array.dtype != dtype:
             self._fail(f"{name}: {declared} takes {dtype}, not {array.dtype}")
         if array.size and array.data.device_id != device:
@@ -311,7 +311,7 @@ class Kernel:
         name, declared, _, dtype = parameter
         struct = isinstance(value, np.ndarray) and value.dtype.kind == "V" and value.size == 1
         if not (struct or isinstance(value, np.generic)):
-            self._fail(f"{name}: {declared} takes a number, not {_look(value)}")
+            self._fail(f"{name}: {declared} takes a number, not {_described(value)}")
         if dtype is not None and value.dtype != dtype:
             self._fail(f"{name}: {declared} takes {dtype}, not a NumPy {value.dtype}")
         return value
@@ -331,5 +331,5 @@ def _is_address(argument: Any) -> bool:
     return argument is None or isinstance(argument, (Strided, cupy.ndarray))
 
 
-def _look(value: Any) -> str:
+def _described(value: Any) -> str:
     return f"an array of {type(value).__module__}" if hasattr(value, "shape") else f"a {type(value).__name__}"

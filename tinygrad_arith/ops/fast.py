@@ -54,7 +54,7 @@ def destinations(into: Any, likes: Iterable[Any], new: Callable[[Any], Any]) -> 
 # What forwards save
 
 
-class LayerNormCache(NamedTuple):
+class LayerNormInputCache(NamedTuple):
     """Saved: two numbers a row, float32; the input by reference, normalised again in the backward."""
 
     x: Any  # (N, C)
@@ -63,7 +63,7 @@ class LayerNormCache(NamedTuple):
     weight: Any  # (C,)
 
 
-class RMSNormCache(NamedTuple):
+class RMSNormInputCache(NamedTuple):
     """Saved: one number a row, float32; the input by reference, normalised again in the backward."""
 
     x: Any  # (N, C)
@@ -71,7 +71,7 @@ class RMSNormCache(NamedTuple):
     weight: Any  # (C,)
 
 
-class FfnCache(NamedTuple):
+class FusedFfnCache(NamedTuple):
     """Saved: the hidden layer once (relu) or twice (gelu: activation and slope); x and the weights by reference."""
 
     x: Any  # (..., C)

@@ -37,9 +37,9 @@ def what_computes(device: str) -> dict[str, str]:
     if device == "cuda":
         found |= {name: version for name, version in versions.items() if name.startswith("cupy")}
     elif not runs_textbook_only():
-        from ..cpu import passes, products
+        from ..cpu import gemm, passes
 
-        found |= {"products": named_version(products.LIBRARY, versions)}
+        found |= {"products": named_version(gemm.LIBRARY, versions)}
         found |= {"passes": named_version(passes.LIBRARY, versions)}
     return found | ({"operations": "textbook"} if runs_textbook_only() else {})
 

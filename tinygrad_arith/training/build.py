@@ -53,9 +53,9 @@ def policy_on(device: str, dtype: str) -> DtypePolicy:
 
 def choose_products(training: TrainingConfig) -> None:
     """Settles for this process how exactly float32 is multiplied on the GPU."""
-    from ..cuda.precision import set_float32_products
+    from ..cuda.precision import set_float32_matmul_precision
 
-    set_float32_products("tf32" if training.tf32 else "float32")
+    set_float32_matmul_precision("tf32" if training.tf32 else "float32")
 
 
 def make_optimizer(config: Config, model: Model) -> AdamW:

@@ -19,9 +19,9 @@ import numpy as np
 from ..autograd import functions as F
 from ..backend import RandomKey
 from ..cuda import fused
+from ..cuda.gemm import unavailable
 from ..cuda.graph import GraphedFunction, GraphMemory
 from ..cuda.inputs import Inputs
-from ..cuda.products import unavailable
 from ..cuda.source import cupy
 from ..cuda.step import Record
 from ..optim.adamw import Rates

@@ -1,10 +1,10 @@
-"""Products on the GPU: what cuBLASLt is told of them describes the very matrices, however they lie. Needs no GPU."""
+"""GEMM on the GPU: what cuBLASLt is told describes the very matrices, however they lie. Needs no GPU."""
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from tinygrad_arith.cuda.products import Layout, Look, column_major, layout_of
+from tinygrad_arith.cuda.gemm import GemmProblem, Layout, column_major, layout_of
 
 WAYS = {
     "as it lies": lambda make, rows, columns: make((rows, columns)),
@@ -24,11 +24,11 @@ def described(array, matrix):
     return read.T if matrix.transposed else read
 
 
-def look_at(a, b, out):
+def problem_of(a, b, out):
     sizes = {"rows": a.shape[0], "inner": a.shape[1], "columns": b.shape[1]}
     kinds = {"dtype": a.dtype, "out_dtype": out.dtype, "precision": "float32", "epilogue": None}
     layouts = {"left": layout_of(a), "right": layout_of(b), "out": layout_of(out)}
-    return Look(**sizes, **layouts, **kinds, alignments=(16, 16, 16), device=0)
+    return GemmProblem(**sizes, **layouts, **kinds, alignments=(16, 16, 16), device=0)
 
 
 @pytest.mark.parametrize("left", WAYS)
@@ -42,7 +42,7 @@ def test_the_library_sees_the_transposed_product(left, right, dtype, rng):
         a, b = WAYS[left](make, m, k), WAYS[right](make, k, n)
         for way in ("as it lies", "columns of a wider one", "every second row"):
             out = WAYS[way](make, m, n)
-            first, second, result = column_major(look_at(a, b, out))
+            first, second, result = column_major(problem_of(a, b, out))
             assert all(matrix.leading >= matrix.rows for matrix in (first, second, result))
             np.testing.assert_array_equal(described(b, first), b.T)
             np.testing.assert_array_equal(described(a, second), a.T)

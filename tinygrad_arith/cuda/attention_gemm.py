@@ -1,8 +1,8 @@
-"""Attention by matrix products of cuBLASLt: for head sizes above 128, which no tile of the other kernels holds.
+"""Kernel variant of attention: batched GEMM by cuBLASLt, for head sizes above 128, too wide for the other tiles.
 
-Scores are made for as many heads and queries at a time as fill a block of memory of fixed size, each row with all its
-keys. Query heads that share a key/value head come one after another: every product is then one batch, and each sum over
-a group has a fixed order.
+Scores are computed for as many heads and queries at a time as fill a block of memory of fixed size, each row with all
+its keys. Query heads that share a key/value head come one after another: every GEMM is then one batch, and each sum
+over a group has a fixed order.
 """
 
 import functools
@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .attention import BFLOAT16, ELEMENTS, FLOAT32, Problem, Rung
-from .product_batches import multiply_batches
-from .products import unavailable
+from .attention import BFLOAT16, ELEMENTS, FLOAT32, KernelVariant, Problem
+from .gemm import unavailable
+from .gemm_batched import gemm_batched
 from .source import Build, cupy
 
 THREADS = 256
-LEAST_HEAD, LARGEST_TIMED = 129, 256  # head sizes: what the other kernels leave over, and what was ever measured
-LEAST_QUERIES = 16  # with fewer, as when text is written, a thread for each number of the result is no waste
+LEAST_HEAD, LARGEST_TIMED = 129, 256  # head sizes: the first that no other kernel takes, and the largest ever measured
+LEAST_QUERIES = 16  # with fewer, as in decoding, one thread for each number of the result is not wasteful
 BLOCK_BYTES = 256 << 20  # of scores at a time
 
 
@@ -37,12 +37,12 @@ class Block(NamedTuple):
 
 
 def build_for(dtype: np.dtype) -> Build:
-    """The variant for a dtype."""
-    return Build("attention_products.cu", (("ELEMENT", ELEMENTS[dtype]),))
+    """The build for a dtype."""
+    return Build("attention_gemm.cu", (("ELEMENT", ELEMENTS[dtype]),))
 
 
 def accepts(p: Problem) -> bool:
-    """Wide heads, more than a few queries, and a library for the products."""
+    """Wide heads, more than a few queries, and cuBLASLt is there."""
     return p.head_size >= LEAST_HEAD and p.queries >= LEAST_QUERIES and unavailable() is None
 
 
@@ -70,7 +70,7 @@ def by_position(x: Any, batch: int) -> Any:  # (B heads, T, HS) -> (B, T, heads,
 
 
 def forward(problem: Problem, q, k, v, out, lse) -> None:
-    """See `Rung`."""
+    """See `KernelVariant`."""
     p, group = problem, problem.heads // problem.kv_heads
     warn_of_wide_heads(p.head_size)
     k, v = by_head(k), by_head(v)  # (B NHkv, Tk, HS) each
@@ -81,15 +81,15 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
         for block in blocks(p):
             heads, queries, keys = block
             scores = cupy.empty(block.shape, np.float32)  # (heads, queries, keys)
-            multiply_batches(own_q[heads, queries], k[heads, :keys].swapaxes(1, 2), scores)
+            gemm_batched(own_q[heads, queries], k[heads, :keys].swapaxes(1, 2), scores)
             shares = scores if q.dtype == FLOAT32 else cupy.empty(block.shape, q.dtype)
-            launch(p, "products_softmax", block, member, scores, shares, lse)
-            multiply_batches(shares, v[heads, :keys], own_out[heads, queries])
+            launch(p, "gemm_softmax", block, member, scores, shares, lse)
+            gemm_batched(shares, v[heads, :keys], own_out[heads, queries])
         out[:, :, member::group] = by_position(own_out, p.batch)
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `Rung`. dk and dv are summed in float32 over blocks of queries and the heads of a group, in their order."""
+    """See `KernelVariant`. dk and dv are float32 sums over blocks of queries and heads of a group, in a fixed order."""
     p, group = problem, problem.heads // problem.kv_heads
     k, v = by_head(k), by_head(v)  # (B NHkv, Tk, HS) each
     dk_sum, dv_sum = (cupy.zeros(k.shape, np.float32) for _ in range(2))  # (B NHkv, Tk, HS) each
@@ -99,15 +99,15 @@ def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
         for block in blocks(p):
             heads, queries, keys = block
             scores, dshares = (cupy.empty(block.shape, np.float32) for _ in range(2))  # (heads, queries, keys) each
-            multiply_batches(own_q[heads, queries], k[heads, :keys].swapaxes(1, 2), scores)
-            multiply_batches(own_dout[heads, queries], v[heads, :keys].swapaxes(1, 2), dshares)
+            gemm_batched(own_q[heads, queries], k[heads, :keys].swapaxes(1, 2), scores)
+            gemm_batched(own_dout[heads, queries], v[heads, :keys].swapaxes(1, 2), dshares)
             shares, dscores = scores, dshares
             if q.dtype != FLOAT32:
                 shares, dscores = (cupy.empty(block.shape, q.dtype) for _ in range(2))
-            launch(p, "products_softmax_backward", block, member, scores, dshares, shares, dscores, lse)
-            multiply_batches(dscores, k[heads, :keys], own_dq[heads, queries])  # step C
-            multiply_batches(dscores.swapaxes(1, 2), own_q[heads, queries], dk_sum[heads, :keys], add=True)  # step C
-            multiply_batches(shares.swapaxes(1, 2), own_dout[heads, queries], dv_sum[heads, :keys], add=True)  # step A
+            launch(p, "gemm_softmax_backward", block, member, scores, dshares, shares, dscores, lse)
+            gemm_batched(dscores, k[heads, :keys], own_dq[heads, queries])  # step C
+            gemm_batched(dscores.swapaxes(1, 2), own_q[heads, queries], dk_sum[heads, :keys], add=True)  # step C
+            gemm_batched(shares.swapaxes(1, 2), own_dout[heads, queries], dv_sum[heads, :keys], add=True)  # step A
         dq[:, :, member::group] = by_position(own_dq, p.batch)
     dk[...], dv[...] = by_position(dk_sum, p.batch), by_position(dv_sum, p.batch)
 
@@ -135,5 +135,5 @@ def warn_of_wide_heads(head_size: int) -> None:
         )
 
 
-RUNG = Rung("products", (FLOAT32, BFLOAT16), accepts, forward, backward)
+VARIANT = KernelVariant("gemm", (FLOAT32, BFLOAT16), accepts, forward, backward)
 BUILDS = (build_for(FLOAT32), build_for(BFLOAT16))

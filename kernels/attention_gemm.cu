@@ -47,7 +47,7 @@ __device__ __forceinline__ float block_max(float x, float* shared) {
 
 // Section 1: p_ij = exp(scale s_ij) / sum_m exp(scale s_im), and lse (B, NH, Tq). scores (heads, rows, columns) float;
 // shares (heads, rows, columns), which may be the same array. A query that sees nothing has shares of 0 and -inf.
-extern "C" __global__ void __launch_bounds__(THREADS, SOFTMAX_BLOCKS) products_softmax(
+extern "C" __global__ void __launch_bounds__(THREADS, SOFTMAX_BLOCKS) gemm_softmax(
     const float* scores, element* shares, float* lse, const bool* key_mask, int rows, int columns, int first_head,
     int first_query, int queries, int keys, int kv_heads, int group, int member, int causal, float scale) {
     __shared__ float shared[WARP];
@@ -76,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, SOFTMAX_BLOCKS) products_s
 
 // Section 10: p_ij = exp(scale s_ij - lse_i), r_i = sum_j p_ij dp_ij; step B: ds_ij = p_ij (dp_ij - r_i), here times the
 // scale of step C. scores, dshares (heads, rows, columns) float; shares, dscores, which may be the same arrays.
-extern "C" __global__ void __launch_bounds__(THREADS) products_softmax_backward(
+extern "C" __global__ void __launch_bounds__(THREADS) gemm_softmax_backward(
     const float* scores, const float* dshares, element* shares, element* dscores, const float* lse,
     const bool* key_mask, int rows, int columns, int first_head, int first_query, int queries, int keys, int kv_heads,
     int group, int member, int causal, float scale) {

@@ -1,12 +1,12 @@
-"""Matrix products on the GPU, into arrays that are there already: cuBLASLt, with everything prepared once.
+"""GEMM on the GPU: matrix products into arrays that exist already, by cuBLASLt, with everything prepared once.
 
-A product needs descriptions of its three matrices, an algorithm that cuBLASLt's heuristic proposes for them, and
-scratch memory. The first two depend only on the arrays' shapes, strides, dtypes and alignment, so they are made at the
-first product of a kind, a `Plan`, and kept. The scratch memory comes from CuPy's pool at each call, as an array's does.
-What is left is one function of the library. It takes the stream as an argument and allocates nothing: it may stand in a
-CUDA graph, which products through CuPy may not.
+A GEMM needs descriptions of its three matrices, an algorithm that cuBLASLt's heuristic proposes for them, and scratch
+memory (the workspace). Descriptions and algorithm depend only on the arrays' shapes, strides, dtypes and alignment, the
+`GemmProblem`. They are made at the first call for a problem and kept, as a `GemmPlan`. The workspace comes from CuPy's
+pool at each call, as the memory of an array does. What is left is one call of the library. It takes the stream as an
+argument and allocates nothing, so a CUDA graph may contain it; `cupy.matmul` cannot be captured.
 
-cuBLASLt comes through nvmath-python's bindings. Where they are missing, CuPy multiplies, and a warning says so.
+cuBLASLt comes through nvmath-python's bindings. Where they are missing, CuPy computes them, and a warning says so.
 """
 
 import functools
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .precision import float32_products
+from .precision import float32_matmul_precision
 from .source import cupy
 
 WORKSPACE_BYTES = 32 << 20  # that an algorithm may ask for: what PyTorch gives cuBLASLt on Hopper
@@ -28,8 +28,8 @@ ONE_POINTER, ZERO_POINTER = ONE.ctypes.data, ZERO.ctypes.data
 BIAS, COLUMN_SUMS = "BIAS", "BGRADA"  # cublasLtEpilogue_t: what is done to the product or beside it
 
 
-class ProductError(RuntimeError):
-    """A product that cuBLASLt has no algorithm for, or arrays that do not fit together."""
+class GemmError(RuntimeError):
+    """A matrix product that cuBLASLt has no algorithm for, or arrays that do not fit together."""
 
 
 class Layout(NamedTuple):
@@ -39,12 +39,13 @@ class Layout(NamedTuple):
     leading: int
 
 
-class Look(NamedTuple):
-    """All that a plan depends on. left (M, K), right (K, N), out (M, N), which is never transposed.
+class GemmProblem(NamedTuple):
+    """What a plan is made for, and its key. left (M, K), right (K, N), out (M, N), which is never transposed.
 
-    alignments: of the three addresses, in bytes
+    alignments: of the addresses of left, right and out, in bytes
     epilogue:   None, BIAS or COLUMN_SUMS
-    batch:      how many products there are, of matrices so many elements apart (`steps`: left, right, out)
+    batch:      how many products there are
+    steps:      elements from one matrix of a batch to the next: in left, right and out
     """
 
     rows: int  # M
@@ -86,29 +87,67 @@ def layout_of(array: Any) -> Layout | None:
     return None
 
 
-def column_major(look: Look) -> tuple[ColumnMajor, ColumnMajor, ColumnMajor]:
+def column_major(problem: GemmProblem) -> tuple[ColumnMajor, ColumnMajor, ColumnMajor]:
     """The product as the library computes it: outᵀ = rightᵀ leftᵀ. Its first factor, its second and its result.
 
     Memory that holds a (K, N) matrix row after row holds its transpose, (N, K), column after column. So what lies
     plainly for us is what the library wants, and what is transposed for us it has to transpose.
     """
-    m, k, n = look.rows, look.inner, look.columns
-    first = (k, n) if look.right.transposed else (n, k)
-    second = (m, k) if look.left.transposed else (k, m)
+    m, k, n = problem.rows, problem.inner, problem.columns
+    first = (k, n) if problem.right.transposed else (n, k)
+    second = (m, k) if problem.left.transposed else (k, m)
     return (
-        ColumnMajor(look.right.transposed, *first, look.right.leading),
-        ColumnMajor(look.left.transposed, *second, look.left.leading),
-        ColumnMajor(False, n, m, look.out.leading),
+        ColumnMajor(problem.right.transposed, *first, problem.right.leading),
+        ColumnMajor(problem.left.transposed, *second, problem.left.leading),
+        ColumnMajor(False, n, m, problem.out.leading),
     )
 
 
-def multiply(a, b, out, add=False):  # a (M, K), b (K, N), out (M, N)
+def problem_of(
+    matrices: tuple[Any, Any, Any],
+    pointers: tuple[int, int, int],
+    layouts: tuple[Layout, Layout, Layout],
+    epilogue: str | None = None,
+    batch: int = 1,
+    steps: tuple[int, ...] = (0, 0, 0),
+) -> GemmProblem:
+    """The problem of these three matrices, a (M, K), b (K, N) and out (M, N), or of a batch whose first ones they are.
+
+    pointers: the addresses of the three
+    """
+    a, b, out = matrices
+    left, right, of_out = layouts
+    return GemmProblem(
+        rows=a.shape[0],
+        inner=a.shape[1],
+        columns=b.shape[1],
+        left=left,
+        right=right,
+        out=of_out,
+        dtype=a.dtype,
+        out_dtype=out.dtype,
+        precision=float32_matmul_precision() if a.dtype == np.float32 else "",
+        epilogue=epilogue,
+        alignments=tuple(map(_alignment, pointers, steps, (a.itemsize, b.itemsize, out.itemsize))),
+        device=out.data.device_id,
+        batch=batch,
+        steps=steps,
+    )
+
+
+def _alignment(pointer: int, step: int, itemsize: int) -> int:
+    """Of every matrix of a batch, in bytes: the largest power of 2 that divides the first address and the step."""
+    together = pointer | step * itemsize
+    return min(together & -together, MOST_ALIGNMENT)
+
+
+def gemm(a, b, out, add=False):  # a (M, K), b (K, N), out (M, N)
     """out = a @ b, or out += a @ b. Returns out.
 
     a, b: float32, or bfloat16 (products exact, sums float32); transposed views are read where they lie
     out:  of the same dtype, or float32
 
-    Raises ProductError.
+    Raises GemmError.
     """
     _check(a, b, out)
     if not out.size:
@@ -123,13 +162,13 @@ def multiply(a, b, out, add=False):  # a (M, K), b (K, N), out (M, N)
     return out
 
 
-def multiply_add_bias(a, b, out, bias) -> bool:  # bias (N,)
-    """out = a @ b + bias in one kernel; False, with nothing done, where the library cannot."""
+def gemm_bias(a, b, out, bias) -> bool:  # bias (N,)
+    """out = a @ b + bias in one kernel. Returns False, with nothing done, where the library cannot."""
     return bias.dtype == out.dtype and _by_library(a, b, out, False, BIAS, bias)
 
 
-def multiply_sum_columns(a, b, out, add, sums) -> bool:  # sums (N,)
-    """out = a @ b, or out += a @ b, and sums = the column sums of b, which is read anyway; False as above."""
+def gemm_column_sums(a, b, out, add, sums) -> bool:  # sums (N,)
+    """out = a @ b, or out += a @ b, and sums = the column sums of b, in one kernel. False as in `gemm_bias`."""
     return sums.dtype == out.dtype and _by_library(a, b, out, add, COLUMN_SUMS, sums)
 
 
@@ -138,16 +177,16 @@ def _check(a, b, out) -> None:
     fits = fits and out.shape == (a.shape[0], b.shape[1]) and a.dtype == b.dtype
     if not fits:
         arrays = ", ".join(f"{x.dtype} {x.shape}" for x in (a, b, out))
-        raise ProductError(f"multiply: a (M, K) and b (K, N) of one dtype, out (M, N); got {arrays}")
+        raise GemmError(f"gemm: a (M, K) and b (K, N) of one dtype, out (M, N); got {arrays}")
 
 
 def _check_device(*arrays) -> None:
-    """Raises ProductError for arrays that are not on the current device: its handle and stream would be another's."""
+    """Raises GemmError for arrays that are not on the current device: its handle and stream would be another's."""
     current = cupy.cuda.runtime.getDevice()
     for array in arrays:
         if array.data.device_id != current:
-            raise ProductError(
-                f"multiply: an array lies on device {array.data.device_id}, and the current device is {current}; "
+            raise GemmError(
+                f"gemm: an array lies on device {array.data.device_id}, and the current device is {current}; "
                 f"compute inside `with cupy.cuda.Device({array.data.device_id}):`"
             )
 
@@ -162,26 +201,12 @@ def _by_library(a, b, out, add, epilogue=None, vector=None) -> bool:
             return False
     out_layout = layout_of(out)
     if out_layout is None:
-        raise ProductError(f"multiply: out {out.shape} has strides {out.strides} (bytes); one axis must be contiguous")
+        raise GemmError(f"gemm: out {out.shape} has strides {out.strides} (bytes); one axis must be contiguous")
     if out_layout.transposed:  # outᵀ = bᵀ aᵀ; what an epilogue does is bound to out's rows
         return epilogue is None and _by_library(b.T, a.T, out.T, add)
     (a, left), (b, right) = _readable(a), _readable(b)
     pointers = a.data.ptr, b.data.ptr, out.data.ptr
-    look = Look(
-        rows=a.shape[0],
-        inner=a.shape[1],
-        columns=b.shape[1],
-        left=left,
-        right=right,
-        out=out_layout,
-        dtype=a.dtype,
-        out_dtype=out.dtype,
-        precision=float32_products() if a.dtype == np.float32 else "",
-        epilogue=epilogue,
-        alignments=tuple(min(pointer & -pointer, MOST_ALIGNMENT) for pointer in pointers),
-        device=out.data.device_id,
-    )
-    plan = plan_for(look)
+    plan = plan_for(problem_of((a, b, out), pointers, (left, right, out_layout), epilogue))
     if plan is None or (vector is not None and vector.data.ptr % LEAST_ALIGNMENT):
         return False
     plan.run(*pointers, add, vector)
@@ -247,50 +272,50 @@ def _handle(device: int) -> int:
 
 
 @functools.cache
-def plan_for(look: Look) -> "Plan | None":
-    """The plan for products of this look, made at the first. None: this library has no such epilogue here.
+def plan_for(problem: GemmProblem) -> "GemmPlan | None":
+    """The plan for a problem, made at its first use. None: the library does not have this epilogue for this problem.
 
-    Raises ProductError if it is a plain product that the library has no algorithm for.
+    Raises GemmError if the library has no algorithm for a problem without an epilogue.
     """
-    plan = Plan(look)
+    plan = GemmPlan(problem)
     if plan.candidates(1):
         return plan
-    if look.epilogue is None:
-        raise ProductError(f"cuBLASLt has no algorithm for {look} ({plan.refusal})")
+    if problem.epilogue is None:
+        raise GemmError(f"cuBLASLt has no algorithm for {problem} ({plan.refusal})")
     return None
 
 
-class Plan:
-    """Descriptions and algorithm of products of one look. Not for two threads at a time."""
+class GemmPlan:
+    """Descriptions and algorithm for one problem. Not for two threads at a time."""
 
-    def __init__(self, look: Look):
+    def __init__(self, problem: GemmProblem):
         from nvmath import CudaDataType
         from nvmath.bindings import cublas, cublasLt
 
-        self.library, self.look = cublasLt, look
-        self.handle = _handle(look.device)
+        self.library, self.problem = cublasLt, problem
+        self.handle = _handle(problem.device)
         types = {name: int(getattr(CudaDataType, code)) for name, code in _TYPES.items()}
-        compute = "COMPUTE_32F_FAST_TF32" if look.precision == "tf32" else "COMPUTE_32F"
-        self.product = cublasLt.matmul_desc_create(int(cublas.ComputeType[compute]), types["float32"])
-        first, second, out = column_major(look)
-        of_left, of_right, of_out = look.steps
-        self.first = self._matrix(types[look.dtype.name], first, of_right)
-        self.second = self._matrix(types[look.dtype.name], second, of_left)
-        self.out = self._matrix(types[look.out_dtype.name], out, of_out)
+        compute = "COMPUTE_32F_FAST_TF32" if problem.precision == "tf32" else "COMPUTE_32F"
+        self.description = cublasLt.matmul_desc_create(int(cublas.ComputeType[compute]), types["float32"])
+        first, second, out = column_major(problem)
+        of_left, of_right, of_out = problem.steps
+        self.first = self._matrix(types[problem.dtype.name], first, of_right)
+        self.second = self._matrix(types[problem.dtype.name], second, of_left)
+        self.out = self._matrix(types[problem.out_dtype.name], out, of_out)
         self._describe("TRANSA", int(first.transposed))  # cublasOperation_t: N is 0, T is 1
         self._describe("TRANSB", int(second.transposed))
         self.vector_pointer = np.zeros(1, np.int64)
         self.refusal = ""
-        if look.epilogue is not None:
-            self._describe("EPILOGUE", int(cublasLt.Epilogue[look.epilogue]))
+        if problem.epilogue is not None:
+            self._describe("EPILOGUE", int(cublasLt.Epilogue[problem.epilogue]))
             self._point_at(MOST_ALIGNMENT)  # for the heuristic: an address as good as any
 
     def _matrix(self, kind: int, matrix: ColumnMajor, step: int) -> int:
         """The description of a matrix, or of a batch of them that lie `step` elements apart."""
         library = self.library
         layout = library.matrix_layout_create(kind, matrix.rows, matrix.columns, matrix.leading)
-        if self.look.batch > 1:
-            for attribute, value in (("BATCH_COUNT", self.look.batch), ("STRIDED_BATCH_OFFSET", step)):
+        if self.problem.batch > 1:
+            for attribute, value in (("BATCH_COUNT", self.problem.batch), ("STRIDED_BATCH_OFFSET", step)):
                 name = library.MatrixLayoutAttribute[attribute]
                 buffer = np.array([value], library.get_matrix_layout_attribute_dtype(name))
                 library.matrix_layout_set_attribute(layout, name, buffer.ctypes.data, buffer.nbytes)
@@ -299,13 +324,13 @@ class Plan:
     def _describe(self, attribute: str, value: int) -> None:
         name = self.library.MatmulDescAttribute[attribute]
         buffer = np.array([value], self.library.get_matmul_desc_attribute_dtype(name))
-        self.library.matmul_desc_set_attribute(self.product, name, buffer.ctypes.data, buffer.nbytes)
+        self.library.matmul_desc_set_attribute(self.description, name, buffer.ctypes.data, buffer.nbytes)
 
     def _point_at(self, address: int) -> None:
         """Where the bias is, or where the column sums go."""
         self.vector_pointer[0] = address
         name, buffer = self.library.MatmulDescAttribute.BIAS_POINTER, self.vector_pointer
-        self.library.matmul_desc_set_attribute(self.product, name, buffer.ctypes.data, buffer.nbytes)
+        self.library.matmul_desc_set_attribute(self.description, name, buffer.ctypes.data, buffer.nbytes)
 
     def candidates(self, most: int) -> int:
         """Asks the heuristic for its best algorithms, takes the first; returns how many it found."""
@@ -314,7 +339,7 @@ class Plan:
         matrices = self.first, self.second, self.out, self.out
         try:
             library.matmul_algo_get_heuristic(
-                self.handle, self.product, *matrices, preference, most, self.results.ptr, count.ctypes.data
+                self.handle, self.description, *matrices, preference, most, self.results.ptr, count.ctypes.data
             )
         except library.cuBLASLtError as error:  # mostly NOT_SUPPORTED
             self.refusal = str(error)
@@ -333,7 +358,7 @@ class Plan:
     def _preference(self) -> int:
         """What the algorithm may assume and use. To be destroyed."""
         library, preference = self.library, self.library.matmul_preference_create()
-        right, left, out = self.look.alignments[1], self.look.alignments[0], self.look.alignments[2]
+        right, left, out = self.problem.alignments[1], self.problem.alignments[0], self.problem.alignments[2]
         wishes = {
             "MAX_WORKSPACE_BYTES": WORKSPACE_BYTES,
             "MIN_ALIGNMENT_A_BYTES": right,
@@ -341,7 +366,7 @@ class Plan:
             "MIN_ALIGNMENT_C_BYTES": out,
             "MIN_ALIGNMENT_D_BYTES": out,
         }
-        if self.look.out_dtype != np.float32:
+        if self.problem.out_dtype != np.float32:
             wishes["REDUCTION_SCHEME_MASK"] = IN_COMPUTE_TYPE
         for attribute, value in wishes.items():
             name = library.MatmulPreferenceAttribute[attribute]
@@ -350,16 +375,16 @@ class Plan:
         return preference
 
     def run(self, a: int, b: int, out: int, add: bool, vector: Any = None) -> None:
-        """Launches the product of what lies at these addresses, on the current stream.
+        """Launches the GEMM of the matrices at these addresses, on the current stream.
 
-        The pool may give the scratch memory to whoever asks next on this stream, whose kernels come after this one.
+        The pool may give the workspace to whoever asks next on this stream: the kernels of that one come later.
         """
         stream = cupy.cuda.get_current_stream().ptr
-        scratch = cupy.cuda.alloc(self.workspace_bytes) if self.workspace_bytes else None
+        workspace = cupy.cuda.alloc(self.workspace_bytes) if self.workspace_bytes else None
         if vector is not None:
             self._point_at(vector.data.ptr)
         beta = ONE_POINTER if add else ZERO_POINTER
         factors = ONE_POINTER, b, self.first, a, self.second
         results = beta, out, self.out, out, self.out, self.algorithm
-        memory = (scratch.ptr, self.workspace_bytes) if scratch is not None else (0, 0)
-        self.library.matmul(self.handle, self.product, *factors, *results, *memory, stream)
+        memory = (workspace.ptr, self.workspace_bytes) if workspace is not None else (0, 0)
+        self.library.matmul(self.handle, self.description, *factors, *results, *memory, stream)

@@ -1,4 +1,4 @@
-"""Products into arrays that are there: by NumPy and by MKL the same, however the arrays lie."""
+"""GEMM into arrays that are there: by NumPy and by MKL the same, however the arrays lie."""
 
 import ctypes
 import importlib.metadata
@@ -6,7 +6,8 @@ import importlib.metadata
 import numpy as np
 import pytest
 
-from tinygrad_arith.cpu import mkl, products
+from tinygrad_arith.cpu import gemm as gemm_module
+from tinygrad_arith.cpu import mkl
 from tinygrad_arith.verify import assert_close, tolerance
 
 SAME = tolerance("reference", "float32")
@@ -15,10 +16,10 @@ SAME = tolerance("reference", "float32")
 @pytest.fixture(params=["numpy", "mkl"])
 def library(request, monkeypatch):
     """Runs the test with each library."""
-    gemm = mkl.load_gemm()
-    if request.param == "mkl" and gemm is None:
+    sgemm = mkl.load_sgemm()
+    if request.param == "mkl" and sgemm is None:
         pytest.skip("MKL is not installed: pip install '.[fast]'")
-    monkeypatch.setattr(products, "_by_mkl", mkl.multiplier(gemm) if request.param == "mkl" else None)
+    monkeypatch.setattr(gemm_module, "_by_mkl", mkl.gemm_by(sgemm) if request.param == "mkl" else None)
     return request.param
 
 
@@ -43,7 +44,7 @@ def test_every_layout(library, left, right, into, add):
     a, b = LAYOUTS[left](a), LAYOUTS[right](b)
     out = LAYOUTS[into](rng.normal(size=(6, 7)).astype(np.float32))
     expected = a.astype(np.float64) @ b + (out if add else 0.0)
-    assert products.multiply(a, b, out, add) is out
+    assert gemm_module.gemm(a, b, out, add) is out
     assert_close(out, expected.astype(np.float32), SAME, "out")
 
 
@@ -53,30 +54,30 @@ def test_sizes(library, sizes):
     rows, inner, columns = sizes
     a, b = rng.normal(size=(rows, inner)).astype(np.float32), rng.normal(size=(inner, columns)).astype(np.float32)
     out = np.full((rows, columns), np.nan, dtype=np.float32)
-    assert_close(products.multiply(a, b, out), (a.astype(np.float64) @ b).astype(np.float32), SAME, "out")
+    assert_close(gemm_module.gemm(a, b, out), (a.astype(np.float64) @ b).astype(np.float32), SAME, "out")
 
 
 def test_other_dtypes_are_not_mistaken_for_float32(library):
     a, b = np.eye(3), np.arange(9.0).reshape(3, 3)
-    np.testing.assert_array_equal(products.multiply(a, b, np.empty((3, 3))), b)
+    np.testing.assert_array_equal(gemm_module.gemm(a, b, np.empty((3, 3))), b)
 
 
-def test_without_the_package_there_is_no_gemm(monkeypatch):
+def test_without_the_package_there_is_no_sgemm(monkeypatch):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "files", missing)
     assert mkl.find_library() is None
-    assert mkl.load_gemm() is None
+    assert mkl.load_sgemm() is None
 
 
 def test_a_library_that_does_not_load_is_no_error(monkeypatch, tmp_path):
     broken = tmp_path / "libmkl_rt.so.2"
     broken.write_bytes(b"no library")
     monkeypatch.setattr(mkl, "find_library", lambda: str(broken))
-    assert mkl.load_gemm() is None
+    assert mkl.load_sgemm() is None
     monkeypatch.setattr(ctypes, "CDLL", lambda path: object())
-    assert mkl.load_gemm() is None
+    assert mkl.load_sgemm() is None
 
 
 @pytest.mark.parametrize("name", ["libmkl_rt.so.2", "libmkl_rt.so.3", "libmkl_rt.so", "mkl_rt.2.dll"])

@@ -1,4 +1,4 @@
-"""Batches of small matrix products on the GPU, by a kernel of our own: CuPy's may not stand in a CUDA graph."""
+"""Batched products of small matrices on the GPU, by our own kernel: `cupy.matmul` cannot be captured in a graph."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from ..ops.registry import Implementation, register
 from .elements import BFLOAT16, C_NAMES, DTYPES, FLOAT32, THREADS, quotient
 from .source import Build, cupy, strided
 
-LARGEST = 256  # rows, columns and length of the sums, up to which a thread for each number is no waste
+LARGEST = 256  # rows, columns and length of the sums, up to which a thread for each number is not wasteful
 
 
-def variant(dtype: np.dtype) -> Build:
+def build_for(dtype: np.dtype) -> Build:
     """The kernel for arrays of this dtype."""
-    return Build("batched_product.cu", (("ELEMENT", C_NAMES[dtype]),))
+    return Build("small_matmul.cu", (("ELEMENT", C_NAMES[dtype]),))
 
 
-def product(a: Any, b: Any) -> Any:  # a (N, M, K), b (N, K, L) -> (N, M, L)
+def matmul(a: Any, b: Any) -> Any:  # a (N, M, K), b (N, K, L) -> (N, M, L)
     """a[i] @ b[i] for all i; views with any strides are read where they lie."""
     (batch, rows, inner), columns = a.shape, b.shape[2]
     out = cupy.empty((batch, rows, columns), dtype=a.dtype)  # (N, M, L)
     factors = (part for array in (a, b) for part in (strided(array), *steps(array)))
-    kernel = variant(a.dtype).kernel("batched_product")
+    kernel = build_for(a.dtype).kernel("small_matmul")
     kernel(quotient(out.size, THREADS), THREADS, *factors, out, rows, inner, columns, out.size)
     return out
 
@@ -34,14 +34,14 @@ def steps(array: Any) -> tuple[int, ...]:
 
 def matmul_forward(a, b):
     """See `ops.arithmetic`."""
-    return product(a, b), FactorsCache(a, b)
+    return matmul(a, b), FactorsCache(a, b)
 
 
 def matmul_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.arithmetic`."""
     a, b = cache
-    da = product(dy, b.swapaxes(1, 2)) if needs[0] else None  # (N, M, K)
-    db = product(a.swapaxes(1, 2), dy) if needs[1] else None  # (N, K, L)
+    da = matmul(dy, b.swapaxes(1, 2)) if needs[0] else None  # (N, M, K)
+    db = matmul(a.swapaxes(1, 2), dy) if needs[1] else None  # (N, K, L)
     return da, db
 
 
@@ -53,4 +53,4 @@ def accepts(a, b) -> bool:
 
 register(Implementation("matmul", "batched", "cuda", DTYPES, matmul_forward, matmul_backward, accepts))
 
-BUILDS = (variant(FLOAT32), variant(BFLOAT16))
+BUILDS = (build_for(FLOAT32), build_for(BFLOAT16))

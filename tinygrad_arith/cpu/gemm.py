@@ -1,4 +1,4 @@
-"""Matrix products into arrays that are there already: by MKL where it is installed, else by NumPy.
+"""GEMM, matrix products into arrays that exist already: by MKL where it is installed, else by NumPy.
 
 TINYGRAD_ARITH_CPU=numpy, set before the start, does without MKL and Numba though they are installed.
 """
@@ -10,12 +10,12 @@ from . import mkl
 
 NUMPY_ALONE = numpy_alone()
 
-_gemm = None if NUMPY_ALONE else mkl.load_gemm()
-_by_mkl = mkl.multiplier(_gemm) if _gemm is not None else None
+_sgemm = None if NUMPY_ALONE else mkl.load_sgemm()
+_by_mkl = mkl.gemm_by(_sgemm) if _sgemm is not None else None
 LIBRARY = "numpy" if _by_mkl is None else "mkl"
 
 
-def multiply(a, b, out, add=False):  # a (M, K), b (K, N), out (M, N)
+def gemm(a, b, out, add=False):  # a (M, K), b (K, N), out (M, N)
     """out = a @ b, or out += a @ b. Returns out."""
     if _by_mkl is not None and _by_mkl(a, b, out, add):
         return out

@@ -1,12 +1,12 @@
-"""Batches of small products: NumPy's results, whatever the strides, and in a graph."""
+"""Batches of small matrix products: NumPy's results, whatever the strides, and in a graph."""
 
 import cupy
 import numpy as np
 import pytest
 
 from tinygrad_arith.autograd import Tensor
-from tinygrad_arith.cuda.batched import accepts
 from tinygrad_arith.cuda.graph import GraphedFunction
+from tinygrad_arith.cuda.small_matmul import accepts
 
 SHAPES = [(1, 1, 1, 1), (5, 19, 16, 19), (3, 2, 33, 7), (1536, 19, 19, 16), (2, 256, 256, 256)]
 
@@ -34,14 +34,14 @@ def test_products_and_gradients_are_those_of_numpy(shape, transposed):
         np.testing.assert_allclose(got.get(), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_products_stand_in_a_graph():
+def test_small_matrix_products_stand_in_a_graph():
     a, b = (cupy.asarray(array) for array in factors(4, 19, 16, 19))
     out = cupy.zeros((4, 19, 19), np.float32)
 
-    def multiply():
+    def compute():
         out[...] = (Tensor(a) @ Tensor(b)).array
 
-    graphed = GraphedFunction(multiply)
+    graphed = GraphedFunction(compute)
     for _ in range(4):
         graphed()
     assert graphed.graph is not None, graphed.reason

@@ -1,14 +1,14 @@
-"""Products by cuBLASLt against float64: every way a matrix may lie, dtypes, precisions, epilogues, in a graph."""
+"""GEMM by cuBLASLt against float64: every way a matrix may lie, dtypes, precisions, epilogues, in a graph."""
 
 import cupy
 import ml_dtypes
 import numpy as np
 import pytest
 
-from tinygrad_arith.cuda import products
+from tinygrad_arith.cuda import gemm as gemm_module
+from tinygrad_arith.cuda.gemm import GemmError, gemm, gemm_bias, gemm_column_sums
 from tinygrad_arith.cuda.graph import GraphedFunction
-from tinygrad_arith.cuda.precision import float32_products_as
-from tinygrad_arith.cuda.products import ProductError, multiply, multiply_add_bias, multiply_sum_columns
+from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 
 F32, BF16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
 KINDS = {"float32": (F32, F32), "tf32": (F32, F32), "bfloat16": (BF16, BF16), "bfloat16 to float32": (BF16, F32)}
@@ -57,7 +57,7 @@ def check(kind, out, a, b, before=None, bias=None):
 
 
 def in_kind(kind):
-    return float32_products_as("tf32" if kind == "tf32" else "float32")
+    return float32_matmul_precision_as("tf32" if kind == "tf32" else "float32")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,10 +70,10 @@ def test_every_way_to_lie(kind, left, right, rng):
         for way in ("as it lies", "transposed", "columns of a wider one"):
             out = WAYS[way](lambda shape: poisoned(shape, out_dtype), m, n)
             with in_kind(kind):
-                assert multiply(a, b, out) is out
+                assert gemm(a, b, out) is out
                 check(kind, out, a, b)
                 before = out.copy()
-                multiply(a, b, out, add=True)
+                gemm(a, b, out, add=True)
             check(kind, out, a, b, before=before)
 
 
@@ -86,30 +86,30 @@ def test_many_sizes(kind, rng):
         a, b = maker(rng, dtype)((m, k)), maker(rng, dtype)((k, n))
         out = poisoned((m, n), out_dtype)
         with in_kind(kind):
-            multiply(a, b, out)
+            gemm(a, b, out)
         check(kind, out, a, b)
 
 
-def test_nothing_to_multiply():
+def test_empty_matrices():
     out = cupy.ones((2, 3), np.float32)
-    assert not multiply(cupy.zeros((2, 0), np.float32), cupy.zeros((0, 3), np.float32), out).any()
-    assert multiply(cupy.zeros((2, 0), np.float32), cupy.zeros((0, 3), np.float32), out + 1, add=True).all()
+    assert not gemm(cupy.zeros((2, 0), np.float32), cupy.zeros((0, 3), np.float32), out).any()
+    assert gemm(cupy.zeros((2, 0), np.float32), cupy.zeros((0, 3), np.float32), out + 1, add=True).all()
     empty = cupy.zeros((0, 3), np.float32)
-    assert multiply(cupy.zeros((0, 4), np.float32), cupy.zeros((4, 3), np.float32), empty) is empty
+    assert gemm(cupy.zeros((0, 4), np.float32), cupy.zeros((4, 3), np.float32), empty) is empty
 
 
 def test_other_dtypes_go_through_cupy(rng):
     a, b, out = maker(rng, np.float64)((5, 6)), maker(rng, np.float64)((6, 4)), cupy.zeros((5, 4))
-    np.testing.assert_allclose(multiply(a, b, out).get(), a.get() @ b.get(), rtol=1e-12)
+    np.testing.assert_allclose(gemm(a, b, out).get(), a.get() @ b.get(), rtol=1e-12)
 
 
 def test_what_does_not_fit_is_refused():
     a = cupy.zeros((2, 3), np.float32)
     for b, out in (((4, 2), (2, 2)), ((3, 2), (2, 3)), ((3,), (2,))):
-        with pytest.raises(ProductError, match="one dtype"):
-            multiply(a, cupy.zeros(b, np.float32), cupy.zeros(out, np.float32))
-    with pytest.raises(ProductError, match="contiguous"):
-        multiply(a, cupy.zeros((3, 2), np.float32), cupy.zeros((4, 4), np.float32)[::2, ::2])
+        with pytest.raises(GemmError, match="one dtype"):
+            gemm(a, cupy.zeros(b, np.float32), cupy.zeros(out, np.float32))
+    with pytest.raises(GemmError, match="contiguous"):
+        gemm(a, cupy.zeros((3, 2), np.float32), cupy.zeros((4, 4), np.float32)[::2, ::2])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,7 +119,7 @@ def test_a_bias_in_the_same_kernel(kind, rng):
         a, b, bias = maker(rng, dtype)((m, k)), maker(rng, dtype)((k, n)), maker(rng, out_dtype)(n)
         out = poisoned((m, n), out_dtype)
         with in_kind(kind):
-            if multiply_add_bias(a, b, out, bias):
+            if gemm_bias(a, b, out, bias):
                 check(kind, out, a, b, bias=bias)
             else:
                 assert bool(cupy.isnan(*exact(out)).all())  # nothing was done
@@ -134,7 +134,7 @@ def test_column_sums_beside_the_product(kind, add, rng):
         out, sums = maker(rng, F32)((m, n)), cupy.full(n, np.nan, np.float32)
         before = out.copy()
         with in_kind(kind):
-            done = multiply_sum_columns(a, b, out, add, sums)
+            done = gemm_column_sums(a, b, out, add, sums)
         if not done:
             assert bool((out == before).all())
             continue
@@ -147,14 +147,14 @@ def test_the_same_bits_every_time(kind, rng):
     dtype, out_dtype = KINDS[kind]
     a, b = maker(rng, dtype)((6144, 128)).T, maker(rng, dtype)((6144, 512))
     with in_kind(kind):
-        results = [multiply(a, b, cupy.zeros((128, 512), out_dtype)).get() for _ in range(5)]
+        results = [gemm(a, b, cupy.zeros((128, 512), out_dtype)).get() for _ in range(5)]
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
 
 
-def test_products_stand_in_a_graph(rng):
+def test_gemm_stands_in_a_graph(rng):
     a, b, out = maker(rng, F32)((64, 48)), maker(rng, F32)((48, 96)), cupy.zeros((64, 96), np.float32)
-    graphed = GraphedFunction(lambda: multiply(a, b, out, add=True))
+    graphed = GraphedFunction(lambda: gemm(a, b, out, add=True))
     for number in range(1, 6):
         graphed()
         check("float32", out, a, number * b)
@@ -175,21 +175,21 @@ def test_without_the_library_cupy_multiplies_and_says_so(monkeypatch, rng):
             raise ImportError(name)
         return real(name, *arguments, **options)
 
-    products.unavailable.cache_clear()
+    gemm_module.unavailable.cache_clear()
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.warns(RuntimeWarning, match="nvmath-python is not installed; pip install"):
-        assert products.unavailable() == "nvmath-python is not installed"
+        assert gemm_module.unavailable() == "nvmath-python is not installed"
     for kind in KINDS:
         dtype, out_dtype = KINDS[kind]
         a, b, out = maker(rng, dtype)((9, 8)), maker(rng, dtype)((8, 7)), maker(rng, out_dtype)((9, 7))
         before = out.copy()
-        check("tf32", multiply(a, b, out, add=True), a, b, before=before)
-        assert not multiply_add_bias(a, b, out, out[0])
-    graphed = GraphedFunction(lambda: multiply(a, b, out))
+        check("tf32", gemm(a, b, out, add=True), a, b, before=before)
+        assert not gemm_bias(a, b, out, out[0])
+    graphed = GraphedFunction(lambda: gemm(a, b, out))
     for _ in range(4):
         graphed()
     assert graphed.graph is None
-    assert graphed.reason.startswith("NotImplementedError in products.py")
+    assert graphed.reason.startswith("NotImplementedError in gemm.py")
     monkeypatch.undo()
-    products.unavailable.cache_clear()
-    assert products.unavailable() is None
+    gemm_module.unavailable.cache_clear()
+    assert gemm_module.unavailable() is None

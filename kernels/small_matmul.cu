@@ -11,7 +11,7 @@
 
 // a (batch, rows, inner), b (batch, inner, columns), strides in elements; out (batch, rows, columns), contiguous, with
 // `size` numbers. Sums in float, in the order of `inner`.
-extern "C" __global__ void batched_product(
+extern "C" __global__ void small_matmul(
     const element* __restrict__ a, long long a_batch, long long a_row, long long a_column,
     const element* __restrict__ b, long long b_batch, long long b_row, long long b_column,
     element* __restrict__ out, int rows, int inner, int columns, long long size) {
