@@ -34,8 +34,10 @@ from tinygrad_arith.comparisons.finished_runs import (
 )
 from tinygrad_arith.comparisons.jobs import flag_of, read_journal
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.training.config import Config, all_fields, changed
+from tinygrad_arith.options.kinds import field_names
+from tinygrad_arith.training.config import SECTIONS, Config, changed
 from tinygrad_arith.training.presets import load_preset, preset_names
+from tinygrad_arith.training.upgrade import upgraded
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "experiments.md"
@@ -99,10 +101,10 @@ def changes_from_preset(values: dict[str, Any]) -> list[str]:
     A size that follows from an option before it, as that of the test from the number of digits, is not among them.
     """
     config = load_preset(values["preset"]).config
-    own = option_values(Config.from_dict(values["config"], source=f"experiment of {values['preset']}"))
+    own = option_values(Config.from_dict(upgraded(values["config"]), source=f"experiment of {values['preset']}"))
     flags = []
-    for section, option in all_fields():
-        name = option.name
+    names = [(section, name) for section in SECTIONS for name in field_names(getattr(config, section))]
+    for section, name in names:
         if name not in OPTIONS_APART_FROM_GROUP and option_values(config.resolved())[name] != own[name]:
             config = changed(config, {section: {name: own[name]}})
             flags.append(flag_of(name, own[name]))

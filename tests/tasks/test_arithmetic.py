@@ -2,11 +2,11 @@
 
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"validation_size": 5, "test_size": 60, **changes}))
+    return build_task(task_options(**{"validation_size": 5, "test_size": 60, **changes}))
 
 
 @pytest.mark.parametrize("base", ["binary", "decimal"])

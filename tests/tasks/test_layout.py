@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.arithmetic.layout import pack
 
 NAMES = [f"{base}-{name}" for base in ("binary", "decimal") for name in ("addition", "subtraction", "multiplication")]
@@ -13,7 +13,7 @@ WRITINGS = list(itertools.product(("reversed", "plain", "reversed-answer"), ("ze
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"digits": 3, "validation_size": 5, "test_size": 9, **changes}))
+    return build_task(task_options(**{"digits": 3, "validation_size": 5, "test_size": 9, **changes}))
 
 
 def sample(text, **changes):

@@ -5,14 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import Problem, TaskConfig, build_task
+from tinygrad_arith.tasks import Problem, build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import significant_lengths, to_integers
 
 LAYOUTS = list(itertools.product(("reversed", "plain"), ("zero", "none"), ("answer", "all"), ("uniform", "by-length")))
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"digits": 4, "validation_size": 9, "test_size": 25, **changes}))
+    return build_task(task_options(**{"digits": 4, "validation_size": 9, "test_size": 25, **changes}))
 
 
 @pytest.mark.parametrize(

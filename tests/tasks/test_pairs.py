@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.pairs import MOST_PAIRS
 
 REVERSAL = '''
@@ -96,7 +96,7 @@ def file(tmp_path):
 
 
 def task_of(file, name="Reversal", **changes):
-    return build_task(TaskConfig(**{"task": f"{file}:{name}", "test_size": 9, "validation_size": 5, **changes}))
+    return build_task(task_options(**{"task": f"{file}:{name}", "test_size": 9, "validation_size": 5, **changes}))
 
 
 def test_prompts_and_answers_are_the_pairs_of_the_class(file):
@@ -201,9 +201,9 @@ def test_a_file_beside_it_can_be_imported_by_the_method(file):
 
 
 def test_the_digest_tells_other_pairs_and_not_another_order(file):
-    digests = {name: TaskConfig(task=f"{file}:{name}").digest for name in ("Reversal", "Backwards", "Parity")}
+    digests = {name: task_options(f"{file}:{name}").digest for name in ("Reversal", "Backwards", "Parity")}
     assert digests["Reversal"] == digests["Backwards"] != digests["Parity"]
-    assert TaskConfig().digest is None
+    assert task_options().digest is None
 
 
 def test_endless_pairs_end(file):

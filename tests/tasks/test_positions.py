@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 
 SUM = {"task": "decimal-addition", "digits": 3, "order": "reversed-answer", "padding": "longer"}
 GOLDEN = [
@@ -44,7 +44,7 @@ GOLDEN = [
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{**SUM, "validation_size": 5, "test_size": 50, **changes}))
+    return build_task(task_options(**{**SUM, "validation_size": 5, "test_size": 50, **changes}))
 
 
 @pytest.mark.parametrize(("typed", "changes", "ids"), GOLDEN)

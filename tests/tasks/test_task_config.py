@@ -2,7 +2,7 @@
 
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ from tinygrad_arith.tasks import TaskConfig, build_task
 )
 def test_a_bad_option_is_one_sentence(changes, sentence):
     with pytest.raises(ValueError, match=r"^--") as caught:
-        build_task(TaskConfig(**changes))
+        build_task(task_options(**changes))
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("bits", [1, 7, 9, 10, 64])
 def test_every_size_builds(bits):
     sizes = {"validation_size": 1, "test_size": 2}
-    task = build_task(TaskConfig(digits=bits, **sizes))
+    task = build_task(task_options(digits=bits, **sizes))
     assert task.train_size == (4**bits - 3 if bits <= 9 else None)
     assert task.train_batch(0, 3, seed=1).tokens.shape == (3, 3 * bits + 4)
     assert len(task.problems("test", 2)) == 2
@@ -119,7 +119,7 @@ def test_every_option_has_a_help_text():
 
 def test_sizes_left_open_are_those_of_the_task():
     def sizes(**changes):
-        resolved = TaskConfig(**changes).resolved()
+        resolved = task_options(**changes).resolved()
         return resolved.validation_size, resolved.test_size, resolved.longest
 
     assert sizes(digits=4) == (16, 64, 4)
@@ -135,9 +135,9 @@ def test_sizes_left_open_are_those_of_the_task():
     "changes", [{}, {"longest": 12}, {"rows": "prefix", "prompt_width": 30}, {"task": "expressions"}]
 )
 def test_resolving_twice_changes_nothing_and_stays_valid(changes):
-    resolved = TaskConfig(**changes).resolved()
+    resolved = task_options(**changes).resolved()
     assert resolved.validate().resolved() == resolved
 
 
 def test_a_whole_number_may_stand_for_a_share():
-    assert TaskConfig(carry_mix=1).validate().carry_mix == 1
+    assert task_options(carry_mix=1).validate().carry_mix == 1

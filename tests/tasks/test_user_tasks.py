@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.user_tasks import fault_of_user_task
 
 MAXIMUM = '''
@@ -125,7 +125,7 @@ def file(tmp_path):
 
 
 def task_of(file, name="DigitMaximum", **changes):
-    return build_task(TaskConfig(**{"task": f"{file}:{name}", "digits": 3, "test_size": 20, **changes}))
+    return build_task(task_options(**{"task": f"{file}:{name}", "digits": 3, "test_size": 20, **changes}))
 
 
 @pytest.mark.parametrize(

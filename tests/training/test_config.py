@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.options.option import complaint_about, flag_name
-from tinygrad_arith.training.config import Config, ModelOptions, all_fields, with_options
+from tinygrad_arith.training.config import Config, all_fields, with_options
 
 
 def changed(**sections):
@@ -159,7 +159,7 @@ def test_every_section_is_checked():
 
 def test_configurations_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ModelOptions().layers = 3
+        GPTOptions().layers = 3
 
 
 def test_a_warm_up_that_is_not_given_shrinks_with_the_steps():

@@ -12,7 +12,7 @@ from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.tasks import Batch
 from tinygrad_arith.training import build
 from tinygrad_arith.training.build import choose_device, choose_training_device, policy_on
-from tinygrad_arith.training.config import Config, TrainingConfig
+from tinygrad_arith.training.config import Config, TrainingOptions
 from tinygrad_arith.training.step_result import rate_of
 
 ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 in NumPy comes with the extras for GPUs")
@@ -41,11 +41,11 @@ def test_without_a_gpu_cuda_is_refused_in_one_sentence(monkeypatch):
 def test_bfloat16_is_for_gpus(monkeypatch):
     with_obstacle(monkeypatch, NO_GPU)
     with pytest.raises(UserError, match=f"^--dtype bfloat16: .*{NO_GPU}"):
-        choose_training_device(TrainingConfig(dtype="bfloat16"))
+        choose_training_device(TrainingOptions(dtype="bfloat16"))
     with_obstacle(monkeypatch, None)
-    assert choose_training_device(TrainingConfig(dtype="bfloat16")) == "cuda"
+    assert choose_training_device(TrainingOptions(dtype="bfloat16")) == "cuda"
     with pytest.raises(UserError, match="--device is cpu"):
-        choose_training_device(TrainingConfig(dtype="bfloat16", device="cpu"))
+        choose_training_device(TrainingOptions(dtype="bfloat16", device="cpu"))
 
 
 def test_a_run_in_bfloat16_is_opened_on_the_cpu_in_its_masters_float32():

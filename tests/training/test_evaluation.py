@@ -17,7 +17,7 @@ from tinygrad_arith.cli.evaluation_report import (
 from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import longest_carry_chain, significant_lengths
 from tinygrad_arith.tasks.scoring import GroupScore
 from tinygrad_arith.training.build import make_optimizer
@@ -28,7 +28,7 @@ from tinygrad_arith.training.trainer import training_step
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"digits": 4, "validation_size": 20, "test_size": 90, **changes}))
+    return build_task(task_options(**{"digits": 4, "validation_size": 20, "test_size": 90, **changes}))
 
 
 class Oracle:
@@ -108,7 +108,7 @@ def test_a_task_without_two_operands_has_no_heat_map():
 @pytest.mark.parametrize("padding", ["zero", "none"])
 def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
     """On a model that has begun to learn: some of its answers are right, some are wrong."""
-    task = build_task(TaskConfig(digits=2, padding=padding, validation_size=1, test_size=1))
+    task = build_task(task_options(digits=2, padding=padding, validation_size=1, test_size=1))
     shape = GPTConfig(vocabulary=len(task.vocabulary), context=task.context, d_model=16, layers=1, heads=2)
     model = GPT(shape).initialize(seed=4)
     config = Config(optimizer=OptimizerConfig(learning_rate=1e-2, warmup=0, schedule="constant"))

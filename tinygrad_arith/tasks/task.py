@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .batch import Batch, Problem
-from .config import TaskConfig
+from .options import TaskOptions
 from .vocabulary import Vocabulary
 
 
@@ -20,7 +20,7 @@ class Task(Protocol):
     one token that follows it (`rows` = "prefix"). Sizes: n problems, T = `context` positions, V tokens.
     """
 
-    config: TaskConfig  # resolved
+    config: TaskOptions  # resolved
     vocabulary: Vocabulary
     context: int  # positions of every batch: T
     longest_context: int  # positions that a model of this task must have room for, at least `context`

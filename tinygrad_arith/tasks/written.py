@@ -11,7 +11,7 @@ from ..backend import RandomKey
 from . import scoring
 from .arithmetic.positions import with_row_offsets
 from .batch import Batch
-from .config import TaskConfig
+from .options import TaskOptions
 from .rows import all_prefix_rows, next_token_targets, prefix_rows
 from .splits import HELD_OUT
 from .vocabulary import Vocabulary
@@ -20,7 +20,7 @@ from .vocabulary import Vocabulary
 class WrittenTask:
     """A task whose problems are written as `prompt=answer`; see `Task` for what the methods promise."""
 
-    config: TaskConfig
+    config: TaskOptions
     vocabulary: Vocabulary
     rows: str
     context: int

@@ -9,12 +9,12 @@ from typing import Any
 
 from ..parallel.child_process import ChildProcess
 from ..tasks import Batch
-from .config import TrainingConfig
+from .config import TrainingOptions
 
 MAKER = "tinygrad_arith.training.batch_maker"
 
 
-def make_batches(task: Any, training: TrainingConfig, *, ahead: bool, first: int = 0) -> "Batches | BatchesAhead":
+def make_batches(task: Any, training: TrainingOptions, *, ahead: bool, first: int = 0) -> "Batches | BatchesAhead":
     """The batches of a training from step `first` on, to be closed after use.
 
     ahead: whether other processes may make them ahead: while a GPU computes, this process has little else to do
