@@ -12,7 +12,7 @@ from tinygrad_arith.tasks.expressions import expression_count
 
 
 def task_of(depth=1, **changes):
-    return build_task(task_options(**{"task": "expressions", "depth": depth, "order": "plain", **changes}))
+    return build_task(task_options(**{"kind": "expressions", "depth": depth, "order": "plain", **changes}))
 
 
 def enumerated(depth):

@@ -8,7 +8,7 @@ from tinygrad_arith.tasks.enumerated import EnumeratedProblems
 
 
 def task_of(modulus=13, **changes):
-    return build_task(task_options(**{"task": "modular-addition", "modulus": modulus, **changes}))
+    return build_task(task_options(**{"kind": "modular-addition", "modulus": modulus, **changes}))
 
 
 def test_the_published_shape():

@@ -16,12 +16,13 @@ from tinygrad_arith.cli.evaluation_report import (
 )
 from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.optim.registry import AdamWOptions
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import longest_carry_chain, significant_lengths
 from tinygrad_arith.tasks.scoring import GroupScore
 from tinygrad_arith.training.build import make_optimizer
-from tinygrad_arith.training.config import Config, OptimizerConfig
+from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
 from tinygrad_arith.training.thread_workers import Workers
 from tinygrad_arith.training.trainer import training_step
@@ -111,7 +112,7 @@ def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
     task = build_task(task_options(digits=2, padding=padding, validation_size=1, test_size=1))
     shape = GPTConfig(vocabulary=len(task.vocabulary), context=task.context, d_model=16, layers=1, heads=2)
     model = GPT(shape).initialize(seed=4)
-    config = Config(optimizer=OptimizerConfig(learning_rate=1e-2, warmup=0, schedule="constant"))
+    config = Config(optimizer=AdamWOptions(learning_rate=1e-2, warmup=0, schedule="constant"))
     optimizer = make_optimizer(config, model)
     problems, shares = task.train_problems(1000, 40, seed=9), []
     for step in range(60):

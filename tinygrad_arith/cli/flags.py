@@ -4,11 +4,12 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..options.errors import judging_flags
-from ..options.kinds import foreign
+from ..options.kinds import field_names, foreign
 from ..options.option import TYPE_WORDS, complaint_about, did_you_mean, flag_of
 from ..training.config import SECTIONS, Config, with_options
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
@@ -85,7 +86,8 @@ def add_config_flags(parser: Parser, *configs: Config, sections: Iterable[str] =
         chosen += [(f"{section} of {kind}", SECTIONS[section].options_of(kind)()) for kind in others]
         added = {"kind"} if not SECTIONS[section].flag else set()
         for title, options in chosen:
-            new = [field for field in dataclasses.fields(options) if field.name not in added]
+            fields = {field.name: field for field in dataclasses.fields(options)}
+            new = [fields[name] for name in field_names(options) if name not in added]
             group = parser.add_argument_group(title) if new else None
             for field in new:
                 add_flag(group, section, field, getattr(options, field.name))

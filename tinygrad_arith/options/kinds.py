@@ -48,8 +48,11 @@ class Kinds:
 
 
 def field_names(options: Any) -> tuple[str, ...]:
-    """The names of the options of a class, or of an object of it."""
-    return tuple(field.name for field in dataclasses.fields(options))
+    """The names of the options of a class, or of an object of it: the kind, its own ones, those that it shares."""
+    names = {field.name for field in dataclasses.fields(options)}
+    lines = (options if isinstance(options, type) else type(options)).__mro__
+    ordered = [name for line in lines for name in vars(line).get("__annotations__", {}) if name in names]
+    return tuple(dict.fromkeys(["kind", *ordered] if "kind" in names else ordered))
 
 
 def read_options(kinds: Kinds, values: Any, source: str) -> Options:
@@ -114,4 +117,5 @@ def changed_options(options: Options, kinds: Kinds, given: Mapping[str, Any]) ->
 def foreign(name: str, kind: str, kinds: Kinds) -> str:
     """A sentence about an option that a kind does not have: whose it is."""
     owners = kinds.owners(name)
-    return f"{flag_name(name)}: means nothing for {kinds.flag} {kind}; it is an option of {', '.join(owners)}"
+    whose = f"it is an option of {', '.join(owners)}" if owners else "there is no such option"
+    return f"{flag_name(name)}: means nothing for {kinds.flag} {kind}; {whose}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..options.kinds import Kinds
+from ..options.kinds import Kinds, field_names, foreign
 from ..options.option import did_you_mean
 from .options import TaskOptions
 from .sizes import resolved
@@ -39,9 +39,13 @@ TASKS = TaskKinds(
 )
 
 
-def task_options(kind: str = "binary-addition", /, **values: Any) -> Any:
+def task_options(kind: str = "binary-addition", **values: Any) -> Any:
     """The options of a kind of task. Raises ValueError for a kind or a value that is not allowed."""
-    return TASKS.options_of(kind)(kind=kind, **values)  # type: ignore[call-arg]
+    options = TASKS.options_of(kind)
+    for name in values:
+        if name not in field_names(options):
+            raise ValueError(foreign(name, kind, TASKS))
+    return options(kind=kind, **values)  # type: ignore[call-arg]
 
 
 def resolve(options: TaskOptions) -> Any:

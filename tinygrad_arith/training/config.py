@@ -61,8 +61,8 @@ class Config:
 
     task: Any = dataclasses.field(default_factory=lambda: TASKS.options_of()())
     model: Any = dataclasses.field(default_factory=lambda: MODELS.options_of()())
-    optimizer: AdamWOptions = AdamWOptions()
-    training: TrainingOptions = TrainingOptions()
+    optimizer: AdamWOptions = dataclasses.field(default_factory=AdamWOptions)
+    training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
 
     def resolved(self) -> "Config":
         """The same configuration with every size that was left to be chosen (0) as a number.
@@ -133,11 +133,6 @@ def check_together(config: Config) -> None:
         raise UserError(f"--eval-size {training.eval_size}: larger than the --validation-size {task.validation_size}")
     if training.workers > training.batch:
         raise UserError(f"--workers {training.workers}: more than the --batch {training.batch} that they share")
-    if task.draws == "epochs" and task.rows == "whole" and 0 < task.train_size < training.batch:
-        raise UserError(
-            f"--batch {training.batch}: larger than the {task.train_size:,} training problems of this task, which come "
-            "once an epoch each (--draws random draws with replacement)"
-        )
     check_model(config)
 
 

@@ -76,6 +76,12 @@ def plan(config: Config) -> tuple[Any, Any]:
         task = build_task(config.task)
     except ValueError as error:
         raise UserError(str(error)) from error
+    batch = config.training.batch
+    if task.config.draws == "epochs" and task.config.rows == "whole" and batch > task.train_size:
+        raise UserError(
+            f"--batch {batch}: larger than the {task.train_size:,} training problems of this task, which come once an "
+            "epoch each (--draws random draws with replacement)"
+        )
     model = make_model(config, task)
     choose_training_device(config.training)
     return task, model

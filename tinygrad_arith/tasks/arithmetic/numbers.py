@@ -19,7 +19,7 @@ from ..batch import Batch, Problem, Problems
 from ..sizes import HELD_OUT_SHARE, LARGEST_LISTED
 from ..splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
 from ..written import WrittenTask
-from .checks import check_chain_digits, check_result
+from .checks import ask, check_chain_digits, check_result
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import TrainingDraws
 from .layout import Layout, vocabulary_of_numbers
@@ -118,6 +118,7 @@ class NumberTask(WrittenTask):
     def check_arithmetic(self) -> None:
         """Raise ValueError if what a user's class computes is not what this class promises."""
         check_result(self, self.width)
+        ask(self, "result", *np.zeros((2, 1, self.config.longest or self.width), np.uint8))
         if self.config.carry_mix:
             check_chain_digits(self, self.width)
 
