@@ -39,7 +39,7 @@ def parameter_gradients(x, dy, weight, bias=None):  # x (N, Cin), dy (N, Cout); 
 
 
 def all_given(into) -> bool:
-    """Whether the gradients of all parameters go into the flat buffer, where nothing reads them before the backward's end."""
+    """Whether all parameter gradients go into the flat buffer, where nothing reads them before the backward ends."""
     return bool(into) and None not in into[1:]
 
 
