@@ -9,8 +9,8 @@
 A *collapse*: exact match on the 500 validation problems was at least 0.99 at some evaluation (every 50 steps), and at a
 later one it is below 0.9. It lasts until 0.99 is reached again.
 
-terms.py    these numbers, and the variants           run.py      the training, with one thing changed
-record.py   what `train` records                      report.py   what the records say
-replay.py   what `replay` does                        replay_report.py   what the replays say
-sharpness.py   the sharpness that AdamW sees
+terms.py      these numbers, and the variants         run.py            the training, with one thing changed
+record.py     what `train` records                    report.py         what the records say
+replay.py     what `replay` does                      replay_report.py  what the replays say
+sharpness.py  the sharpness that AdamW sees
 """
