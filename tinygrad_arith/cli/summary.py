@@ -110,7 +110,7 @@ def print_implementations(record: RunRecord, task: Any, model: Any, device: str)
     """Run one example through the model, there and back, and print which implementation ran for each operation."""
     initialize(model, record.config, device)
     batch = task.train_batch(0, 1, record.config.training.seed).on_device_of(model.flat.values)
-    loss_and_gradient(model, batch, RandomKey(0, "dropout"), normalizer=1)
+    loss_and_gradient(model, task.objective, batch, RandomKey(0, "dropout"), normalizer=1)
     console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
 
 

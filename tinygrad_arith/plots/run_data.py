@@ -16,7 +16,6 @@ from ..run_files.predictions import Predictions, read_predictions
 from ..training.build import make_task
 from ..training.evaluation import Breakdown, Evaluation, break_down, evaluate_exact_match
 from ..training.runs import LoadedRun, RunRecord, load_run, read_record
-from ..training.thread_workers import part_of
 from .series import Curve
 
 PER_LENGTH = 1000  # problems of each operand length, unless told otherwise
@@ -138,7 +137,7 @@ class RunData:
         from ..models import attention_maps
 
         batch = self.task.batch(self.problem)
-        row = part_of(batch, slice(0, 1))  # of rows that are prefixes, the prompt
+        row = batch.rows(slice(0, 1))  # of rows that are prefixes, the prompt
         tokens = row.tokens  # (1, T)
         maps = attention_maps(self.loaded.model, tokens, positions=row.positions, key_mask=row.key_mask)
         length = tokens.shape[1]

@@ -5,9 +5,10 @@ No model code. `build_task` makes a task from its configuration; `Task` says wha
 
 from typing import Any
 
+from ..objectives import Batch
 from .arithmetic.numbers import NumberTask
 from .arithmetic.operations import CLASSES
-from .batch import Batch, Problem, Problems
+from .batch import Problem, Problems
 from .config import TaskConfig
 from .expressions import Expressions
 from .modular import ModularAddition

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import RandomKey, integers
-from .batch import Batch, Problem
+from ..objectives import Batch
+from .batch import Problem
 from .config import TaskConfig
 from .rows import at_least, epoch_indices, packed_left, prefix_at
 from .splits import HELD_OUT, mix

@@ -4,7 +4,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .batch import Batch, Problem
+from ..objectives import Batch
+from .batch import Problem
 from .config import TaskConfig
 from .vocabulary import Vocabulary
 

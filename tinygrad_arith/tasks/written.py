@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..backend import RandomKey
+from ..objectives import NEXT_TOKEN, Batch, Objective
 from . import scoring
 from .arithmetic.positions import with_row_offsets
-from .batch import Batch
 from .config import TaskConfig
 from .rows import all_prefix_rows, next_token_targets, prefix_rows
 from .splits import HELD_OUT
@@ -21,6 +21,7 @@ class WrittenTask:
     """A task whose problems are written as `prompt=answer`; see `Task` for what the methods promise."""
 
     config: TaskConfig
+    objective: Objective = NEXT_TOKEN
     vocabulary: Vocabulary
     rows: str
     context: int

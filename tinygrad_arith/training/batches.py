@@ -7,8 +7,8 @@ batch, so a maker is never further ahead than the one that it is writing.
 
 from typing import Any
 
+from ..objectives import Batch
 from ..parallel.child_process import ChildProcess
-from ..tasks import Batch
 from .config import TrainingConfig
 
 MAKER = "tinygrad_arith.training.batch_maker"

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..backend import RandomKey, array_module
-from ..nn import first_nonfinite
-from ..optim import clip_scale, gradient_norm
+from ..nn import Module, first_nonfinite
+from ..objectives import NEXT_TOKEN, Objective
+from ..optim import AdamW, clip_scale, gradient_norm
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
@@ -31,8 +32,7 @@ from .config import Config
 from .evaluation import evaluate_exact_match, in_fives, position_scores
 from .process_workers import start_workers
 from .reporter import Reporter
-from .step_result import StepResult, rate_of
-from .thread_workers import dropout_key, logits_of
+from .step_result import StepResult, dropout_key, rate_of
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 
@@ -81,7 +81,7 @@ def explain_nonfinite(workers: Any, batch: Any, key: RandomKey, loss: float, nor
     """
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
     workers.forward_backward(batch, key)
-    name = first_nonfinite(workers.model, lambda: logits_of(workers.model, batch, key))
+    name = first_nonfinite(workers.model, lambda: workers.objective.loss(workers.model, batch, key))
     where = f"{name} is the first tensor that is not finite" if name else "though every tensor is finite"
     return f"step {key.step + 1}: {what}; {where} (a lower --learning-rate or a longer --warmup may help)"
 
@@ -113,15 +113,15 @@ class HostSteps:
         self.workers.close()
 
 
-def start_steps(model: Any, optimizer: Any, config: Config) -> Any:
+def start_steps(model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN) -> Any:
     """What runs the steps, where the model's parameters are; to be closed after use."""
     training = config.training
     if array_module(model.flat.values) is np:
-        workers = start_workers(model, max(training.workers, 1), training.worker_kind)
+        workers = start_workers(model, max(training.workers, 1), training.worker_kind, objective)
         return HostSteps(workers, optimizer, config)
     from .device_step import DeviceSteps  # loads what only a GPU needs
 
-    return DeviceSteps(model, optimizer, config)
+    return DeviceSteps(model, optimizer, config, objective)
 
 
 class Trainer:
@@ -189,7 +189,9 @@ class Trainer:
         self.metrics = opened.enter_context(closing(MetricsWriter(self.directory / METRICS)))
         predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, self.validation)
         self.predictions = opened.enter_context(closing(predictions))
-        self.steps = opened.enter_context(closing(start_steps(self.model, self.optimizer, self.config)))
+        self.steps = opened.enter_context(
+            closing(start_steps(self.model, self.optimizer, self.config, self.task.objective))
+        )
         batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
         self.batches = opened.enter_context(closing(batches))
 

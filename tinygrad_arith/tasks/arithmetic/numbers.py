@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from ...backend import RandomKey
+from ...objectives import Batch
 from ...options.option import check_defaults
-from ..batch import Batch, Problem, Problems
+from ..batch import Problem, Problems
 from ..config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
 from ..splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
 from ..written import WrittenTask

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...backend import RandomKey, integers
-from ..batch import Batch
+from ...objectives import Batch
 
 
 class Scheme(NamedTuple):
