@@ -1,6 +1,5 @@
 """The same seed gives the same bits, from one version of this package to the next: tests/fixtures/README.md."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -8,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from safetensors.numpy import load_file
 
 from tinygrad_arith.run_files.machine import what_computes
 
@@ -16,21 +14,12 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 RUNS = json.loads((FIXTURES / "checkpoint_hashes.json").read_text())["runs"]
 
 
-def digest(path):
-    """The SHA-256 of all arrays of a file, as checkpoint_hashes.json describes it."""
-    found = hashlib.sha256()
-    for name, array in sorted(load_file(path).items()):
-        for part in (name.encode(), str(array.dtype).encode(), str(array.shape).encode(), array.tobytes()):
-            found.update(part)
-    return found.hexdigest()
-
-
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run["what"])
-def test_weights_are_those_of_the_version_before(run, tmp_path):
+def test_weights_are_those_of_the_version_before(run, tmp_path, digest_of_arrays):
     here, there = what_computes("cpu"), run["computed_by"]
     if here != there:
         pytest.skip(f"the bits were computed by {there}, and here by {here}")
     command = [sys.executable, "-m", "tinygrad_arith.train", *run["arguments"], "--out", str(tmp_path / "run")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(command, env=environment, check=True, capture_output=True)
-    assert digest(tmp_path / "run" / "checkpoints" / run["checkpoint"]) == run["sha256"]
+    assert digest_of_arrays(tmp_path / "run" / "checkpoints" / run["checkpoint"]) == run["sha256"]

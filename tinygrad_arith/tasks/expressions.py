@@ -81,7 +81,7 @@ def terms_of(indices: np.ndarray, depth: int) -> Terms:
 
 
 class Expressions(EnumeratedTask):
-    """The task. See `Task` for what the methods promise, and the top of this file for what an expression is."""
+    """See `AnsweringTask` for what the methods promise, and the top of this file for what an expression is."""
 
     def __init__(self, config: TaskConfig):
         """Takes a valid configuration (`TaskConfig.validate`); raises ValueError where options do not fit together."""
