@@ -29,7 +29,6 @@ from tinygrad_arith.backend import to_numpy
 from tinygrad_arith.generation import generate
 from tinygrad_arith.run_files.machine import gpu_names
 from tinygrad_arith.training.build import initialize, make_model, make_task
-from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.presets import load_preset
 from tinygrad_arith.training.threads import settle_process
 
@@ -122,7 +121,7 @@ def make_ways(model: Any, task: Any, problems: Any) -> dict[str, Callable[[], np
         return tokens[:, prompts.shape[1] :]
 
     return {
-        EVALUATION: lambda: evaluate_exact_match(model, task, problems).predictions,
+        EVALUATION: lambda: task.judge(model, problems).predictions,
         GENERATION: lambda: generate(model, prompts, task.answer_length),
         WITHOUT_CACHE: one_by_one,
     }

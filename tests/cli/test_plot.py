@@ -12,7 +12,6 @@ from tinygrad_arith.cli.train import main as train
 from tinygrad_arith.plots.catalogue import PICTURES, draw_train_sizes, short_labels
 from tinygrad_arith.plots.run_data import Choices, RunData
 from tinygrad_arith.run_files.metrics import read_metrics
-from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.runs import load_run, read_record
 
 SHARED = ["accuracy_steps", "accuracy_samples"]
@@ -100,8 +99,8 @@ def test_the_numbers_are_those_of_the_run(small_run):
     curve = data.over_training("examples")
     np.testing.assert_array_equal(curve.x, [row["step"] * 40 for row in evaluated])
     np.testing.assert_array_equal(curve.y, [row["exact_match"] for row in evaluated])
-    everything = evaluate_exact_match(run.model, run.task, run.task.problems("test", 16))
-    assert data.evaluation.correct == everything.correct
+    everything = run.task.judge(run.model, run.task.problems("test", 16))
+    assert data.metrics.correct == everything.correct
     lengths = np.maximum(*run.task.operand_lengths(everything.problems))
     for length, share in zip(data.by_length.x, data.by_length.y, strict=True):
         assert share == everything.right[lengths == length].mean()
@@ -149,7 +148,7 @@ def test_groups_are_told_apart_by_what_differs(small_run, modular_run):
     ("flags", "code", "sentence"),
     [
         (["--only", "tokns"], 2, "--only tokns: no such picture; did you mean tokens?"),
-        (["--only", "grokking"], 1, "--only grokking: the task is not modular-addition"),
+        (["--only", "grokking"], 1, "--only grokking: its tokens are no numbers modulo p"),
         (["--only", "train-size"], 1, "--only train-size: needs finished runs with different --train-size"),
         (["--only", "attention", "--problem", "12+1="], 2, "--problem 12+1=: "),
         (["--only", "groups", "--count", "17"], 2, "--count 17: the test split holds 16 problems"),

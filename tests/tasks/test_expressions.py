@@ -246,7 +246,7 @@ def test_groups_tell_problems_apart():
         "multiplications": [2],
         "digits of the answer": [2],
     }
-    assert task.operand_lengths(task.problems("test", 3)) is None
+    assert not task.tests_by_length(1, 10)
 
 
 # Text

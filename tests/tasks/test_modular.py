@@ -100,5 +100,5 @@ def test_groups_and_description():
     task = task_of(113)
     groups = task.groups(EnumeratedProblems(np.array([0, 5 * 113 + 111])))
     assert {title: values.tolist() for title, values in groups.items()} == {"times the modulus is taken off": [0, 1]}
-    assert task.operand_lengths(task.problems("test", 2)) is None
+    assert task.number_tokens().tolist() == list(range(task.modulus))
     assert task.describe() == "a+b modulo 113, 3,830 training pairs"

@@ -9,7 +9,6 @@ from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.reproductions import WindowGPT, WindowNet
 from tinygrad_arith.training.build import initialize, make_model, make_task
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.evaluation import evaluate_exact_match
 
 CANDLE = {
     "task": {"digits": 12, "padding": "none", "spaces": True, "loss": "padding-too", "context": 64},
@@ -45,7 +44,7 @@ def test_what_a_window_model_is_measured_by_is_what_it_writes(name):
     config, task, model = build(PUBLISHED[name][0])
     model = initialize(model, config)
     problems = task.problems("test", 40)
-    evaluation = evaluate_exact_match(model, task, problems)
+    evaluation = task.judge(model, problems)
     prompts = [task.prompt(problems[row : row + 1]) for row in range(40)]
     written = [
         generate(

@@ -151,7 +151,7 @@ def train_and_test(session: "Session", go_on: str) -> int:
     """Train, then test; `go_on` is the command that takes the run up again. Returns the exit code."""
     from tinygrad_arith.cli.progress import make_reporter
 
-    trainer = session.trainer(make_reporter())
+    trainer = session.trainer(make_reporter(session.task.goal))
     outcome = trainer.run()
     step = trainer.progress.step
     if outcome.signal is not None:
@@ -175,11 +175,11 @@ def conclude(session: "Session", progress: "Progress") -> None:
     from tinygrad_arith.plots.training_curve import plot_training_curve
     from tinygrad_arith.training.final_test import final_test, write_result
 
-    found = final_test(session.model, session.task, session.record.config.task.test_size)
-    write_result(session.directory, progress.step, progress.seconds, found)
+    found = final_test(session.model, session.task)
+    write_result(session.directory, progress.step, progress.seconds, found.metrics)
     print_result(session.directory, progress, found)
     picture = None
-    with only_warn("the curves of loss and exact match"):
-        picture = plot_training_curve(session.directory)
+    with only_warn(f"the curves of loss and {session.task.goal.title}"):
+        picture = plot_training_curve(session.directory, session.task.goal)
     if picture is not None:
-        print(f"The curves of loss and exact match are in {picture}")
+        print(f"The curves of loss and {session.task.goal.title} are in {picture}")

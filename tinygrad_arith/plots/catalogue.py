@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..comparisons.finished_runs import alike, group_labels
+from ..models.attention_maps import has_attention
 from ..options.errors import MisuseError
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import complete_checkpoints
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
+from ..tasks.answering import AnsweringTask
+from ..tasks.metrics import Grid, Groups
 from ..training.runs import RunRecord
 from .accuracy_by_length import accuracy_by_length
 from .accuracy_by_train_size import accuracy_by_train_size
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Figures = dict[str, "Figure"]  # by the name of the file, without its suffix
-NOT_EVALUATED = "it was not evaluated yet"
+NOT_EVALUATED, NO_PROBLEMS = "it was not evaluated yet", "its task is none of problems with answers"
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,9 @@ def leveled(config: Any, option: str) -> Any:
 
 
 def with_evaluations(runs: Sequence[RunData]) -> list[RunData]:
-    """The runs that were evaluated at least once."""
-    return [run for run in runs if run.evaluated]
+    """The runs that were evaluated at least once; of runs with different goals those with the first one's."""
+    found = [run for run in runs if run.evaluated]
+    return [run for run in found if run.goal == found[0].goal]
 
 
 def lacks_evaluations(runs: Sequence[RunData]) -> str | None:
@@ -97,20 +101,25 @@ def lacks_evaluations(runs: Sequence[RunData]) -> str | None:
 
 
 def draw_steps(runs: Sequence[RunData]) -> Figures:
-    """Exact match against steps."""
-    series = series_of(with_evaluations(runs), lambda run: run.over_training("step"))
-    return {"accuracy_steps": accuracy_curves(series, "training step")}
+    """The goal metric against steps."""
+    return {"accuracy_steps": over_training(runs, "step", "training step")}
 
 
 def draw_samples(runs: Sequence[RunData]) -> Figures:
-    """Exact match against training samples, which runs with batches of different sizes have in common."""
-    series = series_of(with_evaluations(runs), lambda run: run.over_training("examples"))
-    return {"accuracy_samples": accuracy_curves(series, "training samples seen")}
+    """The goal metric against training samples, which runs with batches of different sizes have in common."""
+    return {"accuracy_samples": over_training(runs, "examples", "training samples seen")}
+
+
+def over_training(runs: Sequence[RunData], name: str, x_label: str) -> "Figure":
+    """The goal metric against a number of the metrics."""
+    chosen = with_evaluations(runs)
+    series = series_of(chosen, lambda run: run.over_training(name))
+    return accuracy_curves(series, x_label, goal=chosen[0].goal)
 
 
 def with_train_size(runs: Sequence[RunData]) -> list[RunData]:
     """The finished runs whose training problems can be counted."""
-    return [run for run in runs if run.test_exact_match is not None and run.task.train_size is not None]
+    return [run for run in runs if run.test_value is not None and run.task.train_size is not None]
 
 
 def lacks_train_sizes(runs: Sequence[RunData]) -> str | None:
@@ -124,26 +133,31 @@ def draw_train_sizes(runs: Sequence[RunData]) -> Figures:
 
     def point(run: RunData) -> Curve:
         """The run as one dot."""
-        return Curve(np.array([float(run.task.train_size)]), np.array([run.test_exact_match]))
+        return Curve(np.array([run.task.train_size], dtype=np.float64), np.array([run.test_value]))
 
     return {"accuracy_train_size": accuracy_by_train_size(series_of(with_train_size(runs), point, "train_size"))}
 
 
+def trained_length(run: RunData) -> int | None:
+    """The longest problems in training; None where problems have no length, or are none."""
+    return run.task.trained_length if isinstance(run.task, AnsweringTask) else None
+
+
 def with_digits(runs: Sequence[RunData]) -> list[RunData]:
     """The runs with a model whose operands have digits."""
-    return [run for run in runs if run.record.config.task.of_numbers and lacks_model(run) is None]
+    return [run for run in runs if trained_length(run) is not None and lacks_model(run) is None]
 
 
 def with_lengths(runs: Sequence[RunData]) -> list[RunData]:
     """Those of them with a length that has problems enough."""
-    return [run for run in with_digits(runs) if run.problems_by_length]
+    return [run for run in with_digits(runs) if run.tests_by_length]
 
 
 def lacks_lengths(runs: Sequence[RunData]) -> str | None:
     """For accuracy against operand length, where one range is shaded as trained on."""
-    if not any(run.record.config.task.of_numbers for run in runs):
+    if all(trained_length(run) is None for run in runs):
         return "the task's operands have no digits"
-    trained = sorted({run.record.config.task.digits for run in with_digits(runs)})
+    trained = sorted({trained_length(run) or 0 for run in with_digits(runs)})
     if not trained:
         return "no run has a checkpoint yet"
     if len(trained) > 1:
@@ -154,7 +168,7 @@ def lacks_lengths(runs: Sequence[RunData]) -> str | None:
 def draw_lengths(runs: Sequence[RunData]) -> Figures:
     """Exact match against operand length."""
     chosen = with_lengths(runs)
-    digits, fewest = chosen[0].record.config.task.digits, chosen[0].fewest
+    digits, fewest = trained_length(chosen[0]) or 0, chosen[0].fewest
     figure = accuracy_by_length(series_of(chosen, lambda run: run.by_length), digits, fewest)
     return {"accuracy_length" + asked_for(chosen[0]): figure}
 
@@ -175,25 +189,23 @@ def lacks_model(run: RunData) -> str | None:
     return None
 
 
-def lacks_operands(run: RunData) -> str | None:
-    """For the heat map."""
-    lengths = run.task.operand_lengths(run.first_problem())
-    return "the task has not two operands of digits" if lengths is None else lacks_model(run)
+def lacks_breakdown(kind: type, without: str) -> Callable[[RunData], str | None]:
+    """For pictures of a breakdown: a function from a run to what it lacks, in words `without`."""
+    return lambda run: lacks_model(run) or (None if kind in run.kinds_of_breakdown.values() else without)
 
 
 def draw_heatmap(run: RunData) -> Figures:
     """Exact match by the lengths of both operands."""
-    assert run.breakdown.by_lengths is not None  # `lacks_operands` has looked
-    return {heatmap_name("test", count=run.choices.count): length_heatmap(*run.breakdown.by_lengths)}
+    grids = [part for part in run.metrics.breakdowns.values() if isinstance(part, Grid)]
+    return {heatmap_name("test", count=run.choices.count): length_heatmap(g.correct, g.count) for g in grids}
 
 
 def draw_groups(run: RunData) -> Figures:
     """Exact match by each group of the task: a picture of the longest carry chain, ..."""
-    found = run.breakdown.by_group.items()
     return {
-        "by_" + title.replace(" ", "_") + asked_for(run): group_scores(scores, title)
-        for title, scores in found
-        if scores
+        name + asked_for(run): group_scores(part.scores, part.title)
+        for name, part in run.metrics.breakdowns.items()
+        if isinstance(part, Groups) and part.problems and part.scores
     }
 
 
@@ -204,9 +216,10 @@ def with_positions(run: RunData) -> list[dict[str, Any]]:
 
 def lacks_positions(run: RunData) -> str | None:
     """For the places of the answer over training."""
-    if run.task.answer_length == 1:
-        return "its answers are one token each"
-    return None if with_positions(run) else lacks_row(run, "by_position")
+    rows = with_positions(run)
+    if not rows:
+        return lacks_row(run, "by_position")
+    return None if len(rows[0]["by_position"]) > 1 else "its answers are one token each"
 
 
 def lacks_row(run: RunData, name: str) -> str:
@@ -223,7 +236,9 @@ def draw_positions(run: RunData) -> Figures:
 
 def lacks_attention(run: RunData) -> str | None:
     """For attention maps."""
-    return "a window-net has no attention" if run.record.config.model.architecture == "window-net" else lacks_model(run)
+    if not isinstance(run.task, AnsweringTask):
+        return NO_PROBLEMS
+    return lacks_model(run) or (None if has_attention(run.loaded.model) else "its model has no attention")
 
 
 def draw_attention(run: RunData) -> Figures:
@@ -263,11 +278,12 @@ def draw_losses(run: RunData) -> Figures:
     return {"losses": losses(run.rows)}
 
 
-def lacks_modulus(run: RunData) -> str | None:
+def lacks_numbers(run: RunData) -> str | None:
     """For the picture of grokking."""
-    if run.record.config.task.task != "modular-addition":
-        return "the task is not modular-addition"
-    return lacks_validation_loss(run) or lacks_model(run)
+    if not isinstance(run.task, AnsweringTask) or run.task.number_tokens() is None:
+        return "its tokens are no numbers modulo p, as those of modular-addition are"
+    lacking = lacks_validation_loss(run) or lacks_model(run)
+    return lacking or (None if hasattr(run.loaded.model, "token_embedding") else "its model embeds no tokens")
 
 
 def draw_grokking(run: RunData) -> Figures:
@@ -283,16 +299,16 @@ PICTURES = (
     Picture(
         "heatmap",
         "exact match by the lengths of both operands",
-        lacks_operands,
+        lacks_breakdown(Grid, "the task has not two operands of digits"),
         draw_heatmap,
-        check=lambda run: run.test_problems,
+        check=RunData.check_count,
     ),
     Picture(
         "groups",
         "exact match by operand length, longest carry chain, ...",
-        lacks_model,
+        lacks_breakdown(Groups, "its evaluations are not broken down"),
         draw_groups,
-        check=lambda run: run.test_problems,
+        check=RunData.check_count,
     ),
     Picture("positions", "right tokens at each place of the answer over steps", lacks_positions, draw_positions),
     Picture(
@@ -315,5 +331,5 @@ PICTURES = (
         lacks_validation_loss,
         draw_losses,
     ),
-    Picture("grokking", "both losses and the Fourier spectrum of the embedding", lacks_modulus, draw_grokking),
+    Picture("grokking", "both losses and the Fourier spectrum of the embedding", lacks_numbers, draw_grokking),
 )

@@ -3,8 +3,9 @@
 No model code. `build_task` makes a task from its options; `Task` says what every task offers.
 """
 
+from ..objectives import Batch
 from .arithmetic.numbers import NumberTask
-from .batch import Batch, Problem, Problems
+from .batch import Problem, Problems
 from .options import TaskOptions
 from .pairs import PairTask
 from .registry import TASKS, build_task, resolve, task_options

@@ -97,7 +97,7 @@ def terms_of(indices: np.ndarray, depth: int) -> Terms:
 
 
 class Expressions(EnumeratedTask):
-    """The task. See `Task` for what the methods promise, and the top of this file for what an expression is."""
+    """See `AnsweringTask` for what the methods promise, and the top of this file for what an expression is."""
 
     options = ExpressionOptions
     config: ExpressionOptions

@@ -26,7 +26,7 @@ class ModularOptions(TaskOptions):
 
 
 class ModularAddition(EnumeratedTask):
-    """The task. See `Task` for what the methods promise, and the top of this file for the layout."""
+    """The task. See `AnsweringTask` for what the methods promise, and the top of this file for the layout."""
 
     options = ModularOptions
     size_flag = "modulus"
@@ -59,6 +59,10 @@ class ModularAddition(EnumeratedTask):
         """The right answers as token ids, int64 (n, 1)."""
         first, second = self.operands(problems)
         return ((first + second) % self.modulus)[:, None]
+
+    def number_tokens(self) -> np.ndarray:
+        """The ids of the numbers, which are the numbers themselves, int64 (p,)."""
+        return np.arange(self.modulus)
 
     def groups(self, problems: EnumeratedProblems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: int64 (n,) each."""

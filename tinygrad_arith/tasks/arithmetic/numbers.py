@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from ...backend import RandomKey
-from ..batch import Batch, Problem, Problems
+from ...objectives import Batch
+from ..answering import AnsweringTask
+from ..batch import Problem, Problems
+from ..metrics import Breakdown, Grid
+from ..scoring import GroupScore, by_length_pair
 from ..sizes import HELD_OUT_SHARE, LARGEST_LISTED
 from ..splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
-from ..written import WrittenTask
 from .checks import ask, check_chain_digits, check_result
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import TrainingDraws
@@ -37,7 +40,7 @@ RESERVED = "_=. ()0123456789"  # characters that mean something else in every vo
 FEW_PAIRS = 4096  # so many may all be held out by chance
 
 
-class NumberTask(WrittenTask):
+class NumberTask(AnsweringTask):
     """A task of two operands; a subclass says what is to be computed, all else comes from the configuration.
 
     symbol: one character between the operands
@@ -65,8 +68,6 @@ class NumberTask(WrittenTask):
 
     config: NumberOptions
     width: int  # columns of digit arrays: D
-    longest_context: int
-    position_count: int
 
     def __init__(self, config: NumberOptions, trained: "NumberTask | None" = None):
         """Takes options whose sizes are settled.
@@ -76,6 +77,7 @@ class NumberTask(WrittenTask):
         """
         self.config, self.trained = config, trained
         self.digits, self.rows = config.digits, config.rows
+        self.trained_length = trained.digits if trained else config.digits
         self.width = max(config.digits, trained.width if trained else 0)
         if not type(self).__module__.startswith("tinygrad_arith."):
             self.check_arithmetic()
@@ -237,12 +239,12 @@ class NumberTask(WrittenTask):
             return problems
         return Problems(*(np.pad(digits, ((0, 0), (0, missing))) for digits in (problems.first, problems.second)))
 
-    def train_rows(self, step: int, batch_size: int, seed: int) -> tuple[Problems, np.ndarray | None]:
+    def train_rows(self, step: int, size: int, seed: int) -> tuple[Problems, np.ndarray | None]:
         """The problems of a training step's rows, and which token of its answer each row predicts: int64 (n,).
 
         None where a row is a whole sample.
         """
-        return self.draws.rows(step, batch_size, seed)
+        return self.draws.rows(step, size, seed)
 
     def all_held_out(self, split: str) -> Problems:
         """All problems of "validation" or "test"; found once."""
@@ -257,7 +259,7 @@ class NumberTask(WrittenTask):
         return self.split.held_out(split)
 
     def with_digits(self, digits: int) -> "NumberTask":
-        """The same task for operands of at most so many digits, written as in training; see `Task.with_digits`.
+        """The same task for operands of at most so many digits, written as in training; see `AnsweringTask`.
 
         Raises ValueError if the model has no room for them.
         """
@@ -275,6 +277,21 @@ class NumberTask(WrittenTask):
             curriculum="",
         )
         return type(self)(changed, trained)
+
+    def tests_by_length(self, fewest: int, most: int) -> dict[int, tuple[AnsweringTask, Problems]]:
+        """For each length of the longer operand; see `AnsweringTask`."""
+        found: dict[int, tuple[AnsweringTask, Problems]] = {}
+        for length in range(1, self.config.longest + 1):
+            sources = ((task, task.tests_of_length(length, most)) for task in (self, self.with_digits(length)))
+            task, problems = max(sources, key=lambda source: len(source[1]))
+            if len(problems) >= fewest:
+                found[length] = task, problems
+        return found
+
+    def tests_of_length(self, length: int, most: int) -> Problems:
+        """Test problems whose longer operand has so many digits, at most `most`."""
+        problems = self.problems("test", self.config.test_size)
+        return problems[np.maximum(*self.operand_lengths(problems)) == length][:most]
 
     # Problems as tokens
 
@@ -300,7 +317,7 @@ class NumberTask(WrittenTask):
         return self.layout.rows(prompts, answers, ids, self.context + (self.rows == "prefix"))
 
     def prompt(self, problem: Problems) -> Batch:
-        """One problem up to and including its `=`; see `Task.prompt`."""
+        """One problem up to and including its `=`; see `AnsweringTask`."""
         tokens, ids = self.whole_rows(problem)
         width = int(self.equals_place(tokens)[0]) + 1
         tokens = tokens[:, :width]  # (1, Tp)
@@ -331,6 +348,13 @@ class NumberTask(WrittenTask):
     def groups(self, problems: Problems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: the digits of the longer operand, int64 (n,)."""
         return {"operand length": np.maximum(*self.operand_lengths(problems))}
+
+    def break_down(self, problems: Problems, right: np.ndarray, places: list[GroupScore]) -> dict[str, Breakdown]:
+        """By the task's groups, by place in the answer, and by the digits of both operands."""
+        first, second = self.operand_lengths(problems)
+        longest = int(max(np.max(first, initial=1), np.max(second, initial=1)))
+        grid = Grid(*by_length_pair(right, first, second, longest))
+        return super().break_down(problems, right, places) | {"by_operand_lengths": grid}
 
     def operand_lengths(self, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
         """The digits of the first and of the second operand, int64 (n,) each."""
