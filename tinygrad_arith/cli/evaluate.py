@@ -90,7 +90,7 @@ def make_evaluate_parser() -> Parser:
     return parser
 
 
-def choose_task(run: "LoadedRun", digits: int | None) -> "Task":
+def choose_task(run: "LoadedRun", digits: int | None) -> "Any":
     """The run's task, for operands of at most `digits` digits if given; MisuseError if it cannot have so many."""
     if digits is None:
         return run.task
