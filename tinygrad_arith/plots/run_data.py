@@ -14,7 +14,7 @@ from ..options.errors import MisuseError, UserError
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import complete_checkpoints
 from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.metrics import checked_metrics, evaluated_rows, goal_field
+from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import Predictions, read_predictions
 from ..tasks import Task
@@ -129,7 +129,7 @@ class RunData:
 
     def over_training(self, name: str) -> Curve:
         """The goal metric on the validation problems against another number of the metrics: `step`, `examples`."""
-        values = ([row[field] for row in self.evaluated] for field in (name, goal_field(self.goal)))
+        values = ([row[field] for row in self.evaluated] for field in (name, self.goal.field))
         return Curve(*(np.array(value, dtype=np.float64) for value in values))
 
     @cached_property
