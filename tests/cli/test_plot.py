@@ -9,9 +9,10 @@ import pytest
 
 from tinygrad_arith.cli.plot import folder_name, main
 from tinygrad_arith.cli.train import main as train
-from tinygrad_arith.plots.catalogue import PICTURES, draw_train_sizes, short_labels
+from tinygrad_arith.plots.catalogue import PICTURES, find_train_sizes, short_labels
 from tinygrad_arith.plots.run_data import Choices, RunData
 from tinygrad_arith.run_files.metrics import read_metrics
+from tinygrad_arith.tasks import build_task
 from tinygrad_arith.training.runs import load_run, read_record
 
 SHARED = ["accuracy_steps", "accuracy_samples"]
@@ -131,8 +132,9 @@ def test_runs_of_several_train_sizes_count_their_seeds_once(small_run, monkeypat
         task = dataclasses.replace(config.task, train_size=size)
         training = dataclasses.replace(config.training, seed=seed)
         run.record = dataclasses.replace(run.record, config=dataclasses.replace(config, task=task, training=training))
-    (figure,) = draw_train_sizes(runs).values()
-    assert figure.axes[0].get_title(loc="left").endswith(": binary-reversed (2 seeds)")
+        run.task = build_task(task)
+    (draw,) = find_train_sizes(runs).values()
+    assert draw().axes[0].get_title(loc="left").endswith(": binary-reversed (2 seeds)")
 
 
 def test_groups_are_told_apart_by_what_differs(small_run, modular_run):

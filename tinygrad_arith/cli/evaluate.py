@@ -27,9 +27,7 @@ class Measured:
 
     run: "LoadedRun"
     task: "Task"
-    split: str
-    digits: int | None
-    count: int | None  # as asked for: None, all of the split
+    asked: argparse.Namespace  # what the flags say: `split`, `digits`, `count`
     metrics: "Metrics"
     shown: "list[Answer]"
 
@@ -51,7 +49,7 @@ def evaluate(args: argparse.Namespace) -> None:
     check_count(task, args.split, args.count)
     metrics = task.evaluate(run.model, args.split, args.count)
     shown = [] if args.show is None else answers_to_show(run, task, metrics, args.show)
-    measured = Measured(run, task, args.split, args.digits, args.count, metrics, shown)
+    measured = Measured(run, task, args, metrics, shown)
     if args.json:
         print_json(as_values(measured, draw(measured)))
         return
@@ -137,8 +135,8 @@ def draw(measured: Measured) -> Path | None:
     from tinygrad_arith.plots.figure import save_figure
     from tinygrad_arith.plots.length_heatmap import heatmap_name, length_heatmap
 
-    figure = length_heatmap(grid.correct, grid.count, split=measured.split)
-    name = heatmap_name(measured.split, measured.digits, measured.count)
+    figure = length_heatmap(grid.correct, grid.count, split=measured.asked.split)
+    name = heatmap_name(measured.asked.split, measured.asked.digits, measured.asked.count)
     with only_warn("the heat map over the operands' lengths"):
         return save_figure(figure, measured.run.path / "plots" / f"{name}.png")
     return None
@@ -148,9 +146,9 @@ def as_values(measured: Measured, picture: Path | None) -> dict[str, Any]:
     """Everything as plain values."""
     from tinygrad_arith.cli.evaluation_report import evaluation_values
 
-    values: dict[str, Any] = {"run": str(measured.run.path), "step": measured.run.step, "split": measured.split}
-    if measured.digits is not None:
-        values["digits"] = measured.digits
+    values: dict[str, Any] = {"run": str(measured.run.path), "step": measured.run.step, "split": measured.asked.split}
+    if measured.asked.digits is not None:
+        values["digits"] = measured.asked.digits
     values |= evaluation_values(measured.metrics)
     if measured.shown:
         values["problems"] = [asdict(answer) | {"right": answer.right} for answer in measured.shown]
@@ -174,7 +172,7 @@ def print_tables(measured: Measured) -> None:
         [
             ("run", f"{run.path}, step {run.step:,}"),
             ("task", measured.task.describe()),
-            *goal_facts(metrics, f"{measured.split} problems"),
+            *goal_facts(metrics, f"{measured.asked.split} problems"),
             ("loss", f"{metrics.loss:.4g} nats per counted token"),
         ]
     )

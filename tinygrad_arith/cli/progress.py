@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-from ..run_files.metrics import goal_field
 from ..tasks.metrics import EXACT_MATCH, Goal
 from ..training.reporter import Reporter
 from .console import as_duration, as_share, console, on_terminal
@@ -22,7 +21,7 @@ class GoalReporter(Reporter):
 
     def goal_in_words(self, row: dict[str, Any]) -> str | None:
         """The goal metric of a step that was evaluated; None of another."""
-        value = row.get(goal_field(self.goal))
+        value = row.get(self.goal.field)
         if value is None:
             return None
         return as_share(value) if self.goal.share else f"{value:.4f}"

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..options.errors import UserError
 from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.metrics import checked_metrics, evaluated_rows, goal_field
+from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..tasks.metrics import Goal, goal_of
 from ..training.config import SECTIONS, Config
 from ..training.runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
@@ -248,7 +248,7 @@ def curves_of(rows: Sequence[dict[str, Any]], goal: Goal) -> Curves:
         steps=np.array([row["step"] for row in rows], dtype=np.int64),
         losses=np.array([row["loss"] for row in rows], dtype=np.float64),
         evaluated=np.array([row["step"] for row in evaluated], dtype=np.int64),
-        values=np.array([row[goal_field(goal)] for row in evaluated], dtype=np.float64),
+        values=np.array([row[goal.field] for row in evaluated], dtype=np.float64),
         in_fives=np.array([row["in_fives"] for row in evaluated if "in_fives" in row], dtype=np.float64),
         seconds=np.array([row["seconds"] for row in evaluated], dtype=np.float64),
     )

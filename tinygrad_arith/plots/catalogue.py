@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,7 @@ import numpy as np
 from ..comparisons.finished_runs import alike, group_labels
 from ..models.attention_maps import has_attention
 from ..options.errors import MisuseError
-from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import complete_checkpoints
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
-from ..tasks.answering import AnsweringTask
 from ..tasks.metrics import Grid, Groups
 from ..training.runs import RunRecord
 from .accuracy_by_length import accuracy_by_length
@@ -25,34 +23,29 @@ from .grokking import grokking
 from .group_scores import group_scores
 from .length_heatmap import heatmap_name, length_heatmap
 from .losses import losses
-from .run_data import RunData
+from .run_data import Lacking, RunData
 from .series import Curve, Series
 from .token_picture import token_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Figures = dict[str, "Figure"]  # by the name of the file, without its suffix
-NOT_EVALUATED, NO_PROBLEMS = "it was not evaluated yet", "its task is none of problems with answers"
+Figures = dict[str, Callable[[], "Figure"]]  # by the name of the file, without its suffix: what draws it
 
 
 @dataclass(frozen=True)
 class Picture:
     """One entry of the catalogue.
 
-    lacks:    why it cannot be drawn of these runs, as the end of a sentence; None if it can; raises UserError where
-              that is no lack but a damaged file
-    draw:     draws it; raises UserError, too
-    together: all runs share one picture; else each run has its own and all functions get one run
-    check:    raises MisuseError if the run has not what the flags choose for this picture
+    find:     what there is to draw. Raises Lacking where the runs have not what it needs, MisuseError where they have
+              not what the flags choose, another UserError where a file is damaged
+    together: all runs share one picture; else each run has its own, and `find` gets one run
     """
 
     name: str
     shows: str
-    lacks: Callable[[Any], str | None]
-    draw: Callable[[Any], Figures]
+    find: Callable[[Any], Figures]
     together: bool = False
-    check: Callable[[RunData], Any] | None = None
 
 
 # Several runs in one picture
@@ -89,88 +82,45 @@ def leveled(config: Any, option: str) -> Any:
     return dataclasses.replace(config, task=dataclasses.replace(config.task, **{option: default}))
 
 
-def with_evaluations(runs: Sequence[RunData]) -> list[RunData]:
-    """The runs that were evaluated at least once; of runs with different goals those with the first one's."""
+def find_over_training(runs: Sequence[RunData], file: str, field: str, x_label: str) -> Figures:
+    """The goal metric of all runs that have the first one's goal, against a number of the metrics."""
     found = [run for run in runs if run.evaluated]
-    return [run for run in found if run.goal == found[0].goal]
+    if not found:
+        raise Lacking("no run was evaluated yet")
+    goal = found[0].goal
+    series = series_of([run for run in found if run.goal == goal], lambda run: run.over_training(field))
+    return {file: lambda: accuracy_curves(series, x_label, goal=goal)}
 
 
-def lacks_evaluations(runs: Sequence[RunData]) -> str | None:
-    """For what is drawn over training."""
-    return None if with_evaluations(runs) else "no run was evaluated yet"
-
-
-def draw_steps(runs: Sequence[RunData]) -> Figures:
-    """The goal metric against steps."""
-    return {"accuracy_steps": over_training(runs, "step", "training step")}
-
-
-def draw_samples(runs: Sequence[RunData]) -> Figures:
-    """The goal metric against training samples, which runs with batches of different sizes have in common."""
-    return {"accuracy_samples": over_training(runs, "examples", "training samples seen")}
-
-
-def over_training(runs: Sequence[RunData], name: str, x_label: str) -> "Figure":
-    """The goal metric against a number of the metrics."""
-    chosen = with_evaluations(runs)
-    series = series_of(chosen, lambda run: run.over_training(name))
-    return accuracy_curves(series, x_label, goal=chosen[0].goal)
-
-
-def with_train_size(runs: Sequence[RunData]) -> list[RunData]:
-    """The finished runs whose training problems can be counted."""
-    return [run for run in runs if run.test_value is not None and run.task.train_size is not None]
-
-
-def lacks_train_sizes(runs: Sequence[RunData]) -> str | None:
-    """For the sample efficiency of formats."""
-    sizes = {run.task.train_size for run in with_train_size(runs)}
-    return None if len(sizes) > 1 else "needs finished runs with different --train-size"
-
-
-def draw_train_sizes(runs: Sequence[RunData]) -> Figures:
-    """Exact match against the number of distinct training problems."""
+def find_train_sizes(runs: Sequence[RunData]) -> Figures:
+    """The goal metric against the number of distinct training problems: the sample efficiency of formats."""
+    found = [run for run in runs if run.test_value is not None and run.task.train_size is not None]
+    if len({run.task.train_size for run in found}) < 2:
+        raise Lacking("needs finished runs with different --train-size")
 
     def point(run: RunData) -> Curve:
         """The run as one dot."""
-        return Curve(np.array([run.task.train_size], dtype=np.float64), np.array([run.test_value]))
+        return Curve(*(np.array([value], dtype=np.float64) for value in (run.task.train_size, run.test_value)))
 
-    return {"accuracy_train_size": accuracy_by_train_size(series_of(with_train_size(runs), point, "train_size"))}
-
-
-def trained_length(run: RunData) -> int | None:
-    """The longest problems in training; None where problems have no length, or are none."""
-    return run.task.trained_length if isinstance(run.task, AnsweringTask) else None
+    return {"accuracy_train_size": lambda: accuracy_by_train_size(series_of(found, point, "train_size"))}
 
 
-def with_digits(runs: Sequence[RunData]) -> list[RunData]:
-    """The runs with a model whose operands have digits."""
-    return [run for run in runs if trained_length(run) is not None and lacks_model(run) is None]
-
-
-def with_lengths(runs: Sequence[RunData]) -> list[RunData]:
-    """Those of them with a length that has problems enough."""
-    return [run for run in with_digits(runs) if run.tests_by_length]
-
-
-def lacks_lengths(runs: Sequence[RunData]) -> str | None:
-    """For accuracy against operand length, where one range is shaded as trained on."""
-    if all(trained_length(run) is None for run in runs):
-        return "the task's operands have no digits"
-    trained = sorted({trained_length(run) or 0 for run in with_digits(runs)})
+def find_lengths(runs: Sequence[RunData]) -> Figures:
+    """Exact match against operand length, where one range is shaded as trained on."""
+    found = [run for run in runs if run.trained_length is not None]
+    if not found:
+        raise Lacking("the task's operands have no digits")
+    found = [run for run in found if run.has_checkpoint and run.model]
+    trained = sorted({run.trained_length or 0 for run in found})
     if not trained:
-        return "no run has a checkpoint yet"
+        raise Lacking("no run has a checkpoint yet")
     if len(trained) > 1:
-        return f"the runs were trained on different --digits: {trained}"
-    return None if with_lengths(runs) else f"no length has {runs[0].fewest} test problems"
-
-
-def draw_lengths(runs: Sequence[RunData]) -> Figures:
-    """Exact match against operand length."""
-    chosen = with_lengths(runs)
-    digits, fewest = trained_length(chosen[0]) or 0, chosen[0].fewest
-    figure = accuracy_by_length(series_of(chosen, lambda run: run.by_length), digits, fewest)
-    return {"accuracy_length" + asked_for(chosen[0]): figure}
+        raise Lacking(f"the runs were trained on different --digits: {trained}")
+    found, fewest = [run for run in found if run.tests_by_length], runs[0].fewest
+    if not found:
+        raise Lacking(f"no length has {fewest} test problems")
+    name = "accuracy_length" + asked_for(found[0])
+    return {name: lambda: accuracy_by_length(series_of(found, lambda run: run.by_length), trained[0], fewest)}
 
 
 def asked_for(run: RunData) -> str:
@@ -181,155 +131,103 @@ def asked_for(run: RunData) -> str:
 # A picture for each run
 
 
-def lacks_model(run: RunData) -> str | None:
-    """For all that the model is asked anew. Raises UserError if there are checkpoints, but none that can be used."""
-    if not complete_checkpoints(run.path / CHECKPOINTS):
-        return "it has no checkpoint yet"
-    _ = run.loaded
-    return None
-
-
-def lacks_breakdown(kind: type, without: str) -> Callable[[RunData], str | None]:
-    """For pictures of a breakdown: a function from a run to what it lacks, in words `without`."""
-    return lambda run: lacks_model(run) or (None if kind in run.kinds_of_breakdown.values() else without)
-
-
-def draw_heatmap(run: RunData) -> Figures:
+def find_heatmap(run: RunData) -> Figures:
     """Exact match by the lengths of both operands."""
-    grids = [part for part in run.metrics.breakdowns.values() if isinstance(part, Grid)]
-    return {heatmap_name("test", count=run.choices.count): length_heatmap(g.correct, g.count) for g in grids}
+    names = [name for name, part in run.breakdowns_of_one.items() if isinstance(part, Grid)]
+    if not names:
+        raise Lacking("the task has not two operands of digits")
+    run.check_count()
+
+    def draw() -> "Figure":
+        """The grid of all test problems."""
+        grid = run.metrics.breakdowns[names[0]]
+        assert isinstance(grid, Grid)
+        return length_heatmap(grid.correct, grid.count)
+
+    return {heatmap_name("test", count=run.choices.count): draw}
 
 
-def draw_groups(run: RunData) -> Figures:
+def find_groups(run: RunData) -> Figures:
     """Exact match by each group of the task: a picture of the longest carry chain, ..."""
-    return {
-        name + asked_for(run): group_scores(part.scores, part.title)
-        for name, part in run.metrics.breakdowns.items()
-        if isinstance(part, Groups) and part.problems and part.scores
-    }
+    parts = run.breakdowns_of_one.items()
+    names = [name for name, part in parts if isinstance(part, Groups) and part.problems]
+    run.check_count()
+
+    def draw(name: str) -> "Figure":
+        """One of the groups of all test problems."""
+        part = run.metrics.breakdowns[name]
+        assert isinstance(part, Groups)
+        return group_scores(part.scores, part.title)
+
+    return {name + asked_for(run): partial(draw, name) for name in names}
 
 
-def with_positions(run: RunData) -> list[dict[str, Any]]:
-    """The rows of the metrics that tell of every place in the answer."""
-    return [row for row in run.evaluated if row.get("by_position")]
-
-
-def lacks_positions(run: RunData) -> str | None:
-    """For the places of the answer over training."""
-    rows = with_positions(run)
-    if not rows:
-        return lacks_row(run, "by_position")
-    return None if len(rows[0]["by_position"]) > 1 else "its answers are one token each"
-
-
-def lacks_row(run: RunData, name: str) -> str:
-    """Why no row of the metrics tells of `name`, which an evaluation measures."""
-    return f"its metrics.jsonl tells no {name}" if run.evaluated else NOT_EVALUATED
-
-
-def draw_positions(run: RunData) -> Figures:
-    """Right tokens at each place of the answer."""
-    rows = with_positions(run)
+def find_positions(run: RunData) -> Figures:
+    """Right tokens at each place of the answer over training."""
+    rows = run.rows_with("by_position")
     shares = np.array([row["by_position"] for row in rows], dtype=np.float64)  # (E, places)
-    return {"answer_positions": answer_positions([row["step"] for row in rows], shares)}
+    if shares.shape[1] == 1:
+        raise Lacking("its answers are one token each")
+    return {"answer_positions": lambda: answer_positions([row["step"] for row in rows], shares)}
 
 
-def lacks_attention(run: RunData) -> str | None:
-    """For attention maps."""
-    if not isinstance(run.task, AnsweringTask):
-        return NO_PROBLEMS
-    return lacks_model(run) or (None if has_attention(run.loaded.model) else "its model has no attention")
-
-
-def draw_attention(run: RunData) -> Figures:
+def find_attention(run: RunData) -> Figures:
     """The attention maps of one problem."""
-    return {"attention": attention_maps(*run.attention())}
+    _ = run.answering
+    if not has_attention(run.model):
+        raise Lacking("its model has no attention")
+    _ = run.problem  # of which the flags may say what is none
+    return {"attention": lambda: attention_maps(*run.attention())}
 
 
-def lacks_predictions(run: RunData) -> str | None:
-    """For the token picture."""
-    if run.predictions is not None:
-        return None
-    return NOT_EVALUATED if (run.path / PREDICTIONS).is_file() else f"it has no {PREDICTIONS}"
-
-
-def check_sample(run: RunData) -> None:
-    """Raise MisuseError if the file does not follow so many samples."""
-    assert run.predictions is not None  # `lacks_predictions` has looked
-    sample, followed = run.choices.sample, len(run.predictions.tokens)
-    if sample > followed:
-        raise MisuseError(f"--sample {sample}: {run.path / PREDICTIONS} follows {followed} samples")
-
-
-def draw_tokens(run: RunData) -> Figures:
+def find_tokens(run: RunData) -> Figures:
     """The samples from the one that was asked for on, as many as fit."""
-    found, first = run.predictions, run.choices.sample - 1
-    assert found is not None  # `lacks_predictions` has looked, and `check_sample` how many there are
-    return {"tokens": token_picture([found.sample(i) for i in range(first, len(found.tokens))], found.steps)}
+    path, found, sample = run.path / PREDICTIONS, run.predictions, run.choices.sample
+    if found is None:
+        raise Lacking("it was not evaluated yet" if path.is_file() else f"it has no {PREDICTIONS}")
+    if sample > len(found.tokens):
+        raise MisuseError(f"--sample {sample}: {path} follows {len(found.tokens)} samples")
+    samples = [found.sample(i) for i in range(sample - 1, len(found.tokens))]
+    return {"tokens": lambda: token_picture(samples, found.steps)}
 
 
-def lacks_validation_loss(run: RunData) -> str | None:
-    """For the two losses."""
-    return None if any("validation_loss" in row for row in run.rows) else lacks_row(run, "validation_loss")
-
-
-def draw_losses(run: RunData) -> Figures:
+def find_losses(run: RunData) -> Figures:
     """The two losses over training."""
-    return {"losses": losses(run.rows)}
+    run.rows_with("validation_loss")
+    return {"losses": lambda: losses(run.rows)}
 
 
-def lacks_numbers(run: RunData) -> str | None:
-    """For the picture of grokking."""
-    if not isinstance(run.task, AnsweringTask) or run.task.number_tokens() is None:
-        return "its tokens are no numbers modulo p, as those of modular-addition are"
-    lacking = lacks_validation_loss(run) or lacks_model(run)
-    return lacking or (None if hasattr(run.loaded.model, "token_embedding") else "its model embeds no tokens")
-
-
-def draw_grokking(run: RunData) -> Figures:
+def find_grokking(run: RunData) -> Figures:
     """The two losses and the Fourier spectrum of the embedding."""
-    return {"grokking": grokking(run.rows, run.number_embeddings())}
+    tokens = run.answering.number_tokens()
+    if tokens is None:
+        raise Lacking("its tokens are no numbers modulo p, as those of modular-addition are")
+    run.rows_with("validation_loss")
+    if not hasattr(run.model, "token_embedding"):
+        raise Lacking("its model embeds no tokens")
+    return {"grokking": lambda: grokking(run.rows, run.embeddings(tokens))}
 
 
 PICTURES = (
-    Picture("steps", "exact match on validation problems over steps", lacks_evaluations, draw_steps, together=True),
-    Picture("samples", "the same over training samples seen", lacks_evaluations, draw_samples, together=True),
-    Picture("train-size", "test exact match by --train-size", lacks_train_sizes, draw_train_sizes, together=True),
-    Picture("length", "exact match by operand length, up to --longest", lacks_lengths, draw_lengths, together=True),
     Picture(
-        "heatmap",
-        "exact match by the lengths of both operands",
-        lacks_breakdown(Grid, "the task has not two operands of digits"),
-        draw_heatmap,
-        check=RunData.check_count,
+        "steps",
+        "exact match on validation problems over steps",
+        partial(find_over_training, file="accuracy_steps", field="step", x_label="training step"),
+        together=True,
     ),
     Picture(
-        "groups",
-        "exact match by operand length, longest carry chain, ...",
-        lacks_breakdown(Groups, "its evaluations are not broken down"),
-        draw_groups,
-        check=RunData.check_count,
+        "samples",
+        "the same over training samples seen",  # which runs with batches of different sizes have in common
+        partial(find_over_training, file="accuracy_samples", field="examples", x_label="training samples seen"),
+        together=True,
     ),
-    Picture("positions", "right tokens at each place of the answer over steps", lacks_positions, draw_positions),
-    Picture(
-        "attention",
-        "attention of each layer and head on one problem",
-        lacks_attention,
-        draw_attention,
-        check=lambda run: run.problem,
-    ),
-    Picture(
-        "tokens",
-        "the predicted tokens of a few samples, right or wrong, over steps",
-        lacks_predictions,
-        draw_tokens,
-        check=check_sample,
-    ),
-    Picture(
-        "losses",
-        "loss in training and on validation problems, both axes logarithmic",
-        lacks_validation_loss,
-        draw_losses,
-    ),
-    Picture("grokking", "both losses and the Fourier spectrum of the embedding", lacks_numbers, draw_grokking),
+    Picture("train-size", "test exact match by --train-size", find_train_sizes, together=True),
+    Picture("length", "exact match by operand length, up to --longest", find_lengths, together=True),
+    Picture("heatmap", "exact match by the lengths of both operands", find_heatmap),
+    Picture("groups", "exact match by operand length, longest carry chain, ...", find_groups),
+    Picture("positions", "right tokens at each place of the answer over steps", find_positions),
+    Picture("attention", "attention of each layer and head on one problem", find_attention),
+    Picture("tokens", "the predicted tokens of a few samples, right or wrong, over steps", find_tokens),
+    Picture("losses", "loss in training and on validation problems, both axes logarithmic", find_losses),
+    Picture("grokking", "both losses and the Fourier spectrum of the embedding", find_grokking),
 )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..tasks.metrics import EXACT_MATCH, Goal
-from .figure import blank_figure, clean_axes, count_axis, legend_below, line_look, marked_places, share_axis
-from .series import Curve, Series
+from .figure import blank_figure, clean_axes, count_axis, legend_below, share_axis
+from .series import Curve, Series, draw_group
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 DECADE = 10.0
 BINS = 200  # along the steps, in each of which the losses of a run are averaged
-BAND_OPACITY = 0.18
 
 
 def comparison_picture(groups: "Sequence[Group]") -> "Figure":
@@ -81,19 +80,6 @@ def binned(steps: np.ndarray, losses: np.ndarray, last: int) -> Curve:
     present, positions = np.unique(bins, return_inverse=True)
     means = np.bincount(positions, weights=losses) / np.bincount(positions)
     return Curve(np.minimum((present + 1) * width, last), means)
-
-
-def draw_group(axes: Any, group: Series, index: int, clipped: bool) -> None:
-    """The median as a line, the range of several runs as a band behind it; nothing of runs that were never evaluated.
-
-    `clipped` cuts the line off at the frame: one at 100 % is better drawn in full, a loss of 0 on a logarithmic scale
-    cannot be.
-    """
-    x, low, median, high = group.spread()
-    look = line_look(index) | marked_places(index, len(x))
-    if len(group.curves) > 1:
-        axes.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
-    axes.plot(x, median, linewidth=1.6, label=group.title, clip_on=clipped, **look)
 
 
 def scale_losses(axes: Any) -> None:

@@ -11,11 +11,14 @@ from ..backend import to_numpy
 from ..comparisons.finished_runs import is_finished, read_result
 from ..models.attention_maps import attention_maps
 from ..options.errors import MisuseError, UserError
-from ..run_files.metrics import checked_metrics, evaluated_rows, goal_field
+from ..run_files.checkpoints import FOLDER as CHECKPOINTS
+from ..run_files.checkpoints import complete_checkpoints
+from ..run_files.metrics import FILE_NAME as METRICS
+from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import Predictions, read_predictions
 from ..tasks import Task
-from ..tasks.answering import AnsweringTask, answering
+from ..tasks.answering import AnsweringTask
 from ..tasks.metrics import Breakdown, Metrics
 from ..training.build import make_task
 from ..training.runs import LoadedRun, RunRecord, load_run, read_record
@@ -35,6 +38,10 @@ class Choices:
     device: str = "cpu"
 
 
+class Lacking(UserError):
+    """What a run has not, as the end of a sentence: it is lacking, not damaged."""
+
+
 class RunData:
     """A run as pictures see it. Raises UserError if the directory holds none, or its metrics are damaged."""
 
@@ -52,15 +59,39 @@ class RunData:
 
     @property
     def answering(self) -> AnsweringTask:
-        """The task, of which pictures are drawn that need problems with answers; UserError where it is another."""
-        return answering(self.task, "this picture")
+        """The task, for pictures that need problems with answers; raises Lacking where it has none."""
+        if not isinstance(self.task, AnsweringTask):
+            raise Lacking("its task is none of problems with answers")
+        return self.task
 
     @property
-    def loaded(self) -> LoadedRun:
-        """The model as of the newest checkpoint. Raises UserError, each time anew, if it cannot be loaded."""
+    def trained_length(self) -> int | None:
+        """The length of the longest problems in training; None where they have none."""
+        return self.task.trained_length if isinstance(self.task, AnsweringTask) else None
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was ever completed."""
+        return bool(complete_checkpoints(self.path / CHECKPOINTS))
+
+    @property
+    def model(self) -> Any:
+        """The model as of the newest checkpoint.
+
+        Raises Lacking if there is none yet and UserError, each time anew, if none can be loaded.
+        """
+        if not self.has_checkpoint:
+            raise Lacking("it has no checkpoint yet")
         if isinstance(self.loaded_or_error, UserError):
             raise self.loaded_or_error
-        return self.loaded_or_error
+        return self.loaded_or_error.model
+
+    def rows_with(self, name: str) -> list[dict[str, Any]]:
+        """The rows of the metrics that tell of something that an evaluation measures; raises Lacking if none does."""
+        found = [row for row in self.rows if row.get(name) not in (None, [])]
+        if not found:
+            raise Lacking(f"its {METRICS} tells no {name}" if self.evaluated else "it was not evaluated yet")
+        return found
 
     @cached_property
     def loaded_or_error(self) -> LoadedRun | UserError:
@@ -89,24 +120,23 @@ class RunData:
     @cached_property
     def metrics(self) -> Metrics:
         """How the model does on as many test problems as were asked for."""
-        return self.task.evaluate(self.loaded.model, "test", self.choices.count)
+        return self.task.evaluate(self.model, "test", self.choices.count)
 
     @cached_property
-    def kinds_of_breakdown(self) -> dict[str, type[Breakdown]]:
-        """Which breakdowns an evaluation has, by name: as one of a single problem tells."""
-        single = self.task.evaluate(self.loaded.model, "validation", 1)
-        return {name: type(part) for name, part in single.breakdowns.items()}
+    def breakdowns_of_one(self) -> dict[str, Breakdown]:
+        """Those of an evaluation of a single problem: their names and kinds are those of all."""
+        return self.task.evaluate(self.model, "validation", 1).breakdowns
 
     def over_training(self, name: str) -> Curve:
         """The goal metric on the validation problems against another number of the metrics: `step`, `examples`."""
-        values = ([row[field] for row in self.evaluated] for field in (name, goal_field(self.goal)))
+        values = ([row[field] for row in self.evaluated] for field in (name, self.goal.field))
         return Curve(*(np.array(value, dtype=np.float64) for value in values))
 
     @cached_property
     def by_length(self) -> Curve:
         """Exact match for each length of the longer operand that has problems enough."""
         lengths = np.array(list(self.tests_by_length), dtype=np.float64)  # (n,)
-        found = [task.judge(self.loaded.model, problems).value for task, problems in self.tests_by_length.values()]
+        found = [task.judge(self.model, problems).value for task, problems in self.tests_by_length.values()]
         return Curve(lengths, np.array(found))
 
     @cached_property
@@ -125,7 +155,7 @@ class RunData:
         The padding behind the last token is left out, unless a token looks at it.
         """
         row = self.answering.batch(self.problem).rows(slice(0, 1))  # of rows that are prefixes, the prompt
-        found = attention_maps(self.loaded.model, row.tokens, positions=row.positions, key_mask=row.key_mask)
+        found = attention_maps(self.model, row.tokens, positions=row.positions, key_mask=row.key_mask)
         maps, vocabulary = [to_numpy(layer)[0] for layer in found], self.task.vocabulary  # (NH, T, T) a layer
         last = int(np.max(np.flatnonzero(row.tokens[0] != vocabulary.padding), initial=0))
         looked_at = np.flatnonzero(sum(layer[:, : last + 1].sum(axis=(0, 1)) for layer in maps))
@@ -143,6 +173,6 @@ class RunData:
         except ValueError as error:
             raise MisuseError(f"--problem {self.choices.problem}: {error}") from error
 
-    def number_embeddings(self) -> np.ndarray:
-        """The embeddings of the numbers 0 to p - 1 of modular arithmetic, (p, C)."""
-        return to_numpy(self.loaded.model.token_embedding.weight.array)[self.answering.number_tokens()]
+    def embeddings(self, tokens: np.ndarray) -> np.ndarray:
+        """The model's embeddings of tokens (n,): (n, C)."""
+        return to_numpy(self.model.token_embedding.weight.array)[tokens]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..run_files.metrics import checked_metrics, evaluated_rows, goal_field
+from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..tasks.metrics import EXACT_MATCH, Goal
 from .figure import BLUE, GREEN, GREY, blank_figure, clean_axes, percent, save_figure, share_axis
 
@@ -60,7 +60,7 @@ def draw_goal(axes: Any, rows: Sequence[dict[str, Any]], goal: Goal) -> None:
     """The goal metric on the validation problems, at each evaluation; the last is written out."""
     evaluated = evaluated_rows(rows, goal)
     steps = [row["step"] for row in evaluated]
-    values = [row[goal_field(goal)] for row in evaluated]
+    values = [row[goal.field] for row in evaluated]
     if evaluated:
         axes.plot(steps, values, color=GREEN, linewidth=1.6, marker="o", markersize=3.5, clip_on=False)
         last = percent(values[-1]) + "%" if goal.share else f"{values[-1]:.4g}"

@@ -10,11 +10,12 @@ answer) and, where a row is a prefix, `in_fives` (the measure of the Julia artic
 
 import itertools
 import json
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from ..options.errors import UserError, naming
 from ..tasks.metrics import EXACT_MATCH, Goal, Metrics
@@ -71,19 +72,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def evaluation_fields(metrics: Metrics) -> dict[str, Any]:
-    """What an evaluation adds to the row of its step; the loss has another name there than that of the training."""
-    finite = {name: value for name, value in metrics.values.items() if isinstance(value, list) or math.isfinite(value)}
-    return {"validation_loss" if name == "loss" else name: value for name, value in finite.items()}
-
-
-def goal_field(goal: Goal) -> str:
-    """Where a row holds the goal metric."""
-    return "validation_loss" if goal.name == "loss" else goal.name
+    """What an evaluation adds to the row of its step; what is not finite is left out."""
+    found = {Goal(name).field: value for name, value in metrics.values.items()}
+    return {name: value for name, value in found.items() if np.all(np.isfinite(value))}
 
 
 def evaluated_rows(rows: Sequence[dict[str, Any]], goal: Goal) -> list[dict[str, Any]]:
     """Those of the rows that have an evaluation."""
-    return [row for row in rows if row.get(goal_field(goal)) is not None]
+    return [row for row in rows if row.get(goal.field) is not None]
 
 
 def checked_metrics(run: Path, goal: Goal = EXACT_MATCH, evaluated: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -94,7 +90,7 @@ def checked_metrics(run: Path, goal: Goal = EXACT_MATCH, evaluated: Sequence[str
     path = run / FILE_NAME
     rows = read_metrics(path)
     for line, row in enumerate(rows, start=1):
-        for name in (*IN_EVERY_ROW, *((goal_field(goal), *evaluated) if evaluated_rows([row], goal) else ())):
+        for name in (*IN_EVERY_ROW, *((goal.field, *evaluated) if evaluated_rows([row], goal) else ())):
             if name not in row:
                 raise UserError(f"{path}: not a run's metrics: line {line} lacks {name}")
             if isinstance(row[name], bool) or not isinstance(row[name], int | float):

@@ -27,6 +27,11 @@ class Goal(NamedTuple):
         """The name as people read it."""
         return self.name.replace("_", " ")
 
+    @property
+    def field(self) -> str:
+        """Where a row of `metrics.jsonl` has its value: the loss is that of the training there."""
+        return "validation_loss" if self.name == "loss" else self.name
+
     def reached(self, value: float | None, wanted: float | None) -> bool:
         """Whether a value is as good as the one that is wanted; not if there is none of the two."""
         if value is None or wanted is None:
