@@ -61,9 +61,9 @@ VARIANTS = {
             {"TINYGRAD_ARITH_CPU": "numpy"},
         ),
         Variant(
-            "ours-textbook",
+            "ours-reference",
             "ours",
-            "this project, textbook operations only",
+            "this project, reference operations only",
             _ours,
             {"TINYGRAD_ARITH_REFERENCE": "1"},
         ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ops.registry import Operation, plan
-from ..ops.shapes import ArraySpec, OpShapes, ShapeError, describe, spec_of
+from ..ops.shape_rules import ArraySpec, OpShapes, ShapeError, describe, spec_of
 from .arguments import checked
 from .operands import is_settled, option, settle
 from .tape import is_recording, record
@@ -38,7 +38,8 @@ def differentiable(
         if backward is None:
             raise TypeError("differentiable needs a backward beside the forward")
         name = name or forward.__name__.removesuffix("_forward")
-        operation = Operation(name, forward, backward, inputs or _differentiable_arguments(forward), shape_rule)
+        inputs = inputs or _differentiable_arguments(forward)
+        operation = Operation(name, forward, backward, inputs, shape_rule, wide=False)
     operation = checked(operation)
     parameter_names = tuple(inspect.signature(operation.forward).parameters)
 

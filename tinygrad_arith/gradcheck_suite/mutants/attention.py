@@ -1,7 +1,7 @@
-"""Wrong backwards of the three attentions: one textbook backward whose steps can be left out or bent.
+"""Wrong backwards of the three attentions: one plain backward whose steps can be left out or bent.
 
 Caches: `attention` q (B, NHkv, G, Tq, HS), k and v (B, NHkv, 1, Tk, HS), probabilities (B, NHkv, G, Tq, Tk), scale;
-`attention_blockwise` q, k, v, out as given to the forward, logsumexp (B, NHkv, G, Tq, 1), masks, scale, block;
+`attention_blockwise` q, k, v as given to the forward, the output y, logsumexp (B, NHkv, G, Tq, 1), masks, scale, block;
 `packed_attention` the first one, as `attention`.
 """
 
@@ -37,23 +37,23 @@ def _softmax(scores):
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def slipped(dout, q, k, v, p, scale, *, row_sum=True, row_axis=-1, factor_p=True, scale_q=True, scale_k=True,
+def slipped(dy, q, k, v, p, scale, *, row_sum=True, row_axis=-1, factor_p=True, scale_q=True, scale_k=True,
             group=slice(None), turn=_transposed, masked=True, from_scores=False):  # fmt: skip
-    """The textbook backward on q, k, v, p with heads first, and one slip per keyword. Returns dq, dk, dv.
+    """The plain backward on q, k, v, p with heads first, and one slip per keyword. Returns dq, dk, dv.
 
     row_sum, row_axis: the softmax's subtracted sum, and over which axis;   factor_p: its factor p
     scale_q, scale_k:  the scale in dq and dk;   group: which query heads of a group count in dk and dv
     turn:              how the probabilities are transposed;   masked: False recomputes p without any mask
     from_scores:       dv from the gradient of the scores in place of the probabilities
     """
-    dout = _group(dout, k.shape[1])  # (B, NHkv, G, Tq, HS)
+    dy = _group(dy, k.shape[1])  # (B, NHkv, G, Tq, HS)
     p = p if masked else _softmax((q @ _transposed(k)) * scale)  # (B, NHkv, G, Tq, Tk)
-    dp = dout @ _transposed(v)  # (B, NHkv, G, Tq, Tk)
+    dp = dy @ _transposed(v)  # (B, NHkv, G, Tq, Tk)
     subtracted = (p * dp).sum(axis=row_axis, keepdims=True) if row_sum else 0.0
     dscores = (p if factor_p else 1.0) * (dp - subtracted)  # (B, NHkv, G, Tq, Tk)
     dq = (dscores @ k) * (scale if scale_q else 1.0)  # (B, NHkv, G, Tq, HS)
     dk = (turn(dscores) @ q) * (scale if scale_k else 1.0)  # (B, NHkv, G, Tk, HS)
-    dv = turn(dscores if from_scores else p) @ dout  # (B, NHkv, G, Tk, HS)
+    dv = turn(dscores if from_scores else p) @ dy  # (B, NHkv, G, Tk, HS)
     return _ungroup(dq), _sum_of_groups(dk, group), _sum_of_groups(dv, group)
 
 
@@ -120,7 +120,7 @@ def _heads_not_interleaved(backward, dy, cache):
 
 def _no_row_sum(backward, dy, cache):
     """The row sum of the blockwise form is taken from the saved output."""
-    return backward(dy, cache._replace(out=np.zeros_like(cache.out)))
+    return backward(dy, cache._replace(y=np.zeros_like(cache.y)))
 
 
 def _without(*masks):
@@ -141,7 +141,7 @@ def _last_block_only(backward, dy, cache):
     q, k, v = (_group(x, kv_heads) for x in (cache.q, cache.k, cache.v))
     visible = _visible(cache.q.shape[1], keys, **cache.masks)
     p = np.exp(np.where(visible, (q @ _transposed(k)) * cache.scale, -np.inf) - cache.logsumexp)
-    row_sum = _group((dy * cache.out).sum(axis=-1, keepdims=True), kv_heads)  # (B, NHkv, G, Tq, 1)
+    row_sum = _group((dy * cache.y).sum(axis=-1, keepdims=True), kv_heads)  # (B, NHkv, G, Tq, 1)
     dscores = (p * (_group(dy, kv_heads) @ _transposed(v) - row_sum))[..., start:]
     return _ungroup((dscores @ k[..., start:, :]) * cache.scale), dk, dv
 
