@@ -43,11 +43,11 @@ CIRCLES = [  # files that import each other, each circle with its reason
         "autograd.tensor",
     },  # a tensor's operators are functions of tensors
     {
+        "tasks.arithmetic.draws",
+        "tasks.arithmetic.layout",
+        "tasks.arithmetic.numbers",
         "tasks.config",
-        "tasks.draws",
         "tasks.enumerated",
-        "tasks.layout",
-        "tasks.numbers",
         "tasks.pairs",
         "tasks.splits",
         "tasks.user_tasks",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_arith.backend import RandomKey
-from tinygrad_arith.tasks import digits
+from tinygrad_arith.tasks.arithmetic import digits
 
 bases = st.sampled_from([2, 3, 10, 16])
 

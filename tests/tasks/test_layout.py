@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.tasks import TaskConfig, build_task
-from tinygrad_arith.tasks.layout import pack
+from tinygrad_arith.tasks.arithmetic.layout import pack
 
 NAMES = [f"{base}-{name}" for base in ("binary", "decimal") for name in ("addition", "subtraction", "multiplication")]
 WRITINGS = list(itertools.product(("reversed", "plain", "reversed-answer"), ("zero", "longer", "none"), (False, True)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.tasks import Problem, TaskConfig, build_task
-from tinygrad_arith.tasks.digits import significant_lengths, to_integers
+from tinygrad_arith.tasks.arithmetic.digits import significant_lengths, to_integers
 
 LAYOUTS = list(itertools.product(("reversed", "plain"), ("zero", "none"), ("answer", "all"), ("uniform", "by-length")))
 

@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.tasks import Problems, TaskConfig, build_task
-from tinygrad_arith.tasks.digits import from_integers, random_digits, significant_lengths, to_integers
+from tinygrad_arith.tasks.arithmetic.digits import from_integers, random_digits, significant_lengths, to_integers
 from tinygrad_arith.tasks.splits import (
     HashedSplit,
     LengthSplit,

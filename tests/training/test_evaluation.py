@@ -18,7 +18,7 @@ from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.tasks import TaskConfig, build_task
-from tinygrad_arith.tasks.digits import longest_carry_chain, significant_lengths
+from tinygrad_arith.tasks.arithmetic.digits import longest_carry_chain, significant_lengths
 from tinygrad_arith.tasks.scoring import GroupScore
 from tinygrad_arith.training.build import make_optimizer
 from tinygrad_arith.training.config import Config, OptimizerConfig

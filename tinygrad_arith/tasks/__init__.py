@@ -5,12 +5,12 @@ No model code. `build_task` makes a task from its configuration; `Task` says wha
 
 from typing import Any
 
-from .arithmetic import CLASSES
+from .arithmetic.numbers import NumberTask
+from .arithmetic.operations import CLASSES
 from .batch import Batch, Problem, Problems
 from .config import TaskConfig
 from .expressions import Expressions
 from .modular import ModularAddition
-from .numbers import NumberTask
 from .pairs import PairTask
 from .task import Task
 from .user_tasks import build_user_task

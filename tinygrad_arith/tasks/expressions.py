@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arithmetic.digits import from_integers, significant_lengths
 from .config import TaskConfig
-from .digits import from_integers, significant_lengths
 from .enumerated import EnumeratedProblems, EnumeratedTask
 from .vocabulary import Vocabulary
 

@@ -16,9 +16,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backend import RandomKey, random_bits
+from .arithmetic.digits import from_integers, significant_lengths
 from .batch import Problems
 from .config import HELD_OUT_SHARE
-from .digits import from_integers, significant_lengths
 
 Draw = Callable[..., Problems]  # (key, count[, longest]) -> count random operand pairs, of at most `longest` digits
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .checks import check_groups
+from .arithmetic.checks import check_groups
 
 MODULE_NAME = "user_task_"  # how the modules of users' files begin
 
@@ -123,7 +123,7 @@ def load_module(path: Path, changed: int) -> Any:
 
 def check_class(found: Any, name: str) -> None:
     """Raise ValueError, one sentence, unless a user's class is one of which a task can be made."""
-    from .numbers import NumberTask  # which imports the configuration, which imports this file
+    from .arithmetic.numbers import NumberTask  # which imports the configuration, which imports this file
     from .pairs import PairTask
 
     if not (isinstance(found, type) and issubclass(found, NumberTask | PairTask)):

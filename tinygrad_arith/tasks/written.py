@@ -9,9 +9,9 @@ import numpy as np
 
 from ..backend import RandomKey
 from . import scoring
+from .arithmetic.positions import with_row_offsets
 from .batch import Batch
 from .config import TaskConfig
-from .positions import with_row_offsets
 from .rows import all_prefix_rows, next_token_targets, prefix_rows
 from .splits import HELD_OUT
 from .vocabulary import Vocabulary

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .config import TaskConfig
+from ..config import TaskConfig
+from ..rows import at_least
+from ..vocabulary import Vocabulary
 from .digits import significant_lengths
 from .positions import SCHEMES
-from .rows import at_least
-from .vocabulary import Vocabulary
 
 # Padding, then the order of the ids in the articles that the tasks are from.
 BINARY_TOKENS = ("_", " ", "0", "1", "+", "=", ".")

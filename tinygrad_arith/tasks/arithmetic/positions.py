@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backend import RandomKey, integers
-from .batch import Batch
+from ...backend import RandomKey, integers
+from ..batch import Batch
 
 
 class Scheme(NamedTuple):

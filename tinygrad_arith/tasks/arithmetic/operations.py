@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..batch import Problems
 from . import digits
-from .batch import Problems
 from .numbers import NumberTask
 
 

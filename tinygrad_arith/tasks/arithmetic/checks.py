@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import RandomKey
+from ...backend import RandomKey
 from .digits import random_digits
 
 TAKEN = ("answer position", "operand lengths", "count", "right", "share")  # titles that evaluations use themselves

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..backend import RandomKey, integers, random_bits
+from ...backend import RandomKey, integers, random_bits
 
 
 def add(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..backend import RandomKey, integers, uniform
-from .batch import Problems
+from ...backend import RandomKey, integers, uniform
+from ..batch import Problems
+from ..rows import epoch_indices, prefix_at
+from ..splits import where
 from .checks import ask
 from .digits import significant_lengths
-from .rows import epoch_indices, prefix_at
-from .splits import where
 
 if TYPE_CHECKING:
     from .numbers import NumberTask

@@ -12,18 +12,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..backend import RandomKey
-from ..options.option import check_defaults
-from .batch import Batch, Problem, Problems
+from ...backend import RandomKey
+from ...options.option import check_defaults
+from ..batch import Batch, Problem, Problems
+from ..config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
+from ..splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
+from ..written import WrittenTask
 from .checks import ask, check_chain_digits, check_result
-from .config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import TrainingDraws
 from .layout import Layout, answer_length, prompt_length, vocabulary_of_numbers
 from .positions import SCHEMES
-from .splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
 from .typed import example, split_operands
-from .written import WrittenTask
 
 RESERVED = "_=. ()0123456789"  # characters that mean something else in every vocabulary
 FEW_PAIRS = 4096  # so many may all be held out by chance

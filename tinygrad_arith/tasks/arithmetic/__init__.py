@@ -1,0 +1,1 @@
+"""Tasks of two operands of digits: how they are written, drawn, split and answered."""
