@@ -22,7 +22,8 @@ import numpy as np
 from mutations import Mutant, mutants_of
 
 from tinygrad_arith.backend import RandomKey, uniform
-from tinygrad_arith.gradcheck_suite.cases import Case, cases
+from tinygrad_arith.gradcheck_suite.case import Case
+from tinygrad_arith.gradcheck_suite.operations import cases
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import GradientCheck
 

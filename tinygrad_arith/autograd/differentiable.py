@@ -41,7 +41,8 @@ def differentiable(
         inputs = inputs or _differentiable_arguments(forward)
         operation = Operation(name, forward, backward, inputs, shape_rule, wide=False)
     operation = checked(operation)
-    parameter_names = tuple(inspect.signature(operation.forward).parameters)
+    signature = inspect.signature(operation.forward)
+    parameter_names = tuple(signature.parameters)
 
     def function(*args, **kwargs) -> Tensor:
         if len(args) > len(parameter_names):
@@ -50,6 +51,7 @@ def differentiable(
 
     function.__name__ = function.__qualname__ = operation.name
     function.__doc__ = operation.forward.__doc__
+    function.__signature__ = signature.replace(return_annotation=Tensor)  # type: ignore[attr-defined]  # for help()
     return function
 
 
