@@ -1,9 +1,9 @@
-// Attention, second rung: block by block with an online softmax, in float32 arithmetic.
+// Attention, kernel variant blockwise: block by block with an online softmax, in float32 arithmetic.
 //
 // Idea:   a block of threads owns a tile of 64 queries (in the backward also: of 64 keys) and walks over tiles of keys
 //         (queries). A tile of scores lives in registers, is used, and is thrown away; the backward computes it again
 //         from the saved log-sum-exp. Rows of the inputs are read from memory once a tile, not once a score.
-// Memory: out and one float a query (lse) are saved; the backward adds one float a query (the row sums).
+// Memory: out and one float a query (lse) are saved; the backward adds one float a query (delta).
 // Order:  every sum runs in a fixed order. The backward is two kernels, one that owns queries and writes dq, one that
 //         owns keys and writes dk and dv, so that nothing is added to by two blocks: no atomics, the same bits each
 //         time, for the price of computing scores and dp twice (7 products of tiles in place of 5).
@@ -64,7 +64,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_fo
 #pragma unroll
     for (int m = 0; m < M; ++m) largest[m] = -INFINITY;
 
-    const int end = keys_seen(min(first + ROWS, queries) - 1, queries, keys, causal);  // of the last query
+    const int end = causal_keys(min(first + ROWS, queries) - 1, queries, keys, causal);  // of the last query
     for (int start = 0; start < end; start += COLUMNS) {
         const Fetched<COLUMNS> own_k(ROW(k, b, start, kv), k_position, keys - start);
         const Fetched<COLUMNS> own_v(ROW(v, b, start, kv), v_position, keys - start);
@@ -74,18 +74,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_fo
         __syncthreads();
 
         float s[M][N];
-        multiply_rows(tile_q, tile_k, s);  // section 1: s_ij, not scaled yet
-        int seer[N];
+        gemm_nt(tile_q, tile_k, s);  // section 1: s_ij, not scaled yet
+        int visible_from[N];
 #pragma unroll
         for (int n = 0; n < N; ++n)
-            seer[n] = first_seer(key_mask, b, start + across + ACROSS * n, queries, keys, causal);
+            visible_from[n] = first_visible_query(key_mask, b, start + across + ACROSS * n, queries, keys, causal);
 #pragma unroll
         for (int m = 0; m < M; ++m) {
             const int i = first + down + DOWN * m;
             float block_largest = -INFINITY;
 #pragma unroll
             for (int n = 0; n < N; ++n) {
-                s[m][n] = scaled_if(i >= seer[n], s[m][n], scale * LOG2_E);
+                s[m][n] = scaled_if(i >= visible_from[n], s[m][n], scale * LOG2_E);
                 block_largest = fmaxf(block_largest, s[m][n]);
             }
             // Section 9: m' is the larger of m and the block's largest; what we hold is corrected by exp(m - m').
@@ -106,7 +106,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_fo
             }
         }
         __syncwarp();  // a warp reads only the rows that it wrote
-        multiply_columns<STRIDE>(weights, tile_v, COLUMNS, sum);  // section 9: a' = a exp(m - m') + sum_j exp(s - m') v
+        gemm_nn<STRIDE>(weights, tile_v, COLUMNS, sum);  // section 9: a' = a exp(m - m') + sum_j exp(s - m') v
     }
 
     // Section 9: o = a / l and L = m + log l
@@ -122,11 +122,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_fo
     store_rows(ROW(out, b, first, h), out_position, queries - first, sum, factor);
 }
 
-// One warp: one query of a head. Section 10: the row sum r_i = sum_j p_ij dp_ij = dout_i . out_i. Writes (B, NH, Tq).
-extern "C" __global__ void blockwise_row_sums(
+// One warp: one query of a head. Section 10: delta_i = sum_j p_ij dp_ij = dout_i . out_i. Writes (B, NH, Tq).
+extern "C" __global__ void blockwise_delta(
     const element* __restrict__ dout, long long dout_batch, int dout_position, long long dout_head,
     const element* __restrict__ out, long long out_batch, int out_position, long long out_head,
-    float* __restrict__ row_sums, int batch, int queries, int heads) {
+    float* __restrict__ delta, int batch, int queries, int heads) {
     const long long index = ((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP;  // as dout lies: (B, Tq, NH)
     if (index >= (long long)batch * queries * heads) return;
     const int h = index % heads, i = index / heads % queries, b = index / heads / queries;
@@ -134,7 +134,7 @@ extern "C" __global__ void blockwise_row_sums(
     float sum = 0.0f;
     for (int c = threadIdx.x % WARP; c < HEAD_SIZE; c += WARP) sum += to_float(left[c]) * to_float(right[c]);
     sum = warp_sum(sum);
-    if (threadIdx.x % WARP == 0) row_sums[((long long)b * heads + h) * queries + i] = sum;
+    if (threadIdx.x % WARP == 0) delta[((long long)b * heads + h) * queries + i] = sum;
 }
 
 // One block: 64 queries of a head. Writes dq.
@@ -144,7 +144,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_ba
     const element* __restrict__ k, long long k_batch, int k_position, long long k_head,
     const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
     element* __restrict__ dq, long long dq_batch, int dq_position, long long dq_head,
-    const float* __restrict__ lse, const float* __restrict__ row_sums, const bool* __restrict__ key_mask,
+    const float* __restrict__ lse, const float* __restrict__ delta, const bool* __restrict__ key_mask,
     int queries, int keys, int heads, int kv_heads, int causal, float scale) {
     constexpr int COLUMNS = BACKWARD_COLUMNS, N = COLUMNS / ACROSS, STRIDE = PAIR_STRIDE<COLUMNS>;
     extern __shared__ float4 shared[];
@@ -159,17 +159,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_ba
     Fetched<ROWS>(ROW(q, b, first, h), q_position, queries - first).put(tile_q);
     Fetched<ROWS>(ROW(dout, b, first, h), dout_position, queries - first).put(tile_dout);
 
-    float row_lse[M], r[M], sum[M][UNITS][4];  // of the thread's queries; lse as a power of 2
+    float row_lse[M], row_delta[M], sum[M][UNITS][4];  // of the thread's queries; lse as a power of 2
     clear(sum);
 #pragma unroll
     for (int m = 0; m < M; ++m) {
         const int i = first + down + DOWN * m;
         const long long at = ((long long)b * heads + h) * queries + i;
         row_lse[m] = i < queries ? lse_or_infinity(lse[at]) * LOG2_E : INFINITY;
-        r[m] = i < queries ? row_sums[at] : 0.0f;
+        row_delta[m] = i < queries ? delta[at] : 0.0f;
     }
 
-    const int end = keys_seen(min(first + ROWS, queries) - 1, queries, keys, causal);
+    const int end = causal_keys(min(first + ROWS, queries) - 1, queries, keys, causal);
     for (int start = 0; start < end; start += COLUMNS) {
         const Fetched<COLUMNS> own_k(ROW(k, b, start, kv), k_position, keys - start);
         const Fetched<COLUMNS> own_v(ROW(v, b, start, kv), v_position, keys - start);
@@ -179,20 +179,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) blockwise_ba
         __syncthreads();
 
         float s[M][N], dp[M][N];
-        multiply_rows(tile_q, tile_k, s);      // the scores again, not scaled yet
-        multiply_rows(tile_dout, tile_v, dp);  // step A: dp_ij = dout_i . v_j
+        gemm_nt(tile_q, tile_k, s);      // the scores again, not scaled yet
+        gemm_nt(tile_dout, tile_v, dp);  // step A: dp_ij = dout_i . v_j
 #pragma unroll
         for (int n = 0; n < N; ++n) {
-            const int seer = first_seer(key_mask, b, start + across + ACROSS * n, queries, keys, causal);
+            const int j = start + across + ACROSS * n;
+            const int visible_from = first_visible_query(key_mask, b, j, queries, keys, causal);
 #pragma unroll
             for (int m = 0; m < M; ++m) {
-                const float score = scaled_if(first + down + DOWN * m >= seer, s[m][n], scale * LOG2_E);
+                const float score = scaled_if(first + down + DOWN * m >= visible_from, s[m][n], scale * LOG2_E);
                 const float p = exp2f(score - row_lse[m]);  // section 10: p_ij
-                pairs[(down + DOWN * m) * STRIDE + across + ACROSS * n] = p * (dp[m][n] - r[m]);  // step B: ds_ij
+                const float ds = p * (dp[m][n] - row_delta[m]);  // step B: ds_ij
+                pairs[(down + DOWN * m) * STRIDE + across + ACROSS * n] = ds;
             }
         }
         __syncwarp();
-        multiply_columns<STRIDE>(pairs, tile_k, COLUMNS, sum);  // step C: dq_i = scale sum_j ds_ij k_j
+        gemm_nn<STRIDE>(pairs, tile_k, COLUMNS, sum);  // step C: dq_i = scale sum_j ds_ij k_j
     }
     float factor[M];
 #pragma unroll
@@ -208,7 +210,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS_OF_KEYS) bloc
     const element* __restrict__ v, long long v_batch, int v_position, long long v_head,
     element* __restrict__ dk, long long dk_batch, int dk_position, long long dk_head,
     element* __restrict__ dv, long long dv_batch, int dv_position, long long dv_head,
-    const float* __restrict__ lse, const float* __restrict__ row_sums, const bool* __restrict__ key_mask,
+    const float* __restrict__ lse, const float* __restrict__ delta, const bool* __restrict__ key_mask,
     int queries, int keys, int heads, int kv_heads, int causal, float scale) {
     constexpr int COLUMNS = BACKWARD_COLUMNS, N = COLUMNS / ACROSS, STRIDE = PAIR_STRIDE<COLUMNS>;
     extern __shared__ float4 shared[];
@@ -222,9 +224,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS_OF_KEYS) bloc
     const int group = heads / kv_heads, down = thread_down(), across = thread_across();
     Fetched<ROWS>(ROW(k, b, first, kv), k_position, keys - first).put(tile_k);
     Fetched<ROWS>(ROW(v, b, first, kv), v_position, keys - first).put(tile_v);
-    int seer[M];
+    int visible_from[M];
 #pragma unroll
-    for (int m = 0; m < M; ++m) seer[m] = first_seer(key_mask, b, first + down + DOWN * m, queries, keys, causal);
+    for (int m = 0; m < M; ++m)
+        visible_from[m] = first_visible_query(key_mask, b, first + down + DOWN * m, queries, keys, causal);
     float dkey[M][UNITS][4], dvalue[M][UNITS][4];
     clear(dkey);
     clear(dvalue);
@@ -232,7 +235,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS_OF_KEYS) bloc
     // Section 5: a shared key gets a gradient from each query head of its group, and they add up.
     for (int h = kv * group; h < (kv + 1) * group; ++h) {
         const long long head = ((long long)b * heads + h) * queries;
-        for (int start = first_query(first, queries, keys, causal); start < queries; start += COLUMNS) {
+        for (int start = first_causal_query(first, queries, keys, causal); start < queries; start += COLUMNS) {
             const Fetched<COLUMNS> own_q(ROW(q, b, start, h), q_position, queries - start);
             const Fetched<COLUMNS> own_dout(ROW(dout, b, start, h), dout_position, queries - start);
             __syncthreads();  // all are done with the last tiles
@@ -241,30 +244,30 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS_OF_KEYS) bloc
             __syncthreads();
 
             float p[M][N], ds[M][N];
-            multiply_rows(tile_k, tile_q, p);      // the scores again, not scaled yet
-            multiply_rows(tile_v, tile_dout, ds);  // step A: dp_ij = dout_i . v_j
+            gemm_nt(tile_k, tile_q, p);      // the scores again, not scaled yet
+            gemm_nt(tile_v, tile_dout, ds);  // step A: dp_ij = dout_i . v_j
 #pragma unroll
             for (int n = 0; n < N; ++n) {
                 const int i = start + across + ACROSS * n;
                 const float column_lse = i < queries ? lse_or_infinity(lse[head + i]) * LOG2_E : INFINITY;
-                const float r = i < queries ? row_sums[head + i] : 0.0f;
+                const float column_delta = i < queries ? delta[head + i] : 0.0f;
 #pragma unroll
                 for (int m = 0; m < M; ++m) {
-                    const float score = scaled_if(i >= seer[m], p[m][n], scale * LOG2_E);
+                    const float score = scaled_if(i >= visible_from[m], p[m][n], scale * LOG2_E);
                     p[m][n] = exp2f(score - column_lse);  // section 10: p_ij
-                    ds[m][n] = p[m][n] * (ds[m][n] - r);  // step B: ds_ij
+                    ds[m][n] = p[m][n] * (ds[m][n] - column_delta);  // step B: ds_ij
                     pairs[(down + DOWN * m) * STRIDE + across + ACROSS * n] = p[m][n];
                 }
             }
             __syncwarp();
-            multiply_columns<STRIDE>(pairs, tile_dout, COLUMNS, dvalue);  // step A: dv_j = sum_i p_ij dout_i
+            gemm_nn<STRIDE>(pairs, tile_dout, COLUMNS, dvalue);  // step A: dv_j = sum_i p_ij dout_i
             __syncwarp();
 #pragma unroll
             for (int n = 0; n < N; ++n)
 #pragma unroll
                 for (int m = 0; m < M; ++m) pairs[(down + DOWN * m) * STRIDE + across + ACROSS * n] = ds[m][n];
             __syncwarp();
-            multiply_columns<STRIDE>(pairs, tile_q, COLUMNS, dkey);  // step C: dk_j = scale sum_i ds_ij q_i
+            gemm_nn<STRIDE>(pairs, tile_q, COLUMNS, dkey);  // step C: dk_j = scale sum_i ds_ij q_i
         }
     }
     float of_dk[M], of_dv[M];

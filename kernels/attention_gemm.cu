@@ -1,11 +1,12 @@
-// Attention by matrix products of a library, for heads that are too wide for tiles in shared memory and registers: what
-// stands between those products. The scores of a few heads and queries with all keys are in memory at a time.
+// Attention, kernel variant gemm: batched GEMM by cuBLASLt, for heads that are too wide for tiles in shared memory and
+// registers. Here is the softmax between those GEMMs, and its backward. The scores of a few heads and queries with all
+// keys are in memory at a time.
 //
 // Idea:   a block takes one row of scores, which has all the keys that its query may see; so there is no online
-//         softmax, and section 10's row sum is made of the row itself.
-// Memory: a block of scores in float32 and, in bfloat16, their rounded copies for the next product. In float32 a result
+//         softmax, and delta of section 10 is summed over the row itself.
+// Memory: a block of scores in float32 and, in bfloat16, their rounded copies for the next GEMM. In float32 a result
 //         stands where its input stood.
-// Loses:  to every kernel that keeps scores in registers: here each is written and read again between two products.
+// Loses:  to every kernel that keeps scores in registers: here each is written and read again between two GEMMs.
 //
 // Formulas and step numbers: docs/attention.md.
 
@@ -31,7 +32,7 @@ __device__ __forceinline__ Row row_of_block(int rows, int columns, int first_hea
 
 // How many keys a row sees at most: hidden ones among them are told by the mask.
 __device__ __forceinline__ int visible_keys(const Row& row, int queries, int keys, int columns, int causal) {
-    return max(min(keys_seen(row.i, queries, keys, causal), columns), 0);
+    return max(min(causal_keys(row.i, queries, keys, causal), columns), 0);
 }
 
 // The largest of the numbers of a block's threads, in all of them. shared: 32 floats, which may be used again at once.
@@ -74,8 +75,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, SOFTMAX_BLOCKS) gemm_softm
         lse[(static_cast<long long>(row.b) * kv_heads * group + row.h) * queries + row.i] = largest + logf(total);
 }
 
-// Section 10: p_ij = exp(scale s_ij - lse_i), r_i = sum_j p_ij dp_ij; step B: ds_ij = p_ij (dp_ij - r_i), here times the
-// scale of step C. scores, dshares (heads, rows, columns) float; shares, dscores, which may be the same arrays.
+// Section 10: p_ij = exp(scale s_ij - lse_i), delta_i = sum_j p_ij dp_ij; step B: ds_ij = p_ij (dp_ij - delta_i), here
+// times the scale of step C. scores, dshares (heads, rows, columns) float; shares, dscores, which may be the same
+// arrays.
 extern "C" __global__ void __launch_bounds__(THREADS) gemm_softmax_backward(
     const float* scores, const float* dshares, element* shares, element* dscores, const float* lse,
     const bool* key_mask, int rows, int columns, int first_head, int first_query, int queries, int keys, int kv_heads,

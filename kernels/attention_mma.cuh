@@ -9,19 +9,19 @@
 constexpr int CHANNELS = HEAD_SIZE <= 64 ? (HEAD_SIZE + 15) / 16 * 16 : HEAD_SIZE <= 96 ? 96 : 128;
 
 // A tile's rows lie one after the other, COLUMNS elements each, in chunks of 16 bytes. Row r keeps its chunk c at place
-// c ^ turn(r): eight rows' chunks of the same number, which one ldmatrix or store takes at once, then lie in the 8
+// c ^ swizzle(r): eight rows' chunks of the same number, which one ldmatrix or store takes at once, then lie in the 8
 // groups of 4 banks, each in another. How many rows share one sweep of the banks (128 bytes) depends on the row's
 // length.
 template <int COLUMNS> struct Tile {
     static constexpr int CHUNKS = COLUMNS / 8;
     static constexpr int ROW_BYTES = COLUMNS * 2;
 
-    static constexpr int TURNS = CHUNKS % 8 == 0 ? 8 : CHUNKS % 4 == 0 ? 4 : 2;
+    static constexpr int SWIZZLE_PERIOD = CHUNKS % 8 == 0 ? 8 : CHUNKS % 4 == 0 ? 4 : 2;
 
-    static __device__ __forceinline__ u32 turn(u32 row) { return row / (8 / TURNS) % TURNS; }
+    static __device__ __forceinline__ u32 swizzle(u32 row) { return row / (8 / SWIZZLE_PERIOD) % SWIZZLE_PERIOD; }
 
     static __device__ __forceinline__ u32 address(u32 tile, u32 row, u32 chunk) {
-        return tile + row * ROW_BYTES + (chunk ^ turn(row)) * 16;
+        return tile + row * ROW_BYTES + (chunk ^ swizzle(row)) * 16;
     }
 };
 
@@ -34,7 +34,7 @@ template <int COLUMNS> struct Lanes {
     u32 row_offset, flip;
 
     __device__ __forceinline__ Lanes(u32 row, u32 chunk)
-        : row_offset(row * Tile<COLUMNS>::ROW_BYTES), flip((chunk ^ Tile<COLUMNS>::turn(row)) * 16) {}
+        : row_offset(row * Tile<COLUMNS>::ROW_BYTES), flip((chunk ^ Tile<COLUMNS>::swizzle(row)) * 16) {}
 
     static __device__ __forceinline__ Lanes down() {
         u32 lane = threadIdx.x % 32;
@@ -46,10 +46,11 @@ template <int COLUMNS> struct Lanes {
         return Lanes(lane % 8 + lane / 16 * 8, lane / 8 % 2);
     }
 
-    // The piece whose corner is (row, column), both multiples of 16: `turn` repeats after 8 rows, and turns chunks in
-    // groups of TURNS, so few columns need a sum of their own: the rest is a constant behind it, which ldmatrix adds.
+    // The piece whose corner is (row, column), both multiples of 16. `swizzle` repeats after 8 rows and permutes chunks
+    // in groups of SWIZZLE_PERIOD, so few columns need a sum of their own: the rest is a constant behind it, which
+    // ldmatrix adds.
     __device__ __forceinline__ u32 at(u32 tile, int row, int column) const {
-        constexpr int GROUP = Tile<COLUMNS>::TURNS * 16;
+        constexpr int GROUP = Tile<COLUMNS>::SWIZZLE_PERIOD * 16;
         return tile + row_offset + ((column * 2 % GROUP) ^ flip) +
                (row * Tile<COLUMNS>::ROW_BYTES + column * 2 / GROUP * GROUP);
     }
@@ -115,7 +116,7 @@ template <int M_TILES, int K_TILES> struct Operand {
 
 // c += a bᵀ over all channels: rows of a (from `a_row`) against rows of b (from `b_row`).
 template <int M_TILES, int N_TILES>
-__device__ __forceinline__ void multiply_rows(Accumulator<M_TILES, N_TILES> &c, u32 a, int a_row, u32 b, int b_row) {
+__device__ __forceinline__ void gemm_nt(Accumulator<M_TILES, N_TILES> &c, u32 a, int a_row, u32 b, int b_row) {
     const Lanes<CHANNELS> down = Lanes<CHANNELS>::down(), across = Lanes<CHANNELS>::across();
 #pragma unroll
     for (int k = 0; k < CHANNELS; k += 16) {
@@ -137,8 +138,8 @@ __device__ __forceinline__ void multiply_rows(Accumulator<M_TILES, N_TILES> &c, 
 
 // c += a b: a from registers, its columns against the rows of b from `b_row`; the columns of c are channels.
 template <int M_TILES, int K_TILES>
-__device__ __forceinline__ void multiply_columns(Accumulator<M_TILES, CHANNELS / 8> &c,
-                                                 const Operand<M_TILES, K_TILES> &a, u32 b, int b_row) {
+__device__ __forceinline__ void gemm_nn(Accumulator<M_TILES, CHANNELS / 8> &c,
+                                        const Operand<M_TILES, K_TILES> &a, u32 b, int b_row) {
     const Lanes<CHANNELS> down = Lanes<CHANNELS>::down();
 #pragma unroll
     for (int k = 0; k < K_TILES; ++k)

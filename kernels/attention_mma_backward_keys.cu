@@ -35,8 +35,8 @@ constexpr int C_TILES = CHANNELS / 8;
 constexpr int CHUNKS_A_STEP = QUERIES / CHUNK;
 constexpr u32 KEY_BYTES = KEYS * CHANNELS * 2;
 constexpr u32 QUERY_BYTES = QUERIES * CHANNELS * 2;
-constexpr u32 ROW_SUM_BYTES = QUERIES * 8;
-constexpr u32 STAGE_BYTES = 2 * QUERY_BYTES + ROW_SUM_BYTES;
+constexpr u32 LSE_DELTA_BYTES = QUERIES * 8;
+constexpr u32 STAGE_BYTES = 2 * QUERY_BYTES + LSE_DELTA_BYTES;
 constexpr u32 TABLE_BYTES = KEYS * QUERIES * 2;
 static_assert(!PAIRS || GROUPS * CHUNKS_A_STEP < 16, "each pair has a barrier for each chunk, and a block has 16");
 
@@ -50,45 +50,46 @@ static_assert(DQ_M > 0 && DQ_N % 2 == 0, "too many warps for so few queries or c
 typedef Operand<M_TILES, N_TILES / 2> Shares;  // of a warp's keys in a chunk of queries, as a left operand
 
 // p_ij = e^(s_ij - L_i), in place.
-__device__ __forceinline__ void make_shares(Accumulator<M_TILES, N_TILES> &scores, u32 rows, float scale_log2) {
+__device__ __forceinline__ void make_shares(Accumulator<M_TILES, N_TILES> &scores, u32 lse_delta, float scale_log2) {
 #pragma unroll
     for (int n = 0; n < N_TILES; ++n) {
-        const RowPair row(rows, n);
+        const LseDelta row(lse_delta, n);
 #pragma unroll
         for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
             for (int i = 0; i < 4; ++i)
-                scores.at[m][n][i] = exp2_fast(fmaf(scores.at[m][n][i], scale_log2, -row.logsumexp[i % 2]));
+                scores.at[m][n][i] = exp2_fast(fmaf(scores.at[m][n][i], scale_log2, -row.lse[i % 2]));
     }
 }
 
-// ds_ij = p_ij (dp_ij - r_i), in place of dp.
+// ds_ij = p_ij (dp_ij - delta_i), in place of dp.
 __device__ __forceinline__ void make_dscores(const Accumulator<M_TILES, N_TILES> &shares,
-                                             Accumulator<M_TILES, N_TILES> &dshares, u32 rows) {
+                                             Accumulator<M_TILES, N_TILES> &dshares, u32 lse_delta) {
 #pragma unroll
     for (int n = 0; n < N_TILES; ++n) {
-        const RowPair row(rows, n);
+        const LseDelta row(lse_delta, n);
 #pragma unroll
         for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
             for (int i = 0; i < 4; ++i)
-                dshares.at[m][n][i] = shares.at[m][n][i] * (dshares.at[m][n][i] - row.row_sum[i % 2]);
+                dshares.at[m][n][i] = shares.at[m][n][i] * (dshares.at[m][n][i] - row.delta[i % 2]);
     }
 }
 
 // The same from rounded shares, in their place.
-__device__ __forceinline__ void make_dscores(Shares &shares, const Accumulator<M_TILES, N_TILES> &dshares, u32 rows) {
+__device__ __forceinline__ void make_dscores(Shares &shares, const Accumulator<M_TILES, N_TILES> &dshares,
+                                             u32 lse_delta) {
 #pragma unroll
     for (int n = 0; n < N_TILES; ++n) {
-        const RowPair row(rows, n);
+        const LseDelta row(lse_delta, n);
 #pragma unroll
         for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
                 u32 &pair = shares.at[m][n / 2][n % 2 * 2 + half];
                 const float low = __uint_as_float(pair << 16), high = __uint_as_float(pair & 0xffff0000u);
-                pair = pack(low * (dshares.at[m][n][2 * half] - row.row_sum[0]),
-                            high * (dshares.at[m][n][2 * half + 1] - row.row_sum[1]));
+                pair = pack(low * (dshares.at[m][n][2 * half] - row.delta[0]),
+                            high * (dshares.at[m][n][2 * half + 1] - row.delta[1]));
             }
     }
 }
@@ -103,11 +104,11 @@ __device__ __forceinline__ void give_shares(const Shares &shares, u32 place, int
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
         for (int k = 0; k < N_TILES / 2; ++k) store_shared(place_of_shares(place, m, k), shares.at[m][k]);
-    hand_on(barrier);
+    barrier_arrive(barrier);
 }
 
 __device__ __forceinline__ void take_shares(Shares &shares, u32 place, int barrier) {
-    await_hand_on(barrier);
+    barrier_wait(barrier);
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
@@ -133,7 +134,7 @@ __device__ __forceinline__ void store_dscores(const Shares &dscores, u32 table, 
 }
 
 // dq_i = sum_j ds_ij k_j over the block's keys, a warp's share of the results.
-__device__ __forceinline__ void multiply_dscores(Accumulator<DQ_M, DQ_N> &dq, u32 table, u32 k_tile) {
+__device__ __forceinline__ void gemm_dq(Accumulator<DQ_M, DQ_N> &dq, u32 table, u32 k_tile) {
     const Lanes<QUERIES> across = Lanes<QUERIES>::across();
     const Lanes<CHANNELS> down = Lanes<CHANNELS>::down();
     const int warp = threadIdx.x / 32;
@@ -177,14 +178,15 @@ __device__ __forceinline__ void write_gradient(const Accumulator<M_TILES, C_TILE
 }
 
 // q, dout (B, Tq, NH, HS); k, v, dk, dv (B, Tk, NHkv, HS): strides in elements of batch, position, head.
-// rows (B, NH, padded, 2) from attention_mma_backward_rows, padded a multiple of QUERIES. key_mask (B, Tk) or null.
+// lse_delta (B, NH, padded, 2) from attention_mma_backward_delta, padded a multiple of QUERIES. key_mask (B, Tk) or
+// null.
 // dq_sum (B, NH, query_tiles, QUERIES CHANNELS), zeros before.
 // Grid: ceil(Tk / KEYS) * B * NHkv.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_mma_backward_keys(const bf16* q, long long q_batch, int q_position, int q_head, const bf16* k,
                                 long long k_batch, int k_position, int k_head, const bf16* v, long long v_batch,
                                 int v_position, int v_head, const bf16* dout, long long dout_batch, int dout_position,
-                                int dout_head, const float2* rows, bf16* dk, long long dk_batch, int dk_position,
+                                int dout_head, const float2* lse_delta, bf16* dk, long long dk_batch, int dk_position,
                                 int dk_head, bf16* dv, long long dv_batch, int dv_position, int dv_head, float* dq_sum,
                                 const bool* key_mask, int batch, int queries, int padded, int keys,
                                 int heads, int kv_heads, int causal, float scale, int together) {
@@ -206,10 +208,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 
     const int group_of_keys = threadIdx.x / 32 % GROUPS, warp_key = group_of_keys * KEY_ROWS;
     const bool second = PAIRS && threadIdx.x / 32 >= GROUPS;  // of a pair
-    int seers[M_TILES][2];
-    find_seers(seers, first_key, warp_key, offset, keys, causal, key_mask, sample);
+    int visible_from[M_TILES][2];
+    find_visible_from(visible_from, first_key, warp_key, offset, keys, causal, key_mask, sample);
     const bool some_hidden = key_mask != nullptr || first_key + KEYS > keys;
-    const int warp_first_seer = first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
+    const int warp_visible_from =
+        first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
 
     auto load_queries = [&](int step) {
         const int head = kv_head * group + walk.member(step), tile = walk.tile(step);
@@ -220,7 +223,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         load_rows<QUERIES, THREADS>(stage + QUERY_BYTES, ROW(dout, sample, first, head), dout_position, left);
         if (threadIdx.x < QUERIES / 2) {
             const long long row = (static_cast<long long>(sample) * heads + head) * padded + first;
-            copy_async(stage + 2 * QUERY_BYTES + threadIdx.x * 16, rows + row + threadIdx.x * 2, true);
+            copy_async(stage + 2 * QUERY_BYTES + threadIdx.x * 16, lse_delta + row + threadIdx.x * 2, true);
         }
     };
     Accumulator<M_TILES, C_TILES> dv_sum, dk_sum;  // PAIRS: only dv_sum, which is that of dk in the second warp
@@ -242,36 +245,36 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 #pragma unroll 1
         for (int chunk = 0; chunk < QUERIES; chunk += CHUNK) {
             Shares operand;
-            const u32 rows_of_chunk = do_tile + QUERY_BYTES + chunk * 8;
-            if (first_query + chunk + CHUNK <= warp_first_seer) {  // no query of the chunk sees a key of the warp
+            const u32 lse_delta_of_chunk = do_tile + QUERY_BYTES + chunk * 8;
+            if (first_query + chunk + CHUNK <= warp_visible_from) {  // no query of the chunk sees a key of the warp
                 operand.clear();
             } else {
                 // s_ji = q_i . k_j and dp_ji = do_i . v_j; PAIRS: the first warp makes s, the second dp, as its `scores`
                 Accumulator<M_TILES, N_TILES> scores, dshares;
                 scores.clear();
-                multiply_rows(scores, second ? v_tile : k_tile, warp_key, second ? do_tile : q_tile, chunk);
+                gemm_nt(scores, second ? v_tile : k_tile, warp_key, second ? do_tile : q_tile, chunk);
                 if (!PAIRS) {
                     dshares.clear();
-                    multiply_rows(dshares, v_tile, warp_key, do_tile, chunk);
+                    gemm_nt(dshares, v_tile, warp_key, do_tile, chunk);
                 }
                 const int barrier = 1 + group_of_keys * CHUNKS_A_STEP + chunk / CHUNK;
                 const u32 place = shares + (barrier - 1) * (KEY_ROWS * CHUNK * 2);
                 if (!second) {
-                    if (some_hidden || first_query + chunk < warp_first_seer + KEY_ROWS - 1)
-                        hide_keys(scores, seers, first_query + chunk);
-                    make_shares(scores, rows_of_chunk, scale * LOG2_E);
+                    if (some_hidden || first_query + chunk < warp_visible_from + KEY_ROWS - 1)
+                        hide_keys(scores, visible_from, first_query + chunk);
+                    make_shares(scores, lse_delta_of_chunk, scale * LOG2_E);
                     operand.round(scores);
                     if (PAIRS) give_shares(operand, place, barrier);
                 } else {
                     take_shares(operand, place, barrier);
-                    make_dscores(operand, scores, rows_of_chunk);
+                    make_dscores(operand, scores, lse_delta_of_chunk);
                 }
                 // dv_j += sum_i p_ij do_i and dk_j += sum_i ds_ij q_i; PAIRS: the first warp dv, the second dk
-                multiply_columns(dv_sum, operand, second ? q_tile : do_tile, chunk);
+                gemm_nn(dv_sum, operand, second ? q_tile : do_tile, chunk);
                 if (!PAIRS) {
-                    make_dscores(scores, dshares, rows_of_chunk);
+                    make_dscores(scores, dshares, lse_delta_of_chunk);
                     operand.round(dshares);
-                    multiply_columns(dk_sum, operand, q_tile, chunk);
+                    gemm_nn(dk_sum, operand, q_tile, chunk);
                 }
             }
             if (DQ && second == PAIRS) store_dscores(operand, table, warp_key, chunk);
@@ -281,7 +284,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             __syncthreads();  // all of the table is there
             Accumulator<DQ_M, DQ_N> dq;
             dq.clear();
-            multiply_dscores(dq, table, k_tile);
+            gemm_dq(dq, table, k_tile);
             const int head = kv_head * group + walk.member(step), tile = walk.tile(step);
             const long long sum_tile = (static_cast<long long>(sample) * heads + head) * query_tiles + tile;
 #pragma unroll

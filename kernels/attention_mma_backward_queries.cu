@@ -20,32 +20,33 @@ constexpr int N_TILES = CHUNK / 8;
 constexpr u32 QUERY_BYTES = QUERIES * CHANNELS * 2;
 constexpr u32 KEY_BYTES = KEYS * CHANNELS * 2;
 
-// p_ij = e^(s_ij - L_i);   ds_ij = p_ij (dp_ij - r_i). In place: dshares become dscores.
+// p_ij = e^(s_ij - L_i);   ds_ij = p_ij (dp_ij - delta_i). In place: dshares become dscores.
 __device__ __forceinline__ void softmax_backward(const Accumulator<M_TILES, N_TILES> &scores,
                                                  Accumulator<M_TILES, N_TILES> &dshares,
-                                                 const float2 (&rows)[M_TILES][2], float scale_log2) {
+                                                 const float2 (&lse_delta)[M_TILES][2], float scale_log2) {
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
         for (int n = 0; n < N_TILES; ++n)
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                const float2 row = rows[m][i / 2];
+                const float2 row = lse_delta[m][i / 2];
                 dshares.at[m][n][i] =
                     exp2_fast(fmaf(scores.at[m][n][i], scale_log2, -row.x)) * (dshares.at[m][n][i] - row.y);
             }
 }
 
 // q, dout, dq (B, Tq, NH, HS); k, v (B, Tk, NHkv, HS): strides in elements of batch, position, head.
-// rows (B, NH, padded, 2) from attention_mma_backward_rows, padded a multiple of QUERIES. key_mask (B, Tk) or null.
+// lse_delta (B, NH, padded, 2) from attention_mma_backward_delta, padded a multiple of QUERIES. key_mask (B, Tk) or
+// null.
 // Grid: ceil(Tq / QUERIES) * B * NH.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_mma_backward_queries(const bf16* q, long long q_batch, int q_position, int q_head, const bf16* k,
                                    long long k_batch, int k_position, int k_head, const bf16* v, long long v_batch,
                                    int v_position, int v_head, const bf16* dout, long long dout_batch,
-                                   int dout_position, int dout_head, const float2* rows, bf16* dq, long long dq_batch,
-                                   int dq_position, int dq_head, const bool* key_mask, int batch, int queries,
-                                   int padded, int keys, int heads, int kv_heads, int causal, float scale,
+                                   int dout_position, int dout_head, const float2* lse_delta, bf16* dq,
+                                   long long dq_batch, int dq_position, int dq_head, const bool* key_mask, int batch,
+                                   int queries, int padded, int keys, int heads, int kv_heads, int causal, float scale,
                                    int together) {
     extern __shared__ __align__(128) unsigned char shared[];
     const u32 q_tile = shared_address(shared), do_tile = q_tile + QUERY_BYTES, stages = do_tile + QUERY_BYTES;
@@ -70,13 +71,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     if (key_mask != nullptr) key_mask += static_cast<long long>(sample) * keys;
     const Visible visible = {keys, limit, key_mask, seen_by_warp};  // as `visible_to`, but see attention_tensor.cuh
 
-    float2 row[M_TILES][2];
+    float2 own_lse_delta[M_TILES][2];
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
         for (int half = 0; half < 2; ++half)
-            row[m][half] =
-                rows[static_cast<long long>(work.head) * padded + first_query + own_row + 16 * m + 8 * half];
+            own_lse_delta[m][half] =
+                lse_delta[static_cast<long long>(work.head) * padded + first_query + own_row + 16 * m + 8 * half];
 
     auto load_keys = [&](int tile) {
         const u32 stage = stages + tile % 2 * 2 * KEY_BYTES;
@@ -107,13 +108,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             Accumulator<M_TILES, N_TILES> scores, dshares;
             scores.clear();
             dshares.clear();
-            multiply_rows(scores, q_tile, warp_row, k_tile, chunk);
-            multiply_rows(dshares, do_tile, warp_row, v_tile, chunk);
+            gemm_nt(scores, q_tile, warp_row, k_tile, chunk);
+            gemm_nt(dshares, do_tile, warp_row, v_tile, chunk);
             if (first_key + CHUNK > open_keys) hide(scores, first_key, visible);
-            softmax_backward(scores, dshares, row, scale * LOG2_E);
+            softmax_backward(scores, dshares, own_lse_delta, scale * LOG2_E);
             Operand<M_TILES, N_TILES / 2> dscores;
             dscores.round(dshares);  // dq_i += sum_j ds_ij k_j
-            multiply_columns(dq_sum, dscores, k_tile, chunk);
+            gemm_nn(dq_sum, dscores, k_tile, chunk);
         }
     }
 

@@ -160,13 +160,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         const u32 k_tile = stages + tile % 2 * 2 * KEY_BYTES, v_tile = k_tile + KEY_BYTES;
         Accumulator<M_TILES, N_TILES> scores;
         scores.clear();
-        multiply_rows(scores, q_tile, warp_row, k_tile, 0);
+        gemm_nt(scores, q_tile, warp_row, k_tile, 0);
         if (tile >= open_tiles) hide(scores, tile * KEYS, visible);
         raise_maximum(scores, rows, a, scale * LOG2_E);
         exponentials(scores, rows, scale * LOG2_E);
         Operand<M_TILES, N_TILES / 2> shares;
         shares.round(scores);
-        multiply_columns(a, shares, v_tile, 0);
+        gemm_nn(a, shares, v_tile, 0);
     }
 
     copies_wait<0>();

@@ -102,6 +102,6 @@ __device__ __forceinline__ void add_to_global(float* target, const float (&value
 
 // One warp hands something on to another through shared memory, at the block's barrier `id` (1 to 15; 0 is
 // __syncthreads): the giver goes on at once, the taker waits for it and sees all that the giver wrote before.
-__device__ __forceinline__ void hand_on(int id) { asm volatile("bar.arrive %0, 64;" ::"r"(id) : "memory"); }
+__device__ __forceinline__ void barrier_arrive(int id) { asm volatile("bar.arrive %0, 64;" ::"r"(id) : "memory"); }
 
-__device__ __forceinline__ void await_hand_on(int id) { asm volatile("bar.sync %0, 64;" ::"r"(id) : "memory"); }
+__device__ __forceinline__ void barrier_wait(int id) { asm volatile("bar.sync %0, 64;" ::"r"(id) : "memory"); }

@@ -1,11 +1,11 @@
-// Attention, first rung: the textbook formula, one thread for each number of the result.
+// Attention, kernel variant naive: the plain formula, one thread for each number of the result.
 //
 // Idea:   a thread owns one number of out (or of dq, or one of dk and one of dv). It walks over all keys (or queries)
-//         that this number depends on and computes whatever it needs anew: scores, probabilities, row sums.
+//         that this number depends on and computes whatever it needs anew: scores, probabilities, delta.
 // Memory: nothing beside the inputs and results. No T x T array, no shared memory. Any head size, any length.
 // Loses:  always. The HS threads of one query compute each of its scores HS times, and every product reads both
-//         factors from memory (from the first cache, mostly: neighbouring threads read the same). Work grows with
-//         T T HS HS. The next rung keeps tiles of scores and computes each number of them once.
+//         factors from memory (mostly from the L1 cache: neighbouring threads read the same). Work grows with
+//         T T HS HS. The variant blockwise keeps tiles of scores and computes each number of them once.
 //
 // Formulas and step numbers: docs/attention.md.
 
@@ -35,7 +35,7 @@ extern "C" __global__ void naive_forward(
     const int i = index % queries, b = index / queries;
     const int kv = h / (heads / kv_heads);  // the key/value head that this query head shares
     const element* query = ROW(q, b, i, h);
-    const int end = keys_seen(i, queries, keys, causal);
+    const int end = causal_keys(i, queries, keys, causal);
 
     // Section 1: s_ij = scale q_i . k_j. The largest is taken off all of them before exponentials.
     float largest = -INFINITY;
@@ -76,10 +76,10 @@ extern "C" __global__ void naive_backward_queries(
     const int i = index % queries, b = index / queries;
     const int kv = h / (heads / kv_heads);
     const element *query = ROW(q, b, i, h), *doutput = ROW(dout, b, i, h);
-    const int end = keys_seen(i, queries, keys, causal);
+    const int end = causal_keys(i, queries, keys, causal);
 
-    // Section 10: r_i = dout_i . out_i
-    const float row_sum = dot(doutput, ROW(out, b, i, h), head_size);
+    // Section 10: delta_i = dout_i . out_i
+    const float delta = dot(doutput, ROW(out, b, i, h), head_size);
     const float lse_i = lse_or_infinity(lse[((long long)b * heads + h) * queries + i]);
     float sum = 0.0f;
     for (int j = 0; j < end; ++j) {
@@ -87,7 +87,7 @@ extern "C" __global__ void naive_backward_queries(
         const element* key = ROW(k, b, j, kv);
         const float p = expf(scaled(dot(query, key, head_size), scale) - lse_i);             // section 10: p_ij
         const float dp = dot(doutput, ROW(v, b, j, kv), head_size);                // step A: dp_ij = dout_i . v_j
-        sum += p * (dp - row_sum) * to_float(key[c]);                                 // steps B and C
+        sum += p * (dp - delta) * to_float(key[c]);                                // steps B and C
     }
     ROW(dq, b, i, h)[c] = from_float(sum * scale);
 }
@@ -116,14 +116,14 @@ extern "C" __global__ void naive_backward_keys(
     const int group = heads / kv_heads;
     // Section 5: a shared key gets a gradient from each query head of its group, and they add up.
     for (int h = kv * group; h < (kv + 1) * group && !is_hidden(key_mask, b, j, keys); ++h) {
-        for (int i = first_query(j, queries, keys, causal); i < queries; ++i) {
+        for (int i = first_causal_query(j, queries, keys, causal); i < queries; ++i) {
             const element *query = ROW(q, b, i, h), *doutput = ROW(dout, b, i, h);
             const float lse_i = lse_or_infinity(lse[((long long)b * heads + h) * queries + i]);
-            const float row_sum = dot(doutput, ROW(out, b, i, h), head_size);      // section 10: r_i
+            const float delta = dot(doutput, ROW(out, b, i, h), head_size);        // section 10: delta_i
             const float p = expf(scaled(dot(query, key, head_size), scale) - lse_i);         // section 10: p_ij
             const float dp = dot(doutput, value, head_size);                       // step A: dp_ij = dout_i . v_j
             dvalue += p * to_float(doutput[c]);                                    // step A: dv_j
-            dkey += p * (dp - row_sum) * to_float(query[c]);                          // steps B and C
+            dkey += p * (dp - delta) * to_float(query[c]);                         // steps B and C
         }
     }
     ROW(dk, b, j, kv)[c] = from_float(dkey * scale);

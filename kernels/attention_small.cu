@@ -20,7 +20,7 @@ constexpr int M = QUERY_ROWS / DOWN, N = KEY_ROWS / ACROSS;  // a thread's queri
 constexpr int KEYS_DOWN = KEY_ROWS / DOWN;                   // a thread's rows in tiles of dk and dv
 constexpr int QUERY_TILE = QUERY_ROWS * ROW_STRIDE, KEY_TILE = KEY_ROWS * ROW_STRIDE;  // floats
 constexpr int PAIR_STRIDE = KEY_ROWS + 8;      // queries down: 8 banks further, no conflicts among a warp's 4 rows
-constexpr int TURNED_STRIDE = QUERY_ROWS + 4;  // keys down: 4 banks further, none among the 8 columns written at once
+constexpr int TRANSPOSED_STRIDE = QUERY_ROWS + 4;  // keys down: 4 banks further, none among 8 columns written at once
 // So many blocks side by side on a multiprocessor: bounds the registers. 6 on each of 132 are an arithmetic batch.
 constexpr int LEAST_BLOCKS = QUERY_ROWS <= 32 && KEY_ROWS <= 32 && UNITS * GROUP_SIZE == 1 ? 6 : 2;
 
@@ -47,19 +47,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_forwar
     own_q.put(tile_q);
     own_k.put(tile_k);
     own_v.put(tile_v);
-    int seer[N];
+    int visible_from[N];
 #pragma unroll
-    for (int n = 0; n < N; ++n) seer[n] = first_seer(key_mask, b, across + ACROSS * n, queries, keys, causal);
+    for (int n = 0; n < N; ++n)
+        visible_from[n] = first_visible_query(key_mask, b, across + ACROSS * n, queries, keys, causal);
     __syncthreads();
 
     float s[M][N], largest[M], total[M];
-    multiply_rows(tile_q, tile_k, s);  // section 1: s_ij, not scaled yet
+    gemm_nt(tile_q, tile_k, s);  // section 1: s_ij, not scaled yet
 #pragma unroll
     for (int m = 0; m < M; ++m) {
         largest[m] = -INFINITY;
 #pragma unroll
         for (int n = 0; n < N; ++n) {
-            s[m][n] = scaled_if(down + DOWN * m >= seer[n], s[m][n], scale * LOG2_E);
+            s[m][n] = scaled_if(down + DOWN * m >= visible_from[n], s[m][n], scale * LOG2_E);
             largest[m] = fmaxf(largest[m], s[m][n]);
         }
     }
@@ -79,7 +80,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_forwar
 
     float sum[M][UNITS][4], factor[M];
     clear(sum);
-    multiply_columns<PAIR_STRIDE>(weights, tile_v, in_fours(keys), sum);  // section 1: o_i = sum_j p_ij v_j
+    gemm_nn<PAIR_STRIDE>(weights, tile_v, in_fours(keys), sum);  // section 1: o_i = sum_j p_ij v_j
 #pragma unroll
     for (int m = 0; m < M; ++m) {
         total[m] = row_sum(total[m]);
@@ -104,12 +105,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_backwa
     const float* __restrict__ lse, const bool* __restrict__ key_mask,
     int queries, int keys, int heads, int causal, float scale) {
     extern __shared__ float4 shared[];
-    float* tile_k = reinterpret_cast<float*>(shared);       // (KEY_ROWS, HS)
-    float* tile_v = tile_k + KEY_TILE;                      // (KEY_ROWS, HS)
-    float* tile_q = tile_v + KEY_TILE;                      // (QUERY_ROWS, HS)
-    float* tile_dout = tile_q + QUERY_TILE;                 // (QUERY_ROWS, HS)
-    float* turned_p = tile_dout + QUERY_TILE;               // (KEY_ROWS, QUERY_ROWS)
-    float* turned_ds = turned_p + KEY_ROWS * TURNED_STRIDE;  // (KEY_ROWS, QUERY_ROWS)
+    float* tile_k = reinterpret_cast<float*>(shared);                     // (KEY_ROWS, HS)
+    float* tile_v = tile_k + KEY_TILE;                                    // (KEY_ROWS, HS)
+    float* tile_q = tile_v + KEY_TILE;                                    // (QUERY_ROWS, HS)
+    float* tile_dout = tile_q + QUERY_TILE;                               // (QUERY_ROWS, HS)
+    float* transposed_p = tile_dout + QUERY_TILE;                         // (KEY_ROWS, QUERY_ROWS)
+    float* transposed_ds = transposed_p + KEY_ROWS * TRANSPOSED_STRIDE;   // (KEY_ROWS, QUERY_ROWS)
 
     const int b = blockIdx.x, kv = blockIdx.y, down = thread_down(), across = thread_across();
     float dkey[KEYS_DOWN][UNITS][4], dvalue[KEYS_DOWN][UNITS][4];
@@ -122,13 +123,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_backwa
         const int h = kv * GROUP_SIZE + member;
         const Fetched<QUERY_ROWS> own_q(ROW(q, b, 0, h), q_position, queries);
         const Fetched<QUERY_ROWS> own_dout(ROW(dout, b, 0, h), dout_position, queries);
-        float row_lse[M], r[M];  // lse as a power of 2
+        float row_lse[M], row_delta[M];  // lse as a power of 2
 #pragma unroll
         for (int m = 0; m < M; ++m) {
             const int i = down + DOWN * m, row = min(i, queries - 1);
             const float lse_i = lse[((long long)b * heads + h) * queries + row];
             row_lse[m] = i < queries ? lse_or_infinity(lse_i) * LOG2_E : INFINITY;
-            r[m] = part_of_dot(ROW(dout, b, row, h), ROW(out, b, row, h));
+            row_delta[m] = part_of_dot(ROW(dout, b, row, h), ROW(out, b, row, h));
         }
         if (member == 0) {
             Fetched<KEY_ROWS>(ROW(k, b, 0, kv), k_position, keys).put(tile_k);
@@ -139,32 +140,33 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) small_backwa
         own_q.put(tile_q);
         own_dout.put(tile_dout);
 #pragma unroll
-        for (int m = 0; m < M; ++m) r[m] = row_sum(r[m]);  // section 10: r_i = dout_i . out_i
-        int seer[N];
+        for (int m = 0; m < M; ++m) row_delta[m] = row_sum(row_delta[m]);  // section 10: delta_i = dout_i . out_i
+        int visible_from[N];
 #pragma unroll
-        for (int n = 0; n < N; ++n) seer[n] = first_seer(key_mask, b, across + ACROSS * n, queries, keys, causal);
+        for (int n = 0; n < N; ++n)
+            visible_from[n] = first_visible_query(key_mask, b, across + ACROSS * n, queries, keys, causal);
         __syncthreads();
 
         float s[M][N], dp[M][N];
-        multiply_rows(tile_q, tile_k, s);      // the scores again, not scaled yet
-        multiply_rows(tile_dout, tile_v, dp);  // step A: dp_ij = dout_i . v_j
+        gemm_nt(tile_q, tile_k, s);      // the scores again, not scaled yet
+        gemm_nt(tile_dout, tile_v, dp);  // step A: dp_ij = dout_i . v_j
 #pragma unroll
         for (int n = 0; n < N; ++n)
 #pragma unroll
             for (int m = 0; m < M; ++m) {
                 const int i = down + DOWN * m, j = across + ACROSS * n;
-                const float score = scaled_if(i >= seer[n], s[m][n], scale * LOG2_E);
+                const float score = scaled_if(i >= visible_from[n], s[m][n], scale * LOG2_E);
                 const float p = exp2f(score - row_lse[m]);  // section 10: p_ij
-                turned_p[j * TURNED_STRIDE + i] = p;
-                turned_ds[j * TURNED_STRIDE + i] = p * (dp[m][n] - r[m]);  // step B: ds_ij
+                transposed_p[j * TRANSPOSED_STRIDE + i] = p;
+                transposed_ds[j * TRANSPOSED_STRIDE + i] = p * (dp[m][n] - row_delta[m]);  // step B: ds_ij
             }
         __syncthreads();
 
-        multiply_columns<TURNED_STRIDE>(turned_p, tile_dout, in_fours(queries), dvalue);  // step A: sum_i p_ij dout_i
-        multiply_columns<TURNED_STRIDE>(turned_ds, tile_q, in_fours(queries), dkey);      // step C: sum_i ds_ij q_i
+        gemm_nn<TRANSPOSED_STRIDE>(transposed_p, tile_dout, in_fours(queries), dvalue);  // step A: sum_i p_ij dout_i
+        gemm_nn<TRANSPOSED_STRIDE>(transposed_ds, tile_q, in_fours(queries), dkey);      // step C: sum_i ds_ij q_i
         float dquery[M][UNITS][4], of_dq[M];
         clear(dquery);
-        multiply_transposed<TURNED_STRIDE>(turned_ds, tile_k, keys, dquery);  // step C: dq_i = scale sum_j ds_ij k_j
+        gemm_tn<TRANSPOSED_STRIDE>(transposed_ds, tile_k, keys, dquery);  // step C: dq_i = scale sum_j ds_ij k_j
 #pragma unroll
         for (int m = 0; m < M; ++m) of_dq[m] = scale;
         store_rows(ROW(dq, b, 0, h), dq_position, queries, dquery, of_dq);

@@ -57,18 +57,19 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
     load_rows<KEY_ROWS, THREADS>(k_tile, ROW(k, b, 0, kv), k_position, keys);
     load_rows<KEY_ROWS, THREADS>(v_tile, ROW(v, b, 0, kv), v_position, keys);
     copies_commit();
-    int seer[KEY_TILES][2];
+    int visible_from[KEY_TILES][2];
 #pragma unroll
     for (int n = 0; n < KEY_TILES; ++n)
 #pragma unroll
-        for (int e = 0; e < 2; ++e) seer[n][e] = first_seer(key_mask, b, lane_column(n, e), queries, keys, causal);
+        for (int e = 0; e < 2; ++e)
+            visible_from[n][e] = first_visible_query(key_mask, b, lane_column(n, e), queries, keys, causal);
     copies_wait<0>();
     __syncthreads();
 
     const int first = threadIdx.x / 32 * 16;
     Accumulator<1, KEY_TILES> s;
     s.clear();
-    multiply_rows(s, q_tile, first, k_tile, 0);  // section 1: s_ij, not scaled yet
+    gemm_nt(s, q_tile, first, k_tile, 0);  // section 1: s_ij, not scaled yet
     float largest[2] = {-INFINITY, -INFINITY}, total[2] = {0.0f, 0.0f}, factor[2];  // of the lane's two rows
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -78,7 +79,7 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
                 float& score = s.at[0][n][2 * half + e];
-                score = scaled_if(i >= seer[n][e], score, scale * LOG2_E);
+                score = scaled_if(i >= visible_from[n][e], score, scale * LOG2_E);
                 largest[half] = fmaxf(largest[half], score);
             }
     }
@@ -99,7 +100,7 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
     weights.round(s);
     Rows sum;
     sum.clear();
-    multiply_columns(sum, weights, v_tile, 0);  // section 1: o_i = sum_j p_ij v_j
+    gemm_nn(sum, weights, v_tile, 0);  // section 1: o_i = sum_j p_ij v_j
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         total[half] = row_sum(total[half]);
@@ -115,11 +116,12 @@ extern "C" __global__ void __launch_bounds__(32 * QUERY_WARPS, 4) small_tensor_f
 // What the warps of a block share in the backward.
 struct Tiles {
     u32 q, dout, k, v;
-    const float2* rows;  // (QUERY_ROWS,): lse as a power of 2, and the row sum r
-    const int* seers;    // (KEY_ROWS,): the first query that sees a key
+    const float2* rows;  // (QUERY_ROWS,): lse as a power of 2, and delta
+    const int* visible_from;    // (KEY_ROWS,): the first query that sees a key
 };
 
-// By four lanes for each query: lse, and section 10's r_i = dout_i . out_i. Beyond the last query: inf, so that p = 0.
+// By four lanes for each query: lse, and delta_i = dout_i . out_i (section 10). Beyond the last query lse is inf, so
+// that p = 0.
 template <int THREADS>
 __device__ __forceinline__ void load_row_data(float2* rows, const element* dout, int dout_position, const element* out,
                                               int out_position, const float* lse, int queries) {
@@ -152,8 +154,8 @@ __device__ __forceinline__ void query_gradients(Rows& dq, const Tiles& tiles, in
         Accumulator<1, CHUNK / 8> s, dp;
         s.clear();
         dp.clear();
-        multiply_rows(s, tiles.q, first, tiles.k, start);      // the scores again, not scaled yet
-        multiply_rows(dp, tiles.dout, first, tiles.v, start);  // step A: dp_ij = dout_i . v_j
+        gemm_nt(s, tiles.q, first, tiles.k, start);      // the scores again, not scaled yet
+        gemm_nt(dp, tiles.dout, first, tiles.v, start);  // step A: dp_ij = dout_i . v_j
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const int i = first + lane_row(half);
@@ -162,14 +164,14 @@ __device__ __forceinline__ void query_gradients(Rows& dq, const Tiles& tiles, in
             for (int n = 0; n < CHUNK / 8; ++n)
 #pragma unroll
                 for (int e = 0; e < 2; ++e) {
-                    const int seer = tiles.seers[start + lane_column(n, e)], at = 2 * half + e;
-                    const float score = scaled_if(i >= seer, s.at[0][n][at], scale * LOG2_E);
-                    dp.at[0][n][at] = exp2f(score - row.x) * (dp.at[0][n][at] - row.y);  // step B: ds = p (dp - r)
+                    const int visible_from = tiles.visible_from[start + lane_column(n, e)], at = 2 * half + e;
+                    const float score = scaled_if(i >= visible_from, s.at[0][n][at], scale * LOG2_E);
+                    dp.at[0][n][at] = exp2f(score - row.x) * (dp.at[0][n][at] - row.y);  // step B: ds = p (dp - delta)
                 }
         }
         Operand<1, CHUNK / 16> ds;
         ds.round(dp);
-        multiply_columns(dq, ds, tiles.k, start);  // step C: dq_i = scale sum_j ds_ij k_j
+        gemm_nn(dq, ds, tiles.k, start);  // step C: dq_i = scale sum_j ds_ij k_j
     }
 }
 
@@ -183,27 +185,27 @@ __device__ __forceinline__ void key_gradients(Rows& dk, Rows& dv, const Tiles& t
         Accumulator<1, CHUNK / 8> s, dp;
         s.clear();
         dp.clear();
-        multiply_rows(s, tiles.k, first, tiles.q, start);      // the scores again, not scaled yet
-        multiply_rows(dp, tiles.v, first, tiles.dout, start);  // step A: dp_ij = dout_i . v_j
+        gemm_nt(s, tiles.k, first, tiles.q, start);      // the scores again, not scaled yet
+        gemm_nt(dp, tiles.v, first, tiles.dout, start);  // step A: dp_ij = dout_i . v_j
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            const int seer = tiles.seers[first + lane_row(half)];
+            const int visible_from = tiles.visible_from[first + lane_row(half)];
 #pragma unroll
             for (int n = 0; n < CHUNK / 8; ++n)
 #pragma unroll
                 for (int e = 0; e < 2; ++e) {
                     const int i = start + lane_column(n, e), at = 2 * half + e;
                     const float2 row = tiles.rows[i];
-                    const float score = scaled_if(i >= seer, s.at[0][n][at], scale * LOG2_E);
+                    const float score = scaled_if(i >= visible_from, s.at[0][n][at], scale * LOG2_E);
                     s.at[0][n][at] = exp2f(score - row.x);                         // section 10: p_ij
-                    dp.at[0][n][at] = s.at[0][n][at] * (dp.at[0][n][at] - row.y);  // step B: ds = p (dp - r)
+                    dp.at[0][n][at] = s.at[0][n][at] * (dp.at[0][n][at] - row.y);  // step B: ds = p (dp - delta)
                 }
         }
         Operand<1, CHUNK / 16> pairs;
         pairs.round(s);
-        multiply_columns(dv, pairs, tiles.dout, start);  // step A: dv_j = sum_i p_ij dout_i
+        gemm_nn(dv, pairs, tiles.dout, start);  // step A: dv_j = sum_i p_ij dout_i
         pairs.round(dp);
-        multiply_columns(dk, pairs, tiles.q, start);     // step C: dk_j = scale sum_i ds_ij q_i
+        gemm_nn(dk, pairs, tiles.q, start);     // step C: dk_j = scale sum_i ds_ij q_i
     }
 }
 
@@ -224,8 +226,8 @@ extern "C" __global__ void __launch_bounds__(32 * ALL_WARPS, LEAST_BLOCKS) small
     const u32 k_tile = shared_address(shared), v_tile = k_tile + KEY_BYTES;
     const u32 q_tile = v_tile + KEY_BYTES, dout_tile = q_tile + QUERY_BYTES;
     float2* rows = reinterpret_cast<float2*>(shared + 2 * (KEY_BYTES + QUERY_BYTES));
-    int* seers = reinterpret_cast<int*>(rows + QUERY_ROWS);
-    const Tiles tiles = {q_tile, dout_tile, k_tile, v_tile, rows, seers};
+    int* visible_from = reinterpret_cast<int*>(rows + QUERY_ROWS);
+    const Tiles tiles = {q_tile, dout_tile, k_tile, v_tile, rows, visible_from};
 
     const int b = blockIdx.x, kv = blockIdx.y, warp = threadIdx.x / 32;
     const bool owns_queries = warp < QUERY_WARPS;
@@ -244,7 +246,8 @@ extern "C" __global__ void __launch_bounds__(32 * ALL_WARPS, LEAST_BLOCKS) small
         load_rows<QUERY_ROWS, THREADS>(q_tile, ROW(q, b, 0, h), q_position, queries);
         load_rows<QUERY_ROWS, THREADS>(dout_tile, ROW(dout, b, 0, h), dout_position, queries);
         copies_commit();
-        if (threadIdx.x < KEY_ROWS) seers[threadIdx.x] = first_seer(key_mask, b, threadIdx.x, queries, keys, causal);
+        if (threadIdx.x < KEY_ROWS)
+            visible_from[threadIdx.x] = first_visible_query(key_mask, b, threadIdx.x, queries, keys, causal);
         load_row_data<THREADS>(rows, ROW(dout, b, 0, h), dout_position, ROW(out, b, 0, h), out_position,
                                lse + ((long long)b * heads + h) * queries, queries);
         copies_wait<0>();
@@ -252,9 +255,9 @@ extern "C" __global__ void __launch_bounds__(32 * ALL_WARPS, LEAST_BLOCKS) small
 
         if (owns_queries) {
             sum.clear();
-            query_gradients(sum, tiles, first, min(keys_seen(first + 15, queries, keys, causal), keys), scale);
+            query_gradients(sum, tiles, first, min(causal_keys(first + 15, queries, keys, causal), keys), scale);
         } else {
-            key_gradients(sum, other, tiles, first, first_query(first, queries, keys, causal), scale);
+            key_gradients(sum, other, tiles, first, first_causal_query(first, queries, keys, causal), scale);
         }
         __syncthreads();  // all are done with the tiles, which now take the results
         if (owns_queries) store(sum, scale, scale, q_tile, first, ROW(dq, b, 0, h), dq_position, queries);

@@ -1,6 +1,6 @@
-// What the rungs on tensor cores share, whatever numbers they multiply: where a warp's results lie in its lanes, which
-// tiles a block walks over, and which pairs are hidden. The products are in attention_mma.cuh (bfloat16) and in
-// attention_tf32.cuh (float32). Formulas: docs/attention.md, sections 9 and 10.
+// What the variants on tensor cores share, whatever numbers they multiply: where a warp's results lie in its lanes,
+// which tiles a block walks over, and which pairs are hidden. The matrix products are in attention_mma.cuh (bfloat16)
+// and in attention_tf32.cuh (float32). Formulas: docs/attention.md, sections 9 and 10.
 //
 // What is here compiles to the same instructions as if it stood in each kernel. That is not a matter of course: the
 // kernels use nearly all registers, and a sum in another order, or a line earlier, gives other code. So the kernels
@@ -133,11 +133,12 @@ __device__ __forceinline__ QueryWalk walk_over_queries(int first_key, int offset
     return {first_tile, steps_a_head, group * steps_a_head};
 }
 
-// seers[m][half]: the first query that sees each of a lane's keys, rows 16 m + g + 8 half; ALWAYS or NEVER if all
-// or no queries see it. first_key: of the block. warp_key: the warp's first of the block's keys.
+// visible_from[m][half]: the first query that sees each of a lane's keys, rows 16 m + g + 8 half; ALWAYS or NEVER if
+// all or no queries see it. first_key: of the block. warp_key: the warp's first of the block's keys.
 template <int M_TILES>
-__device__ __forceinline__ void find_seers(int (&seers)[M_TILES][2], int first_key, int warp_key, int offset,
-                                           int keys, int causal, const bool* key_mask, int sample) {
+__device__ __forceinline__ void find_visible_from(int (&visible_from)[M_TILES][2], int first_key, int warp_key,
+                                                  int offset, int keys, int causal, const bool* key_mask,
+                                                  int sample) {
 #pragma unroll
     for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
@@ -145,13 +146,13 @@ __device__ __forceinline__ void find_seers(int (&seers)[M_TILES][2], int first_k
             const int key = first_key + warp_key + 16 * m + 8 * half + static_cast<int>(threadIdx.x) % 32 / 4;
             const bool shown =
                 key < keys && (key_mask == nullptr || key_mask[static_cast<long long>(sample) * keys + key]);
-            seers[m][half] = !shown ? NEVER : causal ? key - offset : ALWAYS;
+            visible_from[m][half] = !shown ? NEVER : causal ? key - offset : ALWAYS;
         }
 }
 
 // s_ji = -inf where the query is before the first one that sees the key.
 template <int M_TILES, int N_TILES>
-__device__ __forceinline__ void hide_keys(Accumulator<M_TILES, N_TILES>& scores, const int (&seers)[M_TILES][2],
+__device__ __forceinline__ void hide_keys(Accumulator<M_TILES, N_TILES>& scores, const int (&visible_from)[M_TILES][2],
                                           int first_query) {
 #pragma unroll
     for (int n = 0; n < N_TILES; ++n)
@@ -160,18 +161,18 @@ __device__ __forceinline__ void hide_keys(Accumulator<M_TILES, N_TILES>& scores,
             const int query = first_query + 8 * n + threadIdx.x % 4 * 2 + i % 2;
 #pragma unroll
             for (int m = 0; m < M_TILES; ++m)
-                if (query < seers[m][i / 2]) scores.at[m][n][i] = -INFINITY;
+                if (query < visible_from[m][i / 2]) scores.at[m][n][i] = -INFINITY;
         }
 }
 
-// L and r (section 10; L times log2(e) where attention_mma_backward_rows wrote it) of the two neighbouring queries that
-// a lane has in column tile n, from the rows of a chunk.
-struct RowPair {
-    float logsumexp[2], row_sum[2];
+// L and delta (section 10; L times log2(e) where attention_mma_backward_delta wrote it) of the two neighbouring queries
+// that a lane has in column tile n. lse_delta: where those of a chunk begin in shared memory.
+struct LseDelta {
+    float lse[2], delta[2];
 
-    __device__ __forceinline__ RowPair(u32 rows, int n) {
-        const uint4 pair = load_shared(rows + (8 * n + threadIdx.x % 4 * 2) * 8);
-        logsumexp[0] = __uint_as_float(pair.x), logsumexp[1] = __uint_as_float(pair.z);
-        row_sum[0] = __uint_as_float(pair.y), row_sum[1] = __uint_as_float(pair.w);
+    __device__ __forceinline__ LseDelta(u32 lse_delta, int n) {
+        const uint4 pair = load_shared(lse_delta + (8 * n + threadIdx.x % 4 * 2) * 8);
+        lse[0] = __uint_as_float(pair.x), lse[1] = __uint_as_float(pair.z);
+        delta[0] = __uint_as_float(pair.y), delta[1] = __uint_as_float(pair.w);
     }
 };

@@ -103,8 +103,8 @@ template <int N> __device__ __forceinline__ void split(Parts<N> &parts, const u3
 // float32 rounds, always towards zero. A long sum would drift by as many units of its last place as it has steps; so
 // with three products each step starts from zero, the small ones first, and is added to the sum with rounding.
 template <int COUNT, int M_TILES, int N_TILES>
-__device__ __forceinline__ void multiply_step(Accumulator<M_TILES, N_TILES> &c, int first, const Parts<4> (&a)[M_TILES],
-                                              const Parts<2> (&b)[COUNT]) {
+__device__ __forceinline__ void mma_step(Accumulator<M_TILES, N_TILES> &c, int first, const Parts<4> (&a)[M_TILES],
+                                         const Parts<2> (&b)[COUNT]) {
     if (PRODUCTS == 1) {
 #pragma unroll
         for (int n = 0; n < COUNT; ++n)
@@ -131,7 +131,7 @@ __device__ __forceinline__ void multiply_step(Accumulator<M_TILES, N_TILES> &c, 
 
 // c += a bᵀ over all channels: rows of a (from `a_row`) against rows of b (from `b_row`).
 template <int M_TILES, int N_TILES>
-__device__ __forceinline__ void multiply_rows(Accumulator<M_TILES, N_TILES> &c, u32 a, int a_row, u32 b, int b_row) {
+__device__ __forceinline__ void gemm_nt(Accumulator<M_TILES, N_TILES> &c, u32 a, int a_row, u32 b, int b_row) {
     const Lanes down = Lanes::down(), across = Lanes::across();
 #pragma unroll STEPS_UNROLLED
     for (int channel = 0; channel < SUMMED_CHANNELS; channel += 8) {
@@ -149,7 +149,7 @@ __device__ __forceinline__ void multiply_rows(Accumulator<M_TILES, N_TILES> &c, 
             Parts<2> right[2];
             split(right[0], {x[0], x[1]});
             split(right[1], {x[2], x[3]});
-            multiply_step(c, n, left, right);
+            mma_step(c, n, left, right);
         }
     }
 }
@@ -177,8 +177,8 @@ __device__ __forceinline__ void split_columns(Parts<4> &parts, const float (&a)[
 // are renamed as well: 16 bytes of a row of b, channels 4g to 4g + 3 of 32, are what a lane brings to four products. In
 // return a lane of c has, of its two rows, the channels 8t to 8t + 7 of every 32.
 template <int M_TILES, int K_TILES>
-__device__ __forceinline__ void multiply_columns(Accumulator<M_TILES, C_TILES> &c,
-                                                 const Accumulator<M_TILES, K_TILES> &a, u32 b, int b_row) {
+__device__ __forceinline__ void gemm_nn(Accumulator<M_TILES, C_TILES> &c,
+                                        const Accumulator<M_TILES, K_TILES> &a, u32 b, int b_row) {
     const u32 lane = threadIdx.x % 32, even_row = lane % 4 * 2;
     const u32 even = chunk_address(b, even_row, lane / 4), odd = chunk_address(b, even_row + 1, lane / 4);
 // See STEPS_UNROLLED; to pick one of more than 4 would cost too much.
@@ -194,15 +194,15 @@ __device__ __forceinline__ void multiply_columns(Accumulator<M_TILES, C_TILES> &
             Parts<2> right[2];
             split(right[0], {x.x, y.x});
             split(right[1], {x.y, y.y});
-            multiply_step(c, n, left, right);
+            mma_step(c, n, left, right);
             split(right[0], {x.z, y.z});
             split(right[1], {x.w, y.w});
-            multiply_step(c, n + 2, left, right);
+            mma_step(c, n + 2, left, right);
         }
     }
 }
 
-// Writes rows [0, rows) of a warp's sums over `multiply_columns`, times a factor for each of a lane's rows 16 m + g + 8
+// Writes rows [0, rows) of a warp's sums over `gemm_nn`, times a factor for each of a lane's rows 16 m + g + 8
 // half.
 template <int M_TILES>
 __device__ __forceinline__ void store_rows(const Accumulator<M_TILES, C_TILES> &x, const float (&factor)[M_TILES][2],

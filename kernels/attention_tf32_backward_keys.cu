@@ -21,31 +21,32 @@ constexpr u32 KEY_BYTES = KEYS * ROW_BYTES;
 constexpr u32 QUERY_BYTES = QUERIES * ROW_BYTES;
 constexpr u32 STAGE_BYTES = 2 * QUERY_BYTES + QUERIES * 8;  // queries, dout, two numbers a row
 
-// p_ij = e^(s_ij - L_i);   ds_ij = p_ij (dp_ij - r_i). In place: scores become shares, dshares become dscores.
+// p_ij = e^(s_ij - L_i);   ds_ij = p_ij (dp_ij - delta_i). In place: scores become shares, dshares become dscores.
 __device__ __forceinline__ void softmax_backward(Accumulator<M_TILES, N_TILES> &scores,
-                                                 Accumulator<M_TILES, N_TILES> &dshares, u32 rows, float scale) {
+                                                 Accumulator<M_TILES, N_TILES> &dshares, u32 lse_delta, float scale) {
 #pragma unroll
     for (int n = 0; n < N_TILES; ++n) {
-        const RowPair row(rows, n);
+        const LseDelta row(lse_delta, n);
 #pragma unroll
         for (int m = 0; m < M_TILES; ++m)
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                const float share = exponential(scores.at[m][n][i], scale, row.logsumexp[i % 2]);
+                const float share = exponential(scores.at[m][n][i], scale, row.lse[i % 2]);
                 scores.at[m][n][i] = share;
-                dshares.at[m][n][i] = share * (dshares.at[m][n][i] - row.row_sum[i % 2]);
+                dshares.at[m][n][i] = share * (dshares.at[m][n][i] - row.delta[i % 2]);
             }
     }
 }
 
 // q, dout (B, Tq, NH, HS); k, v, dk, dv (B, Tk, NHkv, HS): strides in elements of batch, position, head.
-// rows (B, NH, padded, 2) from attention_tf32_backward_rows, padded a multiple of QUERIES. key_mask (B, Tk) or null.
+// lse_delta (B, NH, padded, 2) from attention_tf32_backward_delta, padded a multiple of QUERIES. key_mask (B, Tk) or
+// null.
 // Grid: ceil(Tk / KEYS) * B * NHkv.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_tf32_backward_keys(const float* q, long long q_batch, int q_position, long long q_head, const float* k,
                                  long long k_batch, int k_position, long long k_head, const float* v, long long v_batch,
                                  int v_position, long long v_head, const float* dout, long long dout_batch,
-                                 int dout_position, long long dout_head, const float2* rows, float* dk,
+                                 int dout_position, long long dout_head, const float2* lse_delta, float* dk,
                                  long long dk_batch, int dk_position, long long dk_head, float* dv, long long dv_batch,
                                  int dv_position, long long dv_head, const bool* key_mask, int batch, int queries,
                                  int padded, int keys, int heads, int kv_heads, int causal, float scale, int together) {
@@ -65,10 +66,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const QueryWalk walk = walk_over_queries<QUERIES>(first_key, offset, query_tiles, group, causal);
 
     const int warp_key = threadIdx.x / 32 * KEY_ROWS;
-    int seers[M_TILES][2];
-    find_seers(seers, first_key, warp_key, offset, keys, causal, key_mask, sample);
+    int visible_from[M_TILES][2];
+    find_visible_from(visible_from, first_key, warp_key, offset, keys, causal, key_mask, sample);
     const bool some_hidden = key_mask != nullptr || first_key + KEYS > keys;
-    const int warp_first_seer = first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
+    const int warp_visible_from =
+        first_key + warp_key >= keys ? NEVER : causal ? first_key + warp_key - offset : ALWAYS;
 
     auto load_queries = [&](int step) {
         const int head = kv_head * group + walk.member(step), tile = walk.tile(step);
@@ -79,7 +81,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         load_rows<QUERIES, THREADS>(stage + QUERY_BYTES, ROW(dout, sample, first, head), dout_position, left);
         if (threadIdx.x < QUERIES / 2) {
             const long long row = (static_cast<long long>(sample) * heads + head) * padded + first;
-            copy_async(stage + 2 * QUERY_BYTES + threadIdx.x * 16, rows + row + threadIdx.x * 2, true);
+            copy_async(stage + 2 * QUERY_BYTES + threadIdx.x * 16, lse_delta + row + threadIdx.x * 2, true);
         }
     };
 
@@ -102,17 +104,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 #pragma unroll 1
         for (int chunk = 0; chunk < QUERIES; chunk += CHUNK) {
             const int first_query = tile_query + chunk;
-            if (first_query + CHUNK <= warp_first_seer) continue;  // no query of the chunk sees a key of the warp
+            if (first_query + CHUNK <= warp_visible_from) continue;  // no query of the chunk sees a key of the warp
             // s_ji = q_i . k_j and dp_ji = do_i . v_j
             Accumulator<M_TILES, N_TILES> scores, dshares;
             scores.clear();
             dshares.clear();
-            multiply_rows(scores, k_tile, warp_key, q_tile, chunk);
-            multiply_rows(dshares, v_tile, warp_key, do_tile, chunk);
-            if (some_hidden || first_query < warp_first_seer + KEY_ROWS - 1) hide_keys(scores, seers, first_query);
+            gemm_nt(scores, k_tile, warp_key, q_tile, chunk);
+            gemm_nt(dshares, v_tile, warp_key, do_tile, chunk);
+            if (some_hidden || first_query < warp_visible_from + KEY_ROWS - 1)
+                hide_keys(scores, visible_from, first_query);
             softmax_backward(scores, dshares, do_tile + QUERY_BYTES + chunk * 8, scale);
-            multiply_columns(dv_sum, scores, do_tile, chunk);  // dv_j += sum_i p_ij do_i
-            multiply_columns(dk_sum, dshares, q_tile, chunk);  // dk_j += sum_i ds_ij q_i
+            gemm_nn(dv_sum, scores, do_tile, chunk);  // dv_j += sum_i p_ij do_i
+            gemm_nn(dk_sum, dshares, q_tile, chunk);  // dk_j += sum_i ds_ij q_i
         }
     }
     copies_wait<0>();

@@ -137,10 +137,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         const u32 k_tile = stages + tile % 2 * 2 * KEY_BYTES, v_tile = k_tile + KEY_BYTES;
         Accumulator<M_TILES, N_TILES> scores;
         scores.clear();
-        multiply_rows(scores, q_tile, warp_row, k_tile, 0);
+        gemm_nt(scores, q_tile, warp_row, k_tile, 0);
         if (tile >= open_tiles) hide(scores, tile * KEYS, visible);
         online_softmax(scores, rows, a, scale);
-        multiply_columns(a, scores, v_tile, 0);
+        gemm_nn(a, scores, v_tile, 0);
     }
     copies_wait<0>();
 

@@ -132,7 +132,8 @@ __device__ __forceinline__ void store_rows(element* rows, int stride, int end, c
     }
 }
 
-// This thread's part of the product of two rows of views (section 10: r_i = dout_i . out_i); `row_sum` adds the parts.
+// This thread's part of the inner product of two rows of views (section 10: delta_i = dout_i . out_i); `row_sum`
+// adds the parts.
 __device__ __forceinline__ float part_of_dot(const element* a, const element* b) {
     float sum = 0.0f;
     if constexpr (ROWS_ARE_PACKS) {
@@ -148,9 +149,9 @@ __device__ __forceinline__ float part_of_dot(const element* a, const element* b)
     return sum;
 }
 
-// product[m][n] = sum over c of a[row m][c] b[column n][c]: the scores of a tile, or dout . v.
+// product = a bᵀ, product[m][n] = sum over c of a[row m][c] b[column n][c]: the scores of a tile, or dout . v.
 template <int M, int N>
-__device__ __forceinline__ void multiply_rows(const float* a, const float* b, float (&product)[M][N]) {
+__device__ __forceinline__ void gemm_nt(const float* a, const float* b, float (&product)[M][N]) {
     a += thread_down() * ROW_STRIDE;
     b += thread_across() * ROW_STRIDE;
 #pragma unroll
@@ -172,11 +173,11 @@ __device__ __forceinline__ void multiply_rows(const float* a, const float* b, fl
     }
 }
 
-// sum[m][u] += sum over j of weights[row m][j] x[j][channels u]: p v, and every gradient.
+// sum += weights x, sum[m][u] += sum over j of weights[row m][j] x[j][channels u]: p v, and every gradient.
 // weights: a tile of numbers of pairs, WEIGHT_STRIDE floats (a multiple of 4) from row to row
 template <int WEIGHT_STRIDE, int M>
-__device__ __forceinline__ void multiply_columns(const float* weights, const float* x, int columns,
-                                                 float (&sum)[M][UNITS][4]) {
+__device__ __forceinline__ void gemm_nn(const float* weights, const float* x, int columns,
+                                        float (&sum)[M][UNITS][4]) {
     weights += thread_down() * WEIGHT_STRIDE;
     x += thread_across() * 4;
 #pragma unroll 1
@@ -225,10 +226,10 @@ __device__ __forceinline__ float row_sum(float x) {
     return x;
 }
 
-// As multiply_columns, but the weights lie the other way round: sum over j of weights[j][row m] x[j][channels u].
+// sum += weightsᵀ x: as gemm_nn, but the weights lie transposed, weights[j][row m].
 template <int WEIGHT_STRIDE, int M>
-__device__ __forceinline__ void multiply_transposed(const float* weights, const float* x, int columns,
-                                                    float (&sum)[M][UNITS][4]) {
+__device__ __forceinline__ void gemm_tn(const float* weights, const float* x, int columns,
+                                        float (&sum)[M][UNITS][4]) {
     weights += thread_down();
     x += thread_across() * 4;
 #pragma unroll 4

@@ -1,4 +1,4 @@
-// Looks through ids for one that is none, where no kernel of ours reads them: the textbook on a GPU.
+// Checks ids for operations of which no kernel of ours reads them: those that the reference computes on a GPU.
 //
 // INDEX is the C type of the ids.
 

@@ -78,7 +78,7 @@ struct Floats {
 
 // A pass over all elements. The first `packs` packs are taken whole, neighbours by neighbouring threads; the elements
 // behind them (fewer than a pack, or all of them where an address is no multiple of 16 bytes) one by one.
-// each(index, x) is called with the index of a pack and a Floats<PACK>, or of an element and a Floats<1>: x is room
+// each(index, x) is called with the index of a pack and a Floats<PACK>, or of an element and a Floats<1>: x has space
 // for the numbers that start at element index * x.SIZE.
 template <typename Each>
 __device__ __forceinline__ void for_all(int packs, long long size, Each each) {

@@ -57,14 +57,14 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
 
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
-    """See `KernelVariant`. The row sums first; then one kernel that owns queries and one that owns keys."""
+    """See `KernelVariant`. Delta first, then one kernel that owns queries and one that owns keys."""
     p, build = problem, build_for(problem.dtype, problem.head_size)
-    row_sums = cupy.empty(lse.shape, np.float32)  # (B, NH, Tq)
+    delta = cupy.empty(lse.shape, np.float32)  # (B, NH, Tq)
     rows_a_block = THREADS // 32  # a warp each
-    build.kernel("blockwise_row_sums")(
-        -(-row_sums.size // rows_a_block), THREADS, *view_arguments(dout, out), row_sums, p.batch, p.queries, p.heads
+    build.kernel("blockwise_delta")(
+        -(-delta.size // rows_a_block), THREADS, *view_arguments(dout, out), delta, p.batch, p.queries, p.heads
     )  # fmt: skip
-    views, saved = view_arguments(dout, q, k, v), (lse, row_sums, p.key_mask)
+    views, saved = view_arguments(dout, q, k, v), (lse, delta, p.key_mask)
     shared = shared_bytes(2, columns_of(p.head_size)[1], p.head_size)
     build.kernel("blockwise_backward_queries")(
         p.batch * p.heads * tiles(p.queries), THREADS, *views, *view_arguments(dq), *saved, *sizes(p), shared=shared

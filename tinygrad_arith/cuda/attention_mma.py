@@ -18,7 +18,7 @@ ROW_PADDING = 128  # queries; a multiple of every tile of queries
 TOGETHER_BYTES = 16 << 20  # of what blocks that run together read again and again: it should stay in the L2 cache
 MOST_GRID = 65535  # blocks in the second and third direction
 RECOMPUTE, ATOMIC = 0, 1  # the macro DQ
-ROWS_THREADS, ROWS_A_THREAD = 256, 4  # of attention_mma_backward_rows.cu
+DELTA_THREADS, DELTA_ROWS_A_THREAD = 256, 4  # of attention_mma_backward_delta.cu
 
 
 class ForwardTiles(NamedTuple):
@@ -167,30 +167,30 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
     """See `attention.KernelVariant`."""
-    rows = logsumexps_and_row_sums(problem, dout, out, lse)  # (B, NH, padded, 2)
+    lse_delta = lse_and_delta(problem, dout, out, lse)  # (B, NH, padded, 2)
     if dq_way(problem) == RECOMPUTE:
-        backward_keys(problem, dout, q, k, v, rows, dk, dv)
-        backward_queries(problem, dout, q, k, v, rows, dq)
+        backward_keys(problem, dout, q, k, v, lse_delta, dk, dv)
+        backward_queries(problem, dout, q, k, v, lse_delta, dq)
         return
     tiles = fitting(BACKWARD_KEYS[ATOMIC], problem, ATOMIC)
     shape = (problem.batch, problem.heads, -(-problem.queries // tiles.queries))
     dq_sum = cupy.zeros((*shape, tiles.queries * channels_of(problem.head_size)), np.float32)
-    backward_keys(problem, dout, q, k, v, rows, dk, dv, dq_sum)
+    backward_keys(problem, dout, q, k, v, lse_delta, dk, dv, dq_sum)
     round_dq(problem, dq_sum, dq)
 
 
-def logsumexps_and_row_sums(problem: Problem, dout, out, lse):
-    """For each query lse log2(e) and the inner product of its rows of out and dout: (B, NH, padded, 2) float32."""
+def lse_and_delta(problem: Problem, dout, out, lse):
+    """Of each query lse log2(e) and delta, the inner product of its rows of out and dout: (B, NH, padded, 2) float32"""
     padded = -(-problem.queries // ROW_PADDING) * ROW_PADDING
-    rows = cupy.empty((problem.batch, problem.heads, padded, 2), np.float32)
+    lse_delta = cupy.empty((problem.batch, problem.heads, padded, 2), np.float32)
     lanes = max(2, 1 << (problem.head_size // 8 - 1).bit_length())
-    kernel = build("backward_rows", problem.head_size).kernel("attention_mma_backward_rows")
-    grid = (problem.heads, -(-padded * lanes // (ROWS_THREADS * ROWS_A_THREAD)), problem.batch)
-    kernel(grid, ROWS_THREADS, *view_arguments(out, dout), lse, rows, problem.queries, padded)
-    return rows
+    kernel = build("backward_delta", problem.head_size).kernel("attention_mma_backward_delta")
+    grid = (problem.heads, -(-padded * lanes // (DELTA_THREADS * DELTA_ROWS_A_THREAD)), problem.batch)
+    kernel(grid, DELTA_THREADS, *view_arguments(out, dout), lse, lse_delta, problem.queries, padded)
+    return lse_delta
 
 
-def backward_keys(problem: Problem, dout, q, k, v, rows, dk, dv, dq_sum=None) -> None:
+def backward_keys(problem: Problem, dout, q, k, v, lse_delta, dk, dv, dq_sum=None) -> None:
     """Writes dk and dv; adds to dq_sum where there is one."""
     way = RECOMPUTE if dq_sum is None else ATOMIC
     tiles = fitting(BACKWARD_KEYS[way], problem, way)
@@ -198,21 +198,21 @@ def backward_keys(problem: Problem, dout, q, k, v, rows, dk, dv, dq_sum=None) ->
     group = problem.heads // problem.kv_heads
     kernel(
         -(-problem.keys // tiles.keys) * problem.batch * problem.kv_heads, 32 * tiles.warps,
-        *view_arguments(q, k, v, dout), rows, *view_arguments(dk, dv), dq_sum, problem.key_mask,
-        problem.batch, problem.queries, rows.shape[2], problem.keys, problem.heads, problem.kv_heads,
+        *view_arguments(q, k, v, dout), lse_delta, *view_arguments(dk, dv), dq_sum, problem.key_mask,
+        problem.batch, problem.queries, lse_delta.shape[2], problem.keys, problem.heads, problem.kv_heads,
         problem.causal, problem.scale, together(problem, group * problem.queries, problem.kv_heads),
         shared=tiles.shared(channels_of(problem.head_size), way),
     )  # fmt: skip
 
 
-def backward_queries(problem: Problem, dout, q, k, v, rows, dq) -> None:
+def backward_queries(problem: Problem, dout, q, k, v, lse_delta, dq) -> None:
     """Writes dq."""
     tiles = fitting(BACKWARD_QUERIES, problem)
     kernel = build("backward_queries", problem.head_size, tiles).kernel("attention_mma_backward_queries")
     kernel(
         -(-problem.queries // tiles.queries) * problem.batch * problem.heads, 32 * tiles.warps,
-        *view_arguments(q, k, v, dout), rows, *view_arguments(dq), problem.key_mask,
-        problem.batch, problem.queries, rows.shape[2], problem.keys, problem.heads, problem.kv_heads,
+        *view_arguments(q, k, v, dout), lse_delta, *view_arguments(dq), problem.key_mask,
+        problem.batch, problem.queries, lse_delta.shape[2], problem.keys, problem.heads, problem.kv_heads,
         problem.causal, problem.scale, together(problem, problem.keys, problem.heads),
         shared=tiles.shared(channels_of(problem.head_size)),
     )  # fmt: skip
@@ -230,7 +230,7 @@ def builds(head_size: int) -> list[Build]:
     """All builds for a head size."""
     channels = channels_of(head_size)
     return [
-        build("backward_rows", head_size),
+        build("backward_delta", head_size),
         *(build("forward", head_size, tiles) for tiles in FORWARD[channels]),
         *(
             build("backward_keys", head_size, tiles, DQ=way)

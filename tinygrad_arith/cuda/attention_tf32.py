@@ -137,7 +137,7 @@ def builds(head_size: int, products: int) -> list[Build]:
         forwards = [replace(forwards[0], below_arch=BLACKWELL), replace(forwards[1], least_arch=BLACKWELL)]
     return [
         *dict.fromkeys(forwards),
-        build("backward_rows", head_size, 1),
+        build("backward_delta", head_size, 1),
         build("backward_keys", head_size, products, early.keys),
         build("backward_queries", head_size, products, early.queries),
     ]
@@ -179,41 +179,41 @@ def forward(problem: Problem, q, k, v, out, lse) -> None:
 
 def backward(problem: Problem, dout, q, k, v, out, lse, dq, dk, dv) -> None:
     """See `attention.KernelVariant`."""
-    rows = logsumexps_and_row_sums(problem, dout, out, lse)  # (B, NH, padded, 2)
-    backward_keys(problem, dout, q, k, v, rows, dk, dv)
-    backward_queries(problem, dout, q, k, v, rows, dq)
+    lse_delta = lse_and_delta(problem, dout, out, lse)  # (B, NH, padded, 2)
+    backward_keys(problem, dout, q, k, v, lse_delta, dk, dv)
+    backward_queries(problem, dout, q, k, v, lse_delta, dq)
 
 
-def logsumexps_and_row_sums(problem: Problem, dout, out, lse):
-    """For each query its lse and the inner product of its rows of out and dout: (B, NH, padded, 2) float32."""
+def lse_and_delta(problem: Problem, dout, out, lse):
+    """For each query its lse and delta, the inner product of its rows of out and dout: (B, NH, padded, 2) float32."""
     padded = -(-problem.queries // ROW_PADDING) * ROW_PADDING
-    rows = cupy.empty((problem.batch, problem.heads, padded, 2), np.float32)  # (B, NH, padded, 2)
+    lse_delta = cupy.empty((problem.batch, problem.heads, padded, 2), np.float32)  # (B, NH, padded, 2)
     lanes = max(4, 1 << (problem.head_size // 4 - 1).bit_length())
-    kernel = build("backward_rows", problem.head_size, 1).kernel("attention_tf32_backward_rows")
+    kernel = build("backward_delta", problem.head_size, 1).kernel("attention_tf32_backward_delta")
     grid = (-(-padded * lanes // 256), problem.heads, problem.batch)
-    kernel(grid, 256, *view_arguments(out, dout), lse, rows, problem.queries, padded)
-    return rows
+    kernel(grid, 256, *view_arguments(out, dout), lse, lse_delta, problem.queries, padded)
+    return lse_delta
 
 
-def backward_keys(problem: Problem, dout, q, k, v, rows, dk, dv) -> None:
+def backward_keys(problem: Problem, dout, q, k, v, lse_delta, dk, dv) -> None:
     """Writes dk and dv."""
     tiles = tiles_of(problem).keys
     group = problem.heads // problem.kv_heads
     launch(
         problem, "backward_keys", tiles, -(-problem.keys // tiles.keys) * problem.batch * problem.kv_heads,
-        *view_arguments(q, k, v, dout), rows, *view_arguments(dk, dv), problem.key_mask,
-        problem.batch, problem.queries, rows.shape[2], problem.keys, problem.heads, problem.kv_heads,
+        *view_arguments(q, k, v, dout), lse_delta, *view_arguments(dk, dv), problem.key_mask,
+        problem.batch, problem.queries, lse_delta.shape[2], problem.keys, problem.heads, problem.kv_heads,
         problem.causal, problem.scale, together(problem, group * problem.queries, problem.kv_heads),
     )  # fmt: skip
 
 
-def backward_queries(problem: Problem, dout, q, k, v, rows, dq) -> None:
+def backward_queries(problem: Problem, dout, q, k, v, lse_delta, dq) -> None:
     """Writes dq."""
     tiles = tiles_of(problem).queries
     launch(
         problem, "backward_queries", tiles, -(-problem.queries // tiles.queries) * problem.batch * problem.heads,
-        *view_arguments(q, k, v, dout), rows, *view_arguments(dq), problem.key_mask,
-        problem.batch, problem.queries, rows.shape[2], problem.keys, problem.heads, problem.kv_heads,
+        *view_arguments(q, k, v, dout), lse_delta, *view_arguments(dq), problem.key_mask,
+        problem.batch, problem.queries, lse_delta.shape[2], problem.keys, problem.heads, problem.kv_heads,
         problem.causal, problem.scale, together(problem, problem.keys, problem.heads),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
-// Before the backward's products: for each query its log-sum-exp and its row sum, side by side.
+// Before the backward's matrix products: for each query its log-sum-exp and delta, side by side.
 //
-// docs/attention.md, section 10: r_i = sum_j p_ij dp_ij = do_i . o_i, one inner product of a row of out and of dout.
+// docs/attention.md, section 10: delta_i = sum_j p_ij dp_ij = do_i . o_i, one inner product of a row of out and one of
+// dout.
 // The scores come back as powers of two, p_ij = 2^(s_ij log2(e) - L_i log2(e)), so the factor log2(e) is applied here,
 // once.
 //
@@ -29,12 +30,12 @@ __device__ __forceinline__ float inner_product(uint4 a, uint4 b) {
     return sum;
 }
 
-// out, dout (B, Tq, NH, HS) with strides; lse (B, NH, Tq); rows (B, NH, padded, 2): L_i log2(e), r_i.
+// out, dout (B, Tq, NH, HS) with strides; lse (B, NH, Tq); lse_delta (B, NH, padded, 2): L_i log2(e), delta_i.
 // Grid: heads in x, ceil(padded LANES / (THREADS ROWS)) in y, batch in z.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    attention_mma_backward_rows(const bf16* out, long long out_batch, int out_position, int out_head, const bf16* dout,
-                                long long dout_batch, int dout_position, int dout_head, const float* lse, float2* rows,
-                                int queries, int padded) {
+    attention_mma_backward_delta(const bf16* out, long long out_batch, int out_position, int out_head, const bf16* dout,
+                                 long long dout_batch, int dout_position, int dout_head, const float* lse,
+                                 float2* lse_delta, int queries, int padded) {
     const int first = blockIdx.y * ROWS * ROWS_A_STEP + threadIdx.x / LANES, chunk = threadIdx.x % LANES;
     const int head = blockIdx.x, sample = blockIdx.z;
     out = ROW(out, sample, 0, head);
@@ -58,6 +59,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(WHOLE_WARP, sum, distance);
         if (query >= padded || chunk != 0) continue;
         const float logsumexp = query < queries ? lse[row * queries + query] : -INFINITY;
-        rows[row * padded + query] = make_float2(lse_or_infinity(logsumexp) * LOG2_E, sum);
+        lse_delta[row * padded + query] = make_float2(lse_or_infinity(logsumexp) * LOG2_E, sum);
     }
 }

@@ -1,6 +1,7 @@
-// Before the float32 backward's products: for each query its log-sum-exp and its row sum, side by side.
+// Before the float32 backward's matrix products: for each query its log-sum-exp and delta, side by side.
 //
-// docs/attention.md, section 10: r_i = sum_j p_ij dp_ij = do_i . o_i, one inner product of a row of out and of dout.
+// docs/attention.md, section 10: delta_i = sum_j p_ij dp_ij = do_i . o_i, one inner product of a row of out and one of
+// dout.
 //
 // Rows beyond the last query up to `padded` get L = inf: there and for queries that saw nothing p = e^-inf = 0, so no
 // kernel behind this one asks whether a query exists.
@@ -11,12 +12,12 @@
 constexpr int PACKS = HEAD_SIZE / 4;  // of 16 bytes
 constexpr int LANES = PACKS <= 4 ? 4 : PACKS <= 8 ? 8 : PACKS <= 16 ? 16 : 32;  // of a row, one for each pack
 
-// out, dout (B, Tq, NH, HS) with strides; lse (B, NH, Tq); rows (B, NH, padded, 2): L_i, r_i.
+// out, dout (B, Tq, NH, HS) with strides; lse (B, NH, Tq); lse_delta (B, NH, padded, 2): L_i, delta_i.
 // Grid: ceil(padded LANES / threads) in x, heads in y, batch in z.
 extern "C" __global__ void __launch_bounds__(256)
-    attention_tf32_backward_rows(const float* out, long long out_batch, int out_position, long long out_head,
-                                 const float* dout, long long dout_batch, int dout_position, long long dout_head,
-                                 const float* lse, float2* rows, int queries, int padded) {
+    attention_tf32_backward_delta(const float* out, long long out_batch, int out_position, long long out_head,
+                                  const float* dout, long long dout_batch, int dout_position, long long dout_head,
+                                  const float* lse, float2* lse_delta, int queries, int padded) {
     const int thread = blockIdx.x * blockDim.x + threadIdx.x, query = thread / LANES, pack = thread % LANES;
     const int head = blockIdx.y, sample = blockIdx.z;
     float sum = 0.0f;
@@ -32,5 +33,5 @@ extern "C" __global__ void __launch_bounds__(256)
 
     const long long row = static_cast<long long>(sample) * gridDim.y + head;
     const float logsumexp = query < queries ? lse[row * queries + query] : -INFINITY;
-    rows[row * padded + query] = make_float2(lse_or_infinity(logsumexp), sum);
+    lse_delta[row * padded + query] = make_float2(lse_or_infinity(logsumexp), sum);
 }
