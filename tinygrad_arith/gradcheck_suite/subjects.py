@@ -1,4 +1,4 @@
-"""What the `gradcheck` door checks by default: every operation, every module with gradients, whole tiny models."""
+"""What the `gradcheck` command checks by default: every operation, every module with gradients, whole tiny models."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any

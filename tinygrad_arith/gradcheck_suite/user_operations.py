@@ -1,4 +1,4 @@
-"""A user's own operations for the `gradcheck` door: pairs found in a file by the names of its functions."""
+"""A user's own operations for the `gradcheck` command: pairs found in a file by the names of its functions."""
 
 import importlib.util
 import inspect

@@ -7,7 +7,7 @@ first one as `sum_cache`, and count.
 import numpy as np
 
 from ..case import Case, Cases
-from ..mutant import Mutant, negated, one_element_wrong, ones_cotangent, scaled
+from ..mutant import ENDINGS, Mutant
 
 
 def _cross_entropy(rng):
@@ -100,14 +100,6 @@ _SLIPS = {
 }
 
 
-_ENDINGS = {
-    "wrong sign": negated(),
-    "dy not used": ones_cotangent,
-    "scaled by 1.001": scaled(),
-    "one element scaled by 1.001": one_element_wrong(),
-}
-
-
 def _of_sum(slip):
     return lambda backward, dy, cache: slip(dy, cache).astype(cache.logits.dtype)
 
@@ -125,12 +117,12 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "cross_entropy_sum": {
         **{name: _of_sum(slip) for name, slip in _SLIPS.items()},
         "divided by the number of rows": _of_sum(_mean),
-        **_ENDINGS,
+        **ENDINGS,
     },
     "cross_entropy": {
         **{name: _of_mean(slip) for name, slip in _SLIPS.items()},
         "not divided by the count": lambda backward, dy, cache: backward(dy * cache.count, cache),
         "divided by all rows, ignored ones included": _every_row,
-        **_ENDINGS,
+        **ENDINGS,
     },
 }

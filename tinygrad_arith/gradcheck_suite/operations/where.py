@@ -33,13 +33,6 @@ def _both(backward, dy, cache):
     return everywhere[0], nowhere[1]
 
 
-_ENDINGS = {
-    "the first gradient with the wrong sign": negated(0),
-    "the first gradient scaled by 1.001": scaled(0),
-    "dy not used": ones_cotangent,
-}
-
-
 MUTANTS: dict[str, dict[str, Mutant]] = {
     "where": {
         "the condition the wrong way round": lambda backward, dy, cache: backward(
@@ -53,6 +46,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "half of the gradient for each": lambda backward, dy, cache: tuple(g / 2 for g in _both(backward, dy, cache)),
         "db with the wrong sign": negated(1),
         "one element of db scaled by 1.001": one_element_wrong(1),
-        **_ENDINGS,
+        "da with the wrong sign": negated(0),
+        "da scaled by 1.001": scaled(0),
+        "dy not used": ones_cotangent,
     }
 }
