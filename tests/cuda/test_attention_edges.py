@@ -216,9 +216,9 @@ def test_the_largest_score_is_0_after_the_shift_whatever_the_scale(scale, positi
 
 
 @pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16], ids=str)
-@pytest.mark.parametrize("products", ["float32", "tf32"])
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
 @pytest.mark.parametrize("scale", [None, 1e-12, 1e-30, 1e-42, 1e-60])
-def test_scores_of_millions_and_scales_near_0(scale, products, dtype):
-    with float32_matmul_precision_as(products):
-        rounding = 2e-3 if products == "tf32" and dtype == FLOAT32 else None
+def test_scores_of_millions_and_scales_near_0(scale, precision, dtype):
+    with float32_matmul_precision_as(precision):
+        rounding = 2e-3 if precision == "tf32" and dtype == FLOAT32 else None
         assert_forward_is_right(whole_numbers(150, 32, dtype, factor=100), scale, dtype, rounding)

@@ -22,7 +22,7 @@ GENERATING = {
 
 
 @pytest.fixture(autouse=True)
-def exact_products():
+def full_float32():
     with float32_matmul_precision_as("float32"):
         yield
 

@@ -19,7 +19,7 @@ def factors(batch, rows, inner, columns):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("transposed", [False, True])
-def test_products_and_gradients_are_those_of_numpy(shape, transposed):
+def test_results_and_gradients_are_those_of_numpy(shape, transposed):
     a, b = factors(*shape)
     there = [cupy.asarray(array) for array in (a, b)]
     assert accepts(*there)

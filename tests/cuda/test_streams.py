@@ -16,7 +16,7 @@ from tinygrad_arith.models import GPT, GPTConfig
 
 
 @pytest.fixture(autouse=True)
-def exact_products():
+def full_float32():
     with float32_matmul_precision_as("float32"):
         yield
 
@@ -275,8 +275,8 @@ def test_a_capture_that_failed_is_tried_again_when_a_setting_changes():
         assert run.graph is not None
         assert run.reason is None
     never = GraphedFunction(work, capture=False)
-    for products in ("float32", "tf32", "float32", "float32"):
-        with float32_matmul_precision_as(products):
+    for precision in ("float32", "tf32", "float32", "float32"):
+        with float32_matmul_precision_as(precision):
             never()
     assert never.graph is None
     assert never.reason == "not asked for"

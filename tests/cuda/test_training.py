@@ -28,7 +28,7 @@ TINY = Config.from_dict(
     }
 )
 # How far losses may be from the CPU's over the first 30 steps, as a share of the loss. Rounding errors grow from step
-# to step; with float32 products they start at 1e-7, with TF32 at 5e-4, in bfloat16 at 4e-3.
+# to step; with float32 GEMM they start at 1e-7, with TF32 at 5e-4, in bfloat16 at 4e-3.
 BANDS = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 1e-1}
 MODELS = {
     "relu, pre-norm": {},
@@ -48,7 +48,7 @@ def config_of(kind="float32", steps=400, **model):
 
 
 @pytest.fixture(autouse=True)
-def exact_products():
+def full_float32():
     """`initialize` sets the precision for the whole process; each test leaves it as it was."""
     with float32_matmul_precision_as("float32"):
         yield
@@ -193,7 +193,7 @@ def test_a_step_that_is_not_finite_is_held_back(when):
 
 def test_what_cannot_be_captured_runs_without_a_graph_and_says_why(capsys, monkeypatch):
     without = [found for found in registry._registered["ffn"] if found.device != "cuda"]
-    monkeypatch.setitem(registry._registered, "ffn", without)  # the reference's products cannot be captured
+    monkeypatch.setitem(registry._registered, "ffn", without)  # the reference's matrix products cannot be captured
     registry.forget_plans()
     config = config_of(activation="gelu")
     run, here = Run(config).go(12), Run(config, "cpu").go(12)

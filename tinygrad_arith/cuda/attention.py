@@ -25,7 +25,7 @@ ELEMENTS = {FLOAT32: "f32", BFLOAT16: "bf16"}  # what kernels call them
 KERNEL_VARIANTS = ("small_tensor", "small", "mma", "tf32", "blockwise", "gemm", "naive")
 HEAD_SIZES = (16, 24, 32, 48, 64, 96, 128)  # a problem with another one may be padded to the next of these
 LEAST_PADDED_KEYS = 128  # with fewer, the copies cost more time than a faster variant saves
-PRECISIONS = {"tf32": "tf32", "float32": "3xtf32"}  # of a problem, by what is set for products of float32
+PRECISIONS = {"tf32": "tf32", "float32": "3xtf32"}  # of a problem, by the setting of precision.py
 ALIGNMENT = 16  # bytes of the widest load
 MOST_STEP = 2**31 - 1  # elements from one position of a view to the next: kernels have 32 bits for it
 LEAST_SCALE, MOST_SCALE = 1e-30, 100.0  # of scores, for kernels that scale late: see `scales_after_the_maximum`
@@ -40,7 +40,7 @@ class Problem(NamedTuple):
     key_mask:      (B, Tk) bool on the device, False hides a key from everyone; None hides none
     arch:          compute capability of the device, times ten
     deterministic: the same bits every time are asked for: no sum whose order may change
-    precision:     of products of float32: "tf32", "3xtf32" (three of those, nearly float32) or "float32"
+    precision:     of float32 GEMM: "tf32", "3xtf32" (three of those, nearly float32) or "float32"
     """
 
     batch: int

@@ -16,7 +16,7 @@ from .attention import KernelVariant, Problem, scales_after_the_maximum, view_ar
 from .source import Build, cupy
 
 FLOAT32 = np.dtype(np.float32)
-PRODUCTS = {"tf32": 1, "3xtf32": 3}  # for one of float32, by precision
+PRODUCTS = {"tf32": 1, "3xtf32": 3}  # on tensor cores for one of float32, by precision
 MOST_CHANNELS = 128
 CHANNEL_STEP = 32  # head sizes are filled up to a multiple of it in shared memory: a whole sweep of the banks
 ROW_PADDING = 128  # queries; a multiple of every tile of queries

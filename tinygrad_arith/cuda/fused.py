@@ -1,4 +1,4 @@
-"""The operations of a step that are neither matrix products nor attention, on the GPU.
+"""The operations of a step that are neither GEMM nor attention, on the GPU.
 
 Memory is what limits them: each takes as few passes over it as may be, and stores nothing that can be computed again.
 The kernels are in kernels/, one file a family, which one module here launches. This module registers them, and has the

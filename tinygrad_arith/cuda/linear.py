@@ -1,8 +1,8 @@
-"""The linear layer and the feed-forward network on the GPU: products by cuBLASLt, the rest in passes of one kernel.
+"""The linear layer and the feed-forward network on the GPU: GEMM by cuBLASLt, the rest in passes of one kernel.
 
 As on the CPU: passes are in place where nobody else holds the array, gradients of parameters go straight into the flat
-buffer, and an activation's derivative is saved instead of what it is computed from. Where cuBLASLt can, a bias is added
-and a bias's gradient summed by the kernel of the product beside it.
+buffer, and an activation's derivative is saved instead of what it is computed from. Where cuBLASLt can, the kernel
+of a GEMM also adds the bias, or sums the bias's gradient.
 """
 
 from ..ops.fast import FusedFfnCache, always, destinations
@@ -39,7 +39,7 @@ def parameter_gradients(x, dy, weight, bias=None):  # x (N, Cin), dy (N, Cout); 
 
 
 def all_given(into) -> bool:
-    """Whether the gradients of all parameters go into the flat buffer, where nobody looks before the walk's end."""
+    """Whether all parameter gradients go into the flat buffer, where nothing reads them before the backward ends."""
     return bool(into) and None not in into[1:]
 
 
