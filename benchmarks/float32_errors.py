@@ -11,8 +11,8 @@ output and of every gradient against the reference in float64, in units in the l
 element-wise functions, of each element). Ours may be at most
 twice PyTorch's, or 2; the exit status is 1 if one is more.
 
-Three ways of ours: the reference, the passes in NumPy (with NumPy's products), and the passes in Numba (with MKL's
-products where they are installed). An operation that has no fast implementation has the reference's figures.
+Three ways of ours: the reference, the passes in NumPy (with NumPy's GEMM), and the passes in Numba (with MKL's
+GEMM where it is installed). An operation that has no fast implementation has the reference's figures.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from checker_corpus import report
-from collapse_replay_report import replays_table
-from collapse_report import edge_table, variants_table
+from collapse.replay_report import replays_table
+from collapse.report import edge_table, variants_table
 from float32_errors import markdown as float32_table
 from gpu_rivals.report import variants_and_rivals_table
 from markdown_table import table
@@ -148,7 +148,7 @@ def gpu_steps() -> str:
 def collapse() -> str:
     """How often accuracy collapses, by what was changed."""
     result = newest("collapse")
-    where = f"\n\n{result['machine']}, {result['date']}; `benchmarks/collapse.py`."
+    where = f"\n\n{result['machine']}, {result['date']}; `benchmarks/collapse/`."
     return variants_table(result["variants"]) + where
 
 

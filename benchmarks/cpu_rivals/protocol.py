@@ -1,4 +1,4 @@
-"""What the door and a worker say to each other: one JSON object a line, over the worker's stdin and stdout.
+"""What the script and a worker say to each other: one JSON object a line, over the worker's stdin and stdout.
 
     {"command": "hello"}                                             -> {"versions", "memory"}; who is there
     {"command": "prepare", "configuration": {...}, "directory": ...} -> {}; weights and batches are read from there
@@ -87,7 +87,7 @@ def serve(session: Session, requests: TextIO, answers: TextIO) -> None:
         message = json.loads(line)
         try:
             answer = {"ok": getattr(session, message.pop("command"))(**message)}
-        except Exception as error:  # told to the door, which decides what it means
+        except Exception as error:  # told to the script, which decides what it means
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -52,7 +52,7 @@ def in_megabytes(size: int | None) -> str:
 
 
 def configuration_lines(result: dict[str, Any]) -> list[str]:
-    """What the door prints of one configuration: times, memory, ratios, our split."""
+    """What the script prints of one configuration: times, memory, ratios, our split."""
     lines = [f"  {'':14} {'ms a step':>10} {'rounds':>19} {'peak memory':>13} {'above start':>13}"]
     for name, f in result["variants"].items():
         between = f"{min(f['round_ms']):,.1f} to {max(f['round_ms']):,.1f}"

@@ -1,4 +1,4 @@
-"""A contestant's process: python -m cpu_rivals.worker VARIANT THREADS. And the door's handle on it, `Worker`."""
+"""A contestant's process: python -m cpu_rivals.worker VARIANT THREADS. And the script's handle on it, `Worker`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def worker_environment(threads: int, extra: dict[str, str] | None = None) -> dic
 
 
 class Worker:
-    """A contestant's process, as the door sees it. Use as a context manager: the process ends with it."""
+    """A contestant's process, as the script sees it. Use as a context manager: the process ends with it."""
 
     def __init__(self, name: str, threads: int, environment: dict[str, str] | None = None):
         self.name = name

@@ -49,7 +49,7 @@ class Referee:
     def plain(self, where: tuple[int, int], precision: str) -> list[Any]:
         """The plain implementation's results on one head."""
         if (where, precision) not in self._plain:
-            with float32_products(precision):
+            with float32_precision(precision):
                 self._plain[where, precision] = plain(*(head(x, where) for x in self.inputs))
         return self._plain[where, precision]
 
@@ -98,8 +98,8 @@ def plain(q: Any, k: Any, v: Any, dout: Any) -> list[Any]:  # (T, HS) each
 
 
 @contextlib.contextmanager
-def float32_products(precision: str) -> Iterator[None]:
-    """PyTorch's own products of float32: TF32 or exact."""
+def float32_precision(precision: str) -> Iterator[None]:
+    """PyTorch's own GEMM of float32: TF32 or exact."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:

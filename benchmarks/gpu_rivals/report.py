@@ -112,7 +112,7 @@ def markdown(report: dict[str, Any], heading: str) -> str:
         heading,
         "",
         "Causal self-attention; shapes are B/NH/T/HS. Medians of CUDA graphs replayed in turns: nothing of Python's,",
-        "CuPy's or PyTorch's launches is in them, on either side. TFLOP/s count two products forward and five backward",
+        "CuPy's or PyTorch's launches is in them, on either side. TFLOP/s count two GEMMs forward and five backward",
         "over half of T x T. Ratios are time over time, forward / backward: below 1 is faster than that rival. Ours",
         "are bold. Before anyone is timed, results are compared with the reference in float64.",
     ]

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 NAME = re.compile(r"(\d+)/(\d+)/(\d+)/(\d+)(?: (bfloat16|float32))?")
-BACKWARD_OVER_FORWARD = 2.5  # five matrix products instead of two
+BACKWARD_OVER_FORWARD = 2.5  # five matrix multiplications instead of two
 MOST_POSITIONS = 16384  # the check holds T x T numbers of a head in float64
 NAIVE_LIMIT = 3e12  # operations; more take the naive kernel the better part of a second
 
@@ -27,7 +27,7 @@ class Shape(NamedTuple):
 
     @property
     def flop(self) -> float:
-        """Operations of the forward: two products over the lower half of T x T."""
+        """Operations of the forward: two matrix multiplications over the lower half of T x T."""
         return 4 * self.batch * self.heads * self.positions**2 * self.head_size / 2
 
     @property

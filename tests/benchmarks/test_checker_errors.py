@@ -41,10 +41,10 @@ def judged(truth, backward):
 
 def elementwise(name, x, weights=1.0, **settings):
     """One formula at given x."""
-    from checker_corpus import elementwise as room
+    from checker_corpus import elementwise as package
 
-    return room.problem_of(
-        name, "element-wise", room.FORMULAS[name], room.Inputs(x), weights * np.ones(x.shape), **settings
+    return package.problem_of(
+        name, "element-wise", package.FORMULAS[name], package.Inputs(x), weights * np.ones(x.shape), **settings
     )
 
 

@@ -10,12 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-import collapse
-import collapse_replay
-import collapse_replay_report
-import collapse_report
-import collapse_run
-from collapse_sharpness import Sharpness, edge
+from collapse import replay, replay_report, report
+from collapse.record import train
+from collapse.run import Training
+from collapse.sharpness import Sharpness, edge
 from environment import RESULTS
 
 from tinygrad_arith.training.config import Config
@@ -38,10 +36,10 @@ class Quadratic:
 
 def run_with(exact_match):
     """A record of which only the accuracies matter."""
-    steps = len(exact_match) * collapse_report.EVALUATE_EVERY
+    steps = len(exact_match) * report.EVALUATE_EVERY
     nothing = np.zeros((0, 4, 0))
     values = np.array(exact_match)
-    return collapse_report.Run("verbatim", 1, steps, 1.0, [], nothing, nothing, values, nothing, np.zeros(0), {})
+    return report.Run("verbatim", 1, steps, 1.0, [], nothing, nothing, values, nothing, np.zeros(0), {})
 
 
 def test_the_sharpness_is_the_largest_eigenvalue_in_the_preconditioners_coordinates():
@@ -87,17 +85,17 @@ def small(monkeypatch):
     values["optimizer"] |= {"schedule": "constant"}
     values["training"] |= {"steps": 100, "batch": 16, "workers": 1, "worker_kind": "threads"}
     config = Config.from_dict(values, source="test").validate().resolved()
-    monkeypatch.setattr(collapse, "configuration", lambda variant, seed, steps: config)
-    monkeypatch.setattr(collapse_run, "PROBLEMS", 16)
+    monkeypatch.setattr("collapse.record.configuration", lambda variant, seed, steps: config)
+    monkeypatch.setattr("collapse.run.PROBLEMS", 16)
     return config
 
 
 def test_a_short_training_is_recorded_and_reported(small, tmp_path, capsys):
     for directory in ("plain", "edge"):
         (tmp_path / directory).mkdir()
-    collapse.train("verbatim", 1, None, tmp_path / "plain", False)
-    collapse.train("verbatim", 1, None, tmp_path / "edge", True)
-    (plain,), (edged,) = (collapse_report.load(tmp_path / name) for name in ("plain", "edge"))
+    train("verbatim", 1, None, tmp_path / "plain", False)
+    train("verbatim", 1, None, tmp_path / "edge", True)
+    (plain,), (edged,) = (report.load(tmp_path / name) for name in ("plain", "edge"))
     assert plain.losses.shape == (100,)
     assert plain.table.shape[:2] == (10, 4)
     assert plain.sharpness.shape == (0,)
@@ -105,7 +103,7 @@ def test_a_short_training_is_recorded_and_reported(small, tmp_path, capsys):
     assert (edged.sharpness > 0).all()
     assert np.array_equal(plain.losses, edged.losses)  # to measure it changes nothing
     assert plain.config == small.to_dict()
-    collapse_report.report(tmp_path / "plain", tmp_path / "edge", "", write=False)
+    report.report(tmp_path / "plain", tmp_path / "edge", "", write=False)
     assert "| nothing | never |" in capsys.readouterr().out
 
 
@@ -113,12 +111,12 @@ def test_a_short_training_is_recorded_and_reported(small, tmp_path, capsys):
 def few(monkeypatch):
     """Replays of few steps."""
     for name, value in (("LEADS", (30, 5, 0)), ("AFTER", 20), ("LOOKED_AT", (-4, 3)), ("CONTROL_EVERY", 100)):
-        monkeypatch.setattr(collapse_replay, name, value)
+        monkeypatch.setattr(replay, name, value)
 
 
 def run_to(training, steps, run=None):
     """Makes the steps of a training, evaluated as a run with replays; returns that run."""
-    run = run or collapse_replay.ReplayedRun(training)
+    run = run or replay.ReplayedRun(training)
     for step in range(steps):
         training.runner.enqueue(training.task.train_batch(step, 16, 1), step)
         if (step + 1) % 50 == 0:
@@ -127,19 +125,19 @@ def run_to(training, steps, run=None):
 
 
 def test_each_way_to_go_on_is_another_and_the_same_batches_give_the_same_losses(small, few):
-    training = collapse_run.Training(small)
+    training = Training(small)
     early = training.state()
     run = run_to(training, 200)
     state = run.states[1]  # after 100 steps
     assert state.steps == 100
-    replayer = collapse_replay.Replayer(training)
+    replayer = replay.Replayer(training)
     learned = dataclasses.replace(state, second_moment=run.states[0].second_moment, steps=50)
     ways = {
         "same": replayer.go_on(state, 30, replayer.batch),
         "others": replayer.go_on(state, 30, replayer.other_batch(0)),
         "another draw": replayer.go_on(state, 30, replayer.other_batch(1)),
         "half rate": replayer.go_on(state, 30, replayer.batch, rate=0.5),
-        "moment": replayer.go_on(collapse_replay.with_second_moment(state, learned, replayer), 30, replayer.batch),
+        "moment": replayer.go_on(replay.with_second_moment(state, learned, replayer), 30, replayer.batch),
     }
     losses = {name: losses for name, (_, losses) in ways.items()}
     assert losses["same"] == run.losses[100:130]
@@ -150,27 +148,27 @@ def test_each_way_to_go_on_is_another_and_the_same_batches_give_the_same_losses(
 
 
 def test_a_collapse_is_replayed_from_before_its_onset(small, few):
-    training = collapse_run.Training(small)
+    training = Training(small)
     run = run_to(training, 400)
     assert run.collapses == run.controls == []  # nothing was learned
     end = training.state()
     run.norms = [1.0] * 340 + [6.0] * 60  # as if a spike had begun there
-    found = collapse_replay.replay_collapse(training, run.states, run.losses, run.norms, end)
+    found = replay.replay_collapse(training, run.states, run.losses, run.norms, end)
     assert (found["seen"], found["onset"]) == (400, 340)
-    assert [row["lead"] for row in found["replays"]] == list(collapse_replay.LEADS)
-    assert all(len(row["others"]) == collapse_replay.DRAWS for row in found["replays"])
+    assert [row["lead"] for row in found["replays"]] == list(replay.LEADS)
+    assert all(len(row["others"]) == replay.DRAWS for row in found["replays"])
     assert len(found["looks"]) == 7
     assert all(np.isfinite(list(look.values())).all() and -1 <= look["turn"] <= 1 for look in found["looks"])
     losses = [*run.losses[:340], 0.0, *run.losses[341:]]
     with pytest.raises(SystemExit, match="not the same when they are made again"):
-        collapse_replay.replay_collapse(training, run.states, losses, run.norms, end)
-    assert collapse_replay.replay_collapse(training, run.states, run.losses, [1.0] * 400, end) is None
+        replay.replay_collapse(training, run.states, losses, run.norms, end)
+    assert replay.replay_collapse(training, run.states, run.losses, [1.0] * 400, end) is None
 
 
 def test_a_look_measures_before_its_step_is_made(small):
-    training = collapse_run.Training(small)
+    training = Training(small)
     run_to(training, 60)
-    replayer = collapse_replay.Replayer(training)
+    replayer = replay.Replayer(training)
     replayer.make(60)
     root, batch = training.preconditioner(), replayer.batch(61)
     here = [training.sharpness_on(lambda data=data: data).measure(root) for data in (training.apart, batch)]
@@ -183,35 +181,35 @@ def test_a_look_measures_before_its_step_is_made(small):
 def test_the_onset_is_the_first_long_gradient():
     norms = [1.0, 3.0] * 100 + [1.0] * 100
     norms[230], norms[250] = 10.1, 99.0  # usual are 2.0
-    assert collapse_replay.onset_of(norms, 300) == 230
-    assert collapse_replay.onset_of([*norms[:230], 9.9, *norms[231:]], 300) == 250
-    assert collapse_replay.onset_of([1.0] * 300, 300) is None
+    assert replay.onset_of(norms, 300) == 230
+    assert replay.onset_of([*norms[:230], 9.9, *norms[231:]], 300) == 250
+    assert replay.onset_of([1.0] * 300, 300) is None
 
 
 def test_a_run_goes_on_as_if_nothing_had_been_replayed_and_is_reported(small, few, tmp_path, monkeypatch):
-    undisturbed = run_to(collapse_run.Training(small), 400)
-    monkeypatch.setattr(collapse_replay, "REACHED", 0.0)
-    monkeypatch.setattr(collapse_replay, "COLLAPSED", -1.0)
+    undisturbed = run_to(Training(small), 400)
+    monkeypatch.setattr(replay, "REACHED", 0.0)
+    monkeypatch.setattr(replay, "COLLAPSED", -1.0)
     long = dataclasses.replace(small, training=dataclasses.replace(small.training, steps=400))
-    training = collapse_run.Training(long)
+    training = Training(long)
     run = run_to(training, 400)
     assert [control["step"] for control in run.controls] == [300, 400]
     assert run.losses == undisturbed.losses
     run.norms = [1.0] * 340 + [6.0] * 60
-    found = collapse_replay.replay_collapse(training, run.states, run.losses, run.norms, run.states[-1])
-    collapse_replay.train_and_replay(collapse_run.Training(long), tmp_path / "seed1.json", until=1e9)
+    found = replay.replay_collapse(training, run.states, run.losses, run.norms, run.states[-1])
+    replay.train_and_replay(Training(long), tmp_path / "seed1.json", until=1e9)
     written = json.loads((tmp_path / "seed1.json").read_text())
     assert (written["steps"], written["skipped"], len(written["controls"])) == (400, [], 2)
     (tmp_path / "seed1.json").write_text(json.dumps(written | {"collapses": [found]}))
-    values = collapse_replay_report.gather(tmp_path)
+    values = replay_report.gather(tmp_path)
     lowest = next(row["others"] for row in found["replays"] if row["lead"] == 5)
-    assert collapse_replay_report.lost(values, "others", 5) == (sum(share < 0.9 for share in lowest), 4)
-    assert collapse_replay_report.lost_by_chance(values)[1] == 8
-    assert collapse_replay_report.replays_table(values).count(" of 4 ") == 3
-    assert len(collapse_replay_report.replays_picture(values).axes) == 2
+    assert replay_report.lost(values, "others", 5) == (sum(share < 0.9 for share in lowest), 4)
+    assert replay_report.lost_by_chance(values)[1] == 8
+    assert replay_report.replays_table(values).count(" of 4 ") == 3
+    assert len(replay_report.replays_picture(values).axes) == 2
     (tmp_path / "seed1.json").write_text(json.dumps(written))
     with pytest.raises(SystemExit, match="there are no collapses"):
-        collapse_replay_report.gather(tmp_path)
+        replay_report.gather(tmp_path)
 
 
 def test_the_text_says_what_the_replays_say():
@@ -219,14 +217,14 @@ def test_the_text_says_what_the_replays_say():
     replayed = json.loads(max(RESULTS.glob("collapse_replays_2*.json")).read_text(encoding="utf-8"))
 
     def of(way, *leads):
-        counts = [collapse_replay_report.lost(replayed, way, lead) for lead in leads]
+        counts = [replay_report.lost(replayed, way, lead) for lead in leads]
         return "{} of {}".format(*map(sum, zip(*counts, strict=True)))
 
-    assert of("half_rate", *collapse_replay.LEADS) + " replays" in page
+    assert of("half_rate", *replay.LEADS) + " replays" in page
     assert of("others", 80) + " collapse (60 %)" in page
     assert of("others", 0) + " collapse as well" in page
     assert f"{of('second_moment', 5, 2, 0)} collapse; with other batches {of('others', 5, 2, 0)}" in page
-    assert "{} of {} (43 %)".format(*collapse_replay_report.lost_by_chance(replayed)) in page
+    assert "{} of {} (43 %)".format(*replay_report.lost_by_chance(replayed)) in page
     assert f"the {len(replayed['collapses'])} collapses" in page
     assert f"{sum(run['steps'] for run in replayed['runs']):,} steps" in page
     sharpness = np.array([collapse["looks"]["apart"] for collapse in replayed["collapses"]])  # (collapses, steps)

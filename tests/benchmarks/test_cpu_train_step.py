@@ -87,7 +87,7 @@ def test_a_worker_that_cannot_start_says_why():
         worker.ask("hello")
 
 
-def test_the_door_with_ours_and_its_slower_forms(tmp_path, capsys, monkeypatch):
+def test_the_script_with_ours_and_its_slower_forms(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cpu_train_step, "RESULTS", tmp_path)
     flags = ["--only", TINY, "--variants", "ours-reference", "ours-numpy", "ours", "--rounds", "2", "--seconds", "0.01"]
     assert cpu_train_step.main([*flags, "--threads", "1", "--json", "--write"]) == 0

@@ -1,4 +1,4 @@
-"""Small runs that the doors can open: 3-bit sums, trained for about a second, and other tasks, hardly trained."""
+"""Small runs that the commands can open: 3-bit sums, trained for about a second, and other tasks, hardly trained."""
 
 import pytest
 
@@ -39,8 +39,8 @@ def other_runs(tmp_path_factory):
 
 
 @pytest.fixture
-def through_the_door(capsys):
-    """A function from a door's `main` and its flags to (exit code, stdout, stderr)."""
+def call_command(capsys):
+    """A function from a command's `main` and its flags to (exit code, stdout, stderr)."""
 
     def run(command_main, *flags):
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The compare door: trains presets with several seeds, gathers what is there, prints a table, draws one picture."""
+"""The compare command: trains presets with several seeds, gathers what is there, prints a table, draws one picture."""
 
 import json
 import os
@@ -28,9 +28,9 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_presets_are_trained_compared_and_not_trained_again(here, through_the_door):
+def test_presets_are_trained_compared_and_not_trained_again(here, call_command):
     flags = [*PRESET, "--preset", "binary-plain", "--seeds", "2", *TINY, "--steps", "20"]
-    code, out, err = through_the_door(main, *flags)
+    code, out, err = call_command(main, *flags)
     assert (code, err) == (0, "")
     directory = Path("runs", "compare-binary-reversed-binary-plain")
     runs = sorted(path.parent.name for path in directory.glob("*/result.json"))
@@ -46,7 +46,7 @@ def test_presets_are_trained_compared_and_not_trained_again(here, through_the_do
     assert (directory / "comparison.png").read_bytes().startswith(PNG_START)
     assert json.loads((directory / "journal.json").read_text())["command"].endswith("--steps 20")
 
-    code, out, err = through_the_door(main, *flags, "--json")
+    code, out, err = call_command(main, *flags, "--json")
     assert (code, err) == (0, "4 runs, 4 of them finished before\n")
     values = json.loads(out)
     assert values == json.loads((directory / "comparison.json").read_text())
@@ -56,11 +56,11 @@ def test_presets_are_trained_compared_and_not_trained_again(here, through_the_do
     assert values["picture"] == str(directory / "comparison.png")
 
 
-def test_one_that_fails_is_told_beside_the_table_of_the_others(here, through_the_door):
+def test_one_that_fails_is_told_beside_the_table_of_the_others(here, call_command):
     (here / "out" / "binary-reversed-seed1").mkdir(parents=True)
     (here / "out" / "binary-reversed-seed1" / "stranger").touch()
     flags = [*PRESET, "--seeds", "2", "--jobs", "1", *TINY, "--steps", "20", "--out", "out"]
-    code, out, err = through_the_door(main, *flags)
+    code, out, err = call_command(main, *flags)
     assert code == 1
     assert "| binary-reversed |    1 |" in out
     assert err.startswith("error: binary-reversed-seed1: ")
@@ -70,7 +70,7 @@ def test_one_that_fails_is_told_beside_the_table_of_the_others(here, through_the
 
 
 @posix
-def test_ctrl_c_stops_and_the_same_command_goes_on(here, through_the_door):
+def test_ctrl_c_stops_and_the_same_command_goes_on(here, call_command):
     flags = [*PRESET, "--seeds", "2", *TINY, "--steps", "2000", "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen(
@@ -95,18 +95,18 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(here, through_the_door):
     assert command == " ".join(["python", "-m", "tinygrad_arith.compare", *flags])
     assert not (here / "out" / "comparison.json").exists()
 
-    assert through_the_door(main, *command.split()[3:])[0] == 0
+    assert call_command(main, *command.split()[3:])[0] == 0
     values = json.loads((here / "out" / "comparison.json").read_text())
     assert [run["step"] for run in values["groups"][0]["runs"]] == [2000, 2000]
     sittings = json.loads((here / "out" / "journal.json").read_text())["runs"]
     assert max(entry["sittings"] for entry in sittings.values()) == 2
 
 
-def test_finished_runs_are_gathered(here, write_run, through_the_door):
+def test_finished_runs_are_gathered(here, write_run, call_command):
     for seed in (1, 2, 3):
         write_run(here / "mine" / f"run{seed}", seed=seed, correct=8 - seed)
     (here / "mine" / "run2" / "result.json").unlink()
-    code, out, err = through_the_door(main, "mine", "--json")
+    code, out, err = call_command(main, "mine", "--json")
     assert code == 0
     assert "run2: not finished, left out" in err
     group = json.loads(out)["groups"][0]
@@ -114,44 +114,44 @@ def test_finished_runs_are_gathered(here, write_run, through_the_door):
     assert group["summary"]["exact_match"] == {"median": 0.75, "low": 0.625, "high": 0.875}
     assert (here / "mine" / "comparison.png").is_file()
 
-    code, out, err = through_the_door(main, "mine/run1", "mine/run3")
+    code, out, err = call_command(main, "mine/run1", "mine/run3")
     assert (code, err) == (0, "")
     assert (here / "runs" / "compare-named-binary-reversed" / "comparison.png").is_file()
 
 
-def test_named_runs_take_no_comparison_of_others(here, write_run, through_the_door):
+def test_named_runs_take_no_comparison_of_others(here, write_run, call_command):
     for seed in (1, 2, 3):
         write_run(here / f"run{seed}", seed=seed)
     named = here / "runs" / "compare-named-binary-reversed"
-    assert through_the_door(main, "run1", "run2")[0] == 0
+    assert call_command(main, "run1", "run2")[0] == 0
     before = (named / "comparison.json").read_bytes()
-    code, out, err = through_the_door(main, "run1", "run3")
+    code, out, err = call_command(main, "run1", "run3")
     assert (code, err) == (0, "")
     assert str(Path("runs", "compare-named-binary-reversed-2", "comparison.json")) in out
     assert (named / "comparison.json").read_bytes() == before
-    assert through_the_door(main, "run2", "run1")[0] == 0  # the same runs: drawn again where they are
+    assert call_command(main, "run2", "run1")[0] == 0  # the same runs: drawn again where they are
     assert sorted(path.name for path in (here / "runs").iterdir()) == [named.name, f"{named.name}-2"]
 
 
-def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_run, through_the_door):
+def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_run, call_command):
     write_run(here / "trained" / "a")
     (here / "trained" / "journal.json").write_text("{}")
     write_run(here / "other")
-    found = through_the_door(main, "other", "trained/a", "--out", "trained")
+    found = call_command(main, "other", "trained/a", "--out", "trained")
     assert found[:2] == (2, "")
     assert "--out trained: holds a comparison of other runs" in found[2]
-    assert through_the_door(main, "trained/a", "--out", "trained")[0] == 0  # its own
+    assert call_command(main, "trained/a", "--out", "trained")[0] == 0  # its own
 
 
-def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, through_the_door):
+def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, call_command):
     write_run(here / "mine" / "run1")
     (here / "mine" / "comparison.png").mkdir()
-    code, out, err = through_the_door(main, "mine")
+    code, out, err = call_command(main, "mine")
     assert (code, err.count("\n")) == (0, 1)
     assert err.startswith("warning: the comparison's picture and figures: not written: ")
     assert "| binary-reversed |" in out
     assert "comparison.png" not in out
-    code, out, err = through_the_door(main, "mine", "--json")
+    code, out, err = call_command(main, "mine", "--json")
     assert (code, json.loads(out).keys()) == (0, {"groups", "failed"})
     assert err.startswith("warning: ")
 
@@ -218,20 +218,20 @@ def test_a_closed_stderr_stops_the_runs_of_a_comparison_in_json(here):
         (["unfinished"], 1, "none of these runs is finished"),
     ],
 )
-def test_misuse_is_told_in_one_sentence(here, write_run, through_the_door, flags, code, complaint):
+def test_misuse_is_told_in_one_sentence(here, write_run, call_command, flags, code, complaint):
     (here / "file").touch()
     (here / "empty").mkdir()
     (write_run(here / "unfinished") / "result.json").unlink()
-    found, out, err = through_the_door(main, *flags)
+    found, out, err = call_command(main, *flags)
     assert (found, out) == (code, "")
     assert complaint in err.splitlines()[-1]
     assert not (here / "runs").exists()
 
 
-def test_a_file_in_the_place_of_the_default_directory_is_told_by_its_name(here, through_the_door):
+def test_a_file_in_the_place_of_the_default_directory_is_told_by_its_name(here, call_command):
     (here / "runs").mkdir()
     (here / "runs" / "compare-binary-reversed").touch()
-    code, out, err = through_the_door(main, *PRESET)
+    code, out, err = call_command(main, *PRESET)
     place = Path("runs", "compare-binary-reversed")
     assert (code, out, err) == (2, "", f"error: {place}: there is a file of that name; choose another --out\n")
 

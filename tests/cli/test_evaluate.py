@@ -1,4 +1,4 @@
-"""The evaluate door: its tables, its JSON and its picture tell the same numbers."""
+"""The evaluate command: its tables, its JSON and its picture tell the same numbers."""
 
 import json
 import shutil
@@ -12,10 +12,10 @@ from tinygrad_arith.training.runs import load_run
 
 
 @pytest.fixture
-def evaluate(small_run, through_the_door):
+def evaluate(small_run, call_command):
     """A function from flags to (exit code, stdout, stderr)."""
 
-    return lambda *flags, path=small_run: through_the_door(main, str(path), *flags)
+    return lambda *flags, path=small_run: call_command(main, str(path), *flags)
 
 
 def test_json_agrees_with_the_result_that_training_measured(evaluate, small_run):

@@ -1,4 +1,4 @@
-"""The gradcheck door: everything passes, a wrong backward is named with its fault, misuse is one sentence."""
+"""The gradcheck command: everything passes, a wrong backward is named with its fault, misuse is one sentence."""
 
 import io
 import json
@@ -16,10 +16,10 @@ from tinygrad_arith.ops import OPERATIONS
 
 
 @pytest.fixture
-def gradcheck(through_the_door, monkeypatch):
+def gradcheck(call_command, monkeypatch):
     """A function from flags to (exit code, stdout, stderr). A user's file is run in this process, for speed."""
     monkeypatch.setattr(gradient_pool, "CheckingProcess", InThisProcess)
-    return lambda *flags: through_the_door(main, *flags)
+    return lambda *flags: call_command(main, *flags)
 
 
 class InThisProcess:

@@ -20,9 +20,9 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals and n
 
 
 @pytest.fixture
-def gradcheck(through_the_door):
+def gradcheck(call_command):
     """A function from flags to (exit code, stdout, stderr)."""
-    return lambda *flags: through_the_door(main, *flags)
+    return lambda *flags: call_command(main, *flags)
 
 
 SQUARE = """

@@ -1,4 +1,4 @@
-"""The peek door shows the very batch that training would use."""
+"""The peek command shows the very batch that training would use."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,10 @@ from tinygrad_arith.tasks import TaskConfig, build_task
 
 
 @pytest.fixture
-def peek(through_the_door):
+def peek(call_command):
     """A function from flags to (exit code, stdout, stderr)."""
 
-    return lambda *flags: through_the_door(main, *flags)
+    return lambda *flags: call_command(main, *flags)
 
 
 def cells(out):

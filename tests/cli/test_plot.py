@@ -1,4 +1,4 @@
-"""The plot door: which pictures a run has, where they go, and that they show what the run measured."""
+"""The plot command: which pictures a run has, where they go, and that they show what the run measured."""
 
 import dataclasses
 import shutil
@@ -21,10 +21,10 @@ EACH += ["losses"]
 
 
 @pytest.fixture
-def plot(through_the_door):
+def plot(call_command):
     """A function from flags to (exit code, stdout, stderr)."""
 
-    return lambda *flags: through_the_door(main, *map(str, flags))
+    return lambda *flags: call_command(main, *map(str, flags))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A user's task at the doors: what it prints does not spoil JSON, and a program that it ends has not succeeded."""
+"""A user's task in the commands: what it prints does not spoil JSON, and a program that it ends has not succeeded."""
 
 import json
 
@@ -39,21 +39,23 @@ def changed(run, old, new):
     (run.parent / "own.py").write_text(SORTING.replace(old, new) + "\n# changed\n")
 
 
-@pytest.mark.parametrize("door", ["evaluate", "sample", "compare"])
-def test_json_is_all_that_stdout_gets(through_the_door, run, tmp_path, door):
+@pytest.mark.parametrize("command", ["evaluate", "sample", "compare"])
+def test_json_is_all_that_stdout_gets(call_command, run, tmp_path, command):
     changed(run, "", "")  # so that the file is run again
     (tmp_path / "lines").write_text("abc\ncba\n")
-    flags = {"sample": ["--file", str(tmp_path / "lines")], "compare": ["--out", str(tmp_path / "out")]}.get(door, [])
-    main = {"evaluate": evaluate, "sample": sample, "compare": compare}[door].main
-    code, out, err = through_the_door(main, str(run), "--json", *flags)
+    flags = {"sample": ["--file", str(tmp_path / "lines")], "compare": ["--out", str(tmp_path / "out")]}.get(
+        command, []
+    )
+    main = {"evaluate": evaluate, "sample": sample, "compare": compare}[command].main
+    code, out, err = call_command(main, str(run), "--json", *flags)
     assert code == 0, err
     assert all(isinstance(json.loads(line), dict) for line in out.splitlines())
-    assert len(out.splitlines()) == (2 if door == "sample" else 1)
-    assert door == "compare" or "by the way" in err
+    assert len(out.splitlines()) == (2 if command == "sample" else 1)
+    assert command == "compare" or "by the way" in err
 
 
-def test_a_task_that_ends_the_program_later_is_no_success(through_the_door, run):
+def test_a_task_that_ends_the_program_later_is_no_success(call_command, run):
     changed(run, 'print("described")', "raise SystemExit(0)")
-    code, _, err = through_the_door(evaluate.main, str(run))
+    code, _, err = call_command(evaluate.main, str(run))
     assert code == 1
     assert err.splitlines()[-1] == "error: own.py, line 14, in Sorting.describe: SystemExit: 0"

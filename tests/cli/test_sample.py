@@ -1,4 +1,4 @@
-"""The sample door: from a pipe, from a file, on a terminal; bad lines, bad flags."""
+"""The sample command: from a pipe, from a file, on a terminal; bad lines, bad flags."""
 
 import io
 import json
@@ -13,14 +13,14 @@ from tinygrad_arith.training.runs import load_run
 
 
 @pytest.fixture
-def ask(small_run, monkeypatch, through_the_door):
+def ask(small_run, monkeypatch, call_command):
     """A function from flags and the text on stdin to (exit code, stdout, stderr)."""
 
     def run(*flags, stdin="", terminal=False, path=small_run):
         source = io.StringIO(stdin)
         source.isatty = lambda: terminal
         monkeypatch.setattr("sys.stdin", source)
-        return through_the_door(main, str(path), *flags)
+        return call_command(main, str(path), *flags)
 
     return run
 

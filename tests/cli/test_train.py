@@ -1,4 +1,4 @@
-"""The train door, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
+"""The train command, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
 
 import errno
 import importlib
@@ -71,7 +71,7 @@ def wait_for_rows(child, directory, count):
 
 
 def exit_line(capsys, arguments):
-    """The exit code of the door and the one line that it prints on stderr."""
+    """The exit code of the command and the one line that it prints on stderr."""
     with pytest.raises(SystemExit) as raised:
         run_command(lambda: main(arguments))
     err = capsys.readouterr().err

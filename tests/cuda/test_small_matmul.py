@@ -1,4 +1,4 @@
-"""Batches of small matrix products: NumPy's results, whatever the strides, and in a graph."""
+"""Batches of small matrix multiplications: NumPy's results, whatever the strides, and in a graph."""
 
 import cupy
 import numpy as np

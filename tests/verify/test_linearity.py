@@ -52,6 +52,42 @@ def test_right_backwards_are_linear_in_every_dtype(dtype, scale):
     assert GradientCheck(forward, x).run(backward).verdict == "passed"
 
 
+WIDER = {"float16": ("float32", "float64"), "float32": ("float64",), "bfloat16": ("float32", "float64")}
+
+
+@pytest.mark.parametrize(("dtype", "wider"), [(dtype, wider) for dtype in WIDER for wider in WIDER[dtype]])
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 4.0])
+def test_outputs_of_a_wider_dtype_than_the_inputs(dtype, wider, scale):
+    """A tiny multiple of dy is one in the outputs' dtype, and nothing at all in that of the gradient."""
+    narrow = np.dtype(pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype)
+
+    def forward(x):
+        return np.sin(x.astype(np.promote_types(x.dtype, wider))), x
+
+    def backward(dy, x):
+        return (dy * np.cos(x.astype(wider))).astype(x.dtype)
+
+    check = GradientCheck(forward, (scale * X).astype(narrow))
+    assert check.run(backward).verdict == "passed"
+    assert check.run(lambda dy, x: backward(np.clip(dy, -2, 2), x)).verdict == "wrong"
+    assert check.run(lambda dy, x: backward(np.abs(dy), x)).verdict == "wrong"
+
+
+def test_one_input_of_several_is_less_precise():
+    x, w = X.astype(np.float16), np.arange(1.0, 5.0)
+
+    def forward(x, w):
+        return x.astype(np.float64) * w, (x, w)
+
+    def backward(dy, cache):
+        x, w = cache
+        return (dy * w).astype(x.dtype), (dy * x).sum(axis=0)
+
+    check = GradientCheck(forward, (x, w))
+    assert check.run(backward).verdict == "passed"
+    assert check.run(lambda dy, cache: backward(np.round(dy), cache)).verdict == "wrong"
+
+
 def test_an_input_whose_gradient_cancels_is_no_complaint():
     """Rounding of the other gradients is all that is left of it."""
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.verify import GradientCheck, GradientMismatch, check_gradients
+from tinygrad_arith.verify.noise import roughness
 
 POSITIVE = np.array([[1.0, 0.6, 1.4], [0.7, 1.2, 0.9]])
 SMOOTH = {
@@ -186,3 +187,62 @@ def test_nan_differences_accuse_nobody():
         with pytest.raises(GradientMismatch) as caught:
             check_gradients(lambda x: (np.sqrt(x), x), lambda dy, x: dy / np.sqrt(x), x)
     assert [finding.kind for finding in caught.value.findings] == ["factor"]
+
+
+FLAT = {  # flat below 1: the function, its slope where it is on
+    "relu": (lambda x: np.maximum(x - 1, 0), lambda x: np.ones_like(x)),
+    "exp": (lambda x: np.maximum(np.exp(x), np.e), np.exp),
+    "square": (lambda x: np.maximum(x * x, 1), lambda x: 2 * x),
+    "expm1": (lambda x: np.expm1(np.maximum(x - 1, 0)), lambda x: np.exp(x - 1)),
+}
+DISTANCES = 10.0 ** np.arange(-10, -1, 0.35)
+
+
+@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_point_beside_a_flat_side_is_no_kink(name, side):
+    """However far the kink is, an answer between the slopes of its sides is wrong."""
+    function, slope = FLAT[name]
+    for distance in DISTANCES:
+        x = np.array([1.43, 1 + side * distance, 1.7])
+        checked = check(function, x)
+        for wrong in (0.01, 0.5):
+            share = np.where(np.abs(x - 1) < 0.1, wrong if side < 0 else 1 - wrong, 1.0)
+            verdict = checked.run(lambda dy, x, s=share: dy * s * slope(x), diagnosis=False).verdict
+            assert verdict != "passed", (distance, wrong)
+        assert checked.run(lambda dy, x: dy * (x > 1) * slope(x), diagnosis=False).verdict != "wrong", distance
+
+
+@pytest.mark.parametrize("function", ["exp", "power"])
+@pytest.mark.parametrize("second", [-1.1, -1.585, -1.9])
+def test_an_element_with_an_output_of_its_own(function, second):
+    """The largest entry is in another output: rounding hides nothing of this one."""
+    f, slope = {
+        "exp": (lambda x: np.exp(5 * x), lambda x: 5 * np.exp(5 * x)),
+        "power": (lambda x: 10.0 ** (4 * x), lambda x: 4 * np.log(10) * 10.0 ** (4 * x)),
+    }[function]
+    for first in (1.5, -0.3):
+        checked = check(f, np.array([first, second]))
+        assert checked.run(lambda dy, x: dy * slope(x)).verdict == "passed"
+        for factor in (1.001, 0.999):
+            assert checked.run(off_at(1, factor, lambda dy, x: dy * slope(x))).verdict == "wrong"
+
+
+@pytest.mark.parametrize("k", [10, 20, 50, 100])
+def test_fast_functions(k):
+    """sin(k x) rounds k x before it rounds anything else."""
+    for seed in range(8):
+        checked = check(lambda x: np.sin(k * x), np.random.default_rng(seed).normal(size=3))
+        assert checked.run(lambda dy, x: dy * k * np.cos(k * x)).verdict == "passed"
+        assert checked.run(off_at(2, 1.001, lambda dy, x: dy * k * np.cos(k * x))).verdict == "wrong"
+
+
+@pytest.mark.parametrize("factor", [3.0, 5.0, 7.0, 1 / 3, 20.0])
+def test_the_rounding_of_a_product_within_is_seen(factor):
+    """exp(k x) for a small k: k x must not round alike at all points of a line."""
+    for seed in range(20):
+        x = np.random.default_rng(seed).uniform(1, 2, 5)
+        at_once = roughness(lambda a: np.sin(factor * a), x, np.sin(factor * x))
+        nearby = x * (1 + 1e-9 * np.random.default_rng(seed + 100).uniform(-1, 1, (50, 5)))
+        errors = (np.sin(factor * nearby) - np.sin(factor * nearby.astype(np.longdouble))).astype(float)
+        assert (at_once > 0.3 * np.sqrt((errors**2).mean(axis=0))).all()

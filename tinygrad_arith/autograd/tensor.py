@@ -122,7 +122,7 @@ class Tensor:
     def backward(self, dy: Any = None, *, on_ready: Callable[["Tensor"], None] | None = None) -> None:
         """Adds to the `.grad` of every leaf the gradient of <dy, this tensor>, and frees the tape on the way.
 
-        dy:       the cotangent, an array of this tensor's shape; may be left out for a scalar, where it is 1
+        dy:       the gradient of this tensor, an array of its shape; may be left out for a scalar, where it is 1
         on_ready: called with each leaf as soon as its gradient is complete
 
         Raises BackwardError: no gradient was recorded, a second backward, a missing or misshaped dy.

@@ -1,7 +1,7 @@
-"""Work beside the chain of a backward: gradients that something else than the current stream may still be writing.
+"""Work on a side stream during a backward: gradients that another stream than the current one may still be writing.
 
-`cuda.side_stream` computes the gradients of weights on a second stream. Whoever touches such a gradient on the first
-one, to add to it or to read it, waits for it here before. On the CPU there is no such work.
+`cuda.side_stream` computes the gradients of weights on a side stream. Whoever reads or adds to such a gradient on the
+main stream waits for it here first. On the CPU there is no such work.
 """
 
 import threading
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class SideWork(Protocol):
-    """What is under way beside the chain."""
+    """What is under way on a side stream."""
 
     def writes(self, array: Any) -> bool:
         """Whether some of it writes to this array."""

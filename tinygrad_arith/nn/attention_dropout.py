@@ -1,6 +1,6 @@
 """Attention with dropout of its probabilities, written with finer operations.
 
-The attention of `ops` never shows its probabilities to anybody, so nothing can be dropped from them. Here each step is
+The attention of `ops` does not give out its probabilities, so nothing can be dropped from them. Here each step is
 an operation of its own: more memory and more passes, for the models that are published with this dropout.
 """
 
@@ -32,7 +32,7 @@ def attention_with_dropout(
     batch, length, channels = qkv.shape
     size, group = channels // (heads + 2 * kv_heads), heads // kv_heads
     parts = qkv.reshape(batch, length, heads + 2 * kv_heads, size).transpose(0, 2, 1, 3)  # (B, NH + 2 NHkv, T, HS)
-    # The G query heads that share a key/value head are so many more rows of one matrix: products stay plain batches.
+    # The G query heads that share a key/value head are more rows of one matrix: GEMM stays a plain batch.
     rows, keys = (batch * kv_heads, group * length, size), (batch * kv_heads, length, size)
     q = parts[:, :heads].reshape(*rows)  # (B NHkv, G T, HS)
     k = parts[:, heads : heads + kv_heads].reshape(*keys)  # (B NHkv, T, HS)
@@ -47,7 +47,7 @@ def attention_with_dropout(
 
 
 def softmax(scores: Tensor) -> Tensor:  # (..., T)
-    """Over the last axis. The largest score is taken off as a constant: it changes the numbers, not the function."""
+    """Over the last axis. The largest score is subtracted as a constant: it changes the numbers, not the function."""
     weights = (scores - scores.detach().max(axis=-1, keepdims=True)).exp()  # (..., T)
     return weights / weights.sum(axis=-1, keepdims=True)
 

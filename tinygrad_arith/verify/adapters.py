@@ -144,7 +144,9 @@ def check_module(
         return _given(_backward(loss_fn, module, chosen, np.asarray(cotangents[0])))
 
     sound = all(entry.verdict != "wrong" for entry in entries)
-    problem = not_linear(under, _given(gradients), (cotangent,), seed) if sound else None
+    given = _given(gradients)
+    dtypes = [gradient.dtype for gradient in given.values()]
+    problem = not_linear(under, given, (cotangent,), dtypes, seed) if sound else None
     report = Report(name, tuple(entries), allowed.describe(), seed, problem)
     report.raise_unless_passed()
     return report

@@ -253,8 +253,9 @@ class GradientCheck:
         cache = self._call(self.forward)[1]  # one for all: the backward leaves it as it is
         named = {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked}
         problem = not_linear(
-            lambda cotangents: self._named_gradients(backward, cotangents, cache), named, self.cotangents, self.seed
-        )
+            lambda cotangents: self._named_gradients(backward, cotangents, cache), named, self.cotangents,
+            [gradients[p].dtype for p in self.checked], self.seed,
+        )  # fmt: skip
         sizes = [math.prod(shape) for shape in self.output_shapes]
         if problem or len(sizes) < 2:
             return problem

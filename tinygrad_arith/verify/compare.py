@@ -102,7 +102,7 @@ def _entry(
     probe, size = judged.probe, math.prod(judged.probe.shape)
     if not len(judged.indices):
         return InputReport(probe.name, probe.shape, dtype, method, size)
-    strict, allowed, sizes = bounds
+    strict, allowed, sizes, _ = bounds
     off, scale = np.abs(judged.analytic - judged.numeric), float(sizes.max(initial=0.0))
     off[list(judged.kinks)] = 0.0
     if wrong.any():

@@ -29,6 +29,7 @@ WIDEST = 1 / 8  # first step of that look, over an element's size
 FIRST_LOOK = 1  # elements that do not pass are examined closely, before all the others are
 HOPELESS = 24  # elements in a row, of which most stay undecided: the others are left as they are
 CLOSELY = 1e-6  # the relative error that is asked for at most: smaller steps would show rounding rather than the slope
+BESIDE = 1e-4  # of the largest entry that reaches the same outputs: no more is hidden by anything but rounding
 RICH = 1e-3  # the relative error of a slope that is known well
 NEAR = 64.0  # times the steps that such slopes needed
 SIMILAR = 1 / 8  # of the size of an element: those that are as large tell which steps suit it
@@ -38,12 +39,14 @@ ROUNDS = 3  # of examination: the largest entry, by which all are measured, may 
 
 class Bounds(NamedTuple):
     """What the tolerance allows each element, all (n,): beyond `strict` it is wrong; below `allowed`, rounding
-    included, it is right. `sizes` are those of the entries by which both are measured.
+    included, it is right. `sizes` are those of the entries by which both are measured, `scales` the largest ones among
+    those that reach the same outputs.
     """
 
     strict: np.ndarray
     allowed: np.ndarray
     sizes: np.ndarray
+    scales: np.ndarray
 
 
 @dataclass
@@ -113,10 +116,6 @@ class Judgement:
         allowed = max(self.tolerance.floor, self.tolerance.hidden) * uncancelled
         return hides <= max(allowed, self.tolerance.zero * self.unit)
 
-    def scale(self) -> float:
-        """The largest entry of the gradient, or what it is at least; 0 where nothing is known."""
-        return float(self._sizes().max(initial=0.0))
-
     def _sizes(self) -> np.ndarray:
         """The size of each entry (n,), or what it is at least where its error is large."""
         size = np.abs(self.numeric)
@@ -136,12 +135,13 @@ class Judgement:
     def bounds(self) -> Bounds:
         """What the tolerance allows each element, as far as the gradient is known."""
         sizes = self._sizes()
+        scales = self.scales(sizes)
         if self.vanishes():
             zero = np.full(self.numeric.shape, self.tolerance.zero * self.unit)
-            return Bounds(zero, zero, sizes)
+            return Bounds(zero, zero, sizes, scales)
         largest = float(sizes.max(initial=0.0))
-        strict = self.tolerance.bound_beside(sizes, largest, self.scales(sizes))
-        return Bounds(strict, self.tolerance.hidden_beside(sizes, largest), sizes)
+        strict = self.tolerance.bound_beside(sizes, largest, scales)
+        return Bounds(strict, self.tolerance.hidden_beside(sizes, largest), sizes, scales)
 
     def verdicts(self, bounds: Bounds | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Per element: is it wrong, is it undecided?
@@ -150,14 +150,15 @@ class Judgement:
         it is at x. An answer that agrees is right; one that does not is only wrong if steps of the element's own size
         would see so, too.
         """
-        strict, allowed, sizes = bounds or self.bounds()
+        strict, allowed, sizes, scales = bounds or self.bounds()
         distance, error = self.distance, self.uncertainty
         with np.errstate(all="ignore"):
             beyond = distance - error * np.maximum(1.0, self._distances() / self.sizes)
             wrong = beyond > strict
             if wrong.any():
                 wrong &= beyond > self._strict_if_others_are_large(sizes)
-            hidden = self.tolerance.hidden_beside(0 * strict, float(sizes.max(initial=0.0)))  # of the largest entry
+            hidden = self.tolerance.hidden_beside(0 * sizes, float(sizes.max(initial=0.0)))  # of the largest entry
+            hidden = np.where(scales > hidden, np.minimum(hidden, BESIDE * scales), hidden)
             seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * sizes + hidden)
             if self.at_kinks:
                 seen[self.at_kinks] = True
@@ -229,7 +230,8 @@ class Judgement:
 
     def _contradicted(self, found: Survey, steps: np.ndarray, asked: Sequence[tuple[int, int]]) -> bool:
         """Are the slopes of one of these elements, by row of the survey and position, others closer by?"""
-        allowed = np.maximum(self.bounds().allowed, self.tolerance.largest * self.scale())
+        bounds = self.bounds()
+        allowed = np.maximum(bounds.allowed, self.tolerance.largest * float(bounds.sizes.max()))
         for row, position in asked:
             column = np.zeros_like(self.probe.cotangent)
             estimate = Estimate(found.value[row], found.error[row], found.rounding[row], steps[row], column)
@@ -256,8 +258,9 @@ class Judgement:
         """A closer look at some elements: is it a kink, and what do steps of all sizes say?"""
         bounds = self.bounds()
         for position in positions:
-            strict, allowed, size = (float(of_all[position]) for of_all in bounds)
-            found = self._closely(position, strict, allowed, size)
+            strict, allowed, size, _ = (float(of_all[position]) for of_all in bounds)
+            little = max(allowed, self.tolerance.largest * float(bounds.sizes.max()))
+            found = self._closely(position, strict, little, size)
             new = self.suspicious[position] or not self._knew_more(position, found, allowed)
             self.examined[position], self.suspicious[position] = found, False
             if new:
@@ -275,9 +278,9 @@ class Judgement:
                 choice = self.kinks if within else self.outside
                 choice[position] = replace(found.kink, index=index)
 
-    def _closely(self, position: int, strict: float, allowed: float, size: float) -> Estimate:
+    def _closely(self, position: int, strict: float, little: float, size: float) -> Estimate:
         """The slope at one element by steps of all sizes, with doubts on both sides: an answer that it contradicts may
-        be right, and one that it fits may be wrong.
+        be right, and one that it fits may be wrong. By less than `little` two slopes do not differ.
         """
         probe, index, answer = self.probe, self.indices[position], self.analytic[position]
         wanted = max(strict / 4, CLOSELY * size)
@@ -286,7 +289,6 @@ class Judgement:
         if _accuses(found, answer, slack):
             found = probe.confirmed(index, wanted)
             return probe.beside(index, found, answer) if _accuses(found, answer, slack) else found
-        little = max(allowed, self.tolerance.largest * self.scale())
         if found.kink is None and np.isfinite(found.error) and probe.contradicted(index, found, little):
             return replace(found, error=np.inf)
         return found

@@ -6,7 +6,7 @@ ignores what is smaller than 0.4, agrees with them. Here it does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class _Precision:
     floor: float
 
 
-_PRECISIONS = {
+_PRECISIONS = {  # the least range comes last
     "float64": _Precision((-40, 40), 3.0, 1e-5, 1e-9),
     "float32": _Precision((-20, 20), 1.5, 1e-2, 1e-3),
     "bfloat16": _Precision((-20, 20), 1.0, 0.1, 0.1),
@@ -44,7 +44,11 @@ Gradients = Mapping[str, np.ndarray]
 
 
 def not_linear(
-    gradients: Callable[[Any], Gradients | None], base: Gradients, cotangents: tuple[Any, ...], seed: int
+    gradients: Callable[[Any], Gradients | None],
+    base: Gradients,
+    cotangents: tuple[Any, ...],
+    dtypes: Collection[Any],
+    seed: int,
 ) -> str | None:
     """What shows that a backward is not linear; None if nothing does.
 
@@ -52,8 +56,10 @@ def not_linear(
                 backward does not return them
     base:       those under the cotangents of the check
     cotangents: these
+    dtypes:     of the gradients, which may be less precise than the cotangents, or more
     """
-    precision, largest = _precision(cotangents), _largest(cotangents)
+    names = {_name(dtype) for dtype in (*dtypes, *(c.dtype for c in cotangents if c is not None))}
+    precision, largest = _precision(names), _largest(names)
     if not _fits(base, 1.0, largest):
         return None
     factors = {"-1": -1.0} | {f"2^{exponent}": 2.0**exponent for exponent in precision.exponents}
@@ -76,21 +82,19 @@ def not_linear(
     return f"the backward is not linear in dy: for the sum of two cotangents {said}" if said else None
 
 
-def _precision(cotangents: tuple[Any, ...]) -> _Precision:
-    """That of the least precise cotangent."""
-    names = [_name(c) for c in cotangents if c is not None]
-    known = [name for name in ("float16", "bfloat16", "float32") if name in names]
-    return _PRECISIONS[known[0] if known else "float64"]
+def _precision(names: Collection[str]) -> _Precision:
+    """That of the least precise dtype."""
+    return next(precision for name, precision in reversed(_PRECISIONS.items()) if name in names or name == "float64")
 
 
-def _name(cotangent: Any) -> str:
-    return "bfloat16" if "bfloat16" in str(cotangent.dtype) else str(cotangent.dtype.newbyteorder("=").name)
+def _name(dtype: Any) -> str:
+    return "bfloat16" if "bfloat16" in str(dtype) else str(dtype.newbyteorder("=").name)
 
 
-def _largest(cotangents: tuple[Any, ...]) -> float:
+def _largest(names: Collection[str]) -> float:
     """How large a gradient may be, well inside the range of all dtypes; 1 over that is how small."""
     exponents = {"float16": 15, "float32": 127, "bfloat16": 127}
-    return 2.0 ** (MARGIN * min(exponents.get(_name(c), 1023) for c in cotangents if c is not None))
+    return 2.0 ** (MARGIN * min(exponents.get(name, 1023) for name in names))
 
 
 def _fits(base: Gradients, factor: float, largest: float) -> bool:

@@ -32,8 +32,11 @@ SPACINGS = (2.0**-42, 2.0**-12, 2.0**-32, 2.0**-22)  # of the points, relative t
 DISTINCT = 4  # values that an output takes on a line, at least, if the line is to tell how rough it is
 FAR = 2.0
 DISTANCES = (0.0, 0.25, 1.0, FAR)  # at which outputs are looked at, relative to each element, until they move
-BITS = 48  # of a float64 that a step may use; the rest is for the numbers of the points
+BITS = 46  # of a float64 that the places of the points may use
+MOVES = (47, 61, 73, 79, 103)  # of 64 parts, by which elements move: the last bits are used, by all of them. What
+# divides by a small number, or multiplies with one, rounds otherwise at each point
 HARMLESS = 16  # times the rounding of the output itself: such noise is not looked into
+SMOOTHER = 1 / 16  # of the roughness of a line: what is left of it where that was made by a kink
 EXACT = 0.01  # times its own rounding: an output that is no rougher was not rounded
 NEARBY = 0.125  # of a step, around whose end the noise is asked for
 ON_THE_SPOT = 1e-6  # of the length of a line: so closely a point must be hit, or its place is taken as it is
@@ -156,6 +159,20 @@ def _along_a_line(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The noise (m,) seen on one line; which outputs move enough for it to tell, (m,) bool; and their sizes (m,).
 
+    Outputs that are far rougher on it than farther along have a kink on the way, and not that noise.
+    """
+    noise, moves, size = _at_points(outputs_at, array, sizes, spacing, 0)
+    if (moves & (noise > HARMLESS * own_rounding(size))).any():
+        beyond, moves_there, _ = _at_points(outputs_at, array, sizes, spacing, POINTS)
+        noise = np.where(moves_there & (beyond < SMOOTHER * noise), beyond, noise)
+    return noise, moves, size
+
+
+def _at_points(
+    outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray, sizes: np.ndarray, spacing: float, first: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same by what is seen at the points of a line, from the place `first` on.
+
     The points are hit exactly, so that no rounding of the inputs is taken for one of the outputs. They lie irregularly
     and use all bits that there are, so that the roundings on the way cannot be equal by chance. The elements move by
     different amounts, or a norm would not see a line to the origin. The array itself is not among the points: there may
@@ -164,7 +181,7 @@ def _along_a_line(
     places, bases = _places(spacing)
     move = _directions(array.shape) * (sizes * spacing)
     with np.errstate(all="ignore"):
-        values = np.stack([outputs_at(array + place * move) for place in places])  # (POINTS, m)
+        values = np.stack([outputs_at(array + (first + place) * move) for place in places])  # (POINTS, m)
         usable = np.isfinite(values).all(axis=0)  # (m,)
         size = np.where(usable, np.abs(values).max(axis=0), 0.0)  # (m,)
         noise = LIKELY * _beside_polynomials(bases, np.where(usable, values - values[POINTS // 2], 0.0))
@@ -185,7 +202,7 @@ def _places(spacing: float) -> tuple[np.ndarray, list[np.ndarray]]:
 def _directions(shape: tuple[int, ...]) -> np.ndarray:
     """How far each element moves, and to which side, over its size."""
     rng = np.random.default_rng(0)
-    directions = np.asarray(rng.choice((-1.0, 1.0), shape) * 2.0 ** -np.asarray(rng.integers(0, 3, shape), float))
+    directions = np.asarray(rng.choice((-1.0, 1.0), shape) * np.asarray(rng.choice(MOVES, shape), float) / 64)
     directions.flags.writeable = False
     return directions
 

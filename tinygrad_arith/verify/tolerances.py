@@ -53,7 +53,7 @@ class Tolerance:
         """The same for given sizes of entries: with the largest of all, and the largest that each one is beside."""
         return np.minimum(self.largest * largest, self.relative * magnitude + self.floor * beside)
 
-    def hidden_beside(self, magnitude: np.ndarray, largest: float) -> np.ndarray:
+    def hidden_beside(self, magnitude: np.ndarray, largest: np.ndarray | float) -> np.ndarray:
         """How far off an entry may be at most, what rounding hides included, to count as right."""
         return HIDES * self.relative * magnitude + max(self.floor, self.hidden) * largest
 

@@ -1,4 +1,4 @@
-"""What the replays of `collapse_replay.py` say: their JSON, a table and a picture."""
+"""What the replays of `replay.py` say: their JSON, a table and a picture."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collapse_report import IMAGES
-from collapse_terms import COLLAPSED, LOOKED_AT
 from environment import RESULTS, environment
 from markdown_table import table
 
+from collapse.report import IMAGES
+from collapse.terms import COLLAPSED, LOOKED_AT
 from tinygrad_arith.plots.figure import (
     BLUE,
     GREEN,

@@ -1,4 +1,4 @@
-"""The candle training whose accuracy collapses, with one thing changed: what `collapse.py` and its parts run."""
+"""The candle training whose accuracy collapses, with one thing changed: what all parts of this study run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from collapse_sharpness import Sharpness, edge
-from collapse_terms import VARIANTS
-
+from collapse.sharpness import Sharpness, edge
+from collapse.terms import VARIANTS
 from tinygrad_arith.backend import RandomKey, array_module
 from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config

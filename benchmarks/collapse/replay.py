@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collapse_run import State, Training
-from collapse_terms import COLLAPSED, EVALUATE_EVERY, LOOKED_AT, REACHED
 
+from collapse.run import State, Training
+from collapse.terms import COLLAPSED, EVALUATE_EVERY, LOOKED_AT, REACHED
 from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
 

@@ -1,4 +1,4 @@
-"""Is the training at the edge of stability? The sharpness that AdamW sees, from products with the Hessian.
+"""Is the training at the edge of stability? The sharpness that AdamW sees, from multiplications by the Hessian.
 
 AdamW moves the weights by rate * P⁻¹ m, with m the mean gradient and P = diag(sqrt(v̂) + eps). On a quadratic with a
 fixed P that is stable only while the largest eigenvalue of P^(-1/2) H P^(-1/2) stays below
@@ -6,7 +6,7 @@ fixed P that is stable only while the largest eigenvalue of P^(-1/2) H P^(-1/2) 
     (2 + 2 β₁) / ((1 - β₁) rate)        38 / rate at β₁ = 0.9
 
 (Cohen et al. 2022, "Adaptive gradient methods at the edge of stability", section 3). The eigenvalue is found by power
-iteration; a product of the Hessian H with a vector is the difference of two gradients.
+iteration; the Hessian H times a vector is the difference of two gradients.
 """
 
 from __future__ import annotations

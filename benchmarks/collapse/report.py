@@ -1,4 +1,4 @@
-"""What the records of `collapse.py` say: how often accuracy collapses, with what changed, and how one looks."""
+"""What the records of `train` say: how often accuracy collapses, with what changed, and how one looks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collapse_terms import COLLAPSED, EVALUATE_EVERY, REACHED, RECORD_EVERY, VARIANTS
 from environment import RESULTS, environment
 from markdown_table import table
 
+from collapse.terms import COLLAPSED, EVALUATE_EVERY, REACHED, RECORD_EVERY, VARIANTS
 from tinygrad_arith.plots.figure import BLUE, GREEN, GREY, LINES, ORANGE, blank_figure, clean_axes, save_figure
 
 IMAGES = RESULTS.parents[1] / "docs" / "images"
