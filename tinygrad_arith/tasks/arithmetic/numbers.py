@@ -263,16 +263,18 @@ class NumberTask(AnsweringTask):
 
         Raises ValueError if the model has no room for them.
         """
-        trained, config = self.trained or self, self.config
+        trained = self.trained or self
+        longest = trained.config.longest
         if digits == trained.digits:
             return trained
-        if not 1 <= digits <= config.longest:
+        if not 1 <= digits <= longest:
             raise ValueError(
-                f"--digits {digits}: this model has room for 1 to {config.longest} (--longest when it is trained)"
+                f"--digits {digits}: this model has room for 1 to {longest} (--longest when it is trained)"
             )
         changed = replace(
             trained.config,
             digits=digits,
+            longest=digits if self.rows == "prefix" else longest,
             context=trained.config.context if digits <= trained.digits else 0,
             curriculum="",
         )
