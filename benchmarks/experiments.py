@@ -12,6 +12,7 @@ what the files say.
 """
 
 import argparse
+import dataclasses
 import json
 import re
 import shlex
@@ -35,6 +36,7 @@ from tinygrad_arith.comparisons.finished_runs import (
 from tinygrad_arith.comparisons.jobs import flag_of, read_journal
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.options.kinds import field_names
+from tinygrad_arith.tasks import resolve
 from tinygrad_arith.training.config import SECTIONS, Config, changed
 from tinygrad_arith.training.presets import load_preset, preset_names
 from tinygrad_arith.training.upgrade import upgraded
@@ -95,6 +97,13 @@ def machine_in_words(facts: dict[str, Any]) -> str:
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counts.items())
 
 
+def settled(config: Config) -> Config:
+    """The configuration with the sizes that were left to be chosen, whether its sections fit together or not yet."""
+    task = resolve(config.task)
+    training = dataclasses.replace(config.training, eval_size=config.training.eval_size or task.validation_size)
+    return dataclasses.replace(config, task=task, training=training)
+
+
 def changes_from_preset(values: dict[str, Any]) -> list[str]:
     """The flags that turn the preset, as it is today, into the configuration of an experiment.
 
@@ -105,7 +114,7 @@ def changes_from_preset(values: dict[str, Any]) -> list[str]:
     flags = []
     names = [(section, name) for section in SECTIONS for name in field_names(getattr(config, section))]
     for section, name in names:
-        if name not in OPTIONS_APART_FROM_GROUP and option_values(config.resolved())[name] != own[name]:
+        if name not in OPTIONS_APART_FROM_GROUP and option_values(settled(config))[name] != own[name]:
             config = changed(config, {section: {name: own[name]}})
             flags.append(flag_of(name, own[name]))
     return flags + ([] if values["until"] is None else [flag_of("until", values["until"])])
