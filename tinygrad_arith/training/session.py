@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores
-from ..options.errors import MisuseError, UserError, judging_flags, warn
+from ..options.errors import MisuseError, UserError, as_misuse, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
 from ..run_files.files import remove_temporaries
@@ -93,7 +93,7 @@ def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
 
     Raises MisuseError if the configuration will not do, UserError if the directory or the machine will not.
     """
-    with judging_flags():
+    with as_misuse():
         task, model = plan(record.config)
     training = resolve_threads(record.config.training, model, task.context)
     record = dataclasses.replace(record, config=dataclasses.replace(record.config, training=training))
