@@ -71,6 +71,7 @@ class _Ladder:
     settled: Estimate | None = None
     amplitude: float = 0.0  # of what the outputs do since, over steps of any size
     jumps: float = 0.0  # the gap that jumps beside the point made
+    kept: float = 0.0  # a gap that stayed from step to step, as that of a kink does
 
     def __post_init__(self) -> None:
         self.tableau = Tableau(self.cotangent, RATIO**2)
@@ -84,7 +85,7 @@ class _Ladder:
         self._look_for_jumps()
         if self._rounding_took_over():
             self._settle(rung)
-        elif rung.sides != self.sides or self.suspect:  # what larger steps saw lies beyond an edge or a kink
+        elif rung.sides != self.sides or self._beyond_a_kink():  # what larger steps saw lies beyond an edge or a kink
             self._start_again(rung)
         if was_suspect and hides(rung, self.rungs[-2]):
             self.done = True  # no smaller step could tell the kink from rounding
@@ -97,6 +98,17 @@ class _Ladder:
             close = self.wanted or CLOSELY * abs(best.value)
             found = best.error <= close or rung.noise > HIDDEN * best.error
             self.done = enough and found and self._calm()
+
+    def _beyond_a_kink(self) -> bool:
+        """Does the gap stay, or did it until the last steps and is gone now? A step in between has a side with a little
+        of the slope that lies beyond.
+        """
+        if self.suspect:
+            self.kept = max(self.kept, self.rungs[-1].gap)
+        elif self.rungs[-1].gap < VANISHES * self.kept:
+            self.kept = 0.0
+            return True
+        return self.suspect
 
     def _calm(self) -> bool:
         """Does the gap fall as that of a smooth function would, or is it lost in rounding? One that does neither, small
