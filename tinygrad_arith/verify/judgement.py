@@ -291,7 +291,8 @@ class Judgement:
         found = probe.refined(index, wanted)
         if _accuses(found, answer, slack):
             found = probe.confirmed(index, wanted)
-            return probe.beside(index, found, answer) if _accuses(found, answer, slack) else found
+            if _accuses(found, answer, slack):
+                return probe.beside(index, found, answer)
         if found.kink is None and np.isfinite(found.error) and probe.contradicted(index, found, little):
             return replace(found, error=np.inf)
         return found
@@ -330,8 +331,8 @@ class Judgement:
             self.error[position] = max(self.error[position], noise * self.steps[position] / trusted)
 
     def _examined_ones(self, strict: np.ndarray | None = None) -> np.ndarray:
-        """Which elements were examined, (n,) bool: by what is allowed them now (n,), if that is given, or a little more.
-        It may have been far more, if the largest entry turned out to be another.
+        """Which elements were examined, (n,) bool; of those, where it is given, by what is allowed them now (n,), or a
+        little more. It may have been far more, if the largest entry turned out to be another.
         """
         examined = np.zeros(self.numeric.shape, dtype=bool)
         examined[list(self.examined)] = True

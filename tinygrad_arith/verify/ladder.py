@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .differences import NOISE_MARGIN, Estimate, Line, Rung, nothing_known, rung_at
+from .jumps import jumps_nearby
 from .kinks import (
     CLOSE,
     FALLS,
@@ -170,7 +171,7 @@ class _Ladder:
         """
         best, settled = self.tableau.best, self.settled
         if settled is None:
-            unseen += self.jumps
+            unseen += self.jumps if self._jumps_stay(best) else 0.0
             return _concluded(self.line, self.cotangent, self.rungs, best, self.wanted, unseen)
         apart = 0.0
         size = float(np.abs(self.cotangent).max()) * max(float(np.abs(self.line.here).max()), self.line.scale)
@@ -178,6 +179,14 @@ class _Ladder:
         if not plain_rounding and best is not None and best.error <= SETTLED * abs(best.value):
             apart = 2 * (abs(best.value - settled.value) + best.error)
         return replace(settled, error=settled.error + apart + unseen)
+
+    def _jumps_stay(self, best: Estimate | None) -> bool:
+        """Are they jumps, as far as one can tell? Where the outputs stay as they are one can: log(max(x, a)) has its
+        kink where it is steep, which looks like a jump from afar.
+        """
+        if not self.jumps or best is None or best.column.any():
+            return self.jumps > 0
+        return jumps_nearby(self.line, self.cotangent, best.step)
 
 
 def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float, float]:
@@ -228,6 +237,9 @@ def _concluded(
             return at_kink
     if best is None:
         return nothing_known(last, cotangent)
+    if not best.column.any():  # the largest step that moves nothing says more than smaller ones
+        still = min((rung.noise for rung in rungs if rung.gap == 0 and not rung.central.any()), default=np.inf)
+        best = replace(best, error=min(best.error, still), noise=min(best.noise, still))
     unseen += _disagreement(best, cotangent, rungs)
     return replace(best, error=best.error + unseen, noise=best.noise + unseen, one_sided=last.sides != "both")
 
