@@ -29,7 +29,6 @@ from tinygrad_arith.backend import to_numpy
 from tinygrad_arith.generation import generate
 from tinygrad_arith.run_files.machine import gpu_names
 from tinygrad_arith.training.build import initialize, make_model, make_task
-from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.presets import load_preset
 from tinygrad_arith.training.threads import settle_process
 
@@ -86,7 +85,7 @@ def measure(preset: str, rounds: int, device: str) -> dict[str, Any]:
 
 def one_form(config: Any, task: Any, batch: Any) -> bool:
     """Whether all samples are as long, with the `=` at one place, for a model that needs to be told nothing else."""
-    plain = config.model.architecture == "gpt" and batch.positions is None and batch.key_mask is None
+    plain = config.model.kind == "gpt" and batch.positions is None and batch.key_mask is None
     return plain and bool((batch.tokens[:, -task.answer_length - 1] == task.vocabulary.ids["="]).all())
 
 
@@ -122,7 +121,7 @@ def make_ways(model: Any, task: Any, problems: Any) -> dict[str, Callable[[], np
         return tokens[:, prompts.shape[1] :]
 
     return {
-        EVALUATION: lambda: evaluate_exact_match(model, task, problems).predictions,
+        EVALUATION: lambda: task.judge(model, problems).predictions,
         GENERATION: lambda: generate(model, prompts, task.answer_length),
         WITHOUT_CACHE: one_by_one,
     }

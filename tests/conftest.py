@@ -1,6 +1,7 @@
 """Runs on disk that nothing was trained for: what is gathered from many of them can then be known beforehand."""
 
 import dataclasses
+import hashlib
 import json
 
 import pytest
@@ -32,3 +33,18 @@ def write_run():
         return directory
 
     return write
+
+
+@pytest.fixture
+def digest_of_arrays():
+    """A function from a safetensors file to the SHA-256 of its arrays: see fixtures/checkpoint_hashes.json."""
+    from safetensors.numpy import load_file
+
+    def digest(path):
+        found = hashlib.sha256()
+        for name, array in sorted(load_file(path).items()):
+            for part in (name.encode(), str(array.dtype).encode(), str(array.shape).encode(), array.tobytes()):
+                found.update(part)
+        return found.hexdigest()
+
+    return digest

@@ -13,10 +13,9 @@ from collapse.terms import VARIANTS
 from tinygrad_arith.backend import RandomKey, array_module
 from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.presets import load_preset
 from tinygrad_arith.training.step_result import rate_of
-from tinygrad_arith.training.trainer import start_steps
+from tinygrad_arith.training.steps import start_steps
 
 PRESET = "candle-binary-reversed"
 PROBLEMS = 500
@@ -29,7 +28,7 @@ def configuration(variant: str, seed: int, steps: int | None) -> Config:
     changes = VARIANTS[variant] | {"training": {"seed": seed, "steps": steps or config.training.steps}}
     for section, options in changes.items():
         config = dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **options)})
-    return config.validate().resolved()
+    return config.resolved()
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ class Training:
         self.model = initialize(make_model(config, self.task), config, choose_training_device(config.training))
         self.optimizer = make_optimizer(config, self.model)
         self.runner = start_steps(self.model, self.optimizer, config)
-        self.validation = self.task.problems("validation", PROBLEMS)
         # For the sharpness, a batch of a step that is never made. Its short problems, most of it, come in others too:
         self.apart = self.task.train_batch(config.training.steps, SHARPNESS_ROWS, config.training.seed)
 
@@ -62,7 +60,7 @@ class Training:
 
     def exact_match(self) -> float:
         """The share of the validation problems that is answered right now."""
-        return evaluate_exact_match(self.model, self.task, self.validation).exact_match
+        return self.task.evaluate(self.model, "validation", PROBLEMS).value
 
     def state(self) -> State:
         """A copy of the state."""

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from tinygrad_arith.training import trainer
+from tinygrad_arith.training import steps as training_steps
 
 tape_entry = importlib.import_module("tinygrad_arith.autograd.differentiable")  # the package's name is the function
 
@@ -65,7 +65,7 @@ def clocks_on(clock: Clock, contestant: Any) -> Iterator[None]:
 def parts_of_step(contestant: Any) -> list[tuple[Any, str, str]]:
     """What a step does beside operations: who does it, the name of the function, and what we call it."""
     return [
-        (trainer, "gradient_norm", "norm"),
+        (training_steps, "gradient_norm", "norm"),
         (contestant.optimizer, "step", "optimizer"),
     ]
 

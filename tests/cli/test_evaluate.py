@@ -1,8 +1,8 @@
 """The evaluate command: its tables, its JSON and its picture tell the same numbers."""
 
+import dataclasses
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,7 +83,8 @@ def test_answers_are_listed(evaluate, small_run):
 def test_wrong_answers_come_first(small_run):
     run = load_run(small_run)
     problems = run.task.problems("test", 4)
-    evaluation = SimpleNamespace(problems=problems, right=np.array([True, False, True, False]))
+    found = run.task.evaluate(run.model, "test", 4)
+    evaluation = dataclasses.replace(found, right=np.array([True, False, True, False]))
     statements = run.task.statements(problems)
     found = [answer.statement for answer in answers_to_show(run, run.task, evaluation, 3)]
     assert found == [statements[i] for i in (1, 3, 0)]

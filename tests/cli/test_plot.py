@@ -9,10 +9,10 @@ import pytest
 
 from tinygrad_arith.cli.plot import folder_name, main
 from tinygrad_arith.cli.train import main as train
-from tinygrad_arith.plots.catalogue import PICTURES, draw_train_sizes, short_labels
+from tinygrad_arith.plots.catalogue import PICTURES, find_train_sizes, short_labels
 from tinygrad_arith.plots.run_data import Choices, RunData
 from tinygrad_arith.run_files.metrics import read_metrics
-from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.tasks import build_task
 from tinygrad_arith.training.runs import load_run, read_record
 
 SHARED = ["accuracy_steps", "accuracy_samples"]
@@ -100,8 +100,8 @@ def test_the_numbers_are_those_of_the_run(small_run):
     curve = data.over_training("examples")
     np.testing.assert_array_equal(curve.x, [row["step"] * 40 for row in evaluated])
     np.testing.assert_array_equal(curve.y, [row["exact_match"] for row in evaluated])
-    everything = evaluate_exact_match(run.model, run.task, run.task.problems("test", 16))
-    assert data.evaluation.correct == everything.correct
+    everything = run.task.judge(run.model, run.task.problems("test", 16))
+    assert data.metrics.correct == everything.correct
     lengths = np.maximum(*run.task.operand_lengths(everything.problems))
     for length, share in zip(data.by_length.x, data.by_length.y, strict=True):
         assert share == everything.right[lengths == length].mean()
@@ -132,8 +132,9 @@ def test_runs_of_several_train_sizes_count_their_seeds_once(small_run, monkeypat
         task = dataclasses.replace(config.task, train_size=size)
         training = dataclasses.replace(config.training, seed=seed)
         run.record = dataclasses.replace(run.record, config=dataclasses.replace(config, task=task, training=training))
-    (figure,) = draw_train_sizes(runs).values()
-    assert figure.axes[0].get_title(loc="left").endswith(": binary-reversed (2 seeds)")
+        run.task = build_task(task)
+    (draw,) = find_train_sizes(runs).values()
+    assert draw().axes[0].get_title(loc="left").endswith(": binary-reversed (2 seeds)")
 
 
 def test_groups_are_told_apart_by_what_differs(small_run, modular_run):
@@ -149,7 +150,7 @@ def test_groups_are_told_apart_by_what_differs(small_run, modular_run):
     ("flags", "code", "sentence"),
     [
         (["--only", "tokns"], 2, "--only tokns: no such picture; did you mean tokens?"),
-        (["--only", "grokking"], 1, "--only grokking: the task is not modular-addition"),
+        (["--only", "grokking"], 1, "--only grokking: its tokens are no numbers modulo p"),
         (["--only", "train-size"], 1, "--only train-size: needs finished runs with different --train-size"),
         (["--only", "attention", "--problem", "12+1="], 2, "--problem 12+1=: "),
         (["--only", "groups", "--count", "17"], 2, "--count 17: the test split holds 16 problems"),

@@ -8,7 +8,6 @@ import pytest
 
 from tinygrad_arith.cli.sample import main
 from tinygrad_arith.tasks.answers import sample_answer
-from tinygrad_arith.training.evaluation import evaluate_exact_match
 from tinygrad_arith.training.runs import load_run
 
 
@@ -144,7 +143,7 @@ def test_greedy_answers_are_right_where_the_evaluation_says_so(other_runs, name)
     run = load_run(other_runs[name])
     count = min(40, run.task.config.test_size)
     problems = run.task.problems("test", count)
-    evaluation = evaluate_exact_match(run.model, run.task, problems)
+    evaluation = run.task.judge(run.model, problems)
     answers = [sample_answer(run.model, run.task, problems[i : i + 1]) for i in range(count)]
     assert [answer.right for answer in answers] == evaluation.right.tolist()
     first = [run.task.vocabulary.encode(answer.answer)[0] for answer in answers]

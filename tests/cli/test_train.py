@@ -17,10 +17,10 @@ import pytest
 
 import tinygrad_arith
 from tinygrad_arith.cli.console import printed_warnings, run_command
-from tinygrad_arith.cli.flags import config_from_flags
+from tinygrad_arith.cli.flags import given_flags
 from tinygrad_arith.cli.train import main, make_train_parser
 from tinygrad_arith.run_files.metrics import read_metrics
-from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.config import Config, with_options
 from tinygrad_arith.training.runs import RunRecord, load_run, locked, read_record
 from tinygrad_arith.training.session import new_session, resumed_session
 
@@ -372,7 +372,7 @@ def test_more_steps_with_a_constant_rate_give_the_bits_of_a_longer_run(here, cap
 
 def test_fewer_steps_than_the_warm_up_are_misuse(here, capsys):
     flags = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--schedule", "constant", "--warmup", "50"]
-    config = config_from_flags(make_train_parser().parse_args(flags), Config()).resolved()
+    config = with_options(Config(), given_flags(make_train_parser(Config()).parse_args(flags))).resolved()
     with new_session(RunRecord(config, "binary-reversed"), Path("run")):
         pass  # as if it were stopped before its first checkpoint
     code, err = exit_line(capsys, ["--resume", "run", "--steps", "20"])
@@ -510,7 +510,7 @@ def test_more_workers_than_cores_are_warned_of(here, capsys, monkeypatch):
 
 
 def test_a_goal_can_be_taken_away(here, capsys, monkeypatch):
-    monkeypatch.setattr("tinygrad_arith.training.evaluation.Evaluation.exact_match", property(lambda self: 1.0))
+    monkeypatch.setattr("tinygrad_arith.tasks.metrics.Metrics.value", property(lambda self: 1.0))
     assert main([*TINY, "--until", "0.9", "--steps", "30", "--out", "run"]) == 0
     monkeypatch.undo()
     monkeypatch.chdir(here)

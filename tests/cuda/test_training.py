@@ -15,9 +15,8 @@ from tinygrad_arith.ops import registry
 from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.device_step import DeviceSteps
-from tinygrad_arith.training.evaluation import evaluate_exact_match
+from tinygrad_arith.training.steps import training_step
 from tinygrad_arith.training.thread_workers import Workers
-from tinygrad_arith.training.trainer import training_step
 
 TINY = Config.from_dict(
     {
@@ -84,7 +83,7 @@ class Run:
         return self.model.state_dict() | self.optimizer.state_dict() | {"losses": self.losses()}
 
     def exact_match(self):
-        return evaluate_exact_match(self.model, self.task, self.task.problems("test", 40)).exact_match
+        return self.task.evaluate(self.model, "test", 40).value
 
 
 def on_the_cpu(config):
@@ -210,7 +209,7 @@ def test_evaluation_and_generation_agree_with_the_cpu(padding):
     here, there = Run(config, "cpu").go(60), Run(config)
     there.model.load_state_dict(here.model.state_dict())
     problems = here.task.problems("test", 40)
-    answers = [evaluate_exact_match(run.model, run.task, problems).predictions for run in (here, there)]
+    answers = [run.task.judge(run.model, problems).predictions for run in (here, there)]
     np.testing.assert_array_equal(*answers)
     prompt = here.task.vocabulary.encode(here.task.text(problems[:1])[0].prompt)[None, :]
     drawn = {"temperature": 0.7, "top_k": 4, "key": RandomKey(3, "sample")}

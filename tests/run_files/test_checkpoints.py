@@ -25,7 +25,7 @@ def arrays(step):
 
 
 def save(folder, step, keep=2):
-    progress = Progress(step=step, examples=10 * step, seconds=0.1 * step, exact_match=0.5)
+    progress = Progress(step=step, examples=10 * step, seconds=0.1 * step, value=0.5)
     return save_checkpoint(folder, progress, *arrays(step), seed=3, keep=keep)
 
 
@@ -40,7 +40,7 @@ def steps_on_disk(folder):
 def test_everything_comes_back_to_the_bit(tmp_path):
     save(tmp_path / "c", 12)
     loaded = load_newest(tmp_path / "c", no_warning)
-    assert loaded.progress == Progress(12, 120, 0.1 * 12, 0.5)
+    assert loaded.progress == Progress(12, 120, 0.1 * 12, value=0.5)
     for saved, found in zip(arrays(12), (loaded.model, loaded.optimizer), strict=True):
         assert saved.keys() == found.keys()
         for name, array in saved.items():
@@ -156,11 +156,11 @@ def test_one_of_an_older_version_is_read(tmp_path):
     seal = save(tmp_path, 7).with_suffix(".json")
     facts = json.loads(seal.read_text()) | {"tokens": 140, "best_exact_match": 0.5, "best_step": 5}
     seal.write_text(json.dumps(facts))
-    assert load_newest(tmp_path, no_warning).progress == Progress(7, 70, 0.1 * 7, 0.5)
+    assert load_newest(tmp_path, no_warning).progress == Progress(7, 70, 0.1 * 7, value=0.5)
 
 
 def test_what_is_finished():
-    progress = Progress(step=4, exact_match=0.5)
+    progress = Progress(step=4, value=0.5)
     assert progress.finished(4, None)
     assert not progress.finished(5, None)
     assert progress.finished(5, 0.5)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import Problem, TaskConfig, build_task
+from tinygrad_arith.tasks import Problem, build_task, task_options
 from tinygrad_arith.tasks.enumerated import EnumeratedProblems
 
 
 def task_of(modulus=13, **changes):
-    return build_task(TaskConfig(**{"task": "modular-addition", "modulus": modulus, **changes}))
+    return build_task(task_options(**{"kind": "modular-addition", "modulus": modulus, **changes}))
 
 
 def test_the_published_shape():
@@ -100,5 +100,5 @@ def test_groups_and_description():
     task = task_of(113)
     groups = task.groups(EnumeratedProblems(np.array([0, 5 * 113 + 111])))
     assert {title: values.tolist() for title, values in groups.items()} == {"times the modulus is taken off": [0, 1]}
-    assert task.operand_lengths(task.problems("test", 2)) is None
+    assert task.number_tokens().tolist() == list(range(task.modulus))
     assert task.describe() == "a+b modulo 113, 3,830 training pairs"

@@ -16,19 +16,20 @@ from tinygrad_arith.cli.evaluation_report import (
 )
 from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.optim.registry import AdamWOptions
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import longest_carry_chain, significant_lengths
+from tinygrad_arith.tasks.metrics import Groups
 from tinygrad_arith.tasks.scoring import GroupScore
 from tinygrad_arith.training.build import make_optimizer
-from tinygrad_arith.training.config import Config, OptimizerConfig
-from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
+from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.steps import training_step
 from tinygrad_arith.training.thread_workers import Workers
-from tinygrad_arith.training.trainer import training_step
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"digits": 4, "validation_size": 20, "test_size": 90, **changes}))
+    return build_task(task_options(**{"digits": 4, "validation_size": 20, "test_size": 90, **changes}))
 
 
 class Oracle:
@@ -37,7 +38,7 @@ class Oracle:
     def __init__(self, vocabulary, errs=lambda row: False):
         self.vocabulary, self.errs, self.batches = vocabulary, errs, []
 
-    def __call__(self, ids, positions=None, key_mask=None):
+    def __call__(self, ids, positions=None, key_mask=None, dropout_key=None):
         self.batches.append(len(ids))
         following = np.roll(ids, -1, axis=1)
         for row in range(len(ids)):
@@ -51,9 +52,9 @@ class Oracle:
 def test_a_right_model_scores_all_and_batches_are_small_enough(padding, order):
     task = task_of(padding=padding, order=order)
     oracle = Oracle(task.vocabulary)
-    evaluation = evaluate_exact_match(oracle, task, task.problems("test", 90), batch_size=40)
+    evaluation = task.judge(oracle, task.problems("test", 90), batch_size=40)
     assert oracle.batches == [40, 40, 10]
-    assert (evaluation.correct, evaluation.count, evaluation.exact_match) == (90, 90, 1.0)
+    assert (evaluation.correct, evaluation.count, evaluation.value) == (90, 90, 1.0)
     assert evaluation.interval == pytest.approx((0.959, 1.0), abs=1e-3)
 
 
@@ -62,27 +63,26 @@ def test_mistakes_are_found_where_they_are():
     problems = task.problems("test", 90)
     wrong = {text.prompt for text in task.text(problems[::3])}
     oracle = Oracle(task.vocabulary, lambda row: task.vocabulary.decode(row[:10]) in wrong)
-    evaluation = evaluate_exact_match(oracle, task, problems, batch_size=7)
+    evaluation = task.judge(oracle, problems, batch_size=7)
     np.testing.assert_array_equal(evaluation.right, np.arange(90) % 3 != 0)
-    breakdown = break_down(evaluation, task)
+    *groups, places, grid = evaluation.breakdowns.values()
     lengths = np.maximum(significant_lengths(problems.first), significant_lengths(problems.second))
     chains = longest_carry_chain(problems.first, problems.second, 2)
-    assert list(breakdown.by_group) == ["operand length", "longest carry chain"]
-    for scores, groups in zip(breakdown.by_group.values(), (lengths, chains), strict=True):
-        assert sum(score.total for score in scores) == 90
-        for score in scores:
-            assert score.total == (groups == score.group).sum()
-            assert score.correct == evaluation.right[groups == score.group].sum()
-    assert [score.group for score in breakdown.by_position] == [1, 2, 3, 4, 5, 6]
-    assert all(score.correct == 60 for score in breakdown.by_position)
-    correct, count = breakdown.by_lengths
-    assert (correct.sum(), count.sum()) == (60, 90)
+    assert [part.title for part in groups] == ["operand length", "longest carry chain"]
+    for part, numbers in zip(groups, (lengths, chains), strict=True):
+        assert sum(score.total for score in part.scores) == 90
+        for score in part.scores:
+            assert score.total == (numbers == score.group).sum()
+            assert score.correct == evaluation.right[numbers == score.group].sum()
+    assert [score.group for score in places.scores] == [1, 2, 3, 4, 5, 6]
+    assert all(score.correct == 60 for score in places.scores)
+    assert (grid.correct.sum(), grid.count.sum()) == (60, 90)
 
 
 def test_no_problems_are_no_measurement():
     task = task_of()
     with pytest.raises(UserError, match="there are no problems to evaluate"):
-        evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 0))
+        task.judge(Oracle(task.vocabulary), task.problems("test", 0))
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": "none"}, {"loss": "all", "padding": "none", "order": "plain"}])
@@ -92,32 +92,29 @@ def test_the_loss_is_that_of_a_training_step_on_the_same_problems(options):
     model = GPT(shape).initialize(seed=4)
     problems = task.problems("test", 90)
     expected, _ = Workers(model, 1).forward_backward(task.batch(problems), RandomKey(1, "dropout"))
-    assert evaluate_exact_match(model, task, problems, batch_size=40).loss == pytest.approx(expected, rel=1e-5)
+    assert task.judge(model, problems, batch_size=40).loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_task_without_two_operands_has_no_heat_map():
-    task = task_of()
-    evaluation = evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 90))
-    task.operand_lengths = lambda problems: None
-    task.groups = lambda problems: {"tokens": np.full(len(problems), 9)}
-    breakdown = break_down(evaluation, task)
-    assert breakdown.by_lengths is None
-    assert breakdown.by_group == {"tokens": [(9, 90, 90)]}
+    task = build_task(task_options("modular-addition", modulus=5, validation_size=4, test_size=4))
+    found = task.evaluate(Oracle(task.vocabulary), "test").breakdowns
+    assert list(found) == ["by_times_the_modulus_is_taken_off", "by_answer_position"]
+    assert sum(score.total for score in found["by_times_the_modulus_is_taken_off"].scores) == 4
 
 
 @pytest.mark.parametrize("padding", ["zero", "none"])
 def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
     """On a model that has begun to learn: some of its answers are right, some are wrong."""
-    task = build_task(TaskConfig(digits=2, padding=padding, validation_size=1, test_size=1))
+    task = build_task(task_options(digits=2, padding=padding, validation_size=1, test_size=1))
     shape = GPTConfig(vocabulary=len(task.vocabulary), context=task.context, d_model=16, layers=1, heads=2)
     model = GPT(shape).initialize(seed=4)
-    config = Config(optimizer=OptimizerConfig(learning_rate=1e-2, warmup=0, schedule="constant"))
+    config = Config(optimizer=AdamWOptions(learning_rate=1e-2, warmup=0, schedule="constant"))
     optimizer = make_optimizer(config, model)
     problems, shares = task.train_problems(1000, 40, seed=9), []
     for step in range(60):
         training_step(Workers(model, 1), optimizer, task.train_batch(step, 16, seed=1), config, step)
         if step % 10 == 0:
-            right = evaluate_exact_match(model, task, problems).right
+            right = task.judge(model, problems).right
             greedy = [greedy_answer(model, task, text.prompt) == text.answer for text in task.text(problems)]
             assert right.tolist() == greedy
             shares.append(right.mean())
@@ -138,15 +135,13 @@ def test_only_all_is_100_percent():
 
 def test_the_report_holds_the_same_numbers():
     task = task_of()
-    evaluation = evaluate_exact_match(Oracle(task.vocabulary), task, task.problems("test", 90))
-    breakdown = break_down(evaluation, task)
-    values = evaluation_values(evaluation, breakdown)
+    evaluation = task.judge(Oracle(task.vocabulary), task.problems("test", 90))
+    values = evaluation_values(evaluation)
     assert (values["count"], values["correct"], values["exact_match"]) == (90, 90, 1.0)
     assert values["loss"] == evaluation.loss
-    lost = dataclasses.replace(evaluation, loss=float("nan"))
-    assert evaluation_values(lost, breakdown)["loss"] is None  # JSON knows no NaN
+    lost = dataclasses.replace(evaluation, values=evaluation.values | {"loss": float("nan")})
+    assert evaluation_values(lost)["loss"] is None  # JSON knows no NaN
     assert sum(group["count"] for group in values["by_operand_length"]) == 90
-    assert [table.row_count for table in evaluation_tables(breakdown)] == [
-        *map(len, breakdown.by_group.values()),
-        task.answer_length,
+    assert [table.row_count for table in evaluation_tables(evaluation)] == [
+        len(part.scores) for part in evaluation.breakdowns.values() if isinstance(part, Groups)
     ]

@@ -12,7 +12,6 @@ from tinygrad_arith.run_files.metrics import read_metrics
 from tinygrad_arith.run_files.predictions import read_predictions
 from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.evaluation import evaluate_exact_match, in_fives
 from tinygrad_arith.training.reporter import Reporter
 from tinygrad_arith.training.trainer import Trainer
 
@@ -119,25 +118,26 @@ def test_an_evaluation_is_told_in_the_row_of_its_step(tmp_path):
     rows = read_metrics(tmp_path / "metrics.jsonl")
     evaluated = [row for row in rows if "exact_match" in row]
     assert [row["step"] for row in evaluated] == [6, 12, 18, 20]
-    evaluation = evaluate_exact_match(trainer.model, trainer.task, trainer.validation)
-    assert evaluated[-1]["exact_match"] == evaluation.exact_match
+    evaluation = trainer.task.evaluate(trainer.model, "validation", 8)
+    assert evaluated[-1]["exact_match"] == evaluation.value
     assert evaluated[-1]["validation_loss"] == evaluation.loss
-    right = trainer.task.answers(trainer.validation) == evaluation.predictions
+    right = trainer.task.answers(evaluation.problems) == evaluation.predictions
     assert evaluated[-1]["by_position"] == pytest.approx(right.mean(axis=0))
     assert read_predictions(tmp_path / "predictions.jsonl").steps == [6, 12, 18, 20]
 
 
 def test_where_a_row_is_a_prefix_an_evaluation_tells_the_measure_of_the_article_too(tmp_path):
     sections = {
-        "task": {"task": "decimal-addition", "digits": 2, "rows": "prefix", "validation_size": 50, "test_size": 50},
-        "model": {"architecture": "window-gpt", "d_model": 8, "layers": 1, "heads": 2},
+        "task": {"kind": "decimal-addition", "digits": 2, "rows": "prefix", "validation_size": 50, "test_size": 50},
+        "model": {"kind": "window-gpt", "d_model": 8, "layers": 1, "heads": 2},
+        "optimizer": {"warmup": 0},
         "training": {"steps": 2, "batch": 16, "eval_every": 1, "eval_size": 50},
     }
     trainer = make_trainer(Config.from_dict(sections).resolved(), tmp_path)
     trainer.run()
-    evaluation = evaluate_exact_match(trainer.model, trainer.task, trainer.validation)
+    evaluation = trainer.task.evaluate(trainer.model, "validation", 50)
     rows = read_metrics(tmp_path / "metrics.jsonl")
-    assert [row["in_fives"] for row in rows][-1] == in_fives(evaluation, trainer.task)
+    assert [row["in_fives"] for row in rows][-1] == evaluation.values["in_fives"]
     assert all("in_fives" in row for row in rows)
 
 
@@ -181,8 +181,8 @@ def test_until_stops_at_the_evaluation_that_reaches_it(tmp_path):
     accuracies = iter([0.25, 1.0])
 
     def evaluate():
-        trainer.progress.exact_match = next(accuracies)
-        return {"exact_match": trainer.progress.exact_match}
+        trainer.progress.value = next(accuracies)
+        return {"exact_match": trainer.progress.value}
 
     trainer.evaluate = evaluate
     assert not trainer.run().stopped

@@ -1,8 +1,8 @@
 """What an operation makes of inputs that are no tensors, and of tensors of several dtypes.
 
-Tensors and arrays with axes decide on the dtype, as in NumPy. Beside floating ones nothing else widens: a number of
-Python or NumPy, an array or a tensor without axes, and a list take their dtype. Beside integers and bools the others
-count as they do in NumPy.
+Tensors and arrays with axes decide on the dtype, as in NumPy. Nothing else widens a floating dtype: a number of
+Python or NumPy, an array or a tensor without axes, and a list take the dtype of the others. Beside integers and bools
+they count as they do in NumPy.
 """
 
 import operator
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backend import array_module
 from ..ops.registry import Operation
-from ..ops.shapes import ArraySpec, is_floating
+from ..ops.shape_rules import ArraySpec, is_floating
 from .tape import is_recording, record
 from .tensor import Tensor
 
@@ -94,7 +94,7 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def option(operation: Operation, name: str, value: Any) -> Any:
-    """An argument that no gradient is taken by, as the operation gets it.
+    """An argument without a gradient, as the operation gets it.
 
     Numbers of NumPy and arrays without axes become Python's numbers, which never widen, and by which an implementation
     is chosen; to read one from a GPU waits for it. Raises TypeError for a tensor that waits for a gradient, in a list

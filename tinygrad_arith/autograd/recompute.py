@@ -62,7 +62,7 @@ def _parameters_of(function: Callable[..., Any]) -> Sequence[Tensor]:
 
 
 def _own(arguments: Any) -> Any:
-    """The arguments with indices and masks copied, arrays or tensors: whose they are may change them."""
+    """The arguments with indices and masks copied, arrays or tensors: their owner may change them."""
     if isinstance(arguments, dict):
         return {name: _own(item) for name, item in arguments.items()}
     if type(arguments) in (list, tuple):
@@ -74,7 +74,7 @@ def _own(arguments: Any) -> Any:
 
 
 def _tensors_in(arguments: Any) -> Iterator[Tensor]:
-    """The tensors among the arguments and in lists, tuples and dicts of them."""
+    """The tensors among the arguments, also inside lists, tuples and dicts."""
     if isinstance(arguments, Tensor):
         yield arguments
     elif isinstance(arguments, dict) or type(arguments) in (list, tuple):

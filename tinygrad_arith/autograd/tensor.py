@@ -11,7 +11,7 @@ from ..backend import array_module, to_numpy
 from ..backend.deferred import raise_deferred
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops.registry import Destination
-from ..ops.shapes import ArraySpec, ShapeError, is_floating
+from ..ops.shape_rules import ArraySpec, ShapeError, is_floating
 from . import names_elsewhere
 from .errors import NotInitialized
 from .tape import BackwardError, Node, is_recording, walk
@@ -158,7 +158,7 @@ class Tensor:
     def accumulate_gradient(self, gradient: Any) -> None:
         """Adds to `.grad`, or replaces a stale one.
 
-        The first gradient is copied: a backward may hand the same array to several inputs.
+        The first gradient is copied: a backward may return the same array for several inputs.
         """
         if self.grad is None:
             self.grad = array_module(self.array).array(gradient, dtype=self.dtype)
@@ -294,7 +294,7 @@ class Tensor:
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """For deep copies and pickles. What was computed has none: its tape would be copied, and the leaves on it."""
+        """For deep copies and pickles. A computed tensor has none: its tape would be copied, and the leaves on it."""
         if self.node is not None:
             raise BackwardError(
                 f"{self.node.operation}'s output cannot be copied or pickled, for its history cannot: copy its detach()"

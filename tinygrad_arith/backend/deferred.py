@@ -1,4 +1,4 @@
-"""Errors that a device finds while nobody waits for it: told when the host next waits, or makes its next step.
+"""Errors that a device finds while nobody waits for it: raised when the host next waits, or makes its next step.
 
 A GPU that meets a token id outside its table cannot raise. It leaves a note in memory that the host reads without
 asking the GPU for anything. Whoever has waited for the device, or begins a step, calls `raise_deferred`.
@@ -15,6 +15,6 @@ def check_with(check: Callable[[], None]) -> None:
 
 
 def raise_deferred() -> None:
-    """Raises what devices have found so far: IndexError for an id that is none."""
+    """Raises what devices have found so far: IndexError for an id outside its table."""
     for check in _checks:
         check()

@@ -51,7 +51,7 @@ def add_at(target: Any, index: Any, values: Any) -> None:
 
 
 def row_places(ids: Any, rows: int, xp: ModuleType) -> Any:  # (N,) int -> (N,) int64
-    """The rows of these ids, negative ones counted from the end; `rows` for an id that is none.
+    """The rows of these ids, negative ones counted from the end; `rows` for an id outside the table.
 
     In 64 bits: the number of rows need not fit the dtype of the ids.
     """

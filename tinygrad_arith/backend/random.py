@@ -31,7 +31,7 @@ class RandomKey:
     row:     for an array that is a part of a larger one: which row of that one its first row is. Its numbers are those
              that the larger one has there, so that a batch may be shared in any way and still draws the same
 
-    Raises ValueError for another number, which would share numbers with one of these, and TypeError for what is none.
+    Raises ValueError for a number outside these ranges (two keys would draw the same), TypeError for what is no number.
     """
 
     seed: int

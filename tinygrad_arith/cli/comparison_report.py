@@ -24,7 +24,8 @@ def comparison_table(groups: Sequence[Group]) -> "Table":
 
 def table_of(groups: Sequence[Group], roomy: bool) -> "Table":
     """The whole table, or one of 80 characters: names are broken, and no seconds to a share of right answers."""
-    columns = ["", "runs", "exact match\nof the test" if roomy else "exact\nmatch"]
+    title = groups[0].runs[0].goal.title
+    columns = ["", "runs", f"{title}\nof the test" if roomy else title.replace(" ", "\n")]
     for threshold in THRESHOLDS:
         columns += [f"{what} to\n{IN_WORDS[threshold]}" for what in ("steps", "seconds")[: 1 + roomy]]
     title = "medians over seeds, and from the lowest to the highest"
@@ -37,7 +38,8 @@ def table_of(groups: Sequence[Group], roomy: bool) -> "Table":
 
 def comparison_row(group: Group, roomy: bool) -> list[str]:
     """A group as a row of the table."""
-    shown: list[tuple[str, Callable[[float], str]]] = [("exact_match", as_share)]
+    goal = group.runs[0].goal
+    shown: list[tuple[str, Callable[[float], str]]] = [(goal.name, as_share if goal.share else as_loss)]
     for threshold in THRESHOLDS:
         shown.append((f"steps_to_{threshold}", as_steps))
         if roomy:

@@ -13,7 +13,7 @@ from tinygrad_arith.options.errors import MisuseError
 if TYPE_CHECKING:
     from tinygrad_arith.tasks import Task
     from tinygrad_arith.tasks.answers import Answer
-    from tinygrad_arith.training.evaluation import Breakdown, Evaluation
+    from tinygrad_arith.tasks.metrics import Metrics
     from tinygrad_arith.training.runs import LoadedRun
 
 DESCRIPTION = """Measure exact match of a trained model on problems that it has never seen: over all of them, by what
@@ -23,15 +23,12 @@ the lengths of both operands goes into the run's plots/."""
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured: the problems of a split, of the run's own digits or of other ones."""
+    """What was measured on a split, of problems of the run's own digits or of other ones."""
 
     run: "LoadedRun"
     task: "Task"
-    split: str
-    digits: int | None
-    count: int | None  # as asked for: None, all of the split
-    evaluation: "Evaluation"
-    breakdown: "Breakdown"
+    asked: argparse.Namespace  # what the flags say: `split`, `digits`, `count`
+    metrics: "Metrics"
     shown: "list[Answer]"
 
 
@@ -45,15 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Evaluate, print and draw what the flags ask for."""
-    from tinygrad_arith.training.evaluation import break_down, evaluate_exact_match
     from tinygrad_arith.training.runs import load_run
 
     run = load_run(args.run, args.device)
     task = choose_task(run, args.digits)
-    evaluation = evaluate_exact_match(run.model, task, choose_problems(task, args.split, args.count))
-    breakdown = break_down(evaluation, task)
-    shown = answers_to_show(run, task, evaluation, args.show)
-    measured = Measured(run, task, args.split, args.digits, args.count, evaluation, breakdown, shown)
+    check_count(task, args.split, args.count)
+    metrics = task.evaluate(run.model, args.split, args.count)
+    shown = [] if args.show is None else answers_to_show(run, task, metrics, args.show)
+    measured = Measured(run, task, args, metrics, shown)
     if args.json:
         print_json(as_values(measured, draw(measured)))
         return
@@ -92,35 +88,37 @@ def make_evaluate_parser() -> Parser:
     return parser
 
 
-def choose_task(run: "LoadedRun", digits: int | None) -> "Task":
+def choose_task(run: "LoadedRun", digits: int | None) -> "Any":
     """The run's task, for operands of at most `digits` digits if given; MisuseError if it cannot have so many."""
     if digits is None:
         return run.task
+    from tinygrad_arith.tasks.answering import answering
+
     try:
-        return run.task.with_digits(digits)
+        return answering(run.task, "--digits").with_digits(digits)
     except ValueError as error:
         raise MisuseError(str(error)) from error
 
 
-def choose_problems(task: "Task", split: str, count: int | None) -> Any:
-    """The first `count` problems of the split, or all; raises MisuseError if it holds fewer, or none at all."""
-    size = task.config.test_size if split == "test" else task.config.validation_size
+def check_count(task: "Task", split: str, count: int | None) -> None:
+    """Raise MisuseError if the split holds fewer than `count` examples, or none at all."""
+    size = task.split_size(split)
     if not size:
-        raise MisuseError(
-            f"--split {split}: holds no problem of at most {task.config.digits} digits; choose more --digits"
-        )
-    try:
-        return task.problems(split, size if count is None else count)
-    except ValueError as error:
-        raise MisuseError(str(error) if count is None else f"--count {count}: {error}") from error
+        digits = getattr(task.config, "digits", 0)
+        raise MisuseError(f"--split {split}: holds no problem of at most {digits} digits; choose more --digits")
+    if count is not None and count > size:
+        raise MisuseError(f"--count {count}: the {split} split holds {size:,} problems, not {count:,}")
 
 
-def answers_to_show(run: "LoadedRun", task: "Task", evaluation: "Evaluation", count: int | None) -> "list[Answer]":
-    """What the model writes for `count` of the problems, those that it got wrong first; none for None."""
+def answers_to_show(run: "LoadedRun", task: "Task", metrics: "Metrics", count: int) -> "list[Answer]":
+    """What the model writes for `count` of the problems, those that it got wrong first."""
+    from tinygrad_arith.tasks.answering import AnswerMetrics, answering
     from tinygrad_arith.tasks.answers import sample_answer
 
-    order = evaluation.right.argsort(kind="stable")[: count or 0]  # wrong before right, else as they came
-    return [sample_answer(run.model, task, evaluation.problems[i : i + 1]) for i in order]
+    asked = answering(task, "--show")
+    assert isinstance(metrics, AnswerMetrics)  # as such a task gives them
+    order = metrics.right.argsort(kind="stable")[:count]  # wrong before right, else as they came
+    return [sample_answer(run.model, asked, metrics.problems[i : i + 1]) for i in order]
 
 
 def draw(measured: Measured) -> Path | None:
@@ -129,14 +127,16 @@ def draw(measured: Measured) -> Path | None:
     None, and no picture, where the task has no two operands of some length each, or, with a warning, where it cannot be
     written.
     """
-    by_lengths = measured.breakdown.by_lengths
-    if by_lengths is None:
+    from tinygrad_arith.tasks.metrics import Grid
+
+    grid = measured.metrics.breakdowns.get("by_operand_lengths")
+    if not isinstance(grid, Grid):
         return None
     from tinygrad_arith.plots.figure import save_figure
     from tinygrad_arith.plots.length_heatmap import heatmap_name, length_heatmap
 
-    figure = length_heatmap(*by_lengths, split=measured.split)
-    name = heatmap_name(measured.split, measured.digits, measured.count)
+    figure = length_heatmap(grid.correct, grid.count, split=measured.asked.split)
+    name = heatmap_name(measured.asked.split, measured.asked.digits, measured.asked.count)
     with only_warn("the heat map over the operands' lengths"):
         return save_figure(figure, measured.run.path / "plots" / f"{name}.png")
     return None
@@ -146,10 +146,10 @@ def as_values(measured: Measured, picture: Path | None) -> dict[str, Any]:
     """Everything as plain values."""
     from tinygrad_arith.cli.evaluation_report import evaluation_values
 
-    values: dict[str, Any] = {"run": str(measured.run.path), "step": measured.run.step, "split": measured.split}
-    if measured.digits is not None:
-        values["digits"] = measured.digits
-    values |= evaluation_values(measured.evaluation, measured.breakdown)
+    values: dict[str, Any] = {"run": str(measured.run.path), "step": measured.run.step, "split": measured.asked.split}
+    if measured.asked.digits is not None:
+        values["digits"] = measured.asked.digits
+    values |= evaluation_values(measured.metrics)
     if measured.shown:
         values["problems"] = [asdict(answer) | {"right": answer.right} for answer in measured.shown]
     if picture is not None:
@@ -159,20 +159,20 @@ def as_values(measured: Measured, picture: Path | None) -> dict[str, Any]:
 
 def print_tables(measured: Measured) -> None:
     """Print the tables, then the whole in a few lines."""
-    from tinygrad_arith.cli.evaluation_report import answers_table, evaluation_tables, interval_in_words, share_in_words
+    from tinygrad_arith.cli.evaluation_report import evaluation_tables, goal_facts, preview_table
+    from tinygrad_arith.tasks.answers import as_preview
 
     out = console()
-    for table in evaluation_tables(measured.breakdown):
+    for table in evaluation_tables(measured.metrics):
         out.print(table)
     if measured.shown:
-        out.print(answers_table("problems, wrong answers first", measured.shown))
-    result, run = measured.evaluation, measured.run
+        out.print(preview_table(as_preview("problems, wrong answers first", measured.shown)))
+    metrics, run = measured.metrics, measured.run
     print_facts(
         [
             ("run", f"{run.path}, step {run.step:,}"),
             ("task", measured.task.describe()),
-            ("exact match", share_in_words(result.correct, result.count, f"{measured.split} problems")),
-            ("95 % interval", interval_in_words(result.interval)),
-            ("loss", f"{result.loss:.4g} nats per counted token"),
+            *goal_facts(metrics, f"{measured.asked.split} problems"),
+            ("loss", f"{metrics.loss:.4g} nats per counted token"),
         ]
     )

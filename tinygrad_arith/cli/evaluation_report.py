@@ -1,12 +1,11 @@
 """An evaluation as tables for people and as plain values for JSON."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..tasks.answers import Answer
+from ..tasks.metrics import Breakdown, Grid, Groups, Metrics, Preview
 from ..tasks.scoring import GroupScore, wilson_interval
-from ..training.evaluation import Breakdown, Evaluation
 from .console import as_share, console, data_table
 
 if TYPE_CHECKING:
@@ -15,12 +14,10 @@ if TYPE_CHECKING:
 COLUMN_EDGES = 2  # characters that a table adds to each column
 
 
-def evaluation_tables(breakdown: Breakdown) -> list["Table"]:
-    """A table for each group of the task (operand length, longest carry chain, ...), and one by place in the answer."""
-    tables = [score_table(f"by {title}", title, scores) for title, scores in breakdown.by_group.items()]
-    title = "by place in the answer (tokens, not whole answers)"
-    places = score_table(title, "token of the answer", breakdown.by_position)
-    return [*tables, places]
+def evaluation_tables(metrics: Metrics) -> list["Table"]:
+    """A table for each breakdown into groups: by operand length, longest carry chain, ..., place in the answer."""
+    found = [part for part in metrics.breakdowns.values() if isinstance(part, Groups)]
+    return [score_table(groups.heading, groups.title, groups.scores) for groups in found]
 
 
 def score_table(title: str, group: str, scores: Iterable[GroupScore]) -> "Table":
@@ -38,19 +35,21 @@ def score_row(score: GroupScore) -> tuple[str, ...]:
     return str(score.group), f"{score.total:,}", f"{score.correct:,}", share, interval
 
 
-def answers_table(title: str, answers: Sequence[Answer]) -> "Table":
-    """Problems with the model's answers; on a terminal too narrow for them, a statement is broken before its `=`."""
-    columns = ("true result", "prompt", "answer", "right answer")
-    rows = [answer_row(answer) for answer in answers]
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    if sum(widths) + COLUMN_EDGES * len(columns) > console().width:
-        rows = [(statement.replace(" = ", "\n= "), *others) for statement, *others in rows]
-    return data_table(title, columns, rows)
+def preview_table(preview: Preview) -> "Table":
+    """Examples as a table; on a terminal too narrow for them, what is in the first column is broken before its `=`."""
+    rows = preview.rows
+    widths = [max(map(len, column)) for column in zip(preview.columns, *rows, strict=True)]
+    if sum(widths) + COLUMN_EDGES * len(widths) > console().width:
+        rows = [(first.replace(" = ", "\n= "), *others) for first, *others in rows]
+    return data_table(preview.title, preview.columns, rows)
 
 
-def answer_row(answer: Answer) -> tuple[str, ...]:
-    """A problem as the cells of a table."""
-    return answer.statement, answer.prompt, answer.answer, "the same" if answer.right else answer.right_answer
+def goal_facts(metrics: Metrics, of: str) -> list[tuple[str, str]]:
+    """The goal metric in words, with its interval where it is a share; `of` names the examples."""
+    if metrics.correct is None or metrics.interval is None:
+        return [(metrics.goal.title, f"{metrics.value:.4g} on {metrics.count:,} {of}")]
+    share = share_in_words(metrics.correct, metrics.count, of)
+    return [(metrics.goal.title, share), ("95 % interval", interval_in_words(metrics.interval))]
 
 
 def share_in_words(correct: int, total: int, of: str) -> str:
@@ -64,22 +63,19 @@ def interval_in_words(interval: tuple[float, float]) -> str:
     return f"{as_share(low)} to {as_share(high)}"
 
 
-def evaluation_values(evaluation: Evaluation, breakdown: Breakdown) -> dict[str, Any]:
-    """The evaluation with all its breakdowns as values that JSON can hold."""
-    lengths = breakdown.by_lengths
-    groups = {f"by_{title.replace(' ', '_')}": score_values(scores) for title, scores in breakdown.by_group.items()}
-    values: dict[str, Any] = {
-        "count": evaluation.count,
-        "correct": evaluation.correct,
-        "exact_match": evaluation.exact_match,
-        "interval_95": list(evaluation.interval),
-        "loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
-        **groups,
-        "by_answer_position": score_values(breakdown.by_position),
-    }
-    if lengths is not None:
-        values["by_operand_lengths"] = {"correct": lengths[0].tolist(), "count": lengths[1].tolist()}
-    return values
+def evaluation_values(metrics: Metrics) -> dict[str, Any]:
+    """The goal, the loss and all breakdowns as values that JSON can hold."""
+    values: dict[str, Any] = {"count": metrics.count, "correct": metrics.correct, metrics.goal.name: metrics.value}
+    values |= {"interval_95": metrics.interval and list(metrics.interval)}
+    values |= {"loss": metrics.loss if math.isfinite(metrics.loss) else None}
+    return values | {name: breakdown_values(part) for name, part in metrics.breakdowns.items()}
+
+
+def breakdown_values(breakdown: Breakdown) -> Any:
+    """A breakdown as plain values."""
+    if isinstance(breakdown, Grid):
+        return {"correct": breakdown.correct.tolist(), "count": breakdown.count.tolist()}
+    return score_values(breakdown.scores)
 
 
 def score_values(scores: Iterable[GroupScore]) -> list[dict[str, Any]]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_arith.cli.console import EXIT_FAILURE, console, data_table, fail, warn
 from tinygrad_arith.cli.flags import Parser, add_device_flag, make_parser, positive, some_path
-from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.options.errors import MisuseError, UserError
 from tinygrad_arith.options.option import did_you_mean
 
 if TYPE_CHECKING:
-    from tinygrad_arith.plots.catalogue import Figures, Picture
+    from tinygrad_arith.plots.catalogue import Picture
     from tinygrad_arith.plots.run_data import RunData
 
 SHARED = Path("runs") / "plots"  # where pictures of several runs go
@@ -97,9 +97,8 @@ def read_runs(args: argparse.Namespace) -> "list[RunData]":
 def check_choices(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
     """Raise MisuseError, before anything is drawn, if a flag chooses what a run does not have."""
     for picture in pictures:
-        for run in runs:
-            if picture.check is not None and reason_against(picture, run) is None:
-                picture.check(run)
+        for subject in subjects_of(picture, runs):
+            reason_against(picture, subject)
 
 
 def print_list(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
@@ -116,11 +115,17 @@ def availability(picture: "Picture", runs: "Sequence[RunData]") -> str:
 
 
 def reason_against(picture: "Picture", subject: Any) -> str | None:
-    """Why a picture cannot be drawn, be it that something is lacking or that it is damaged; None if it can."""
+    """Why a picture cannot be drawn, be it that something is lacking or that it is damaged; None if it can.
+
+    Raises MisuseError where a flag chooses what there is not.
+    """
     try:
-        return picture.lacks(subject)
+        picture.find(subject)
+    except MisuseError:
+        raise
     except UserError as error:
         return str(error)
+    return None
 
 
 def subjects_of(picture: "Picture", runs: "Sequence[RunData]") -> list[Any]:
@@ -136,18 +141,22 @@ def draw_all(
     What is damaged, or was asked for by name and cannot be drawn of any run, goes into `failures`, a sentence each; the
     other pictures are drawn all the same.
     """
+    from tinygrad_arith.plots.figure import save_figure
+    from tinygrad_arith.plots.run_data import Lacking
+
     for picture in pictures:
-        reasons = []
+        reasons: list[str | None] = []
         for subject in subjects_of(picture, runs):
             folder = shared_folder(runs, args.out) if picture.together else folder_of(subject, runs, args.out)
             try:
-                reason = picture.lacks(subject)
-                figures = picture.draw(subject) if reason is None else {}
+                for name, draw in picture.find(subject).items():
+                    yield save_figure(draw(), folder / f"{name}.{args.format}")
+                reasons.append(None)
+            except Lacking as lacking:
+                reasons.append(str(lacking))
             except UserError as error:
                 failures.append(str(error))
-                reason, figures = None, {}
-            reasons.append(reason)
-            yield from save(figures, folder, args)
+                reasons.append(None)
         if args.only and None not in reasons:
             failures.append(f"--only {picture.name}: {reasons[0]}")
 
@@ -179,11 +188,3 @@ def folder_name(path: Path, all_paths: Sequence[Path]) -> str:
 def plots_of(run: "RunData") -> Path:
     """The run's own folder of pictures."""
     return run.path / "plots"
-
-
-def save(figures: "Figures", folder: Path, args: argparse.Namespace) -> Iterator[Path]:
-    """Write the figures into a folder; yields the paths."""
-    from tinygrad_arith.plots.figure import save_figure
-
-    for name, figure in figures.items():
-        yield save_figure(figure, folder / f"{name}.{args.format}")

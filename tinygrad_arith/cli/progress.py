@@ -3,16 +3,31 @@
 import time
 from typing import Any
 
+from ..tasks.metrics import EXACT_MATCH, Goal
 from ..training.reporter import Reporter
 from .console import as_duration, as_share, console, on_terminal
 
 
-def make_reporter() -> Reporter:
+def make_reporter(goal: Goal) -> Reporter:
     """A bar if stdout is a terminal, lines otherwise."""
-    return BarReporter() if on_terminal() else LineReporter()
+    return BarReporter(goal) if on_terminal() else LineReporter(goal)
 
 
-class LineReporter(Reporter):
+class GoalReporter(Reporter):
+    """What both tell of the goal metric."""
+
+    def __init__(self, goal: Goal = EXACT_MATCH):
+        self.goal = goal
+
+    def goal_in_words(self, row: dict[str, Any]) -> str | None:
+        """The goal metric of a step that was evaluated; None of another."""
+        value = row.get(self.goal.field)
+        if value is None:
+            return None
+        return as_share(value) if self.goal.share else f"{value:.4f}"
+
+
+class LineReporter(GoalReporter):
     """One plain line for the first step of a sitting and one for each evaluation."""
 
     def started(self, step: int, steps: int) -> None:
@@ -22,13 +37,14 @@ class LineReporter(Reporter):
 
     def stepped(self, row: dict[str, Any]) -> None:
         """Print the line, if this step was evaluated or is the first."""
-        if "exact_match" not in row and row["step"] != self.first + 1:
+        goal = self.goal_in_words(row)
+        if goal is None and row["step"] != self.first + 1:
             return
         width = len(str(self.steps))
         parts = [
             f"step {row['step']:>{width}}/{self.steps}",
             f"loss {row['loss']:7.4f}",
-            f"exact match {as_share(row['exact_match']) if 'exact_match' in row else '-':>7}",
+            f"{self.goal.title} {goal or '-':>7}",
             f"{row['examples_per_second']:>9,.0f} examples/s",
             f"{self.time_left(row['step'])} left",
         ]
@@ -43,8 +59,8 @@ class LineReporter(Reporter):
         return as_duration(pace * (self.steps - step))
 
 
-class BarReporter(Reporter):
-    """A progress bar with step, loss, exact match, examples per second and time left."""
+class BarReporter(GoalReporter):
+    """A progress bar with step, loss, goal metric, examples per second and time left."""
 
     def started(self, step: int, steps: int) -> None:
         """Draw the bar."""
@@ -55,7 +71,7 @@ class BarReporter(Reporter):
             MofNCompleteColumn(),
             BarColumn(bar_width=None),
             TextColumn("loss {task.fields[loss]}"),
-            TextColumn("exact match {task.fields[exact_match]}"),
+            TextColumn(f"{self.goal.title} {{task.fields[goal]}}"),
             TextColumn("{task.fields[pace]} examples/s"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
@@ -63,14 +79,14 @@ class BarReporter(Reporter):
             refresh_per_second=4,  # each redrawing takes time from the training
             expand=True,
         )
-        self.line = self.bar.add_task("", total=steps, completed=step, loss="-", exact_match="-", pace="-")
+        self.line = self.bar.add_task("", total=steps, completed=step, loss="-", goal="-", pace="-")
         self.bar.start()
 
     def stepped(self, row: dict[str, Any]) -> None:
         """Move the bar."""
         fields: dict[str, Any] = {"loss": f"{row['loss']:.4f}", "pace": f"{row['examples_per_second']:,.0f}"}
-        if "exact_match" in row:
-            fields["exact_match"] = as_share(row["exact_match"])
+        if (goal := self.goal_in_words(row)) is not None:
+            fields["goal"] = goal
         self.bar.update(self.line, completed=row["step"], **fields)
 
     def ended(self) -> None:

@@ -10,6 +10,7 @@ from tinygrad_arith.cli.console import EXIT_FAILURE, fail, only_json, print_json
 from tinygrad_arith.cli.flags import Parser, add_device_flag, make_parser, positive, some_path
 
 if TYPE_CHECKING:
+    from tinygrad_arith.tasks.answering import AnsweringTask
     from tinygrad_arith.tasks.answers import Answer, Sampling
     from tinygrad_arith.training.runs import LoadedRun
 
@@ -35,6 +36,7 @@ def answer_all(args: argparse.Namespace) -> int:
     from tinygrad_arith.training.runs import load_run
 
     run = load_run(args.run, args.device)
+    answering_task(run)  # complain before anything is read
     sampling = Sampling(args.temperature, args.top_k, args.seed)
     if args.file is None and sys.stdin.isatty():
         return converse(run, sampling, args.json)
@@ -44,6 +46,13 @@ def answer_all(args: argparse.Namespace) -> int:
         return answer_lines(run, sampling, sys.stdin, args.json)
     with open(args.file, encoding="utf-8", errors="replace") as lines:
         return answer_lines(run, sampling, lines, args.json)
+
+
+def answering_task(run: "LoadedRun") -> "AnsweringTask":
+    """The run's task; raises UserError if there are no problems that its models answer."""
+    from tinygrad_arith.tasks.answering import answering
+
+    return answering(run.task, "sample")
 
 
 def make_sample_parser() -> Parser:
@@ -91,8 +100,9 @@ def seed(text: str) -> int:
 
 def converse(run: "LoadedRun", sampling: "Sampling", as_json: bool) -> int:
     """Ask for problems on the terminal until an empty line or the end of input."""
-    print(f"{run.path}, step {run.step}: {run.task.describe()}")
-    example = run.task.text(run.task.problems("test", 1))[0].prompt
+    task = answering_task(run)
+    print(f"{run.path}, step {run.step}: {task.describe()}")
+    example = task.text(task.problems("test", 1))[0].prompt
     print(f"Type a problem such as {example.strip()} and Enter; an empty line ends.")
     number = 0
     while True:
@@ -130,7 +140,8 @@ def answer_line(run: "LoadedRun", sampling: "Sampling", line: str, number: int) 
     """The model's answer to the problem in a line; ValueError with one sentence if it holds none."""
     from tinygrad_arith.tasks.answers import sample_answer
 
-    return sample_answer(run.model, run.task, run.task.parse(line), sampling, number)
+    task = answering_task(run)
+    return sample_answer(run.model, task, task.parse(line), sampling, number)
 
 
 def print_answer(answer: "Answer", as_json: bool, line: int | None = None) -> None:

@@ -8,7 +8,7 @@ from ..ops.registry import chosen_table
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
 from ..training.build import choose_training_device, initialize, policy_on
-from ..training.config import TrainingConfig
+from ..training.config import TrainingOptions
 from ..training.final_test import FinalTest
 from ..training.presets import changed_options, load_preset, preset_names
 from ..training.runs import RunRecord
@@ -16,7 +16,7 @@ from ..training.session import Session
 from ..training.thread_workers import loss_and_gradient
 from ..training.threads import Threads
 from .console import as_bytes, as_duration, console, data_table, print_facts
-from .evaluation_report import answers_table, interval_in_words, share_in_words
+from .evaluation_report import goal_facts, preview_table
 
 LARGEST_TRIAL = 2**30  # bytes up to which a dry run makes the model, to see which implementations run
 
@@ -55,7 +55,7 @@ def steps_in_words(session: Session) -> str:
     training, until = session.record.config.training, session.record.until
     words = f"{training.steps:,} of {training.batch} examples"
     if until is not None:
-        words += f", or until validation exact match reaches {until}"
+        words += f", or until validation {session.task.goal.title} reaches {until}"
     if session.checkpoint is None:
         return words
     progress = session.checkpoint.progress
@@ -79,7 +79,7 @@ def rate_in_words(record: RunRecord) -> str:
     return words
 
 
-def device_fact(device: str, training: TrainingConfig) -> tuple[str, str]:
+def device_fact(device: str, training: TrainingOptions) -> tuple[str, str]:
     """What computes: the threads of the CPU, or the name of the GPU and how exactly it multiplies."""
     if device == "cpu":
         return "threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))
@@ -110,21 +110,17 @@ def print_implementations(record: RunRecord, task: Any, model: Any, device: str)
     """Run one example through the model, there and back, and print which implementation ran for each operation."""
     initialize(model, record.config, device)
     batch = task.train_batch(0, 1, record.config.training.seed).on_device_of(model.flat.values)
-    loss_and_gradient(model, batch, RandomKey(0, "dropout"), normalizer=1)
+    loss_and_gradient(model, task.objective, batch, RandomKey(0, "dropout"), normalizer=1)
     console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
 
 
 def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:
-    """Print the test's result, sums with the model's answers, mistakes if there are any, and where the run lies."""
-    out = console()
+    """Print examples of what the model does, mistakes if there are any, the test's result, and where the run lies."""
     facts = [
-        ("exact match", share_in_words(test.correct, test.count, "problems never seen")),
-        ("95 % interval", interval_in_words(test.interval)),
+        *goal_facts(test.metrics, "problems never seen"),
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
         ("run", str(directory)),
     ]
-    out.print(answers_table("problems from the test", test.examples))
-    if test.mistakes:
-        title = f"{len(test.mistakes)} of {test.count - test.correct:,} mistakes"
-        out.print(answers_table(title, test.mistakes))
+    for preview in test.previews:
+        console().print(preview_table(preview))
     print_facts(facts)

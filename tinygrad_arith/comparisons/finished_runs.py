@@ -17,8 +17,9 @@ import numpy as np
 
 from ..options.errors import UserError
 from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.metrics import checked_metrics
-from ..training.config import Config, all_fields
+from ..run_files.metrics import checked_metrics, evaluated_rows
+from ..tasks.metrics import Goal, goal_of
+from ..training.config import SECTIONS, Config
 from ..training.runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
 
 Run = TypeVar("Run")
@@ -28,7 +29,8 @@ LAST_LOSSES = 100  # steps at the end of a run whose losses are averaged
 # Options that change how fast a run is and how it rounds, not what it computes:
 MACHINE_OPTIONS = frozenset({"device", "workers", "worker_kind", "blas_threads", "batch_makers"})
 OPTIONS_APART_FROM_GROUP = MACHINE_OPTIONS | {"seed", "checkpoint_every", "keep_checkpoints"}
-KNOWN_RESULTS = ("step", "seconds", "test_exact_match", "test_correct", "test_count", "interval_95")
+KNOWN_RESULTS = ("step", "seconds", "test_count")
+OF_A_SHARE = ("test_correct", "interval_95")  # known beside them where the goal is a share
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Curves:
     steps: np.ndarray  # int64 (n,)
     losses: np.ndarray  # float64 (n,), nats per counted token
     evaluated: np.ndarray  # int64 (m,), steps
-    exact_match: np.ndarray  # float64 (m,), shares of the validation problems
+    values: np.ndarray  # float64 (m,), the goal metric on the validation problems
     in_fives: np.ndarray  # float64 (m,), the Julia article's measure, where a row is a prefix; else (0,)
     seconds: np.ndarray  # float64 (m,), of training until the evaluation was done
 
@@ -58,9 +60,16 @@ class FinishedRun:
         return self.record.config.training.seed
 
     @property
-    def exact_match(self) -> float:
-        """The share of test problems that were answered right."""
-        return self.result["test_correct"] / self.result["test_count"]
+    def goal(self) -> Goal:
+        """The metric that the run is judged by."""
+        return goal_of(self.result)
+
+    @property
+    def value(self) -> float:
+        """The goal metric on the test split."""
+        if self.goal.share:
+            return self.result["test_correct"] / self.result["test_count"]
+        return self.result[f"test_{self.goal.name}"]
 
     @property
     def loss(self) -> float:
@@ -68,18 +77,18 @@ class FinishedRun:
         return float(self.curves.losses[-LAST_LOSSES:].mean())
 
     def reached(self, threshold: float) -> tuple[float, float]:
-        """(steps, seconds) to the first evaluation with so large an exact match; both NEVER if there was none."""
-        there = np.flatnonzero(self.curves.exact_match >= threshold)
+        """(steps, seconds) to the first evaluation with so large a share; both NEVER if there was none."""
+        there = np.flatnonzero(self.goal.share & (self.curves.values >= threshold))
         if not len(there):
             return NEVER, NEVER
         return int(self.curves.evaluated[there[0]]), float(self.curves.seconds[there[0]])
 
     def best(self) -> tuple[float, int] | tuple[None, None]:
-        """(exact match, step) of the best evaluation on the way, the first of equals; None if there was none."""
+        """(goal metric, step) of the best evaluation on the way, the first of equals; None if there was none."""
         if not len(self.curves.evaluated):
             return None, None
-        place = int(self.curves.exact_match.argmax())
-        return float(self.curves.exact_match[place]), int(self.curves.evaluated[place])
+        place = int((self.curves.values * (1 if self.goal.rising else -1)).argmax())
+        return float(self.curves.values[place]), int(self.curves.evaluated[place])
 
     def further_results(self) -> dict[str, float]:
         """The numbers in `result.json` beside those that every run has, such as another measure of an article.
@@ -87,7 +96,7 @@ class FinishedRun:
         `best_in_fives`, of the best evaluation on the way, is beside them, as it is what the Julia article tells.
         """
         numbers = {k: v for k, v in self.result.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-        further = {name: value for name, value in numbers.items() if name not in KNOWN_RESULTS}
+        further = {name: value for name, value in numbers.items() if name not in known_results(self.goal)}
         if len(self.curves.in_fives):
             further["best_in_fives"] = float(self.curves.in_fives.max())
         return further
@@ -95,14 +104,15 @@ class FinishedRun:
     def values(self) -> dict[str, Any]:
         """The figures of this run, ready for JSON; what was not reached is null."""
         reached = {str(threshold): self.reached(threshold) for threshold in THRESHOLDS}
-        best_exact_match, best_step = self.best()
+        best, best_step = self.best()
+        name = self.goal.name
         return {
             "seed": self.seed,
             "step": self.result["step"],
-            "test_exact_match": self.exact_match,
-            "test_correct": self.result["test_correct"],
+            f"test_{name}": self.value,
+            "test_correct": self.result.get("test_correct"),
             "test_count": self.result["test_count"],
-            "best_exact_match": best_exact_match,
+            f"best_{name}": best,
             "best_step": best_step,
             "steps_to": {name: finite(steps) for name, (steps, _) in reached.items()},
             "seconds_to": {name: finite(seconds) for name, (_, seconds) in reached.items()},
@@ -165,9 +175,9 @@ def finite(value: float) -> float | None:
 
 
 def spreads(runs: Sequence[FinishedRun]) -> dict[str, Spread]:
-    """Medians and ranges over runs, by name: `exact_match`, `loss`, `seconds`, `steps_to_0.99`, ..."""
+    """Medians and ranges over runs, by name: `exact_match` (the goal), `loss`, `seconds`, `steps_to_0.99`, ..."""
     found = {
-        "exact_match": Spread.of(run.exact_match for run in runs),
+        runs[0].goal.name: Spread.of(run.value for run in runs),
         "loss": Spread.of(run.loss for run in runs),
         "seconds": Spread.of(run.result["seconds"] for run in runs),
     }
@@ -202,10 +212,11 @@ def read_finished(directory: Path) -> FinishedRun:
     if not is_finished(directory):
         raise UserError(f"{directory}: not finished: it lacks {RESULT_FILE}; go on with: {resume_command(directory)}")
     result = read_result(directory)
-    rows = checked_metrics(directory, evaluated=("exact_match", "seconds"))
+    goal = goal_of(result)
+    rows = checked_metrics(directory, goal, evaluated=("seconds",))
     if not rows or rows[-1]["step"] != result["step"]:
         raise UserError(f"{directory}: {METRICS} does not end at step {result['step']}, that of {RESULT_FILE}")
-    return FinishedRun(directory, record, curves_of(rows), result)
+    return FinishedRun(directory, record, curves_of(rows, goal), result)
 
 
 def read_result(directory: Path) -> dict[str, Any]:
@@ -215,7 +226,7 @@ def read_result(directory: Path) -> dict[str, Any]:
         result = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not a run's result: {error}") from error
-    for name in KNOWN_RESULTS:
+    for name in known_results(goal_of(result)) if isinstance(result, dict) else KNOWN_RESULTS:
         if not isinstance(result, dict) or name not in result:
             raise UserError(f"{path}: not a run's result: it lacks {name}")
         if name != "interval_95" and not isinstance(result[name], int | float):
@@ -225,14 +236,19 @@ def read_result(directory: Path) -> dict[str, Any]:
     return result
 
 
-def curves_of(rows: Sequence[dict[str, Any]]) -> Curves:
+def known_results(goal: Goal) -> tuple[str, ...]:
+    """What every `result.json` of such a goal holds."""
+    return (*KNOWN_RESULTS, f"test_{goal.name}", *(OF_A_SHARE if goal.share else ()))
+
+
+def curves_of(rows: Sequence[dict[str, Any]], goal: Goal) -> Curves:
     """The rows of a `metrics.jsonl` as arrays."""
-    evaluated = [row for row in rows if row.get("exact_match") is not None]
+    evaluated = evaluated_rows(rows, goal)
     return Curves(
         steps=np.array([row["step"] for row in rows], dtype=np.int64),
         losses=np.array([row["loss"] for row in rows], dtype=np.float64),
         evaluated=np.array([row["step"] for row in evaluated], dtype=np.int64),
-        exact_match=np.array([row["exact_match"] for row in evaluated], dtype=np.float64),
+        values=np.array([row[goal.field] for row in evaluated], dtype=np.float64),
         in_fives=np.array([row["in_fives"] for row in evaluated if "in_fives" in row], dtype=np.float64),
         seconds=np.array([row["seconds"] for row in evaluated], dtype=np.float64),
     )
@@ -273,7 +289,11 @@ def options_of_group(record: RunRecord) -> tuple[tuple[str, Any], ...]:
 
 def option_values(config: Config) -> dict[str, Any]:
     """Every option by its field's name, which is unique across the sections."""
-    return {option.name: getattr(getattr(config, section), option.name) for section, option in all_fields()}
+    return {
+        field.metadata["flag"] or field.name: getattr(options, field.name)
+        for options in (getattr(config, section) for section in SECTIONS)
+        for field in dataclasses.fields(options)
+    }
 
 
 def group_labels(records: Sequence[RunRecord]) -> list[str]:
@@ -283,7 +303,7 @@ def group_labels(records: Sequence[RunRecord]) -> list[str]:
     labels = []
     for title, own in zip(titles, options, strict=True):
         rivals = [o for t, o in zip(titles, options, strict=True) if t == title]
-        differing = [f"{n} {v}" for n, v in own.items() if any(rival[n] != v for rival in rivals)]
+        differing = [f"{n} {v}" for n, v in own.items() if any(rival.get(n) != v for rival in rivals)]
         labels.append(title + (f" ({', '.join(differing)})" if differing else ""))
     return labels
 

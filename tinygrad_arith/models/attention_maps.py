@@ -8,6 +8,11 @@ from ..autograd import no_grad
 from ..nn import Module, SelfAttention, observe_outputs
 
 
+def has_attention(model: Module) -> bool:
+    """Whether a model has attention to look at."""
+    return any(isinstance(module, SelfAttention) for module in model.named_modules().values())
+
+
 def attention_maps(model: Any, ids: np.ndarray, positions=None, key_mask=None) -> list[np.ndarray]:
     """For each block (B, NH, T, T): what each query (row) takes from each key (column); a row adds up to 1, or to 0
     where a query sees no key.

@@ -16,7 +16,7 @@ class Block(Module):
 
     normalization:       of the two norms, see `make_norm`
     causal, rotary_base: see `SelfAttention`
-    dropout:             of both branches, before they are added; ffn_dropout: of the second one, if it differs
+    dropout:             of the outputs of both, before they are added; ffn_dropout: of the second one, if it differs
     probability_dropout: of the attention probabilities
     gain, output_gain:   of the initial weights, and of those that write into the residual stream; see `Linear`
     """

@@ -25,7 +25,7 @@ class SinusoidalPositions(Module):
             raise ShapeError(f"sinusoidal positions come in pairs of channels; {self.channels} is odd")
 
     def forward(self, positions, dtype) -> Tensor:  # (...) int -> (..., C) of the given dtype
-        """Any position id has a vector: there is no table that it could be outside of."""
+        """Any position id has a vector: there is no table that could be too short."""
         if isinstance(positions, ArraySpec):
             return Tensor(ArraySpec((*positions.shape, self.channels), dtype))
         xp = array_module(positions)

@@ -1,4 +1,4 @@
-"""Sizes that no module can have are told when it is made."""
+"""Sizes that no module can have are an error when it is made."""
 
 import operator
 from typing import Any

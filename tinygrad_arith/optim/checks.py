@@ -1,4 +1,4 @@
-"""What an optimizer can be made of, told before its first step."""
+"""What an optimizer can be made of, checked before its first step."""
 
 from typing import Any
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .figure import LIGHT_GREY, blank_figure, clean_axes, legend_below, line_look, marked_places, put_title, share_axis
-from .series import Series, title_of
+from .figure import LIGHT_GREY, blank_figure, clean_axes, legend_below, put_title, share_axis
+from .series import Series, draw_group, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,11 +21,7 @@ def accuracy_by_length(series: Sequence[Series], trained: int, fewest: int = 1, 
     longest = max(int(curve.x[-1]) for group in series for curve in group.curves)
     axes.axvspan(0.5, trained + 0.5, color=LIGHT_GREY, alpha=0.6, linewidth=0)
     for index, group in enumerate(series):
-        lengths, low, median, high = group.spread()
-        look = line_look(index) | marked_places(index, len(lengths))
-        axes.plot(lengths, median, label=group.title, linewidth=1.6, clip_on=False, **look)
-        if len(group.curves) > 1:
-            axes.fill_between(lengths, low, high, color=look["color"], alpha=0.18, linewidth=0)
+        draw_group(axes, group, index, clipped=False)
     clean_axes(axes)
     share_axis(axes)
     axes.set_xlim(0.5, max(longest, trained) + 0.5)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figure import blank_figure, clean_axes, count_axis, legend_below, line_look, marked_places, share_axis
-from .series import Curve, Series
+from ..tasks.metrics import EXACT_MATCH, Goal
+from .figure import blank_figure, clean_axes, count_axis, legend_below, share_axis
+from .series import Curve, Series, draw_group
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,29 +16,32 @@ if TYPE_CHECKING:
 
 DECADE = 10.0
 BINS = 200  # along the steps, in each of which the losses of a run are averaged
-BAND_OPACITY = 0.18
 
 
 def comparison_picture(groups: "Sequence[Group]") -> "Figure":
-    """The groups' losses and exact match over the training steps."""
+    """The groups' losses and the goal metric, of those with the first one's goal, over the training steps."""
+    goal = groups[0].runs[0].goal
+    groups = [group for group in groups if group.runs[0].goal == goal]
     last = max(int(run.curves.steps[-1]) for group in groups for run in group.runs)
-    losses, exact_match = [], []
+    losses, values = [], []
     for group in groups:
         curves = [run.curves for run in group.runs]
         losses.append(Series(group.label, [binned(curve.steps, curve.losses, last) for curve in curves]))
-        exact_match.append(Series(group.label, [Curve(curve.evaluated, curve.exact_match) for curve in curves]))
-    return comparison(losses, exact_match)
+        values.append(Series(group.label, [Curve(curve.evaluated, curve.values) for curve in curves]))
+    return comparison(losses, values, goal=goal)
 
 
-def comparison(losses: Sequence[Series], exact_match: Sequence[Series], title: str = "") -> "Figure":
-    """Training loss on the left, exact match on validation problems on the right; a series for each group of runs.
+def comparison(
+    losses: Sequence[Series], values: Sequence[Series], title: str = "", goal: Goal = EXACT_MATCH
+) -> "Figure":
+    """Training loss on the left, the goal metric on validation problems on the right; a series for each group of runs.
 
     A line is the median over a group's runs, a band reaches from the lowest run to the highest. The loss has a
     logarithmic scale where it spans more than a factor of ten. In each curve, x are training steps.
     """
     figure = blank_figure(8.0, 3.8)
     left, right = figure.subplots(1, 2)
-    for axes, series in ((left, losses), (right, exact_match)):
+    for axes, series in ((left, losses), (right, values)):
         for index, group in enumerate(series):
             draw_group(axes, group, index, clipped=axes is left)
     last = max(curve.x[-1] for group in losses for curve in group.curves)
@@ -48,8 +52,9 @@ def comparison(losses: Sequence[Series], exact_match: Sequence[Series], title: s
         axes.set_xlabel("training step")
     scale_losses(left)
     left.set_title("loss, nats per counted token", fontsize=10, loc="left")
-    share_axis(right)
-    right.set_title("exact match on validation problems", fontsize=10, loc="left")
+    if goal.share:
+        share_axis(right)
+    right.set_title(f"{goal.title} on validation problems", fontsize=10, loc="left")
     if title:
         figure.suptitle(title, fontsize=11)
     legend_below(figure, left, explanation(losses), always=True)
@@ -75,19 +80,6 @@ def binned(steps: np.ndarray, losses: np.ndarray, last: int) -> Curve:
     present, positions = np.unique(bins, return_inverse=True)
     means = np.bincount(positions, weights=losses) / np.bincount(positions)
     return Curve(np.minimum((present + 1) * width, last), means)
-
-
-def draw_group(axes: Any, group: Series, index: int, clipped: bool) -> None:
-    """The median as a line, the range of several runs as a band behind it; nothing of runs that were never evaluated.
-
-    `clipped` cuts the line off at the frame: one at 100 % is better drawn in full, a loss of 0 on a logarithmic scale
-    cannot be.
-    """
-    x, low, median, high = group.spread()
-    look = line_look(index) | marked_places(index, len(x))
-    if len(group.curves) > 1:
-        axes.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
-    axes.plot(x, median, linewidth=1.6, label=group.title, clip_on=clipped, **look)
 
 
 def scale_losses(axes: Any) -> None:

@@ -9,14 +9,19 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..comparisons.finished_runs import is_finished, read_result
+from ..models.attention_maps import attention_maps
 from ..options.errors import MisuseError, UserError
-from ..run_files.metrics import checked_metrics
+from ..run_files.checkpoints import FOLDER as CHECKPOINTS
+from ..run_files.checkpoints import complete_checkpoints
+from ..run_files.metrics import FILE_NAME as METRICS
+from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import Predictions, read_predictions
+from ..tasks import Task
+from ..tasks.answering import AnsweringTask
+from ..tasks.metrics import Breakdown, Metrics
 from ..training.build import make_task
-from ..training.evaluation import Breakdown, Evaluation, break_down, evaluate_exact_match
 from ..training.runs import LoadedRun, RunRecord, load_run, read_record
-from ..training.thread_workers import part_of
 from .series import Curve
 
 PER_LENGTH = 1000  # problems of each operand length, unless told otherwise
@@ -33,30 +38,60 @@ class Choices:
     device: str = "cpu"
 
 
+class Lacking(UserError):
+    """What a run has not, as the end of a sentence: it is lacking, not damaged."""
+
+
 class RunData:
     """A run as pictures see it. Raises UserError if the directory holds none, or its metrics are damaged."""
 
     def __init__(self, path: Path, choices: Choices):
         self.path, self.choices = path, choices
         self.record: RunRecord = read_record(path)
-        self.rows: list[dict[str, Any]] = checked_metrics(path, evaluated=("exact_match", "examples"))
+        self.task: Task = make_task(self.record.config.task)
+        self.goal = self.task.goal
+        self.rows: list[dict[str, Any]] = checked_metrics(path, self.goal, evaluated=("examples",))
 
     @property
     def evaluated(self) -> list[dict[str, Any]]:
         """The rows of the metrics with an evaluation."""
-        return [row for row in self.rows if row.get("exact_match") is not None]
-
-    @cached_property
-    def task(self) -> Any:
-        """The task of the run."""
-        return make_task(self.record.config.task)
+        return evaluated_rows(self.rows, self.goal)
 
     @property
-    def loaded(self) -> LoadedRun:
-        """The model as of the newest checkpoint. Raises UserError, each time anew, if it cannot be loaded."""
+    def answering(self) -> AnsweringTask:
+        """The task, for pictures that need problems with answers; raises Lacking where it has none."""
+        if not isinstance(self.task, AnsweringTask):
+            raise Lacking("its task is none of problems with answers")
+        return self.task
+
+    @property
+    def trained_length(self) -> int | None:
+        """The length of the longest problems in training; None where they have none."""
+        return self.task.trained_length if isinstance(self.task, AnsweringTask) else None
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was ever completed."""
+        return bool(complete_checkpoints(self.path / CHECKPOINTS))
+
+    @property
+    def model(self) -> Any:
+        """The model as of the newest checkpoint.
+
+        Raises Lacking if there is none yet and UserError, each time anew, if none can be loaded.
+        """
+        if not self.has_checkpoint:
+            raise Lacking("it has no checkpoint yet")
         if isinstance(self.loaded_or_error, UserError):
             raise self.loaded_or_error
-        return self.loaded_or_error
+        return self.loaded_or_error.model
+
+    def rows_with(self, name: str) -> list[dict[str, Any]]:
+        """The rows of the metrics that tell of something that an evaluation measures; raises Lacking if none does."""
+        found = [row for row in self.rows if row.get(name) not in (None, [])]
+        if not found:
+            raise Lacking(f"its {METRICS} tells no {name}" if self.evaluated else "it was not evaluated yet")
+        return found
 
     @cached_property
     def loaded_or_error(self) -> LoadedRun | UserError:
@@ -72,96 +107,72 @@ class RunData:
         return read_predictions(self.path / PREDICTIONS)
 
     @cached_property
-    def test_exact_match(self) -> float | None:
-        """Exact match on the test problems at the end of training; None before it."""
-        return read_result(self.path)["test_exact_match"] if is_finished(self.path) else None
+    def test_value(self) -> float | None:
+        """The goal metric on the test split at the end of training; None before it."""
+        return read_result(self.path)[f"test_{self.goal.name}"] if is_finished(self.path) else None
+
+    def check_count(self) -> None:
+        """Raise MisuseError if the test split does not hold as many problems as were asked for."""
+        count, size = self.choices.count, self.task.split_size("test")
+        if count is not None and count > size:
+            raise MisuseError(f"--count {count}: the test split holds {size:,} problems, not {count:,}")
 
     @cached_property
-    def test_problems(self) -> Any:
-        """As many test problems as were asked for. Raises MisuseError if there are not so many."""
-        count = self.choices.count
-        try:
-            return self.task.problems("test", self.task.config.test_size if count is None else count)
-        except ValueError as error:
-            raise MisuseError(str(error) if count is None else f"--count {count}: {error}") from error
+    def metrics(self) -> Metrics:
+        """How the model does on as many test problems as were asked for."""
+        return self.task.evaluate(self.model, "test", self.choices.count)
 
     @cached_property
-    def evaluation(self) -> Evaluation:
-        """The model's answers to the test problems."""
-        return evaluate_exact_match(self.loaded.model, self.task, self.test_problems)
-
-    @cached_property
-    def breakdown(self) -> Breakdown:
-        """Where the mistakes of `evaluation` lie."""
-        return break_down(self.evaluation, self.task)
+    def breakdowns_of_one(self) -> dict[str, Breakdown]:
+        """Those of an evaluation of a single problem: their names and kinds are those of all."""
+        return self.task.evaluate(self.model, "validation", 1).breakdowns
 
     def over_training(self, name: str) -> Curve:
-        """Exact match on the validation problems against another number of the metrics: `step`, `examples`."""
-        return Curve(
-            np.array([row[name] for row in self.evaluated], dtype=np.float64),
-            np.array([row["exact_match"] for row in self.evaluated], dtype=np.float64),
-        )
+        """The goal metric on the validation problems against another number of the metrics: `step`, `examples`."""
+        values = ([row[field] for row in self.evaluated] for field in (name, self.goal.field))
+        return Curve(*(np.array(value, dtype=np.float64) for value in values))
 
     @cached_property
     def by_length(self) -> Curve:
         """Exact match for each length of the longer operand that has problems enough."""
-        lengths = np.array(list(self.problems_by_length), dtype=np.float64)  # (n,)
-        found = [evaluate_exact_match(self.loaded.model, *asked) for asked in self.problems_by_length.values()]
-        return Curve(lengths, np.array([evaluation.exact_match for evaluation in found]))
+        lengths = np.array(list(self.tests_by_length), dtype=np.float64)  # (n,)
+        found = [task.judge(self.model, problems).value for task, problems in self.tests_by_length.values()]
+        return Curve(lengths, np.array(found))
 
     @cached_property
-    def problems_by_length(self) -> dict[int, tuple[Any, Any]]:
-        """For each length of the longer operand, up to the longest that the model has room for: a task, problems of it.
-
-        A length of which there are fewer than `fewest` problems never trained on is left out.
-        """
-        found = {}
-        for length in range(1, self.task.config.longest + 1):
-            sources = (self.task, self.task.with_digits(length))
-            task, problems = max(((task, self.of_length(task, length)) for task in sources), key=lambda p: len(p[1]))
-            if len(problems) >= self.fewest:
-                found[length] = task, problems
-        return found
+    def tests_by_length(self) -> dict[int, tuple[AnsweringTask, Any]]:
+        """For each length of problems that the model has room for: a task, and test problems of it."""
+        return self.answering.tests_by_length(self.fewest, self.choices.count or PER_LENGTH)
 
     @property
     def fewest(self) -> int:
         """Problems that a length must have for a point: `FEWEST`, or all if fewer were asked for."""
         return min(FEWEST, self.choices.count or FEWEST)
 
-    def of_length(self, task: Any, length: int) -> Any:
-        """Test problems of a task whose longer operand has so many digits."""
-        problems = task.problems("test", task.config.test_size)
-        return problems[np.maximum(*task.operand_lengths(problems)) == length][: self.choices.count or PER_LENGTH]
-
     def attention(self) -> tuple[list[np.ndarray], list[str]]:
-        """The attention maps of one problem, (NH, T, T) a layer, and its tokens (T,)."""
-        from ..models import attention_maps
+        """The attention maps of one problem, (NH, T, T) a layer, and its tokens (T,).
 
-        batch = self.task.batch(self.problem)
-        row = part_of(batch, slice(0, 1))  # of rows that are prefixes, the prompt
-        tokens = row.tokens  # (1, T)
-        maps = attention_maps(self.loaded.model, tokens, positions=row.positions, key_mask=row.key_mask)
-        length = tokens.shape[1]
-        if self.record.config.model.attend_to == "tokens":  # nobody looks at the padding behind the last token
-            length = int(np.max(np.flatnonzero(tokens[0] != self.task.vocabulary.padding), initial=0)) + 1
-        texts = [self.task.vocabulary.tokens[token] for token in tokens[0, :length]]
-        return [to_numpy(layer)[0, :, :length, :length] for layer in maps], texts
+        The padding behind the last token is left out, unless a token looks at it.
+        """
+        row = self.answering.batch(self.problem).rows(slice(0, 1))  # of rows that are prefixes, the prompt
+        found = attention_maps(self.model, row.tokens, positions=row.positions, key_mask=row.key_mask)
+        maps, vocabulary = [to_numpy(layer)[0] for layer in found], self.task.vocabulary  # (NH, T, T) a layer
+        last = int(np.max(np.flatnonzero(row.tokens[0] != vocabulary.padding), initial=0))
+        looked_at = np.flatnonzero(sum(layer[:, : last + 1].sum(axis=(0, 1)) for layer in maps))
+        length = 1 + max(last, int(np.max(looked_at, initial=0)))
+        texts = [vocabulary.tokens[token] for token in row.tokens[0, :length]]
+        return [layer[:, :length, :length] for layer in maps], texts
 
     @cached_property
     def problem(self) -> Any:
         """The problem whose attention is drawn. Raises MisuseError if what was asked for is none."""
         if self.choices.problem is None:
-            return self.first_problem()
+            return self.answering.problems("validation", 1)
         try:
-            return self.task.parse(self.choices.problem)
+            return self.answering.parse(self.choices.problem)
         except ValueError as error:
             raise MisuseError(f"--problem {self.choices.problem}: {error}") from error
 
-    def first_problem(self) -> Any:
-        """The first validation problem."""
-        return self.task.problems("validation", 1)
-
-    def number_embeddings(self) -> np.ndarray:
-        """The embeddings of the numbers 0 to p - 1 of modular addition, (p, C)."""
-        ids = [self.task.vocabulary.ids[str(number)] for number in range(self.record.config.task.modulus)]
-        return to_numpy(self.loaded.model.token_embedding.weight.array)[ids]
+    def embeddings(self, tokens: np.ndarray) -> np.ndarray:
+        """The model's embeddings of tokens (n,): (n, C)."""
+        return to_numpy(self.model.token_embedding.weight.array)[tokens]

@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+
+from .figure import line_look, marked_places
+
+BAND_OPACITY = 0.18
 
 
 @dataclass(frozen=True)
@@ -42,3 +47,16 @@ class Series:
 def title_of(series: Sequence[Series], title: str) -> str:
     """The title of a picture; that of a single series tells its name, since it gets no legend."""
     return title if len(series) > 1 else f"{title}: {series[0].title}"
+
+
+def draw_group(axes: Any, group: Series, index: int, clipped: bool) -> None:
+    """The median as a line, the range of several runs as a band behind it; nothing of runs that were never evaluated.
+
+    `clipped` cuts the line off at the frame: one at 100 % is better drawn in full, a loss of 0 on a logarithmic scale
+    cannot be.
+    """
+    x, low, median, high = group.spread()
+    look = line_look(index) | marked_places(index, len(x))
+    if len(group.curves) > 1:
+        axes.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
+    axes.plot(x, median, linewidth=1.6, label=group.title, clip_on=clipped, **look)

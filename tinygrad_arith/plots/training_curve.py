@@ -1,4 +1,4 @@
-"""A training run as two curves: the loss of every step, and exact match wherever it was measured."""
+"""A training run as two curves: the loss of every step, and the goal metric wherever it was measured."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..run_files.metrics import checked_metrics
-from .figure import BLUE, GREEN, GREY, blank_figure, clean_axes, percent, save_figure
+from ..run_files.metrics import checked_metrics, evaluated_rows
+from ..tasks.metrics import EXACT_MATCH, Goal
+from .figure import BLUE, GREEN, GREY, blank_figure, clean_axes, percent, save_figure, share_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,16 +18,16 @@ DECADE = 10.0
 SMOOTHED_SHARE = 0.02  # of all steps, that the smoothed loss is averaged over
 
 
-def training_curve(rows: Sequence[Mapping[str, Any]], title: str = "") -> "Figure":
-    """Loss on the left, exact match on validation problems on the right, over training steps.
+def training_curve(rows: Sequence[dict[str, Any]], title: str = "", goal: Goal = EXACT_MATCH) -> "Figure":
+    """Loss on the left, the goal metric on validation problems on the right, over training steps.
 
     The loss is drawn on a logarithmic scale where it spans more than a factor of ten.
-    `rows` are those of `metrics.jsonl`: each has `step` and `loss`, and those that were evaluated `exact_match`.
+    `rows` are those of `metrics.jsonl`: each has `step` and `loss`, and those that were evaluated the goal.
     """
     figure = blank_figure(8.0, 3.2)
     left, right = figure.subplots(1, 2)
     draw_loss(left, rows)
-    draw_exact_match(right, rows)
+    draw_goal(right, rows, goal)
     for axes in (left, right):
         clean_axes(axes)
         axes.set_xlabel("training step")
@@ -55,27 +56,27 @@ def draw_loss(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.set_title("loss, nats per counted token", fontsize=10, loc="left")
 
 
-def draw_exact_match(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The share of validation problems answered right in full, at each evaluation; the last is written out."""
-    evaluated = [row for row in rows if row.get("exact_match") is not None]
+def draw_goal(axes: Any, rows: Sequence[dict[str, Any]], goal: Goal) -> None:
+    """The goal metric on the validation problems, at each evaluation; the last is written out."""
+    evaluated = evaluated_rows(rows, goal)
     steps = [row["step"] for row in evaluated]
-    shares = [row["exact_match"] for row in evaluated]
+    values = [row[goal.field] for row in evaluated]
     if evaluated:
-        axes.plot(steps, shares, color=GREEN, linewidth=1.6, marker="o", markersize=3.5, clip_on=False)
-        last = percent(shares[-1]) + "%"
-        offset = (-4, -14) if shares[-1] > 0.5 else (-4, 8)
-        axes.annotate(last, (steps[-1], shares[-1]), offset, textcoords="offset points", ha="right", color=GREEN)
+        axes.plot(steps, values, color=GREEN, linewidth=1.6, marker="o", markersize=3.5, clip_on=False)
+        last = percent(values[-1]) + "%" if goal.share else f"{values[-1]:.4g}"
+        offset = (-4, -14) if goal.share and values[-1] > 0.5 else (-4, 8)
+        axes.annotate(last, (steps[-1], values[-1]), offset, textcoords="offset points", ha="right", color=GREEN)
     else:
         axes.text(0.5, 0.5, "not evaluated yet", transform=axes.transAxes, ha="center", color=GREY)
-    axes.set_ylim(0.0, 1.03)
-    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.set_title("exact match on validation problems", fontsize=10, loc="left")
+    if goal.share:
+        share_axis(axes)
+    axes.set_title(f"{goal.title} on validation problems", fontsize=10, loc="left")
 
 
-def plot_training_curve(directory: str | os.PathLike[str]) -> Path:
+def plot_training_curve(directory: str | os.PathLike[str], goal: Goal = EXACT_MATCH) -> Path:
     """Draw the curves of the run in `directory` into its `plots/training_curve.png`; returns that path.
 
     Raises UserError if its `metrics.jsonl` holds something else.
     """
-    figure = training_curve(checked_metrics(Path(directory)))
+    figure = training_curve(checked_metrics(Path(directory), goal), goal=goal)
     return save_figure(figure, Path(directory) / "plots" / "training_curve.png")

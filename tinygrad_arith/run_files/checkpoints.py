@@ -15,13 +15,14 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..options.errors import UserError, warn
+from ..tasks.metrics import EXACT_MATCH, Goal, goal_of
 from .files import atomic_path, remove_temporaries, write_json
 
 FOLDER = "checkpoints"
@@ -35,11 +36,23 @@ class Progress:
     step: int = 0  # optimizer steps done, which is also the data position: batch i is a function of (seed, i)
     examples: int = 0
     seconds: float = 0.0  # of training, over all sittings
-    exact_match: float | None = None  # at the newest evaluation
+    goal: Goal = EXACT_MATCH
+    value: float | None = None  # of the goal metric, at the newest evaluation
 
     def finished(self, steps: int, until: float | None) -> bool:
-        """Whether all `steps` are done or the newest evaluation reached the exact match of `until`."""
-        return self.step >= steps or (until is not None and (self.exact_match or 0.0) >= until)
+        """Whether all `steps` are done or the newest evaluation reached `until`."""
+        return self.step >= steps or self.goal.reached(self.value, until)
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint's JSON states; the value is there under the goal's name."""
+        counted = {"step": self.step, "examples": self.examples, "seconds": self.seconds}
+        return counted | {self.goal.name: self.value, "goal": self.goal._asdict()}
+
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any]) -> "Progress":
+        """The progress that a checkpoint's JSON states; KeyError for what it lacks."""
+        goal = goal_of(facts)
+        return cls(facts["step"], facts["examples"], facts["seconds"], goal, facts[goal.name])
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ def save_checkpoint(
         save_arrays(temporary, named)
         size, digest = temporary.stat().st_size, sha256(temporary)
     seal = {"format": FORMAT, "file": path.name, "bytes": size, "sha256": digest, "seed": seed}
-    write_json(path.with_suffix(".json"), seal | asdict(progress))
+    write_json(path.with_suffix(".json"), seal | progress.facts())
     prune(folder, keep)
     return path
 
@@ -156,7 +169,7 @@ def read_checkpoint(seal: Path) -> Checkpoint:
     try:
         facts = json.loads(seal.read_text(encoding="utf-8"))
         verify_arrays_file(path, facts)
-        progress = progress_from(facts)
+        progress = Progress.from_facts(facts)
         arrays = load_file(path)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedCheckpoint(f"{type(error).__name__}: {error}") from error
@@ -172,11 +185,6 @@ def verify_arrays_file(path: Path, facts: dict[str, Any]) -> None:
         raise DamagedCheckpoint(f"{size:,} bytes long instead of {facts['bytes']:,}")
     if sha256(path) != facts["sha256"]:
         raise DamagedCheckpoint("its SHA-256 is not the one that was saved")
-
-
-def progress_from(facts: dict[str, Any]) -> Progress:
-    """The progress stated in a checkpoint's JSON; KeyError for what it lacks."""
-    return Progress(**{name: facts[name] for name in asdict(Progress())})
 
 
 def with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

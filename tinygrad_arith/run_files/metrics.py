@@ -2,10 +2,10 @@
 
 The fields of a row: `step` (steps done, from 1), `loss` (nats per counted token), `gradient_norm` (before clipping),
 `learning_rate`, `examples` (seen in training so far), `examples_per_second`, `seconds` (training time since the run
-began, over all its sittings). On the steps that were evaluated also, on the validation problems: `exact_match` (share
-answered right in full), `validation_loss` (nats per counted token; absent where it is not finite) and `by_position`
-(share of right tokens at each place of the answer); where a row is a prefix also `in_fives` (the measure of the Julia
-article, see `tasks/scoring.py`).
+began, over all its sittings). On the steps that were evaluated also what the task measures on the validation examples:
+its goal, such as `exact_match` (share of problems answered right in full), `validation_loss` (nats per counted token;
+absent where it is not finite), and what else it has, such as `by_position` (share of right tokens at each place of the
+answer) and, where a row is a prefix, `in_fives` (the measure of the Julia article, see `tasks/scoring.py`).
 """
 
 import itertools
@@ -15,7 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from ..options.errors import UserError, naming
+from ..tasks.metrics import EXACT_MATCH, Goal, Metrics
 from .files import write_text
 
 FILE_NAME = "metrics.jsonl"
@@ -68,15 +71,26 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return list(itertools.takewhile(lambda row: "step" in row, read_objects(path)))
 
 
-def checked_metrics(run: Path, evaluated: Sequence[str] = ("exact_match",)) -> list[dict[str, Any]]:
-    """The rows of a run's metrics; those that have an evaluation hold the numbers named by `evaluated`, too.
+def evaluation_fields(metrics: Metrics) -> dict[str, Any]:
+    """What an evaluation adds to the row of its step; what is not finite is left out."""
+    found = {Goal(name).field: value for name, value in metrics.values.items()}
+    return {name: value for name, value in found.items() if np.all(np.isfinite(value))}
+
+
+def evaluated_rows(rows: Sequence[dict[str, Any]], goal: Goal) -> list[dict[str, Any]]:
+    """Those of the rows that have an evaluation."""
+    return [row for row in rows if row.get(goal.field) is not None]
+
+
+def checked_metrics(run: Path, goal: Goal = EXACT_MATCH, evaluated: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a run's metrics; those that have an evaluation hold the goal and the numbers named by `evaluated`.
 
     Raises UserError, which names the file and the line, if a number is missing.
     """
     path = run / FILE_NAME
     rows = read_metrics(path)
     for line, row in enumerate(rows, start=1):
-        for name in (*IN_EVERY_ROW, *(evaluated if row.get("exact_match") is not None else ())):
+        for name in (*IN_EVERY_ROW, *((goal.field, *evaluated) if evaluated_rows([row], goal) else ())):
             if name not in row:
                 raise UserError(f"{path}: not a run's metrics: line {line} lacks {name}")
             if isinstance(row[name], bool) or not isinstance(row[name], int | float):

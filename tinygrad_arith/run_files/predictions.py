@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd import no_grad
+from ..nn import Module
 from ..options.errors import UserError
-from ..tasks import Task
+from ..tasks.answering import AnsweringTask
 from ..tasks.scoring import most_likely
 from ..tasks.vocabulary import NO_TOKEN, PADDING
 from .metrics import MetricsWriter, read_objects, write_objects
@@ -26,7 +27,7 @@ SAMPLES = 8  # problems that are followed
 class PredictionsWriter(MetricsWriter):
     """Appends what a model predicts for the first few of `problems`; a new file begins with these samples."""
 
-    def __init__(self, path: Path, task: Task, problems: Any):
+    def __init__(self, path: Path, task: AnsweringTask, problems: Any):
         self.task, self.problems = task, problems[:SAMPLES]
         self.samples, self.starts = whole_samples(task, self.problems)  # (n, T), (n,)
         super().__init__(path)
@@ -35,7 +36,7 @@ class PredictionsWriter(MetricsWriter):
             header = {"tokens": self.samples.tolist(), "counted": counted.tolist()}
             self.append(header | {"vocabulary": list(task.vocabulary.tokens)})
 
-    def append_prediction(self, step: int, model: Any) -> None:
+    def append_prediction(self, step: int, model: Module) -> None:
         """Let the model predict, and write the line of this step."""
         predicted = likeliest_tokens(model, self.task, self.problems, self.samples, self.starts)  # (n, T)
         self.append({"step": step, "predicted": predicted.tolist()})
@@ -72,7 +73,7 @@ class SamplePredictions:
     counted: np.ndarray  # bool (T,), whether that prediction bears loss
 
 
-def whole_samples(task: Task, problems: Any) -> tuple[np.ndarray, np.ndarray]:
+def whole_samples(task: AnsweringTask, problems: Any) -> tuple[np.ndarray, np.ndarray]:
     """The prompts with their right answers, int64 (n, T), padded to the longest; where each answer begins (n,)."""
     prompts = [task.prompt(problems[i : i + 1]).tokens[0] for i in range(len(problems))]
     starts = np.array([len(prompt) for prompt in prompts], dtype=np.int64)  # (n,)
@@ -84,7 +85,7 @@ def whole_samples(task: Task, problems: Any) -> tuple[np.ndarray, np.ndarray]:
     return samples, starts
 
 
-def counted_predictions(task: Task, problems: Any, samples: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def counted_predictions(task: AnsweringTask, problems: Any, samples: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Which of the predictions made after each token of the samples (n, T) bear loss: bool (n, T)."""
     if task.rows == "whole":
         return to_width(task.batch(problems).targets, samples.shape[1]) != -1
@@ -93,7 +94,9 @@ def counted_predictions(task: Task, problems: Any, samples: np.ndarray, starts: 
     return followed & (place >= starts[:, None] - 1) & (place < samples.shape[1] - 1)
 
 
-def likeliest_tokens(model: Any, task: Task, problems: Any, samples: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def likeliest_tokens(
+    model: Module, task: AnsweringTask, problems: Any, samples: np.ndarray, starts: np.ndarray
+) -> np.ndarray:
     """What a model finds likeliest after each token of the samples (n, T): int64 (n, T), -1 where it says nothing."""
     batch, width = task.batch(problems), samples.shape[1]
     with no_grad():

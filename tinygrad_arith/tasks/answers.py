@@ -1,11 +1,17 @@
 """A model's answer to one problem."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backend import RandomKey
 from ..generation import generate
-from . import Task
+from .metrics import Preview
+
+if TYPE_CHECKING:
+    from .answering import AnsweringTask
+
+COLUMNS = ("true result", "prompt", "answer", "right answer")
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,9 @@ class Sampling:
 GREEDY = Sampling()
 
 
-def sample_answer(model: Any, task: Task, problem: Any, sampling: Sampling = GREEDY, line: int = 0) -> Answer:
+def sample_answer(
+    model: Any, task: "AnsweringTask", problem: Any, sampling: Sampling = GREEDY, line: int = 0
+) -> Answer:
     """What a model writes behind the prompt of one problem, up to its end mark or the longest answer's length."""
     vocabulary = task.vocabulary
     prompt = task.prompt(problem)
@@ -55,3 +63,9 @@ def sample_answer(model: Any, task: Task, problem: Any, sampling: Sampling = GRE
     )
     text = task.text(problem)[0]
     return Answer(task.statements(problem)[0], text.prompt, text.answer, vocabulary.decode(tokens[0]))
+
+
+def as_preview(title: str, answers: Iterable[Answer]) -> Preview:
+    """Answers as a table."""
+    rows = [(a.statement, a.prompt, a.answer, "the same" if a.right else a.right_answer) for a in answers]
+    return Preview(title, COLUMNS, rows)

@@ -1,34 +1,10 @@
-"""What tasks hand out: batches for models, problems for scoring, text for people."""
+"""What tasks hand out beside batches: problems for scoring, text for people."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-
-from ..backend import on_device_of
-
-
-class Batch(NamedTuple):
-    """What a model is trained on: `B` samples of `T` tokens.
-
-    tokens:    int64 (B, T)
-    targets:   int64 (B, T), the next token; -1 where nothing is predicted that bears loss; (B, 1) where a row is a
-               prefix, which has one next token
-    weights:   None, or float of the targets' shape: how much each of them counts
-    positions: None for 0, 1, ..., T - 1, or int64 (B, T)
-    key_mask:  None where no token is padding, or bool (B, T), false on padding
-    """
-
-    tokens: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray | None = None
-    positions: np.ndarray | None = None
-    key_mask: np.ndarray | None = None
-
-    def on_device_of(self, array: Any) -> "Batch":
-        """The same batch where `array` lives."""
-        return Batch._make(on_device_of(array, field) for field in self)
 
 
 class Problem(NamedTuple):

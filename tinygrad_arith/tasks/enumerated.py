@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..backend import RandomKey, integers
-from .batch import Batch, Problem
-from .config import TaskConfig
+from ..objectives import Batch
+from .answering import AnsweringTask
+from .batch import Problem
+from .options import TaskOptions
 from .rows import at_least, epoch_indices, packed_left, prefix_at
 from .splits import HELD_OUT, mix
 from .vocabulary import NO_TOKEN, Vocabulary
-from .written import WrittenTask
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,26 @@ def hash_indices(count: int, seed: int) -> np.ndarray:
     return mix((state ^ np.arange(count, dtype=np.uint64)) + np.uint64(0x9E3779B97F4A7C15))
 
 
-class EnumeratedTask(WrittenTask):
-    """What the enumerated tasks share; see `Task` for what the methods promise."""
+class EnumeratedTask(AnsweringTask):
+    """What the enumerated tasks share; see `AnsweringTask` for what the methods promise.
 
-    def __init__(self, config: TaskConfig, vocabulary: Vocabulary, count: int, prompt_length: int, answer_length: int):
+    options:      the class of the options that a kind has
+    size_flag:    the option that decides how many problems there are
+    train_share:  of the problems, trained on where no size is given
+    """
+
+    options: type[TaskOptions] = TaskOptions
+    size_flag = "task"
+    train_share = 0.0
+    lists_all = True
+    problems_are = "problems"
+
+    @staticmethod
+    def problem_count(options: Any) -> int:
+        """How many distinct problems there are with these options, of training and held out together."""
+        raise NotImplementedError
+
+    def __init__(self, config: TaskOptions, vocabulary: Vocabulary, count: int, prompt_length: int, answer_length: int):
         """Takes a valid and resolved configuration; all else is the subclass's.
 
         count:         how many problems there are
@@ -96,25 +113,25 @@ class EnumeratedTask(WrittenTask):
         """All problems of "validation" or "test", in the order of their hashes."""
         return EnumeratedProblems(self.split[split])
 
-    def train_rows(self, step: int, batch_size: int, seed: int) -> tuple[EnumeratedProblems, np.ndarray | None]:
+    def train_rows(self, step: int, size: int, seed: int) -> tuple[EnumeratedProblems, np.ndarray | None]:
         """The problem of each row of a training batch, and which token of its answer it predicts: int64 (n,).
 
         None where a row is a whole sample.
         """
         train = EnumeratedProblems(self.split["train"])
         if self.rows == "whole":
-            return train[self.draw_rows(step, batch_size, seed, self.train_size)], None
+            return train[self.draw_rows(step, size, seed, len(train))], None
         if self.prefix_ends is None:
             self.prefix_ends = np.cumsum(self.answer_token_counts(train))  # (train_size,)
-        chosen = self.draw_rows(step, batch_size, seed, int(self.prefix_ends[-1]))  # (n,), in all prefixes
+        chosen = self.draw_rows(step, size, seed, int(self.prefix_ends[-1]))  # (n,), in all prefixes
         rows, places = prefix_at(self.prefix_ends, chosen)
         return train[rows], places
 
-    def draw_rows(self, step: int, batch_size: int, seed: int, count: int) -> np.ndarray:
-        """Which of `count` training rows are in a step's batch: int64 (batch_size,)."""
+    def draw_rows(self, step: int, size: int, seed: int, count: int) -> np.ndarray:
+        """Which of `count` training rows are in a step's batch: int64 (size,)."""
         if self.config.draws == "epochs":
-            return epoch_indices(RandomKey(seed, "train.order"), step, batch_size, count)
-        return integers(RandomKey(seed, "train", step=step), batch_size, 0, count)
+            return epoch_indices(RandomKey(seed, "train.order"), step, size, count)
+        return integers(RandomKey(seed, "train", step=step), size, 0, count)
 
     # Problems as tokens
 
@@ -159,14 +176,6 @@ class EnumeratedTask(WrittenTask):
         if (tokens == padding).any() and self.config.loss != "padding-too":
             key_mask = np.pad(tokens != padding, ((0, 0), (0, self.answer_length)), constant_values=True)
         return Batch(tokens, np.full_like(tokens, -1), key_mask=key_mask)
-
-    def operand_lengths(self, problems: EnumeratedProblems) -> None:
-        """None: there are not two operands of some length each."""
-        return None
-
-    def with_digits(self, digits: int) -> Any:
-        """Raises ValueError: these problems have no number of digits."""
-        raise ValueError(f"--digits {digits}: means nothing for --task {self.config.task}; leave it out")
 
     # Text
 

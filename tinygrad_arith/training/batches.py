@@ -1,25 +1,24 @@
 """The training batches of a run, one after another: made when they are asked for, or ahead by other processes.
 
-A batch of a small model takes Python longer to make than it takes a GPU to learn from. A batch is a pure function of
-(step, size, seed), so any process may make it; each of `makers` makes every `makers`-th one. A pipe holds less than a
-batch, so a maker is never further ahead than the one that it is writing.
+A batch of a small model takes Python longer to make than it takes a GPU to learn from. Where a batch is a pure
+function of (step, size, seed), any process may make it: each of `makers` makes every `makers`-th one. A pipe holds less
+than a batch, so a maker is never further ahead than the one that it is writing.
 """
 
-from typing import Any
-
+from ..objectives import Batch
 from ..parallel.child_process import ChildProcess
-from ..tasks import Batch
-from .config import TrainingConfig
+from ..tasks import Task
+from .config import TrainingOptions
 
 MAKER = "tinygrad_arith.training.batch_maker"
 
 
-def make_batches(task: Any, training: TrainingConfig, *, ahead: bool, first: int = 0) -> "Batches | BatchesAhead":
+def make_batches(task: Task, training: TrainingOptions, *, ahead: bool, first: int = 0) -> "Batches | BatchesAhead":
     """The batches of a training from step `first` on, to be closed after use.
 
     ahead: whether other processes may make them ahead: while a GPU computes, this process has little else to do
     """
-    if ahead and training.batch_makers:
+    if ahead and training.batch_makers and task.pure_batches:
         return BatchesAhead(task, training.batch, training.seed, first, training.batch_makers)
     return Batches(task, training.batch, training.seed)
 
@@ -27,7 +26,7 @@ def make_batches(task: Any, training: TrainingConfig, *, ahead: bool, first: int
 class Batches:
     """Makes each batch when it is asked for."""
 
-    def __init__(self, task: Any, size: int, seed: int):
+    def __init__(self, task: Task, size: int, seed: int):
         self.task, self.size, self.seed = task, size, seed
 
     def at(self, step: int) -> Batch:
@@ -41,7 +40,7 @@ class Batches:
 class BatchesAhead:
     """Batches made by `makers` processes, to be asked for in the order of the steps, from `first` on."""
 
-    def __init__(self, task: Any, size: int, seed: int, first: int, makers: int):
+    def __init__(self, task: Task, size: int, seed: int, first: int, makers: int):
         advice = "--batch-makers 0 does without processes"
         self.makers = [
             ChildProcess(MAKER, task.config, size, seed, first + index, makers, advice=advice)

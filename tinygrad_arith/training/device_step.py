@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import functions as F
 from ..backend import RandomKey
 from ..cuda import fused
 from ..cuda.gemm import unavailable
@@ -24,12 +23,13 @@ from ..cuda.graph import GraphedFunction, GraphMemory
 from ..cuda.inputs import Inputs
 from ..cuda.source import cupy
 from ..cuda.step import Record
+from ..nn import Module
+from ..objectives import NEXT_TOKEN, Batch, Objective
+from ..optim import AdamW
 from ..optim.adamw import Rates
 from ..options.errors import warn
-from ..tasks import Batch
 from .config import Config
-from .step_result import StepResult, rate_of
-from .thread_workers import dropout_key, logits_of
+from .step_result import StepResult, dropout_key, rate_of
 
 KEPT = 256  # steps whose loss and norm wait on the device at most
 SLOTS = 2  # while the batch in one is computed with, the next is copied into the other
@@ -57,8 +57,16 @@ class DeviceSteps:
 
     waits = True  # `results` waits for the GPU
 
-    def __init__(self, model: Any, optimizer: Any, config: Config, *, capture: bool = True):
-        self.model, self.optimizer, self.config = model, optimizer, config
+    def __init__(
+        self,
+        model: Module,
+        optimizer: AdamW,
+        config: Config,
+        objective: Objective = NEXT_TOKEN,
+        *,
+        capture: bool = True,
+    ):
+        self.model, self.optimizer, self.config, self.objective = model, optimizer, config, objective
         self.capture = capture and unavailable() is None
         self.memory, self.copies = GraphMemory(), cupy.cuda.Stream(non_blocking=True)
         self.record = Record(KEPT)
@@ -78,8 +86,7 @@ class DeviceSteps:
         """One step of AdamW on one batch of NumPy arrays; `step` counts from 0. One that raises does not count."""
         if len(self._sent) == KEPT:
             self._collect()
-        rate, count = rate_of(self.config, step), int(np.count_nonzero(batch.targets != -1))
-        normalizer = max(count, 1)
+        rate, normalizer = rate_of(self.config, step), max(self.objective.count(batch), 1)
         with self.optimizer.counted():
             values = batch._asdict() | self.optimizer.next_rates(rate)._asdict()
             slot = self._slot_for(batch, step)
@@ -107,7 +114,7 @@ class DeviceSteps:
 
     def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
         """As `Workers.forward_backward`: for a look at a step that went wrong."""
-        count = int(np.count_nonzero(batch.targets != -1))
+        count = self.objective.count(batch)
         there = batch.on_device_of(self.model.flat.values)
         normalizer = max(count, 1)
         loss = self._backward(there, key, np.float32(1.0 / normalizer))
@@ -129,7 +136,7 @@ class DeviceSteps:
     def _backward(self, batch: Batch, key: RandomKey, dloss: Any) -> Any:
         """The summed loss, (); the gradient of `dloss` times that sum is in the flat buffer afterwards."""
         with self.model.flat.fresh_gradients():
-            loss = F.cross_entropy_sum(logits_of(self.model, batch, key), batch.targets, batch.weights)  # ()
+            loss = self.objective.loss(self.model, batch, key).total  # ()
             loss.backward(dloss)
         return loss.array
 

@@ -4,21 +4,23 @@ Threads of one interpreter take turns at everything that is Python, and handing 
 operation of a small model. Processes do not wait for each other; the weights and gradients lie in memory that all see.
 """
 
-from typing import Any
-
 from ..backend import RandomKey
+from ..nn import Module
+from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..parallel.child_process import ChildProcess
 from ..parallel.shared_arrays import SharedArrays
-from ..tasks import Batch
 from .thread_workers import Workers, loss_and_gradient, split
 
 WORKER = "tinygrad_arith.training.worker_main"
 VALUES = 0  # the row of the weights; the gradients of part n are row n + 1
 
 
-def start_workers(model: Any, count: int, kind: str = "processes") -> "Workers | WorkerProcesses":
+def start_workers(
+    model: Module, count: int, kind: str = "processes", objective: Objective = NEXT_TOKEN
+) -> "Workers | WorkerProcesses":
     """The workers that share each batch, to be closed after use. `kind` is "processes" or "threads"."""
-    return WorkerProcesses(model, count) if count > 1 and kind == "processes" else Workers(model, count)
+    share = WorkerProcesses if count > 1 and kind == "processes" else Workers
+    return share(model, count, objective)
 
 
 class WorkerProcesses:
@@ -27,20 +29,21 @@ class WorkerProcesses:
     Until `close`, the model's flat arrays lie in shared memory.
     """
 
-    def __init__(self, model: Any, count: int):
-        self.model = model
+    def __init__(self, model: Module, count: int, objective: Objective = NEXT_TOKEN):
+        self.model, self.objective = model, objective
         self.arrays = SharedArrays(count + 1, len(model.flat.values), model.flat.values.dtype)
         model.flat.move_to(self.arrays.rows[VALUES], self.arrays.rows[1])
-        self.others = [ChildProcess(WORKER, model, self.arrays.location, part) for part in range(1, count)]
+        self.others = [ChildProcess(WORKER, model, objective, self.arrays.location, part) for part in range(1, count)]
 
     def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
         """See `Workers.forward_backward`: the same parts, the same sums, the same bits."""
-        jobs, normalizer, count = split(batch, key, len(self.others) + 1)
+        count = self.objective.count(batch)
+        jobs, normalizer = split(batch, key, len(self.others) + 1), max(count, 1)
         busy = self.others[: len(jobs) - 1]
         for other, job in zip(busy, jobs[1:], strict=True):
             other.send(*job, normalizer)
         try:
-            total = loss_and_gradient(self.model, *jobs[0], normalizer)
+            total = loss_and_gradient(self.model, self.objective, *jobs[0], normalizer)
         finally:  # every answer is read, so that none is left for the next batch
             answers = [other.receive() for other in busy]
         for part, answer in enumerate(answers, start=1):

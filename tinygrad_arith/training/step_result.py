@@ -1,7 +1,9 @@
-"""What a training step measures, and the rate it goes by."""
+"""What a training step measures, and what it goes by: its rate and the key of its dropout masks."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from ..backend import RandomKey
 from ..optim import learning_rate
 from .config import Config
 
@@ -27,3 +29,11 @@ def rate_of(config: Config, step: int) -> float:
         steps=config.training.steps,
         final_fraction=options.final_fraction,
     )
+
+
+def dropout_key(seed: int, step: Any) -> RandomKey:
+    """The key of a step's dropout masks; `step` counts from 0, and may be an array () on a GPU.
+
+    The 0 in the name was a worker's number once; it stays, so that older runs with one worker go on to the same bits.
+    """
+    return RandomKey(seed, "dropout 0", step)

@@ -8,69 +8,47 @@ bits. Another number of workers computes the same, with the same dropout masks, 
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
-from ..autograd import functions as F
 from ..backend import RandomKey
-from ..tasks import Batch
+from ..nn import Module
+from ..objectives import NEXT_TOKEN, Batch, Objective
 
 
-def dropout_key(seed: int, step: Any) -> RandomKey:
-    """The key of a step's dropout masks; `step` counts from 0.
-
-    The 0 in the name was a worker's number once; it stays, so that older runs with one worker go on to the same bits.
-    """
-    return RandomKey(seed, "dropout 0", step)
-
-
-def part_of(batch: Batch, rows: slice) -> Batch:
-    """Some rows of a batch."""
-    return Batch._make(None if field is None else field[rows] for field in batch)
-
-
-def logits_of(model: Any, batch: Batch, key: RandomKey | None = None) -> Any:
-    """The logits of a batch, (B, T, V); `key` names its dropout masks."""
-    return model(batch.tokens, positions=batch.positions, key_mask=batch.key_mask, dropout_key=key)
-
-
-def loss_and_gradient(model: Any, batch: Batch, key: RandomKey, normalizer: int) -> float:
+def loss_and_gradient(model: Module, objective: Objective, batch: Batch, key: RandomKey, normalizer: int) -> float:
     """The summed loss of a batch; the gradient of that sum / normalizer is in `model.flat.gradients` afterwards."""
     # NumPy's warnings, which are set for each thread, are off: the trainer looks at the loss and the gradient once.
     with np.errstate(all="ignore"), model.flat.fresh_gradients():
-        loss = F.cross_entropy_sum(logits_of(model, batch, key), batch.targets, batch.weights)  # ()
+        loss = objective.loss(model, batch, key).total  # ()
         loss.backward(1.0 / normalizer)
     return loss.item()
 
 
-def split(batch: Batch, key: RandomKey, parts: int) -> tuple[list[tuple[Batch, RandomKey]], int, int]:
+def split(batch: Batch, key: RandomKey, parts: int) -> list[tuple[Batch, RandomKey]]:
     """The parts of a batch, at most `parts`, none of them empty; each with the key of its dropout masks, which are its
     rows of the whole batch's.
-
-    Returns (parts, normaliser of the loss, counted tokens).
     """
-    count = int(np.count_nonzero(batch.targets != -1))
     bounds = np.array_split(np.arange(len(batch.tokens)), parts)
-    jobs = [(part_of(batch, slice(rows[0], rows[-1] + 1)), key.at(row=int(rows[0]))) for rows in bounds if len(rows)]
-    return jobs, max(count, 1), count
+    return [(batch.rows(slice(rows[0], rows[-1] + 1)), key.at(row=int(rows[0]))) for rows in bounds if len(rows)]
 
 
 class Workers:
     """Threads that share each batch's forward and backward; with a count of 1 there are none."""
 
-    def __init__(self, model: Any, count: int):
-        self.model = model
+    def __init__(self, model: Module, count: int, objective: Objective = NEXT_TOKEN):
+        self.model, self.objective = model, objective
         self.replicas = [model, *(model.replica() for _ in range(count - 1))]
         self.pool = ThreadPoolExecutor(count - 1, "worker", hold_products_to_one_thread) if count > 1 else None
 
     def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
         """The loss of a batch; its gradient is in the model's flat buffer afterwards.
 
-        Returns (nats per counted token, counted tokens). The gradient is that of the mean over the counted tokens.
+        Returns (the mean of the terms that the objective counts, their count). The gradient is that of the mean.
         """
-        parts, normalizer, count = split(batch, key, len(self.replicas))
-        jobs = [(replica, *part, normalizer) for replica, part in zip(self.replicas, parts, strict=False)]
+        count = self.objective.count(batch)
+        parts, normalizer = split(batch, key, len(self.replicas)), max(count, 1)
+        jobs = [(each, self.objective, *part, normalizer) for each, part in zip(self.replicas, parts, strict=False)]
         others = [self.pool.submit(loss_and_gradient, *job) for job in jobs[1:]] if self.pool else []
         total = loss_and_gradient(*jobs[0])  # this thread is a worker too
         for other, (replica, *_) in zip(others, jobs[1:], strict=True):

@@ -5,7 +5,6 @@ any instant and resumed computes the very bits of one that was not.
 """
 
 import itertools
-import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -13,26 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..backend import RandomKey, array_module
-from ..nn import first_nonfinite
-from ..optim import clip_scale, gradient_norm
+from ..nn import Module
+from ..optim import AdamW
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, Progress, save_checkpoint
 from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.metrics import MetricsWriter
+from ..run_files.metrics import MetricsWriter, evaluation_fields
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import PredictionsWriter
-from .batches import make_batches
+from ..tasks import Task
+from ..tasks.answering import AnsweringTask
+from .batches import Batches, BatchesAhead, make_batches
 from .config import Config
-from .evaluation import evaluate_exact_match, in_fives, position_scores
-from .process_workers import start_workers
 from .reporter import Reporter
-from .step_result import StepResult, rate_of
-from .thread_workers import dropout_key, logits_of
+from .step_result import StepResult, dropout_key
+from .steps import Steps, explain_nonfinite, is_finite, start_steps
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 
@@ -50,89 +46,15 @@ class Outcome:
         return self.signal is not None or self.unheard is not None
 
 
-def training_step(workers: Any, optimizer: Any, batch: Any, config: Config, step: int) -> StepResult:
-    """One step of AdamW on one batch; `step` counts from 0.
-
-    Raises UserError, naming the step and the first tensor that is not finite, if the loss or the gradient is not.
-    The parameters are then as they were before the step.
-    """
-    key = dropout_key(config.training.seed, step)
-    loss, _ = workers.forward_backward(batch, key)
-    if not config.optimizer.train_biases:
-        workers.model.flat.hold_undecayed()
-    norm = float(gradient_norm(workers.model.flat))
-    rate = rate_of(config, step)
-    result = StepResult(loss, norm, rate, len(batch.tokens))
-    if not is_finite(result):
-        raise UserError(explain_nonfinite(workers, batch, key, loss, norm))
-    optimizer.step(rate, clip_scale(norm, config.optimizer.clip))
-    return result
-
-
-def is_finite(result: StepResult) -> bool:
-    """Whether the step was made: it is not if its loss or gradient are not finite."""
-    return math.isfinite(result.loss) and math.isfinite(result.gradient_norm)
-
-
-def explain_nonfinite(workers: Any, batch: Any, key: RandomKey, loss: float, norm: float) -> str:
-    """A sentence that names the step and the first tensor that is not finite, by its dotted name.
-
-    The step is a pure function of its arguments, so it is run again, unclipped, to look at every tensor.
-    """
-    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
-    workers.forward_backward(batch, key)
-    name = first_nonfinite(workers.model, lambda: logits_of(workers.model, batch, key))
-    where = f"{name} is the first tensor that is not finite" if name else "though every tensor is finite"
-    return f"step {key.step + 1}: {what}; {where} (a lower --learning-rate or a longer --warmup may help)"
-
-
-class HostSteps:
-    """Runs training steps on the CPU: the twin of `device_step.DeviceSteps`, whose every step is done at once."""
-
-    waits = False  # whether there is something to wait for in `results`
-
-    def __init__(self, workers: Any, optimizer: Any, config: Config):
-        self.workers, self.optimizer, self.config = workers, optimizer, config
-        self._done: list[StepResult] = []
-
-    def enqueue(self, batch: Any, step: int) -> None:
-        """See `training_step`."""
-        self._done.append(training_step(self.workers, self.optimizer, batch, self.config, step))
-
-    def results(self) -> list[StepResult]:
-        """Those of the steps since the last call."""
-        done, self._done = self._done, []
-        return done
-
-    def forward_backward(self, batch: Any, key: RandomKey) -> tuple[float, int]:
-        """See `Workers.forward_backward`."""
-        return self.workers.forward_backward(batch, key)
-
-    def close(self) -> None:
-        """Ends the workers."""
-        self.workers.close()
-
-
-def start_steps(model: Any, optimizer: Any, config: Config) -> Any:
-    """What runs the steps, where the model's parameters are; to be closed after use."""
-    training = config.training
-    if array_module(model.flat.values) is np:
-        workers = start_workers(model, max(training.workers, 1), training.worker_kind)
-        return HostSteps(workers, optimizer, config)
-    from .device_step import DeviceSteps  # loads what only a GPU needs
-
-    return DeviceSteps(model, optimizer, config)
-
-
 class Trainer:
     """Trains a model on a task, in a run directory: steps, evaluates, measures, saves; tells a Reporter about it."""
 
     def __init__(
         self,
         config: Config,
-        task: Any,
-        model: Any,
-        optimizer: Any,
+        task: Task,
+        model: Module,
+        optimizer: AdamW,
         directory: Path,
         *,
         until: float | None = None,
@@ -142,14 +64,14 @@ class Trainer:
         self.directory = directory
         self.until = until
         self.reporter = reporter or Reporter()
-        self.progress = Progress()
-        self.steps: Any = None  # `HostSteps` or `DeviceSteps`, while `run` runs
-        self.batches: Any = None  # `Batches` or `BatchesAhead`, likewise
+        self.progress = Progress(goal=task.goal)
         self.under_way = 0  # steps that were enqueued since the last look
         self.began = 0.0  # when the first of them was
-        self.validation = task.problems("validation", config.training.eval_size)
-        self.metrics: Any = None  # `MetricsWriter`, while `run` runs
-        self.predictions: Any = None  # `PredictionsWriter`, likewise
+        # While `run` runs:
+        self.steps: Steps
+        self.batches: Batches | BatchesAhead
+        self.metrics: MetricsWriter
+        self.predictions: PredictionsWriter | None = None  # None for a task without answers
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: weights, optimizer state and progress.
@@ -174,8 +96,6 @@ class Trainer:
                     self.reporter.stepped(row)
                 outcome = self.outcome(signals)
                 if self.checkpoint_due() or outcome.stopped:
-                    self.metrics.sync()
-                    self.predictions.sync()
                     self.save()
                 if outcome.stopped:
                     return outcome
@@ -187,9 +107,13 @@ class Trainer:
         self.reporter.started(self.progress.step, training.steps)
         opened.callback(self.reporter.ended)
         self.metrics = opened.enter_context(closing(MetricsWriter(self.directory / METRICS)))
-        predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, self.validation)
-        self.predictions = opened.enter_context(closing(predictions))
-        self.steps = opened.enter_context(closing(start_steps(self.model, self.optimizer, self.config)))
+        if isinstance(self.task, AnsweringTask):
+            followed = self.task.problems("validation", training.eval_size)
+            predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, followed)
+            self.predictions = opened.enter_context(closing(predictions))
+        self.steps = opened.enter_context(
+            closing(start_steps(self.model, self.optimizer, self.config, self.task.objective))
+        )
         batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
         self.batches = opened.enter_context(closing(batches))
 
@@ -264,26 +188,23 @@ class Trainer:
         return explain_nonfinite(self.steps, batch, key, result.loss, result.gradient_norm)
 
     def evaluate(self) -> dict[str, Any]:
-        """Measure how the model does on the validation problems; returns what metrics tell.
+        """Measure how the model does on the validation examples; returns what metrics tell.
 
         What it predicts for the first of them goes into `predictions.jsonl`.
         """
         progress = self.progress
-        evaluation = evaluate_exact_match(self.model, self.task, self.validation)
-        progress.exact_match = evaluation.exact_match
-        self.predictions.append_prediction(progress.step, self.model)
-        places = position_scores(evaluation, self.task)
-        measured: dict[str, Any] = {"exact_match": evaluation.exact_match}
-        measured["by_position"] = [place.correct / place.total for place in places]
-        if math.isfinite(evaluation.loss):
-            measured["validation_loss"] = evaluation.loss
-        if (share := in_fives(evaluation, self.task)) is not None:
-            measured["in_fives"] = share
-        return measured
+        metrics = self.task.evaluate(self.model, "validation", self.config.training.eval_size)
+        progress.goal, progress.value = metrics.goal, metrics.value
+        if self.predictions is not None:
+            self.predictions.append_prediction(progress.step, self.model)
+        return evaluation_fields(metrics)
 
     def save(self) -> None:
-        """Save a checkpoint of the step just done."""
+        """Save a checkpoint of the step just done, after all that was measured up to it."""
         training = self.config.training
+        for writer in (self.metrics, self.predictions):
+            if writer is not None:
+                writer.sync()
         path = save_checkpoint(
             self.directory / CHECKPOINTS,
             self.progress,

@@ -1,4 +1,4 @@
-"""The other end of `worker_processes`: computes its part of each batch until there are no more."""
+"""The other end of `process_workers`: computes its part of each batch until there are no more."""
 
 from ..parallel.child_process import Parent
 from ..parallel.shared_arrays import map_arrays
@@ -8,17 +8,17 @@ from .threads import settle_process
 
 
 def main() -> None:
-    """Takes (model, shared arrays, part) and then jobs; answers each with its loss or with its error."""
+    """Takes (model, objective, shared arrays, part) and then jobs; answers each with its loss or with its error."""
     settle_process(blas_threads=1)
     parent = Parent()
     messages = parent.messages()
-    model, location, part = next(messages)
+    model, objective, location, part = next(messages)
     rows = map_arrays(location)
     model.flat.bind(rows[VALUES], rows[part + 1])
     for job in messages:
         answer: float | Exception
         try:
-            answer = loss_and_gradient(model, *job)
+            answer = loss_and_gradient(model, objective, *job)
         except Exception as error:
             answer = error
         parent.answer(answer)

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...backend import RandomKey, integers
-from ..batch import Batch
+from ...objectives import Batch
 
 
 class Scheme(NamedTuple):
@@ -28,18 +27,12 @@ class Scheme(NamedTuple):
 SCHEMES = {"coupled": Scheme(mark=1, units=2), "abacus": Scheme(mark=0, units=1)}
 
 
-def with_offsets(positions: np.ndarray, key: RandomKey, largest: int, *, zeros_too: bool) -> np.ndarray:
-    """Position ids (n, T), each row shifted by its own offset, drawn uniformly from 0 to `largest`.
+def with_row_offsets(batch: Batch, offsets: np.ndarray, *, zeros_too: bool) -> Batch:
+    """The batch (n, T) with its position ids, by default 0 to T - 1, each row shifted by its offset (n, 1).
 
     An id of 0, which padding has, and in "abacus" all that is no digit, stays unless `zeros_too` are shifted.
     """
-    offsets = integers(key, (len(positions), 1), 0, largest + 1)  # (n, 1)
-    return positions + np.where(zeros_too | (positions > 0), offsets, 0)  # (n, T)
-
-
-def with_row_offsets(batch: Batch, key: RandomKey, largest: int, *, zeros_too: bool) -> Batch:
-    """The batch (n, T) with its position ids, by default 0 to T - 1, shifted as `with_offsets` does."""
     positions = batch.positions
     if positions is None:
         positions = np.broadcast_to(np.arange(batch.tokens.shape[1]), batch.tokens.shape)  # (n, T)
-    return batch._replace(positions=with_offsets(positions, key, largest, zeros_too=zeros_too))
+    return batch._replace(positions=positions + np.where(zeros_too | (positions > 0), offsets, 0))  # (n, T)
