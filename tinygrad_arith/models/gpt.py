@@ -35,7 +35,9 @@ ACTIVATIONS = ("relu", "gelu", "gelu-exact")
 class DecoderOptions(Options):
     """The options of models with blocks of attention. Vocabulary and context are not options: the task gives them."""
 
-    kind: str = option("gpt", "the model: {kinds}", flag="architecture")
+    kind: str = option(
+        "gpt", "the model: {kinds}; window-...: one token from a whole window (the Julia article)", flag="architecture"
+    )
     d_model: int = option(64, "channels of the residual stream", range=(1, None))
     layers: int = option(2, "number of transformer blocks; of window-net: hidden layers", range=(1, None))
     heads: int = option(4, "attention heads; must divide --d-model", range=(1, None))

@@ -50,7 +50,11 @@ class WindowConfig(GPTConfig):
 class WindowGPTOptions(DecoderOptions):
     """The options of the article's GPT."""
 
-    kind: str = option("window-gpt", "the model: {kinds}", flag="architecture")
+    kind: str = option(
+        "window-gpt",
+        "the model: {kinds}; window-...: one token from a whole window (the Julia article)",
+        flag="architecture",
+    )
     normalization: str = option(
         "layernorm",
         "what a norm does; batch-tensor: layer norm over a whole batch, as the article's code has it",
@@ -72,7 +76,11 @@ class WindowGPTOptions(DecoderOptions):
 class WindowNetOptions(Options):
     """The options of the article's dense model."""
 
-    kind: str = option("window-net", "the model: {kinds}", flag="architecture")
+    kind: str = option(
+        "window-net",
+        "the model: {kinds}; window-...: one token from a whole window (the Julia article)",
+        flag="architecture",
+    )
     d_model: int = option(64, "channels of an embedded token", range=(1, None))
     layers: int = option(2, "number of hidden layers", range=(1, None))
     activation: str = option("relu", "of the hidden layers", choices=tuple(ACTIVATIONS))
