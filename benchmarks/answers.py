@@ -85,7 +85,7 @@ def measure(preset: str, rounds: int, device: str) -> dict[str, Any]:
 
 def one_form(config: Any, task: Any, batch: Any) -> bool:
     """Whether all samples are as long, with the `=` at one place, for a model that needs to be told nothing else."""
-    plain = config.model.architecture == "gpt" and batch.positions is None and batch.key_mask is None
+    plain = config.model.kind == "gpt" and batch.positions is None and batch.key_mask is None
     return plain and bool((batch.tokens[:, -task.answer_length - 1] == task.vocabulary.ids["="]).all())
 
 

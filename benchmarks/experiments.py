@@ -12,6 +12,7 @@ what the files say.
 """
 
 import argparse
+import dataclasses
 import json
 import re
 import shlex
@@ -34,8 +35,11 @@ from tinygrad_arith.comparisons.finished_runs import (
 )
 from tinygrad_arith.comparisons.jobs import flag_of, read_journal
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.training.config import Config, all_fields, changed
+from tinygrad_arith.options.kinds import field_names
+from tinygrad_arith.tasks import resolve
+from tinygrad_arith.training.config import SECTIONS, Config, changed
 from tinygrad_arith.training.presets import load_preset, preset_names
+from tinygrad_arith.training.upgrade import upgraded
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "experiments.md"
@@ -93,17 +97,24 @@ def machine_in_words(facts: dict[str, Any]) -> str:
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counts.items())
 
 
+def settled(config: Config) -> Config:
+    """The configuration with the sizes that were left to be chosen, whether its sections fit together or not yet."""
+    task = resolve(config.task)
+    training = dataclasses.replace(config.training, eval_size=config.training.eval_size or task.validation_size)
+    return dataclasses.replace(config, task=task, training=training)
+
+
 def changes_from_preset(values: dict[str, Any]) -> list[str]:
     """The flags that turn the preset, as it is today, into the configuration of an experiment.
 
     A size that follows from an option before it, as that of the test from the number of digits, is not among them.
     """
     config = load_preset(values["preset"]).config
-    own = option_values(Config.from_dict(values["config"], source=f"experiment of {values['preset']}"))
+    own = option_values(Config.from_dict(upgraded(values["config"]), source=f"experiment of {values['preset']}"))
     flags = []
-    for section, option in all_fields():
-        name = option.name
-        if name not in OPTIONS_APART_FROM_GROUP and option_values(config.resolved())[name] != own[name]:
+    names = [(section, name) for section in SECTIONS for name in field_names(getattr(config, section))]
+    for section, name in names:
+        if name not in OPTIONS_APART_FROM_GROUP and option_values(settled(config))[name] != own[name]:
             config = changed(config, {section: {name: own[name]}})
             flags.append(flag_of(name, own[name]))
     return flags + ([] if values["until"] is None else [flag_of("until", values["until"])])

@@ -35,7 +35,7 @@ from markdown_table import table
 
 from tinygrad_arith.cpu import gemm, operations, passes_numpy
 from tinygrad_arith.ops import OPERATIONS
-from tinygrad_arith.ops.registry import choose, forget_plans, textbook_backward, textbook_only
+from tinygrad_arith.ops.registry import choose, forget_plans, reference_backward, reference_only
 
 PATHS = ("reference", "NumPy", "Numba")
 LEAST_LIMIT, FACTOR = 2.0, 2.0
@@ -101,7 +101,7 @@ def run_exactly(case: Case) -> tuple[list[np.ndarray], np.ndarray]:
     out, cache = operation.forward(*case.arguments(tuple(a.astype(np.float64) for a in case.arrays)), **case.options)
     rng = np.random.default_rng([SEED, zlib.crc32(case.arrays[0].tobytes())])  # another one for each draw
     dy = (case.dy_scale * (rng.normal(size=np.shape(out)) + 0.5)).astype(np.float32)
-    gradients = textbook_backward(operation)(np.asarray(dy, np.float64)[()], cache, needs=(True,) * len(case.arrays))
+    gradients = reference_backward(operation)(np.asarray(dy, np.float64)[()], cache, needs=(True,) * len(case.arrays))
     return [out, *gradients], dy
 
 
@@ -113,7 +113,7 @@ def run_ours(case: Case, dy: np.ndarray, path: str) -> list[np.ndarray]:
         given = dict(zip(names, case.arguments(case.arrays), strict=False)) | case.options
         forward, backward = choose(operation, given)
         out, cache = forward(**given)
-        backward = backward or textbook_backward(operation)
+        backward = backward or reference_backward(operation)
         return [np.array(out), *backward(dy.copy()[()], cache, needs=(True,) * len(case.arrays))]
 
 
@@ -128,7 +128,7 @@ def one_way(path: str) -> Iterator[None]:
         if path == "NumPy":
             gemm._by_mkl = None
         forget_plans()
-        with textbook_only(path == "reference"):
+        with reference_only(path == "reference"):
             yield
     finally:
         gemm._by_mkl = by_mkl

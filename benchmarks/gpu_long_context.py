@@ -21,7 +21,7 @@ from tinygrad_arith.cuda.precision import set_float32_matmul_precision
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.tasks import Batch
-from tinygrad_arith.training.config import Config, TrainingConfig
+from tinygrad_arith.training.config import Config, TrainingOptions
 from tinygrad_arith.training.device_step import DeviceSteps
 
 LENGTHS = (16_384, 65_536)
@@ -39,7 +39,7 @@ def measure(length: int, dtype: str) -> dict:
     set_float32_matmul_precision("tf32")
     shape = GPTConfig(VOCABULARY, length, d_model=CHANNELS, layers=LAYERS, heads=HEADS, positions="sinusoidal")
     model = GPT(shape).initialize(seed=1, policy=DtypePolicy.named(dtype), device="cuda")
-    config = Config(training=dataclasses.replace(TrainingConfig(), dtype=dtype))
+    config = Config(training=dataclasses.replace(TrainingOptions(), dtype=dtype))
     steps = DeviceSteps(model, AdamW(model.flat), config)
     ids = np.random.default_rng(0).integers(0, VOCABULARY, size=(1, length))  # (B, T)
     batch = Batch(ids, np.roll(ids, -1, axis=1))

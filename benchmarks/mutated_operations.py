@@ -1,4 +1,4 @@
-"""An operation of the textbook with one slip in its backward, judged by the operation's own checks.
+"""A reference operation with one slip in its backward, judged by the operation's own checks.
 
 The checks are those of `tests/ops/test_gradients.py`: the cases of `verify.cases` in float64 and, with another seed, in
 float32. The differences are computed once a case and kept for all mutants.
@@ -22,7 +22,8 @@ import numpy as np
 from mutations import Mutant, mutants_of
 
 from tinygrad_arith.backend import RandomKey, uniform
-from tinygrad_arith.gradcheck_suite.cases import Case, cases
+from tinygrad_arith.gradcheck_suite.case import Case
+from tinygrad_arith.gradcheck_suite.operations import cases
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import GradientCheck
 

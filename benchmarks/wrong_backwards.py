@@ -1,6 +1,6 @@
 """Wrong backwards for a comparison of gradient checkers: the same inputs and the same faults for each of them.
 
-The faults are those of `verify.mutants`, with softmax (which is no operation of `ops`) added here, and for every
+The faults are those of `gradcheck_suite`, with a softmax of its own, and for every
 operation one that overwrites the cotangent it is given.
 """
 
@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_arith.gradcheck_suite.mutants import MUTANTS
-from tinygrad_arith.gradcheck_suite.mutants.common import (
+from tinygrad_arith.gradcheck_suite.mutant import (
     Mutant,
     changed,
     negated,
@@ -21,6 +20,7 @@ from tinygrad_arith.gradcheck_suite.mutants.common import (
     ones_cotangent,
     scaled,
 )
+from tinygrad_arith.gradcheck_suite.operations import mutants
 from tinygrad_arith.ops import OPERATIONS
 
 Arrays = tuple[np.ndarray, ...]
@@ -125,7 +125,7 @@ def _operation(name: str, arrays: Arrays, arguments: Callable | None = None, opt
     def forward(*given):
         return operation.forward(*(arguments(*given) if arguments else given), **(options or {}))
 
-    return _problem(name, forward, operation.backward, MUTANTS[name], arrays, initial)
+    return _problem(name, forward, operation.backward, mutants(name), arrays, initial)
 
 
 def _problem(name, forward, backward, mutants: dict[str, Mutant], arrays: Arrays, initial=None) -> Problem:

@@ -195,8 +195,8 @@ def attention(rng) -> Problem:
             heads.append((weights / _row(weights)) @ v[0, :, 0])
         return (np.stack(heads, axis=1)[None],)
 
-    def without_scale(dout, cache):
-        dq, dk, dv = ops.attention_backward(dout, cache)
+    def without_scale(dy, cache):
+        dq, dk, dv = ops.attention_backward(dy, cache)
         return dq * 2, dk, dv
 
     lengths = (1 / np.abs(k).max(), 1 / np.abs(q).max(), np.abs(v).max())

@@ -28,7 +28,7 @@ def configuration(variant: str, seed: int, steps: int | None) -> Config:
     changes = VARIANTS[variant] | {"training": {"seed": seed, "steps": steps or config.training.steps}}
     for section, options in changes.items():
         config = dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **options)})
-    return config.validate().resolved()
+    return config.resolved()
 
 
 @dataclass(frozen=True)

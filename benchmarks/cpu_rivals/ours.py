@@ -11,8 +11,9 @@ from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import FlatParameters
 from tinygrad_arith.optim import AdamW
+from tinygrad_arith.optim.registry import AdamWOptions
 from tinygrad_arith.tasks.batch import Batch
-from tinygrad_arith.training.config import Config, OptimizerConfig
+from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.process_workers import start_workers
 from tinygrad_arith.training.steps import training_step
 from tinygrad_arith.training.threads import choose_threads, settle_process
@@ -21,7 +22,7 @@ from . import settings
 from .configurations import Configuration
 from .profiling import profile_steps
 
-OPTIMIZER = OptimizerConfig(
+OPTIMIZER = AdamWOptions(
     learning_rate=settings.LEARNING_RATE,
     beta1=settings.BETAS[0],
     beta2=settings.BETAS[1],

@@ -74,27 +74,27 @@ def largest_difference(x: Any, right: Any) -> float:
     return (x.double() - right).abs().max().item()
 
 
-def reference(q: Any, k: Any, v: Any, dout: Any) -> list[Any]:  # (T, HS) each
+def reference(q: Any, k: Any, v: Any, dy: Any) -> list[Any]:  # (T, HS) each
     """out, dq, dk, dv by `ops.attention` in float64."""
-    q, k, v, dout = (as_cupy(x.double().contiguous())[None, :, None] for x in (q, k, v, dout))  # (1, T, 1, HS)
+    q, k, v, dy = (as_cupy(x.double().contiguous())[None, :, None] for x in (q, k, v, dy))  # (1, T, 1, HS)
     out, cache = attention_forward(q, k, v)
-    results = [as_torch(cupy.ascontiguousarray(x[0, :, 0])) for x in (out, *attention_backward(dout, cache))]
+    results = [as_torch(cupy.ascontiguousarray(x[0, :, 0])) for x in (out, *attention_backward(dy, cache))]
     del cache
     cupy.cuda.Device().synchronize()
     cupy.get_default_memory_pool().free_all_blocks()  # the T x T arrays
     return results
 
 
-def plain(q: Any, k: Any, v: Any, dout: Any) -> list[Any]:  # (T, HS) each
+def plain(q: Any, k: Any, v: Any, dy: Any) -> list[Any]:  # (T, HS) each
     """out, dq, dk, dv by the reference's formulas, every T x T array rounded to the inputs' dtype."""
     dtype, scale = q.dtype, 1 / math.sqrt(q.shape[1])
     hidden = torch.ones(len(q), len(k), dtype=torch.bool, device=q.device).triu(1)  # (T, T)
     scores = ((q @ k.T).float() * scale).masked_fill(hidden, -math.inf)  # (T, T)
     p = torch.softmax(scores, dim=-1).to(dtype)  # (T, T)
     out = p @ v  # (T, HS)
-    row_sum = (dout.float() * out.float()).sum(-1, keepdim=True)  # (T, 1)
-    dscores = (p.float() * ((dout @ v.T).float() - row_sum) * scale).to(dtype)  # (T, T)
-    return [out, dscores @ k, dscores.T @ q, p.T @ dout]
+    row_sum = (dy.float() * out.float()).sum(-1, keepdim=True)  # (T, 1)
+    dscores = (p.float() * ((dy @ v.T).float() - row_sum) * scale).to(dtype)  # (T, T)
+    return [out, dscores @ k, dscores.T @ q, p.T @ dy]
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ class Inputs(NamedTuple):
     q: Any  # (B, T, NH, HS)
     k: Any  # (B, T, NH, HS)
     v: Any  # (B, T, NH, HS)
-    dout: Any  # (B, T, NH, HS)
+    dy: Any  # (B, T, NH, HS)
 
 
 def make_inputs(shape: Shape) -> Inputs:
@@ -46,8 +46,8 @@ def make_inputs(shape: Shape) -> Inputs:
     generator = torch.Generator("cuda").manual_seed(SEED)
     size = (shape.batch, shape.positions, shape.heads, shape.head_size)
     dtype = getattr(torch, shape.dtype)
-    q, k, v, dout = (torch.randn(size, generator=generator, device="cuda").to(dtype) for _ in range(4))
-    return Inputs(*(x.requires_grad_() for x in (q, k, v)), dout)
+    q, k, v, dy = (torch.randn(size, generator=generator, device="cuda").to(dtype) for _ in range(4))
+    return Inputs(*(x.requires_grad_() for x in (q, k, v)), dy)
 
 
 def as_cupy(tensor: Any) -> Any:
@@ -129,7 +129,7 @@ def name_of(variant: KernelVariant, problem: Problem) -> str:
 
 def variant_contestant(name: str, variant: KernelVariant, problem: Problem, inputs: Inputs) -> Contestant:
     """A kernel variant with its arrays."""
-    q, k, v, dout = (as_cupy(x) for x in inputs)  # (B, T, NH, HS) each
+    q, k, v, dy = (as_cupy(x) for x in inputs)  # (B, T, NH, HS) each
     out, dq, dk, dv = (cupy.empty_like(x) for x in (q, q, k, v))  # (B, T, NH, HS) each
     lse = cupy.empty((problem.batch, problem.heads, problem.queries), np.float32)  # (B, NH, T)
 
@@ -137,7 +137,7 @@ def variant_contestant(name: str, variant: KernelVariant, problem: Problem, inpu
         variant.forward(problem, q, k, v, out, lse)
 
     def backward() -> None:
-        variant.backward(problem, dout, q, k, v, out, lse, dq, dk, dv)
+        variant.backward(problem, dy, q, k, v, out, lse, dq, dk, dv)
 
     def results() -> list[Any]:
         for array in (out, lse, dq, dk, dv):
@@ -170,7 +170,7 @@ def torch_contestant(name: str, inputs: Inputs) -> Contestant:
 
     def backward() -> Any:
         with deterministic_algorithms(name == DETERMINISTIC):
-            return torch.autograd.grad(kept[0], leaves, inputs.dout, retain_graph=True)
+            return torch.autograd.grad(kept[0], leaves, inputs.dy, retain_graph=True)
 
     def results() -> list[Any]:
         prepare()

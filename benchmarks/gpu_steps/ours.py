@@ -15,7 +15,7 @@ from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.cuda.precision import set_float32_matmul_precision
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.tasks import Batch
-from tinygrad_arith.training.config import Config, TrainingConfig
+from tinygrad_arith.training.config import Config, TrainingOptions
 from tinygrad_arith.training.device_step import DeviceSteps
 
 
@@ -25,7 +25,7 @@ class OurStep:
     def __init__(self, configuration: Configuration, weights: Mapping[str, np.ndarray], precision: str, graph: bool):
         set_float32_matmul_precision("tf32" if precision == "tf32" else "float32")
         dtype = "bfloat16" if precision == "bfloat16" else "float32"
-        config = Config(optimizer=OPTIMIZER, training=dataclasses.replace(TrainingConfig(), dtype=dtype))
+        config = Config(optimizer=OPTIMIZER, training=dataclasses.replace(TrainingOptions(), dtype=dtype))
         self.model = build_model(configuration)
         self.model.initialize(seed=settings.SEED, policy=DtypePolicy.named(dtype), device="cuda")
         self.model.load_state_dict(dict(weights))

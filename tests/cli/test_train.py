@@ -17,10 +17,10 @@ import pytest
 
 import tinygrad_arith
 from tinygrad_arith.cli.console import printed_warnings, run_command
-from tinygrad_arith.cli.flags import config_from_flags
+from tinygrad_arith.cli.flags import given_flags
 from tinygrad_arith.cli.train import main, make_train_parser
 from tinygrad_arith.run_files.metrics import read_metrics
-from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.config import Config, with_options
 from tinygrad_arith.training.runs import RunRecord, load_run, locked, read_record
 from tinygrad_arith.training.session import new_session, resumed_session
 
@@ -372,7 +372,7 @@ def test_more_steps_with_a_constant_rate_give_the_bits_of_a_longer_run(here, cap
 
 def test_fewer_steps_than_the_warm_up_are_misuse(here, capsys):
     flags = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--schedule", "constant", "--warmup", "50"]
-    config = config_from_flags(make_train_parser().parse_args(flags), Config()).resolved()
+    config = with_options(Config(), given_flags(make_train_parser(Config()).parse_args(flags))).resolved()
     with new_session(RunRecord(config, "binary-reversed"), Path("run")):
         pass  # as if it were stopped before its first checkpoint
     code, err = exit_line(capsys, ["--resume", "run", "--steps", "20"])

@@ -23,7 +23,7 @@ from tinygrad_arith.comparisons.jobs import (
 )
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.run_files.metrics import read_metrics
-from tinygrad_arith.training.config import TrainingConfig
+from tinygrad_arith.training.config import TrainingOptions
 from tinygrad_arith.training.presets import load_preset
 from tinygrad_arith.training.runs import load_run
 
@@ -34,7 +34,7 @@ TINY = {
     "optimizer": {"warmup": 5},
     "training": {"steps": 20, "batch": 8, "eval_size": 8, "eval_every": 10, "device": "cpu"},
 }
-ON_CPU = [TrainingConfig(device="cpu")] * 3
+ON_CPU = [TrainingOptions(device="cpu")] * 3
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
 
 
@@ -85,15 +85,15 @@ def test_slots_on_the_cpu(monkeypatch):
     assert make_slots(ON_CPU, 1) == [Slot()]
     assert make_slots(ON_CPU, 4) == [one_core] * 3
     assert make_slots(ON_CPU[:1], 4) == [Slot()]
-    assert make_slots([*ON_CPU, TrainingConfig(device="cpu", workers=2)], None) == [one_core] * 2
+    assert make_slots([*ON_CPU, TrainingOptions(device="cpu", workers=2)], None) == [one_core] * 2
 
 
 def test_a_run_has_one_core_unless_its_own_options_say_otherwise():
     slot = Slot(one_core=True)
-    assert slot.flags(TrainingConfig()) == ["--workers=1", "--blas-threads=1"]
-    assert slot.flags(TrainingConfig(workers=2)) == ["--blas-threads=1"]
-    assert slot.flags(TrainingConfig(workers=1, blas_threads=2)) == []
-    assert Slot().flags(TrainingConfig()) == []
+    assert slot.flags(TrainingOptions()) == ["--workers=1", "--blas-threads=1"]
+    assert slot.flags(TrainingOptions(workers=2)) == ["--blas-threads=1"]
+    assert slot.flags(TrainingOptions(workers=1, blas_threads=2)) == []
+    assert Slot().flags(TrainingOptions()) == []
 
 
 def test_gpus_are_shared_out_in_turn(monkeypatch):

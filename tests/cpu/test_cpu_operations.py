@@ -10,7 +10,7 @@ from tinygrad_arith.cpu.passes import LIBRARY
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops import OPERATIONS, chosen_table
-from tinygrad_arith.ops.registry import Destination, choose, textbook_only
+from tinygrad_arith.ops.registry import Destination, choose, reference_only
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.verify import assert_close, randomize_parameters, tolerance
 
@@ -30,7 +30,7 @@ def fast_pair(name, inputs, **options):
     """The forward and backward that the registry chooses for these; never the reference's."""
     operation = OPERATIONS[name]
     names = operation.forward.__code__.co_varnames
-    with textbook_only(False):
+    with reference_only(False):
         forward, backward = choose(operation, dict(zip(names, inputs, strict=False)) | options)
     assert backward is not None, f"the reference's {name}"
     return forward, backward
@@ -152,13 +152,13 @@ def test_a_basic_index_is_assigned(index, rng):
 @pytest.mark.parametrize("index", OTHER_INDICES, ids=repr)
 def test_any_other_index_is_added_by_the_reference(index, rng):
     operation = OPERATIONS["index"]
-    with textbook_only(False):
+    with reference_only(False):
         assert choose(operation, {"x": single(rng, 4, 5, 3), "index": index}) == (operation.forward, None)
 
 
 def test_index_in_float64_is_the_reference(rng):
     operation = OPERATIONS["index"]
-    with textbook_only(False):
+    with reference_only(False):
         assert choose(operation, {"x": rng.normal(size=(4, 5)), "index": 0}) == (operation.forward, None)
 
 
@@ -231,7 +231,7 @@ def test_adamw(passes):
     for reference in (True, False):
         layer = Linear(130, 140).initialize(seed=2)
         optimizer, draws = AdamW(layer.flat, weight_decay=0.1), np.random.default_rng(1)
-        with textbook_only(reference):
+        with reference_only(reference):
             for step in range(3):
                 layer.flat.gradients[:] = draws.normal(size=layer.flat.gradients.shape)
                 optimizer.step(0.01 / (step + 1))
@@ -265,7 +265,7 @@ def loss_and_gradients(dtype):
 
 def test_every_gradient_of_a_whole_gpt_through_the_fast_path(passes):
     """The float64 reference is proved by differences (tests/models); the float32 fast path must agree with it."""
-    with textbook_only():
+    with reference_only():
         expected_loss, expected = loss_and_gradients("float64")
     loss, gradients = loss_and_gradients("float32")
     assert loss == pytest.approx(expected_loss, rel=1e-5)
@@ -276,12 +276,12 @@ def test_every_gradient_of_a_whole_gpt_through_the_fast_path(passes):
 def test_what_runs_is_chosen_by_dtype_and_the_reference_can_be_forced(rng):
     operation = OPERATIONS["linear"]
     arguments = {"x": single(rng, 2, 3), "weight": single(rng, 3, 4)}
-    with textbook_only(False):
+    with reference_only(False):
         assert choose(operation, arguments)[0] is linear.linear_forward
         assert ("linear", "cpu", "float32", LIBRARY) in chosen_table()
         mixed = arguments | {"weight": arguments["weight"].astype(np.float64)}
         double = {name: value.astype(np.float64) for name, value in arguments.items()}
         for other in (mixed, double):
             assert choose(operation, other)[0] is operation.forward
-    with textbook_only():
+    with reference_only():
         assert choose(operation, arguments)[0] is operation.forward

@@ -8,7 +8,7 @@ import pytest
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.nn import Linear
-from tinygrad_arith.ops.registry import textbook_only
+from tinygrad_arith.ops.registry import reference_only
 from tinygrad_arith.optim import AdamW
 
 
@@ -71,7 +71,7 @@ def test_norms_of_rows_whose_variance_is_below_the_normal_numbers(passes, name, 
         return y.numpy(), rows.grad
 
     found = run()
-    with textbook_only():
+    with reference_only():
         right = run()
     for mine, expected in zip(found, right, strict=True):
         assert np.isfinite(mine).all()
@@ -84,7 +84,7 @@ def test_adamw_scales_a_gradient_before_it_squares_it(passes, reference, scale, 
     model = Linear(2, 2, bias=False).initialize(seed=1)
     before = model.weight.numpy().copy()
     model.weight.grad = np.full((2, 2), gradient, np.float32)
-    with textbook_only(reference):
+    with reference_only(reference):
         AdamW(model.flat, weight_decay=0.0).step(0.01, scale)
     moved = before - model.weight.numpy()
     expected = 0.01 * scale * gradient / (scale * gradient + 1e-8)
@@ -98,7 +98,7 @@ def test_the_slope_of_gelu_far_out_is_1_or_0(passes, reference, activation, size
     one, zero = np.eye(1, dtype=np.float32), np.zeros(1, np.float32)
     for x, slope in ((size, 1.0), (-size, 0.0)):
         of_ffn, alone = (Tensor(np.array([[x]], np.float32), requires_grad=True) for _ in range(2))
-        with textbook_only(reference):
+        with reference_only(reference):
             F.ffn(of_ffn, one, zero, one, zero, activation=activation).sum().backward()
             (F.gelu if activation == "gelu" else F.gelu_exact)(alone).sum().backward()
         assert (of_ffn.grad.item(), alone.grad.item()) == (slope, slope)
@@ -106,7 +106,7 @@ def test_the_slope_of_gelu_far_out_is_1_or_0(passes, reference, activation, size
 
 @pytest.mark.parametrize("reference", [False, True])
 def test_the_slope_of_gelu_at_infinity_is_1_or_0_and_at_nan_nan(passes, reference):
-    with textbook_only(reference), np.errstate(invalid="ignore"):
+    with reference_only(reference), np.errstate(invalid="ignore"):
         for function in (F.gelu, F.gelu_exact):
             x = Tensor(np.array([np.inf, -np.inf, np.nan], np.float32), requires_grad=True)
             function(x).sum().backward()

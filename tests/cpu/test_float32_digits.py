@@ -16,7 +16,7 @@ from tinygrad_arith.ops import (
     rmsnorm_backward,
     rmsnorm_forward,
 )
-from tinygrad_arith.ops.registry import choose, textbook_backward, textbook_only
+from tinygrad_arith.ops.registry import choose, reference_backward, reference_only
 from tinygrad_arith.ops.sums import LONG, product, sum_over
 
 
@@ -95,10 +95,10 @@ def both(name, arrays, *given, seed=3, **options):
     forward, backward = choose(operation, dict(zip(names, (*arrays, *given), strict=False)) | options)
     y, cache = forward(*arrays, *given, **options)
     dy = draw(np.random.default_rng(seed), *np.shape(y), offset=0.5)
-    gradients = (backward or textbook_backward(operation))(dy[()], cache, needs=(True,) * len(arrays))
-    with textbook_only():
+    gradients = (backward or reference_backward(operation))(dy[()], cache, needs=(True,) * len(arrays))
+    with reference_only():
         exact, cache = operation.forward(*(array.astype(np.float64) for array in arrays), *given, **options)
-        right = textbook_backward(operation)(dy.astype(np.float64), cache, needs=(True,) * len(arrays))
+        right = reference_backward(operation)(dy.astype(np.float64), cache, needs=(True,) * len(arrays))
     return (y, *gradients), (exact, *right)
 
 
@@ -132,7 +132,7 @@ def test_bias_gradients_of_many_rows(passes, name, activation, rng):
     x, w1, b1 = draw(rng, 100_000, 3), draw(rng, 3, 4), draw(rng, 4)
     arrays = (x, w1, b1) if name == "linear" else (x, w1, b1, draw(rng, 4, 3), draw(rng, 3))
     for reference in (False, True):
-        with textbook_only(reference):
+        with reference_only(reference):
             found, exact = both(name, arrays, **({} if name == "linear" else {"activation": activation}))
         for index in range(3, len(found), 2):  # the biases'
             assert ulps(found[index], exact[index]) < 4

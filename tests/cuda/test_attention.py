@@ -57,7 +57,7 @@ class Inputs(NamedTuple):
     q: np.ndarray  # (B, Tq, NH, HS)
     k: np.ndarray  # (B, Tk, NHkv, HS)
     v: np.ndarray  # (B, Tk, NHkv, HS)
-    dout: np.ndarray  # (B, Tq, NH, HS)
+    dy: np.ndarray  # (B, Tq, NH, HS)
     key_mask: np.ndarray | None  # (B, Tk)
 
 
@@ -73,12 +73,12 @@ def draw(sizes: Sizes, seed=7) -> Inputs:
 
 
 def on_device(inputs: Inputs, packed: bool):
-    """q, k and v as arrays of their own, or as views of one; dout; the mask."""
-    q, k, v, dout, key_mask = (None if x is None else cupy.asarray(x) for x in inputs)
+    """q, k and v as arrays of their own, or as views of one; dy; the mask."""
+    q, k, v, dy, key_mask = (None if x is None else cupy.asarray(x) for x in inputs)
     if packed:
         qkv = cupy.asarray(np.concatenate(inputs[:3], axis=2))  # (B, T, NH + 2 NHkv, HS)
         q, k, v = parts(qkv, inputs)
-    return q, k, v, dout, key_mask
+    return q, k, v, dy, key_mask
 
 
 def parts(packed, inputs: Inputs):
@@ -98,7 +98,7 @@ def problem_of(sizes: Sizes, q, k, key_mask):
 
 def run(which, sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     """out, lse and the gradients by a kernel variant, on the host."""
-    q, k, v, dout, key_mask = on_device(inputs, sizes.packed)
+    q, k, v, dy, key_mask = on_device(inputs, sizes.packed)
     problem = problem_of(sizes, q, k, key_mask)
     out = poisoned(inputs.q.shape, inputs.q.dtype)
     lse = poisoned((sizes.batch, sizes.heads, sizes.queries), np.float32)
@@ -108,16 +108,16 @@ def run(which, sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
         gradients = parts(poisoned(parts_shape, inputs.q.dtype), inputs)
     else:
         gradients = [poisoned(x.shape, x.dtype) for x in inputs[:3]]
-    which.backward(problem, dout, q, k, v, out, lse, *gradients)
+    which.backward(problem, dy, q, k, v, out, lse, *gradients)
     dq, dk, dv = (x.get() for x in gradients)
     return {"out": out.get(), "lse": lse.get(), "dq": dq, "dk": dk, "dv": dv}
 
 
 def reference(sizes: Sizes, inputs: Inputs, dtype) -> dict[str, np.ndarray]:
     """The same by the reference, on the host in a dtype."""
-    q, k, v, dout = (x.astype(dtype) for x in inputs[:4])
+    q, k, v, dy = (x.astype(dtype) for x in inputs[:4])
     out, cache = attention_forward(q, k, v, causal=sizes.causal, key_mask=inputs.key_mask)
-    dq, dk, dv = attention_backward(dout, cache)
+    dq, dk, dv = attention_backward(dy, cache)
     return {"out": out, "dq": dq, "dk": dk, "dv": dv}
 
 
@@ -138,9 +138,9 @@ def plain_bfloat16(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     def rounded(x):
         return x.astype(BFLOAT16).astype(np.float32)
 
-    q, k, v, dout = (x.astype(np.float32) for x in inputs[:4])
+    q, k, v, dy = (x.astype(np.float32) for x in inputs[:4])
     group, scale = sizes.heads // sizes.kv_heads, 1 / np.sqrt(sizes.head_size)
-    q, dout = (x.transpose(0, 2, 1, 3) for x in (q, dout))  # (B, NH, Tq, HS)
+    q, dy = (x.transpose(0, 2, 1, 3) for x in (q, dy))  # (B, NH, Tq, HS)
     k, v = (np.repeat(x, group, axis=2).transpose(0, 2, 1, 3) for x in (k, v))  # (B, NH, Tk, HS)
     scores = rounded(rounded(q @ k.swapaxes(-1, -2)) * scale)  # (B, NH, Tq, Tk)
     visible = visible_keys(*inputs[:2], causal=sizes.causal, key_mask=inputs.key_mask, lengths=None)
@@ -148,9 +148,9 @@ def plain_bfloat16(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
         scores = np.where(visible.reshape(-1, 1, *visible.shape[-2:]), scores, -np.inf)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-1e30))
     p = rounded(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-30))
-    dp = rounded(dout @ v.swapaxes(-1, -2))
+    dp = rounded(dy @ v.swapaxes(-1, -2))
     ds = rounded(rounded(p * (dp - (p * dp).sum(axis=-1, keepdims=True))) * scale)
-    results = {"out": p @ v, "dq": ds @ k, "dk": ds.swapaxes(-1, -2) @ q, "dv": p.swapaxes(-1, -2) @ dout}
+    results = {"out": p @ v, "dq": ds @ k, "dk": ds.swapaxes(-1, -2) @ q, "dv": p.swapaxes(-1, -2) @ dy}
     for name in ("dk", "dv"):
         by_group = rounded(results[name]).reshape(sizes.batch, sizes.kv_heads, group, sizes.keys, -1)
         results[name] = by_group.sum(axis=2)
@@ -246,12 +246,12 @@ def test_every_rung_was_tested():
     assert tested == set(KERNEL_VARIANTS)
 
 
-def through_operation(name, arguments, dout):
+def through_operation(name, arguments, dy):
     """The output and the gradients by what the registry chooses, and its name."""
     operation = OPERATIONS[name]
     forward, backward = choose(operation, arguments)
     out, cache = forward(**arguments)
-    gradients = backward(dout.reshape(out.shape), cache, needs=(True,) * len(operation.inputs))
+    gradients = backward(dy.reshape(out.shape), cache, needs=(True,) * len(operation.inputs))
     chosen = {row[0]: row[3] for row in chosen_table() if row[1:3] == ("cuda", out.dtype.name)}
     return out, gradients, chosen[name]
 
@@ -263,7 +263,7 @@ def test_operations_read_a_packed_projection_and_write_a_packed_gradient(sizes, 
     inputs = draw(sizes)
     qkv = cupy.asarray(np.concatenate(inputs[:3], axis=2).reshape(sizes.batch, sizes.queries, -1))
     arguments = {"qkv": qkv, "heads": sizes.heads, "kv_heads": sizes.kv_heads}
-    out, (dqkv,), chosen = through_operation("packed_attention", arguments, cupy.asarray(inputs.dout))
+    out, (dqkv,), chosen = through_operation("packed_attention", arguments, cupy.asarray(inputs.dy))
     assert chosen in KERNEL_VARIANTS
     assert dqkv.shape == qkv.shape
     shaped = dqkv.get().reshape(sizes.batch, sizes.queries, -1, sizes.head_size)
@@ -278,13 +278,13 @@ def test_operations_take_views_that_lie_badly(dtype, head_size):
     """Bases off by one element, reversed positions, heads before positions: copied, or read as they lie."""
     sizes = Sizes(70, 70, 2, 2, 2, head_size, dtype=dtype)
     inputs = draw(sizes)
-    q, k, v, dout, _ = on_device(inputs, packed=False)
+    q, k, v, dy, _ = on_device(inputs, packed=False)
     wide = cupy.asarray(np.zeros((*inputs.q.shape[:3], head_size + 1), inputs.q.dtype))
     wide[..., 1:] = q
     reversed_k = cupy.array(k[:, ::-1], order="C")[:, ::-1]
     heads_first_v = cupy.array(v.transpose(0, 2, 1, 3), order="C").transpose(0, 2, 1, 3)
     arguments = {"q": wide[..., 1:], "k": reversed_k, "v": heads_first_v}
-    out, gradients, _ = through_operation("attention", arguments, dout)
+    out, gradients, _ = through_operation("attention", arguments, dy)
     results = dict(zip(("dq", "dk", "dv"), (x.get() for x in gradients), strict=True), out=out.get())
     assert_right(results, sizes, inputs)
 
@@ -293,9 +293,9 @@ def test_lengths_are_a_mask():
     sizes = Sizes(batch=3, causal=False)
     inputs, lengths = draw(sizes), np.array([5, 33, 1])
     inputs = inputs._replace(key_mask=np.arange(sizes.keys) < lengths[:, None])
-    q, k, v, dout, _ = on_device(inputs, packed=False)
+    q, k, v, dy, _ = on_device(inputs, packed=False)
     arguments = {"q": q, "k": k, "v": v, "causal": False, "lengths": cupy.asarray(lengths)}
-    out, gradients, _ = through_operation("attention", arguments, dout)
+    out, gradients, _ = through_operation("attention", arguments, dy)
     results = dict(zip(("dq", "dk", "dv"), (x.get() for x in gradients), strict=True), out=out.get())
     assert_right(results, replace(sizes, masked=True), inputs)
 
@@ -303,10 +303,10 @@ def test_lengths_are_a_mask():
 def test_an_own_scale():
     sizes = Sizes(kv_heads=4)
     inputs = draw(sizes)
-    q, k, v, dout, _ = on_device(inputs, packed=False)
+    q, k, v, dy, _ = on_device(inputs, packed=False)
     expected, cache = attention_forward(*(x.astype(np.float64) for x in inputs[:3]), scale=0.7)
-    expected_gradients = attention_backward(inputs.dout.astype(np.float64), cache)
-    out, gradients, _ = through_operation("attention", {"q": q, "k": k, "v": v, "scale": 0.7}, dout)
+    expected_gradients = attention_backward(inputs.dy.astype(np.float64), cache)
+    out, gradients, _ = through_operation("attention", {"q": q, "k": k, "v": v, "scale": 0.7}, dy)
     for name, mine, true in zip(("out", *ROUNDED), (out, *gradients), (expected, *expected_gradients), strict=False):
         assert_close(mine.get(), true, SAME, name, dtype=False)
 
@@ -323,11 +323,11 @@ def test_long_sequences_need_no_square_array(dtype):
     positions = 16384
     sizes = Sizes(positions, positions, 1, 1, 1, 64, dtype=dtype)
     inputs, rows = draw(sizes), np.array([0, 1, 63, 64, 5000, positions - 1])
-    q, k, v, dout = (x[0, :, 0].astype(np.float64) for x in inputs[:4])  # (T, HS)
+    q, k, v, dy = (x[0, :, 0].astype(np.float64) for x in inputs[:4])  # (T, HS)
     scores = np.where(np.arange(positions) <= rows[:, None], q[rows] @ k.T / 8, -np.inf)  # (rows, T)
     p = np.exp(scores - scores.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
-    dp = dout[rows] @ v.T  # (rows, T)
+    dp = dy[rows] @ v.T  # (rows, T)
     expected = {"out": p @ v, "dq": p * (dp - (p * dp).sum(axis=1, keepdims=True)) @ k / 8}
     for name in names_of_variants(sizes):
         if name == "naive":

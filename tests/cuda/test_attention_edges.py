@@ -30,10 +30,10 @@ def settings():
 def check_with_scale(inputs, scale, dtype, causal=True):
     """Output and gradients through the tape against the reference in float64."""
     expected, cache = attention_forward(*(x.astype(np.float64) for x in inputs[:3]), causal=causal, scale=scale)
-    gradients = attention_backward(inputs.dout.astype(np.float64), cache)
+    gradients = attention_backward(inputs.dy.astype(np.float64), cache)
     leaves = [Tensor(cupy.asarray(x), requires_grad=True) for x in inputs[:3]]
     out = F.attention(*leaves, causal=causal, scale=scale)
-    out.backward(cupy.asarray(inputs.dout))
+    out.backward(cupy.asarray(inputs.dy))
     for mine, right in zip((out.array, *(leaf.grad for leaf in leaves)), (expected, *gradients), strict=True):
         error = np.abs(mine.get().astype(np.float64) - right).max()
         assert error <= ROUNDING[dtype] * max(np.abs(right).max(), 1.0)
@@ -100,12 +100,12 @@ def test_queries_before_the_first_key_see_nothing(dtype):
 def test_wide_heads_stand_in_a_graph(dtype):
     inputs = draw(Sizes(40, 40, head_size=160, dtype=dtype))
     leaves = [Tensor(cupy.asarray(x), requires_grad=True) for x in inputs[:3]]
-    dout, found = cupy.asarray(inputs.dout), [cupy.zeros_like(leaf.array) for leaf in leaves]
+    dy, found = cupy.asarray(inputs.dy), [cupy.zeros_like(leaf.array) for leaf in leaves]
 
     def work():
         for leaf in leaves:
             leaf.grad = None
-        F.attention(*leaves).backward(dout)
+        F.attention(*leaves).backward(dy)
         for copy, leaf in zip(found, leaves, strict=True):
             copy[...] = leaf.grad
 
@@ -153,10 +153,10 @@ def test_the_written_token_after_token_kernel_takes_wide_heads():
 def test_a_change_of_determinism_forgets_choices_and_captures_again():
     inputs = draw(Sizes(200, 200, head_size=64, dtype="bfloat16"))
     leaves = [Tensor(cupy.asarray(x), requires_grad=True) for x in inputs[:3]]
-    dout = cupy.asarray(inputs.dout)
+    dy = cupy.asarray(inputs.dy)
 
     def work():
-        F.attention(*leaves).backward(dout)
+        F.attention(*leaves).backward(dy)
 
     graphed = GraphedFunction(work)
     for _ in range(4):

@@ -128,12 +128,12 @@ def test_writes_nothing_beside_its_part_of_a_packed_gradient(way):
     """The rows between the parts that a gradient's view leaves out stay as they are."""
     sizes = case(129, 129, 128)
     inputs = draw(sizes)
-    q, k, v, dout, _ = on_device(inputs, packed=False)
+    q, k, v, dy, _ = on_device(inputs, packed=False)
     problem = problem_of(sizes, q, k, None)
     out, lse = poisoned(inputs.q.shape, inputs.q.dtype), poisoned((1, 2, 129), np.float32)
     wide = poisoned((1, 129, 4, 2 * sizes.head_size), inputs.q.dtype)  # every row twice as long as a head
     gradients = parts(wide[..., : sizes.head_size], inputs)
     WAYS[way].forward(problem, q, k, v, out, lse)
-    WAYS[way].backward(problem, dout, q, k, v, out, lse, *gradients)
+    WAYS[way].backward(problem, dy, q, k, v, out, lse, *gradients)
     assert np.isfinite(wide[..., : sizes.head_size].get().astype(np.float32)).all()
     assert np.isnan(wide[..., sizes.head_size :].get().astype(np.float32)).all()

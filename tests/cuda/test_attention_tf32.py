@@ -45,7 +45,7 @@ def reference_tf32(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     def product(a, b):
         return rounded(a) @ rounded(b)
 
-    q, k, v, dout = (x.astype(np.float64).transpose(0, 2, 1, 3) for x in inputs[:4])  # (B, NH or NHkv, T, HS)
+    q, k, v, dy = (x.astype(np.float64).transpose(0, 2, 1, 3) for x in inputs[:4])  # (B, NH or NHkv, T, HS)
     group, scale = sizes.heads // sizes.kv_heads, 1 / np.sqrt(sizes.head_size)
     k, v = (np.repeat(x, group, axis=1) for x in (k, v))  # (B, NH, Tk, HS)
     visible = np.ones((sizes.batch, 1, sizes.queries, sizes.keys), bool)
@@ -57,9 +57,9 @@ def reference_tf32(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-1e30))
     p = weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-30)
     out = product(p, v)
-    ds = p * (product(dout, v.swapaxes(-1, -2)) - (dout * out).sum(axis=-1, keepdims=True)) * scale
+    ds = p * (product(dy, v.swapaxes(-1, -2)) - (dy * out).sum(axis=-1, keepdims=True)) * scale
     results = {"out": out, "dq": product(ds, k)}
-    for name, gradient in {"dk": product(ds.swapaxes(-1, -2), q), "dv": product(p.swapaxes(-1, -2), dout)}.items():
+    for name, gradient in {"dk": product(ds.swapaxes(-1, -2), q), "dv": product(p.swapaxes(-1, -2), dy)}.items():
         shape = (sizes.batch, sizes.kv_heads, group, sizes.keys, sizes.head_size)
         results[name] = gradient.reshape(shape).sum(axis=2)
     return {name: x.transpose(0, 2, 1, 3) for name, x in results.items()}
@@ -85,7 +85,7 @@ def test_a_long_sum_of_one_sign_does_not_drift(head_size):
     """Tensor cores cut off where float32 rounds; 4096 steps of that in one sum would show."""
     sizes = Sizes(4096, 4096, 1, 1, 1, head_size, causal=False)
     inputs = draw(sizes)
-    inputs = inputs._replace(v=np.abs(inputs.v), dout=np.abs(inputs.dout))
+    inputs = inputs._replace(v=np.abs(inputs.v), dy=np.abs(inputs.dy))
     right, plain = reference(sizes, inputs, np.float64), reference_in_one_sum(sizes, inputs)
     results = with_precision("3xtf32", sizes, inputs)
     for name in ("out", "dv"):
@@ -97,7 +97,7 @@ def reference_in_one_sum(sizes: Sizes, inputs: Inputs) -> dict[str, np.ndarray]:
     """out and dv in float32, each by one matrix product over all positions. (Ours makes that for dv in halves.)"""
     out, cache = attention_forward(*inputs[:3], causal=sizes.causal)
     p = cache.probabilities.reshape(sizes.queries, sizes.keys)  # (Tq, Tk): of one head
-    return {"out": out, "dv": (p.T @ inputs.dout[0, :, 0])[None, :, None]}
+    return {"out": out, "dv": (p.T @ inputs.dy[0, :, 0])[None, :, None]}
 
 
 @pytest.mark.parametrize("precision", PRODUCTS)

@@ -13,7 +13,7 @@ from tinygrad_arith.backend import RandomKey, uniform
 from tinygrad_arith.cuda import embedding, fused, order, passes
 from tinygrad_arith.cuda.graph import GraphedFunction
 from tinygrad_arith.ops import OPERATIONS
-from tinygrad_arith.ops.registry import Destination, choose, textbook_only
+from tinygrad_arith.ops.registry import Destination, choose, reference_only
 from tinygrad_arith.optim.adamw import ADAMW, Rates, adamw_update
 from tinygrad_arith.verify import assert_close, tolerance
 
@@ -106,7 +106,7 @@ def run(operation, inputs, options, dy, into, before):
     originals = bits(*(array for array in arrays if isinstance(array, cupy.ndarray)))
     names = list(inspect_names(operation))[: len(arrays)]
     arguments = dict(zip(names, arrays, strict=True)) | {key: on_device(value) for key, value in options.items()}
-    with textbook_only(False):
+    with reference_only(False):
         forward, backward = choose(operation, arguments)
     assert backward is not None, f"the reference's {operation.name}"
     out, cache = forward(**arguments)
@@ -322,7 +322,7 @@ def test_cross_entropy_with_words_that_cannot_be(vocabulary, rng):
 def forward_of(name, **arguments):
     """The output of the chosen forward, and its backward: `backward(dy, how many gradients)`."""
     arguments = {key: on_device(value) for key, value in arguments.items()}
-    with textbook_only(False):
+    with reference_only(False):
         forward, backward = choose(OPERATIONS[name], arguments)
     out, cache = forward(**arguments)
     return out, lambda dy, count=1: backward(on_device(dy), cache, needs=(True,) * count)
@@ -387,7 +387,7 @@ def gradient_of_index(x, index, dy):
 def test_any_other_index_is_added_by_the_reference(index, rng):
     x, operation = draw(rng, (4, 5, 3)), OPERATIONS["index"]
     dy = draw(rng, x[index].shape)
-    with textbook_only(False):
+    with reference_only(False):
         assert choose(operation, {"x": cupy.asarray(x), "index": index}) == (operation.forward, None)
         found = gradient_of_index(cupy.asarray(x), index, cupy.asarray(dy))
     assert_near(found, operation.backward(wide(dy), operation.forward(wide(x), index)[1]), "dx")
@@ -396,7 +396,7 @@ def test_any_other_index_is_added_by_the_reference(index, rng):
 def test_an_index_on_the_device_is_not_basic(rng):
     x, operation = cupy.asarray(draw(rng, (4, 5, 3))), OPERATIONS["index"]
     for index in (cupy.asarray([3, 0]), cupy.asarray(1), x[..., 0] > 0):
-        with textbook_only(False):
+        with reference_only(False):
             assert choose(operation, {"x": x, "index": index}) == (operation.forward, None)
 
 
@@ -405,7 +405,7 @@ def test_one_element_taken_by_its_place(rng):
     expected = np.zeros_like(x)
     expected[2, -1, 0] = 1.37
     for reference in (False, True):
-        with textbook_only(reference):
+        with reference_only(reference):
             found = gradient_of_index(cupy.asarray(x), (2, -1, 0), cupy.asarray(np.float32(1.37)))
         np.testing.assert_array_equal(found.get(), expected)
 
@@ -417,7 +417,7 @@ def test_a_basic_index_stands_in_a_graph(rng):
     def work():
         dx[...] = gradient_of_index(x, (slice(None), -1), dy)
 
-    with textbook_only(False):
+    with reference_only(False):
         graphed = GraphedFunction(work)
         for _ in range(4):
             graphed()
@@ -438,7 +438,7 @@ def test_dropout_draws_the_mask_of_the_cpu(dtype, shape, rate, rng):
     (dx,) = backward(x)
     assert bits(y) == bits(dx)
     if dtype == FLOAT32:
-        with textbook_only():
+        with reference_only():
             assert bits(y) == [OPERATIONS["dropout"].forward(x, rate, key)[0].tobytes()]
     assert_near(y, wide(x) * kept / (1.0 - rate), "y")
     np.testing.assert_array_equal((y.get() != 0) | (x == 0), kept | (x == 0))
@@ -482,7 +482,7 @@ def test_adamw(size, where, copied, rng):
         working = {"working": cupy.zeros(size, dtype=BFLOAT16)} if copied else {}
         names = {"values": values, "gradients": gradients, "first": first, "second": second}
         names |= {"decayed": decayed, "rates": rates}
-        with textbook_only(False):
+        with reference_only(False):
             update, _ = choose(ADAMW, names)
         update(**names, **working)
         found.append([values, first, second, *working.values()])

@@ -23,7 +23,7 @@ def full_float32():
 
 # One gradient, two streams
 
-SIZES = 40_000, 512  # rows and channels: the product on the second stream takes long
+SIZES = 40_000, 512  # rows and channels: the GEMM on the side stream takes long
 
 
 def losses(x, w, bias):

@@ -71,4 +71,4 @@ def test_a_dry_run_names_the_kernels(capsys):
     chosen = dict(re.findall(r"\| (\w+) +\| cuda +\| float32 +\| (\w+) ", out))
     assert chosen["linear"] == chosen["ffn"] == "cublaslt"
     operations = ("add", "cross_entropy_sum", "embedding", "layernorm", "packed_attention")
-    assert "textbook" not in {chosen[operation] for operation in operations}
+    assert "reference" not in {chosen[operation] for operation in operations}

@@ -21,7 +21,7 @@ DTYPES = {
     "blockwise": "float32",
     "naive": "bfloat16",
 }
-HEAD, ARRAYS = 64, 8  # channels of a head; q, k, v, dout, out, dq, dk, dv
+HEAD, ARRAYS = 64, 8  # channels of a head; q, k, v, dy, out, dq, dk, dv
 FAR_HEAD = 2**30 + ARRAYS * HEAD  # elements: the third head begins behind 2^31
 FAR_POSITION = 2**27 + ARRAYS * HEAD  # the 17th position does
 few = pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="takes 15 GB of the device: run it alone")
@@ -43,15 +43,15 @@ def interleaved(shape, dtype, strides):
 
 def results(name, sizes, arrays, inputs):
     """out and the gradients by a kernel variant, which reads and writes these arrays."""
-    q, k, v, dout, out, dq, dk, dv = arrays
-    for array, values in zip((q, k, v, dout), inputs[:4], strict=True):
+    q, k, v, dy, out, dq, dk, dv = arrays
+    for array, values in zip((q, k, v, dy), inputs[:4], strict=True):
         array[...] = cupy.asarray(values)
     for array in (out, dq, dk, dv):
         array[...] = np.nan
     problem = problem_of(sizes, q, k, None)
     lse = cupy.empty((sizes.batch, sizes.heads, sizes.queries), np.float32)
     kernel_variant(name).forward(problem, q, k, v, out, lse)
-    kernel_variant(name).backward(problem, dout, q, k, v, out, lse, dq, dk, dv)
+    kernel_variant(name).backward(problem, dy, q, k, v, out, lse, dq, dk, dv)
     return [cupy.ascontiguousarray(array).get() for array in (out, lse, dq, dk, dv)]
 
 

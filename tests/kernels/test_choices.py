@@ -34,7 +34,7 @@ def test_a_number_of_numpy_counts_by_its_value(operation):
     made, _ = operation
     for kind in (float, np.float32, np.float64):
         assert chosen(made, kind(0.5)) == "fast"
-        assert chosen(made, kind(-0.5)) == "textbook"
+        assert chosen(made, kind(-0.5)) == "reference"
 
 
 def test_devices_have_choices_of_their_own(operation, monkeypatch):

@@ -67,13 +67,13 @@ def test_attention_written_with_finer_operations_is_attention(causal, hidden, kv
     rng = np.random.default_rng(2)
     qkv = rng.normal(size=(2, 5, (4 + 2 * kv_heads) * 3))
     key_mask = None if hidden is None else np.arange(5) >= np.array([hidden, 2])[:, None]  # of row 0 perhaps no key
-    dout = rng.normal(size=(2, 5, 12))
+    dy = rng.normal(size=(2, 5, 12))
     one, other = Tensor(qkv, requires_grad=True), Tensor(qkv, requires_grad=True)
     plain = F.packed_attention(one, 4, kv_heads=kv_heads, causal=causal, key_mask=key_mask)
     finer = attention_with_dropout(other, 4, kv_heads, lambda p: p, causal=causal, key_mask=key_mask)
     assert_close(finer.data, plain.data, EXACT)
-    plain.backward(dout)
-    finer.backward(dout)
+    plain.backward(dy)
+    finer.backward(dy)
     assert_close(other.grad, one.grad, EXACT)
 
 

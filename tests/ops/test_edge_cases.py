@@ -49,7 +49,7 @@ from tinygrad_arith.ops import (
 from tinygrad_arith.ops.packed_rotary import packed_rotary_shapes
 from tinygrad_arith.ops.rmsnorm import rmsnorm_shapes
 from tinygrad_arith.ops.rotary import rotary_shapes
-from tinygrad_arith.ops.shapes import ShapeError
+from tinygrad_arith.ops.shape_rules import ShapeError
 from tinygrad_arith.verify import assert_close, tolerance
 
 ATTENTIONS = {

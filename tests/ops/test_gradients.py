@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import RandomKey
-from tinygrad_arith.gradcheck_suite.cases import CASES, cases
-from tinygrad_arith.gradcheck_suite.mutants import MUTANTS
+from tinygrad_arith.gradcheck_suite.operations import cases, mutants
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import assert_gradients, rejects_mutants, tolerance
 
@@ -20,9 +19,8 @@ EVERY_CASE = [pytest.param(name, case, id=f"{name}: {case.name}") for name in NA
 
 
 def test_every_operation_has_cases_and_mutants():
-    assert set(CASES) == set(OPERATIONS) == set(MUTANTS)
     assert all(len(operation_cases(name)) >= 3 for name in NAMES)
-    assert all(len(MUTANTS[name]) >= 5 for name in NAMES)
+    assert all(len(mutants(name)) >= 5 for name in NAMES)
 
 
 @pytest.mark.parametrize(("name", "case"), EVERY_CASE)
@@ -44,9 +42,9 @@ def test_float32_backward_against_float64_differences(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_mutant_is_rejected(name):
     """A mutant may be right where its slip does not matter (a mask where nothing is masked), but not in every case."""
-    operation, rejections = OPERATIONS[name], dict.fromkeys(MUTANTS[name], 0)
+    operation, rejections = OPERATIONS[name], dict.fromkeys(mutants(name), 0)
     for case in operation_cases(name):
-        outcome = rejects_mutants(operation.forward, operation.backward, MUTANTS[name], case.inputs, **case.settings())
+        outcome = rejects_mutants(operation.forward, operation.backward, mutants(name), case.inputs, **case.settings())
         for description, rejected in outcome.items():
             rejections[description] += rejected
     assert [description for description, count in rejections.items() if count == 0] == []

@@ -10,21 +10,21 @@ from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Embedding
 from tinygrad_arith.ops import ShapeError, cross_entropy_sum_backward, cross_entropy_sum_forward
-from tinygrad_arith.ops.registry import textbook_only
+from tinygrad_arith.ops.registry import reference_only
 
 DTYPES = ["float32", "float64"]
 FORMS = ["cross_entropy", "cross_entropy_sum"]
-PATHS = ["textbook", "numpy", "numba"]
+PATHS = ["reference", "numpy", "numba"]
 
 
 @pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
-    """Runs the test by the textbook and by each set of passes."""
+    """Runs the test by the reference and by each set of passes."""
     if request.param == "numpy":
         monkeypatch.setattr(cross_entropy, "passes", passes_numpy)
     if request.param == "numba":
         monkeypatch.setattr(cross_entropy, "passes", pytest.importorskip("tinygrad_arith.cpu.passes_numba"))
-    with textbook_only(request.param == "textbook"):
+    with reference_only(request.param == "reference"):
         yield request.param
 
 

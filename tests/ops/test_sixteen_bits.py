@@ -1,11 +1,11 @@
-"""float16 and bfloat16 by the textbook: computed in float32, so that squares and sums stay numbers."""
+"""float16 and bfloat16 by the reference: computed in float32, so that squares and sums stay numbers."""
 
 import numpy as np
 import pytest
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
-from tinygrad_arith.ops.registry import textbook_only
+from tinygrad_arith.ops.registry import reference_only
 
 
 def dtypes():
@@ -44,12 +44,12 @@ CALLS = {
 
 @pytest.mark.parametrize("dtype", dtypes(), ids=str)
 @pytest.mark.parametrize("mixed", [False, True])
-@pytest.mark.parametrize("textbook", [False, True])
+@pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("name", CALLS)
-def test_numbers_whose_squares_are_too_large_give_what_float64_rounds_to(name, dtype, mixed, textbook):
+def test_numbers_whose_squares_are_too_large_give_what_float64_rounds_to(name, dtype, mixed, reference):
     values = np.array([[300.0, -300.0, 600.0, 100.0], [-50.0, 20.0, 10.0, -700.0]]).astype(dtype)
     narrow, wide = Tensor(values, requires_grad=True), Tensor(values.astype(np.float64), requires_grad=True)
-    with textbook_only(textbook):
+    with reference_only(reference):
         y = CALLS[name](narrow, lambda a: a.astype(np.float32 if mixed else dtype))
         exact = CALLS[name](wide, lambda a: a.astype(dtype).astype(np.float64))
         y.sum().backward()

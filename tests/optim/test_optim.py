@@ -10,7 +10,7 @@ from tinygrad_arith.cpu import adamw as fast_adamw
 from tinygrad_arith.cpu import passes_numpy
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
-from tinygrad_arith.ops.registry import textbook_only
+from tinygrad_arith.ops.registry import reference_only
 from tinygrad_arith.optim import AdamW, clip_gradient_norm, gradient_norm, learning_rate
 from tinygrad_arith.verify import assert_close, tolerance
 
@@ -116,17 +116,17 @@ def test_an_unknown_schedule_is_named():
         learning_rate(3, peak=1.0, schedule="linear", steps=5)
 
 
-PATHS = ["textbook", "numpy", "numba"]
+PATHS = ["reference", "numpy", "numba"]
 
 
 @pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
-    """Runs the test by the textbook and by each set of passes."""
+    """Runs the test by the reference and by each set of passes."""
     if request.param == "numpy":
         monkeypatch.setattr(fast_adamw, "passes", passes_numpy)
     if request.param == "numba":
         monkeypatch.setattr(fast_adamw, "passes", pytest.importorskip("tinygrad_arith.cpu.passes_numba"))
-    with textbook_only(request.param == "textbook"):
+    with reference_only(request.param == "reference"):
         yield request.param
 
 

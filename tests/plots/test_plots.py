@@ -11,7 +11,7 @@ from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.plots import length_heatmap, loss_mask, plot_training_curve, save_figure, training_curve
 from tinygrad_arith.plots.figure import BLUE, LINES, line_look, marked_places, percent
 from tinygrad_arith.plots.length_heatmap import heatmap_name
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 ROWS = [{"step": s, "loss": 2.0 / s**2} | ({"exact_match": s / 64} if s % 10 == 0 else {}) for s in range(1, 61)]
@@ -139,7 +139,7 @@ def test_lines_of_many_points_are_marked_at_places_of_their_own(points):
 @pytest.mark.parametrize("loss", ["answer", "all"])
 @pytest.mark.parametrize("padding", ["zero", "none"])
 def test_the_loss_mask_fills_what_bears_loss(loss, padding):
-    task = build_task(TaskConfig(digits=4, validation_size=5, test_size=5, loss=loss, padding=padding))
+    task = build_task(task_options(digits=4, validation_size=5, test_size=5, loss=loss, padding=padding))
     batch = task.batch(task.parse("1011+11="))
     figure = loss_mask(batch.tokens[0], batch.targets[0], task.vocabulary)
     sample = task.vocabulary.decode(batch.tokens[0]).rstrip("_")

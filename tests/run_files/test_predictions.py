@@ -9,9 +9,9 @@ from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.run_files.metrics import write_objects
 from tinygrad_arith.run_files.predictions import PredictionsWriter, read_predictions, trim_predictions
-from tinygrad_arith.tasks import Batch, TaskConfig, Vocabulary, build_task
+from tinygrad_arith.tasks import Batch, Vocabulary, build_task, task_options
 
-TASK = build_task(TaskConfig(digits=4, padding="none", validation_size=20, test_size=9))
+TASK = build_task(task_options(digits=4, padding="none", validation_size=20, test_size=9))
 
 
 class NextToken:
@@ -97,7 +97,7 @@ def test_rows_of_one_prefix_say_nothing_about_the_prompt(tmp_path):
 
 def test_an_answer_that_is_never_read_is_predicted_all_the_same(tmp_path):
     """Modular addition: the row is `a b =`, and 0 is a number like any other, not padding."""
-    task = build_task(TaskConfig(task="modular-addition", modulus=5, validation_size=4, test_size=4))
+    task = build_task(task_options("modular-addition", modulus=5, validation_size=4, test_size=4))
     problems = task.problems("test", 4)
     writer = PredictionsWriter(tmp_path / "p.jsonl", task, problems)
     writer.append_prediction(5, lambda ids, **rest: Tensor(np.eye(6, dtype=np.float32)[np.full((4, 3), 2)]))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import RandomKey, integers
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.enumerated import EnumeratedProblems
 from tinygrad_arith.tasks.expressions import expression_count
 
 
 def task_of(depth=1, **changes):
-    return build_task(TaskConfig(**{"task": "expressions", "depth": depth, "order": "plain", **changes}))
+    return build_task(task_options(**{"kind": "expressions", "depth": depth, "order": "plain", **changes}))
 
 
 def enumerated(depth):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.arithmetic.layout import pack
 
 NAMES = [f"{base}-{name}" for base in ("binary", "decimal") for name in ("addition", "subtraction", "multiplication")]
@@ -13,7 +13,7 @@ WRITINGS = list(itertools.product(("reversed", "plain", "reversed-answer"), ("ze
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"digits": 3, "validation_size": 5, "test_size": 9, **changes}))
+    return build_task(task_options(**{"digits": 3, "validation_size": 5, "test_size": 9, **changes}))
 
 
 def sample(text, **changes):
@@ -37,7 +37,7 @@ def sample(text, **changes):
 )
 def test_addition_in_each_writing(changes, expected):
     typed = "356+94" if changes.get("order") == "reversed" else "653+49"
-    assert sample(typed, **{"task": "decimal-addition", "order": "reversed-answer", **changes}) == expected
+    assert sample(typed, **{"kind": "decimal-addition", "order": "reversed-answer", **changes}) == expected
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_addition_in_each_writing(changes, expected):
     ],
 )
 def test_every_difference_has_a_sign(typed, changes, expected):
-    assert sample(typed, **{"task": "decimal-subtraction", "order": "reversed-answer", **changes}) == expected
+    assert sample(typed, **{"kind": "decimal-subtraction", "order": "reversed-answer", **changes}) == expected
 
 
 def test_a_product_has_room_for_twice_the_digits():
-    changes = {"task": "decimal-multiplication", "order": "plain"}
+    changes = {"kind": "decimal-multiplication", "order": "plain"}
     assert sample("49*53", **changes, digits=2) == "49*53=2597."
     assert sample("3*2", **changes) == "003*002=000006."
     assert sample("3*2", **changes, padding="longer") == "3*2=06.________"
@@ -77,18 +77,18 @@ def test_the_sample_of_the_candle_article():
 
 def test_vocabularies_are_those_published_with_what_is_missing_behind():
     julia = tuple("_+*=0123456789().")
-    assert task_of(task="decimal-addition").vocabulary.tokens == julia
-    assert task_of(task="decimal-multiplication", spaces=True).vocabulary.tokens == (*julia, " ")
-    assert task_of(task="decimal-subtraction").vocabulary.tokens == (*julia, "-")
-    assert task_of(task="binary-subtraction").vocabulary.tokens == tuple("_ 01+=.-")
-    assert task_of(task="binary-multiplication").vocabulary.tokens == tuple("_ 01+=.*")
+    assert task_of(kind="decimal-addition").vocabulary.tokens == julia
+    assert task_of(kind="decimal-multiplication", spaces=True).vocabulary.tokens == (*julia, " ")
+    assert task_of(kind="decimal-subtraction").vocabulary.tokens == (*julia, "-")
+    assert task_of(kind="binary-subtraction").vocabulary.tokens == tuple("_ 01+=.-")
+    assert task_of(kind="binary-multiplication").vocabulary.tokens == tuple("_ 01+=.*")
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("order", "padding", "spaces"), WRITINGS)
 def test_python_reads_every_row_as_a_true_statement(name, order, padding, spaces):
-    for sign in ("first", "last") if "subtraction" in name else ("last",):
-        task = task_of(task=name, order=order, padding=padding, spaces=spaces, sign=sign, operands="by-length")
+    for sign in ({"sign": "first"}, {"sign": "last"}) if "subtraction" in name else ({},):
+        task = task_of(kind=name, order=order, padding=padding, spaces=spaces, operands="by-length", **sign)
         for row in task.train_batch(4, 25, seed=6).tokens:
             prompt, _, answer = task.vocabulary.decode(row).rstrip("_").partition("=")
             first, second = prompt.replace(" ", "").split(task.symbol)
@@ -120,7 +120,7 @@ def read(answer, backwards, base):
 
 
 def test_longer_pads_no_further_than_the_longer_operand():
-    task = task_of(task="decimal-addition", padding="longer", operands="by-length", order="plain")
+    task = task_of(kind="decimal-addition", padding="longer", operands="by-length", order="plain")
     for row in task.train_batch(1, 50, seed=2).tokens:
         first, second, total = task.vocabulary.decode(row).rstrip("_.").replace("+", "=").split("=")
         assert not (first[0] == second[0] == "0" and len(first) > 1)
@@ -128,7 +128,7 @@ def test_longer_pads_no_further_than_the_longer_operand():
 
 
 def test_prompts_of_prefix_rows_are_padded_before_the_equals_sign():
-    julia = {"task": "decimal-addition", "digits": 2, "order": "plain", "padding": "none", "rows": "prefix"}
+    julia = {"kind": "decimal-addition", "digits": 2, "order": "plain", "padding": "none", "rows": "prefix"}
     task = task_of(**julia, prompt_width=14, context=19)
     batch = task.batch(task.parse("49+53="))
     assert [task.vocabulary.decode(row) for row in batch.tokens] == [

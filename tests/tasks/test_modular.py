@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import Problem, TaskConfig, build_task
+from tinygrad_arith.tasks import Problem, build_task, task_options
 from tinygrad_arith.tasks.enumerated import EnumeratedProblems
 
 
 def task_of(modulus=13, **changes):
-    return build_task(TaskConfig(**{"task": "modular-addition", "modulus": modulus, **changes}))
+    return build_task(task_options(**{"kind": "modular-addition", "modulus": modulus, **changes}))
 
 
 def test_the_published_shape():

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 
-SUM = {"task": "decimal-addition", "digits": 3, "order": "reversed-answer", "padding": "longer"}
+SUM = {"kind": "decimal-addition", "digits": 3, "order": "reversed-answer", "padding": "longer"}
 GOLDEN = [
     # 653+049=2070.
     ("653+49", {"position_ids": "coupled"}, [4, 3, 2, 1, 4, 3, 2, 1, 2, 3, 4, 5, 6]),
@@ -32,19 +32,19 @@ GOLDEN = [
     # 653-749=690-. and 653-749=-690.
     (
         "653-749",
-        {"task": "decimal-subtraction", "position_ids": "coupled"},
+        {"kind": "decimal-subtraction", "position_ids": "coupled"},
         [4, 3, 2, 1, 4, 3, 2, 1, 2, 3, 4, 5, 6],
     ),
     (
         "653-749",
-        {"task": "decimal-subtraction", "position_ids": "coupled", "sign": "first"},
+        {"kind": "decimal-subtraction", "position_ids": "coupled", "sign": "first"},
         [4, 3, 2, 1, 4, 3, 2, 1, 1, 2, 3, 4, 5],
     ),
 ]
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{**SUM, "validation_size": 5, "test_size": 50, **changes}))
+    return build_task(task_options(**{**SUM, "validation_size": 5, "test_size": 50, **changes}))
 
 
 @pytest.mark.parametrize(("typed", "changes", "ids"), GOLDEN)
@@ -73,7 +73,7 @@ def test_order_needs_no_ids():
 )
 def test_a_prompt_knows_the_ids_of_its_answer_without_knowing_the_answer(scheme, order, padding, sign):
     task = task_of(
-        task="decimal-subtraction", position_ids=scheme, order=order, padding=padding, sign=sign, operands="by-length"
+        kind="decimal-subtraction", position_ids=scheme, order=order, padding=padding, sign=sign, operands="by-length"
     )
     problems = task.problems("test", 50)
     batch = task.batch(problems)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import RandomKey
-from tinygrad_arith.tasks import Problems, TaskConfig, build_task
+from tinygrad_arith.tasks import Problems, build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import from_integers, random_digits, significant_lengths, to_integers
 from tinygrad_arith.tasks.splits import (
     HashedSplit,
@@ -111,7 +111,7 @@ def test_the_hash_stays_what_it_is():
 @pytest.mark.parametrize("bits", [8, 11])
 def test_held_out_problems_depend_on_the_split_seed_alone(bits):
     def held_out(split_seed, train_first):
-        task = build_task(TaskConfig(digits=bits, split_seed=split_seed, test_size=500))
+        task = build_task(task_options(digits=bits, split_seed=split_seed, test_size=500))
         if train_first:
             task.train_batch(3, 50, seed=8)
         return as_set(task.problems("test", 500))

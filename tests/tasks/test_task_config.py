@@ -1,8 +1,10 @@
 """A value that is not allowed, or a split that leaves nothing, is told in one sentence that names the flag."""
 
+import dataclasses
+
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import TASKS, build_task, resolve, task_options
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,7 @@ from tinygrad_arith.tasks import TaskConfig, build_task
         ({"digits": True}, "--digits True: must be a whole number"),
         ({"order": "backwards"}, "--order backwards: must be one of reversed, plain, reversed-answer"),
         (
-            {"task": "subtraction"},
+            {"kind": "subtraction"},
             (
                 "--task subtraction: must be one of binary-addition, binary-subtraction, binary-multiplication, "
                 "decimal-addition, decimal-subtraction, decimal-multiplication, expressions, modular-addition, "
@@ -87,57 +89,66 @@ from tinygrad_arith.tasks import TaskConfig, build_task
             "--digits 4: has only 256 operand pairs, of which --test-size 256 leaves none for training: "
             "it must be below 256",
         ),
-        ({"depth": 1}, "--depth 1: means nothing for --task binary-addition; leave it out"),
-        ({"task": "expressions", "modulus": 7}, "--modulus 7: means nothing for --task expressions; leave it out"),
-        ({"task": "expressions", "digits": 4}, "--digits 4: means nothing for --task expressions; leave it out"),
+        ({"depth": 1}, "--depth: means nothing for --task binary-addition; it is an option of expressions"),
         (
-            {"task": "modular-addition", "order": "plain"},
-            "--order plain: means nothing for --task modular-addition; leave it out",
+            {"kind": "expressions", "modulus": 7},
+            "--modulus: means nothing for --task expressions; it is an option of modular-addition",
+        ),
+        (
+            {"kind": "binary-addition", "sign": "first"},
+            "--sign: means nothing for --task binary-addition; it is an option of binary-subtraction, "
+            "decimal-subtraction",
+        ),
+        (
+            {"kind": "modular-addition", "order": "plain"},
+            "--order: means nothing for --task modular-addition; it is an option of binary-addition, "
+            "binary-subtraction, binary-multiplication, decimal-addition, decimal-subtraction, "
+            "decimal-multiplication, expressions",
         ),
         ({"digits": 10, "validation_size": 16385}, "--validation-size 16385: must be at most 16,384 for --digits 10"),
     ],
 )
 def test_a_bad_option_is_one_sentence(changes, sentence):
     with pytest.raises(ValueError, match=r"^--") as caught:
-        build_task(TaskConfig(**changes))
+        build_task(task_options(**changes))
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("bits", [1, 7, 9, 10, 64])
 def test_every_size_builds(bits):
     sizes = {"validation_size": 1, "test_size": 2}
-    task = build_task(TaskConfig(digits=bits, **sizes))
+    task = build_task(task_options(digits=bits, **sizes))
     assert task.train_size == (4**bits - 3 if bits <= 9 else None)
     assert task.train_batch(0, 3, seed=1).tokens.shape == (3, 3 * bits + 4)
     assert len(task.problems("test", 2)) == 2
 
 
 def test_every_option_has_a_help_text():
-    for option in TaskConfig.__dataclass_fields__.values():
-        assert option.metadata["help"]
+    for kind in TASKS.places:
+        assert all(field.metadata["help"] for field in dataclasses.fields(TASKS.options_of(kind)))
 
 
 def test_sizes_left_open_are_those_of_the_task():
     def sizes(**changes):
-        resolved = TaskConfig(**changes).resolved()
-        return resolved.validation_size, resolved.test_size, resolved.longest
+        resolved = resolve(task_options(**changes))
+        return resolved.validation_size, resolved.test_size, getattr(resolved, "longest", 0)
 
     assert sizes(digits=4) == (16, 64, 4)
     assert sizes(digits=12, longest=20) == (1_000, 10_000, 20)
-    assert sizes(task="decimal-addition", digits=2) == (625, 2_500, 2)
-    assert sizes(task="expressions", depth=1) == (25, 100, 0)
-    assert sizes(task="modular-addition", modulus=10) == (6, 25, 0)
+    assert sizes(kind="decimal-addition", digits=2) == (625, 2_500, 2)
+    assert sizes(kind="expressions", depth=1) == (25, 100, 0)
+    assert sizes(kind="modular-addition", modulus=10) == (6, 25, 0)
     assert sizes(digits=4, test_size=9, validation="test") == (9, 9, 4)
     assert sizes(digits=4, test_size=9, validation_size=3, validation="test") == (3, 9, 4)
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"longest": 12}, {"rows": "prefix", "prompt_width": 30}, {"task": "expressions"}]
+    "changes", [{}, {"longest": 12}, {"rows": "prefix", "prompt_width": 30}, {"kind": "expressions"}]
 )
 def test_resolving_twice_changes_nothing_and_stays_valid(changes):
-    resolved = TaskConfig(**changes).resolved()
-    assert resolved.validate().resolved() == resolved
+    resolved = resolve(task_options(**changes))
+    assert resolve(resolved) == resolved
 
 
 def test_a_whole_number_may_stand_for_a_share():
-    assert TaskConfig(carry_mix=1).validate().carry_mix == 1
+    assert task_options(carry_mix=1).carry_mix == 1

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.user_tasks import fault_of_user_task
 
 MAXIMUM = '''
@@ -125,7 +125,7 @@ def file(tmp_path):
 
 
 def task_of(file, name="DigitMaximum", **changes):
-    return build_task(TaskConfig(**{"task": f"{file}:{name}", "digits": 3, "test_size": 20, **changes}))
+    return build_task(task_options(**{"kind": f"{file}:{name}", "digits": 3, "test_size": 20, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_it_may_say_what_hands_a_carry_on(file):
     assert 0.35 < (problems.first + problems.second == 7).mean() < 0.55
     with pytest.raises(ValueError, match=r"WrongChains.chain_digits: must return a digit from 0 to 7 for each digit"):
         task_of(file, "WrongChains", carry_mix=0.5)
-    with pytest.raises(ValueError, match=r"--carry-mix 0.5: means nothing for --task .*own.py:DigitMaximum; leave it"):
+    with pytest.raises(ValueError, match=r"--carry-mix: means nothing for --task .*own.py:DigitMaximum; it is an"):
         task_of(file, carry_mix=0.5)
 
 

@@ -1,6 +1,6 @@
 """Batches made ahead by other processes are those that would have been made here."""
 
-import dataclasses
+import copy
 import os
 
 import numpy as np
@@ -8,11 +8,11 @@ import pytest
 
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.parallel.interrupts import STOP_SIGNALS
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.training.batches import Batches, BatchesAhead
 
 SEED, SIZE = 3, 6
-CONFIG = TaskConfig(digits=3, validation_size=4, test_size=4, padding="none")
+CONFIG = task_options(digits=3, validation_size=4, test_size=4, padding="none")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,8 @@ def test_batches_come_in_the_order_of_the_steps(task, makers, first):
 
 
 def test_an_error_of_a_maker_is_raised_here(task):
-    broken = dataclasses.replace(task.config, position_ids="no such ids")
+    broken = copy.copy(task.config)
+    object.__setattr__(broken, "position_ids", "no such ids")  # as no options are made
     ahead = BatchesAhead(type("Broken", (), {"config": broken}), SIZE, SEED, 0, 1)
     with pytest.raises((ValueError, KeyError)):
         ahead.at(0)
@@ -66,7 +67,7 @@ class Late(NumberTask):
 def test_an_error_in_a_users_task_is_told_with_its_place(tmp_path):
     file = tmp_path / "own.py"
     file.write_text(LATE)
-    config = TaskConfig(task=f"{file}:Late", digits=3, validation_size=4, test_size=4)
+    config = task_options(f"{file}:Late", digits=3, validation_size=4, test_size=4)
     ahead = BatchesAhead(build_task(config), SIZE, SEED, 0, 1)
     with pytest.raises(UserError, match=r"own.py, line 10, in Late.result: RuntimeError: too many"):
         ahead.at(0)

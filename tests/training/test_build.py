@@ -14,18 +14,19 @@ CANDLE = {
     "task": {"digits": 12, "padding": "none", "spaces": True, "loss": "padding-too", "context": 64},
     "model": {"d_model": 96, "heads": 4, "layers": 4, "norm": "post", "positions": "sinusoidal"},
 }
-SUMS = {"task": "decimal-addition", "digits": 2, "order": "plain", "padding": "none", "rows": "prefix"}
+SUMS = {"kind": "decimal-addition", "digits": 2, "order": "plain", "padding": "none", "rows": "prefix"}
 WINDOW = {"task": SUMS | {"prompt_width": 13, "context": 19, "validation_size": 100, "test_size": 100}}
 JULIA = {"d_model": 48, "heads": 3, "layers": 3, "positions": "sinusoidal"}
+DENSE = {"kind": "window-net", "d_model": 48, "layers": 3, "positions": "sinusoidal"}
 PUBLISHED = {
     "candle": (CANDLE, GPT, 448_711),
-    "julia-gpt": (WINDOW | {"model": JULIA | {"architecture": "window-gpt"}}, WindowGPT, 101_201),
-    "julia-dnn": (WINDOW | {"model": JULIA | {"architecture": "window-net", "heads": 4}}, WindowNet, 2_514_353),
+    "julia-gpt": (WINDOW | {"model": JULIA | {"kind": "window-gpt"}}, WindowGPT, 101_201),
+    "julia-dnn": (WINDOW | {"model": DENSE}, WindowNet, 2_514_353),
 }
 
 
 def build(sections):
-    config = Config.from_dict(sections).validate()
+    config = Config.from_dict(sections).resolved()
     task = make_task(config.task)
     return config, task, make_model(config, task)
 
@@ -65,7 +66,7 @@ def test_what_a_window_model_is_measured_by_is_what_it_writes(name):
 
 
 def test_positions_of_the_task_reach_the_model():
-    coupled = {"task": "decimal-addition", "digits": 3, "padding": "longer", "position_ids": "coupled"}
+    coupled = {"kind": "decimal-addition", "digits": 3, "padding": "longer", "position_ids": "coupled"}
     _, task, model = build({"task": coupled | {"position_offset": 9, "longest": 5}})
     assert model.config.context == task.longest_context > task.context
     assert model.position_embedding.weight.shape == (task.position_count, 64)
@@ -82,4 +83,4 @@ def test_options_that_do_not_change_the_model_stay_out_of_it():
 
 def test_an_option_that_fits_nothing_is_told_by_its_flag():
     with pytest.raises(UserError, match=r"^--rows whole: must be prefix for --architecture window-net$"):
-        build({"model": {"architecture": "window-net"}})
+        build({"model": {"kind": "window-net"}})

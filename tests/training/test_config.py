@@ -4,30 +4,37 @@ import json
 import pytest
 
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.options.option import complaint_about, flag_name
-from tinygrad_arith.training.config import Config, ModelOptions, all_fields, with_options
+from tinygrad_arith.options.option import complaint_about, flag_of
+from tinygrad_arith.training.config import SECTIONS, Config, with_options
+from tinygrad_arith.training.config import changed as change
+from tinygrad_arith.training.session import plan
+
+ALL = [  # (section, options of a kind)
+    (section, kinds.options_of(kind)()) for section, kinds in SECTIONS.items() for kind in kinds.places
+]
 
 
 def changed(**sections):
-    config = Config()
-    for section, changes in sections.items():
-        config = dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **changes)})
-    return config
+    return change(Config(), sections)
 
 
 def test_the_default_is_valid():
-    assert Config().validate(train_size=54_536) == Config()
+    assert Config().resolved().resolved() == Config().resolved()
 
 
-def test_field_names_are_unique_and_explained():
-    flags = [flag_name(option.name) for _, option in all_fields()]
-    assert len(set(flags)) == len(flags)
-    assert all(option.metadata["help"] for _, option in all_fields())
+def test_field_names_are_unique_across_sections_and_explained():
+    sections_of = {}
+    for section, options in ALL:
+        for field in dataclasses.fields(options):
+            assert field.metadata["help"]
+            sections_of.setdefault(flag_of(field), set()).add(section)
+    assert [flag for flag, sections in sections_of.items() if len(sections) > 1] == []
 
 
 def test_defaults_obey_their_own_rules():
-    assert [o.name for _, o in all_fields() if o.default is dataclasses.MISSING] == []
-    assert [o.name for _, o in all_fields() if complaint_about(o, o.default)] == []
+    fields = [field for _, options in ALL for field in dataclasses.fields(options)]
+    assert [f.name for f in fields if f.default is dataclasses.MISSING] == []
+    assert [f.name for f in fields if complaint_about(f, f.default)] == []
 
 
 def test_json_round_trip():
@@ -83,22 +90,28 @@ def test_bad_files_are_explained(values, sentence):
             {"model": {"d_model": 12, "positions": "rotary"}},
             "with --heads 4 leaves 3 a head, which is odd",
         ),
-        ({"model": {"normalization": "batch-tensor"}}, "--normalization batch-tensor: must be layernorm or rmsnorm or"),
-        ({"model": {"attend_to": "padding"}}, "--attend-to padding: must be tokens for --architecture gpt"),
-        ({"task": {"rows": "prefix"}}, "--rows prefix: must be whole for --architecture gpt"),
-        ({"model": {"architecture": "window-gpt"}}, "--rows whole: must be prefix for --architecture window-gpt"),
         (
-            {"task": {"rows": "prefix"}, "model": {"architecture": "window-gpt", "tied_head": True}},
-            "--tied-head true: must be false for --architecture window-gpt",
+            {"model": {"normalization": "batch-tensor"}},
+            "--normalization batch-tensor: must be one of layernorm, rmsnorm, none",
         ),
         (
-            {"task": {"rows": "prefix"}, "model": {"architecture": "window-net", "positions": "rotary"}},
-            "--positions rotary: must be learned or sinusoidal or none for --architecture window-net",
+            {"model": {"attend_to": "padding"}},
+            "--attend-to: means nothing for --architecture gpt; it is an option of window-gpt",
+        ),
+        ({"task": {"rows": "prefix"}}, "--rows prefix: must be whole for --architecture gpt"),
+        ({"model": {"kind": "window-gpt"}}, "--rows whole: must be prefix for --architecture window-gpt"),
+        (
+            {"task": {"rows": "prefix"}, "model": {"kind": "window-gpt", "tied_head": True}},
+            "--tied-head: means nothing for --architecture window-gpt; it is an option of gpt",
+        ),
+        (
+            {"task": {"rows": "prefix"}, "model": {"kind": "window-net", "positions": "rotary"}},
+            "--positions rotary: must be one of learned, sinusoidal, none",
         ),
         *(
             (
-                {"task": {"rows": "prefix"}, "model": {"architecture": "window-net", name.replace("-", "_"): value}},
-                f"--{name} {str(value).lower()}: means nothing for --architecture window-net; leave it out",
+                {"task": {"rows": "prefix"}, "model": {"kind": "window-net", name.replace("-", "_"): value}},
+                f"--{name}: means nothing for --architecture window-net; it is an option of ",
             )
             for name, value in {
                 **{"heads": 3, "kv-heads": 2, "ffn": 7, "norm": "post", "normalization": "rmsnorm"},
@@ -106,13 +119,13 @@ def test_bad_files_are_explained(values, sentence):
             }.items()
         ),
         (
-            {"task": {"rows": "prefix"}, "model": {"architecture": "window-gpt", "normalization": "batch-tensor"}},
+            {"task": {"rows": "prefix"}, "model": {"kind": "window-gpt", "normalization": "batch-tensor"}},
             "--workers 0: must be 1 for --normalization batch-tensor",
         ),
         (
             {
                 "task": {"rows": "prefix"},
-                "model": {"architecture": "window-gpt"},
+                "model": {"kind": "window-gpt"},
                 "training": {"dtype": "bfloat16"},
             },
             "--dtype bfloat16: must be float32 or float64 for --architecture window-gpt",
@@ -124,42 +137,40 @@ def test_bad_files_are_explained(values, sentence):
 )
 def test_what_does_not_fit_names_its_flag(sections, sentence):
     with pytest.raises(UserError) as raised:
-        changed(**sections).validate()
+        changed(**sections).resolved()
     assert sentence in str(raised.value)
 
 
 def test_a_model_without_heads_may_have_any_width():
-    changed(task={"rows": "prefix"}, model={"architecture": "window-net", "d_model": 7}).validate()
+    changed(task={"rows": "prefix"}, model={"kind": "window-net", "d_model": 7}).resolved()
 
 
 def test_a_batch_holds_no_problem_twice_where_each_comes_once_an_epoch():
-    config = changed(task={"draws": "epochs"}, training={"batch": 53_537})
-    with pytest.raises(
-        UserError, match=r"^--batch 53537: larger than the 53,536 training problems of this task, which "
-    ):
-        config.validate(train_size=53_536)
-    changed(task={"draws": "epochs"}, training={"batch": 53_536}).validate(train_size=53_536)
+    config = changed(task={"draws": "epochs"}, training={"batch": 54_537}).resolved()
+    with pytest.raises(UserError, match=r"^--batch 54537: larger than the 54,536 training problems of this task"):
+        plan(config)
+    plan(changed(task={"draws": "epochs"}, training={"batch": 54_536}).resolved())
 
 
 def test_a_batch_may_be_larger_than_the_training_set_where_problems_or_prefixes_of_them_repeat():
-    changed(training={"batch": 100_000}).validate(train_size=53_536)
+    plan(changed(training={"batch": 100_000}).resolved())
     prefixes = changed(
-        task={"task": "expressions", "depth": 1, "order": "plain", "rows": "prefix", "draws": "epochs"},
-        model={"architecture": "window-gpt"},
+        task={"kind": "expressions", "depth": 1, "order": "plain", "rows": "prefix", "draws": "epochs"},
+        model={"kind": "window-gpt"},
         training={"batch": 255, "eval_size": 25},
     )
-    prefixes.validate(train_size=100)
+    plan(prefixes.resolved())
 
 
 def test_every_section_is_checked():
     for section, changes in (("task", {"digits": 0}), ("model", {"layers": 0}), ("optimizer", {"eps": 0.0})):
         with pytest.raises(UserError, match=r"^--[a-z]+ 0"):
-            changed(**{section: changes}).validate()
+            changed(**{section: changes})
 
 
 def test_configurations_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ModelOptions().layers = 3
+        Config().model.layers = 3
 
 
 def test_a_warm_up_that_is_not_given_shrinks_with_the_steps():
@@ -170,4 +181,4 @@ def test_a_warm_up_that_is_not_given_shrinks_with_the_steps():
     assert with_options(base, {"training": {"steps": 1}}).optimizer.warmup == 0
     given = with_options(base, {"training": {"steps": 49}, "optimizer": {"warmup": 50}})
     with pytest.raises(UserError, match="--warmup 50: longer than the 49 steps of the whole training; without"):
-        given.validate()
+        given.resolved()

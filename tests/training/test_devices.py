@@ -6,13 +6,13 @@ import pytest
 from tinygrad_arith.backend import DtypePolicy, on_device_of
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
-from tinygrad_arith.ops.registry import textbook_only
+from tinygrad_arith.ops.registry import reference_only
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.tasks import Batch
 from tinygrad_arith.training import build
 from tinygrad_arith.training.build import choose_device, choose_training_device, policy_on
-from tinygrad_arith.training.config import Config, TrainingConfig
+from tinygrad_arith.training.config import Config, TrainingOptions
 from tinygrad_arith.training.step_result import rate_of
 
 ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 in NumPy comes with the extras for GPUs")
@@ -41,11 +41,11 @@ def test_without_a_gpu_cuda_is_refused_in_one_sentence(monkeypatch):
 def test_bfloat16_is_for_gpus(monkeypatch):
     with_obstacle(monkeypatch, NO_GPU)
     with pytest.raises(UserError, match=f"^--dtype bfloat16: .*{NO_GPU}"):
-        choose_training_device(TrainingConfig(dtype="bfloat16"))
+        choose_training_device(TrainingOptions(dtype="bfloat16"))
     with_obstacle(monkeypatch, None)
-    assert choose_training_device(TrainingConfig(dtype="bfloat16")) == "cuda"
+    assert choose_training_device(TrainingOptions(dtype="bfloat16")) == "cuda"
     with pytest.raises(UserError, match="--device is cpu"):
-        choose_training_device(TrainingConfig(dtype="bfloat16", device="cpu"))
+        choose_training_device(TrainingOptions(dtype="bfloat16", device="cpu"))
 
 
 def test_a_run_in_bfloat16_is_opened_on_the_cpu_in_its_masters_float32():
@@ -74,7 +74,7 @@ def test_loading_and_updating_make_the_copy_anew(model):
     np.testing.assert_array_equal(model.weight.array, state["weight"].astype(BFLOAT16))
     before = model.weight.array
     model.flat.gradients[:] = 1.0
-    with textbook_only():
+    with reference_only():
         AdamW(model.flat).step(0.1)
     assert model.weight.array is before
     np.testing.assert_array_equal(before, model.flat.values[model.flat.slices["weight"]].reshape(5, 3).astype(BFLOAT16))

@@ -16,19 +16,20 @@ from tinygrad_arith.cli.evaluation_report import (
 )
 from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.optim.registry import AdamWOptions
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.tasks import TaskConfig, build_task
+from tinygrad_arith.tasks import build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import longest_carry_chain, significant_lengths
 from tinygrad_arith.tasks.metrics import Groups
 from tinygrad_arith.tasks.scoring import GroupScore
 from tinygrad_arith.training.build import make_optimizer
-from tinygrad_arith.training.config import Config, OptimizerConfig
+from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.steps import training_step
 from tinygrad_arith.training.thread_workers import Workers
 
 
 def task_of(**changes):
-    return build_task(TaskConfig(**{"digits": 4, "validation_size": 20, "test_size": 90, **changes}))
+    return build_task(task_options(**{"digits": 4, "validation_size": 20, "test_size": 90, **changes}))
 
 
 class Oracle:
@@ -95,7 +96,7 @@ def test_the_loss_is_that_of_a_training_step_on_the_same_problems(options):
 
 
 def test_a_task_without_two_operands_has_no_heat_map():
-    task = build_task(TaskConfig(task="modular-addition", modulus=5, validation_size=4, test_size=4))
+    task = build_task(task_options("modular-addition", modulus=5, validation_size=4, test_size=4))
     found = task.evaluate(Oracle(task.vocabulary), "test").breakdowns
     assert list(found) == ["by_times_the_modulus_is_taken_off", "by_answer_position"]
     assert sum(score.total for score in found["by_times_the_modulus_is_taken_off"].scores) == 4
@@ -104,10 +105,10 @@ def test_a_task_without_two_operands_has_no_heat_map():
 @pytest.mark.parametrize("padding", ["zero", "none"])
 def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
     """On a model that has begun to learn: some of its answers are right, some are wrong."""
-    task = build_task(TaskConfig(digits=2, padding=padding, validation_size=1, test_size=1))
+    task = build_task(task_options(digits=2, padding=padding, validation_size=1, test_size=1))
     shape = GPTConfig(vocabulary=len(task.vocabulary), context=task.context, d_model=16, layers=1, heads=2)
     model = GPT(shape).initialize(seed=4)
-    config = Config(optimizer=OptimizerConfig(learning_rate=1e-2, warmup=0, schedule="constant"))
+    config = Config(optimizer=AdamWOptions(learning_rate=1e-2, warmup=0, schedule="constant"))
     optimizer = make_optimizer(config, model)
     problems, shares = task.train_problems(1000, 40, seed=9), []
     for step in range(60):

@@ -17,7 +17,7 @@ from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.plots import plot_training_curve
 from tinygrad_arith.run_files.checkpoints import load_newest
 from tinygrad_arith.run_files.metrics import read_metrics
-from tinygrad_arith.tasks import TaskConfig, Vocabulary
+from tinygrad_arith.tasks import Vocabulary, task_options
 from tinygrad_arith.tasks.answering import answering
 from tinygrad_arith.tasks.metrics import Goal, Metrics, Preview
 from tinygrad_arith.training.config import Config
@@ -37,7 +37,7 @@ CONFIG = Config.from_dict(
 class Counting:
     """Six digits, each one more than the one before it."""
 
-    config, objective, goal = TaskConfig(), NEXT_TOKEN, Goal("loss", rising=False, share=False)
+    config, objective, goal = task_options(), NEXT_TOKEN, Goal("loss", rising=False, share=False)
     pure_batches, train_size, vocabulary = True, None, Vocabulary(tuple("0123456789"))
     context = longest_context = position_count = 6
 

@@ -29,31 +29,31 @@ def task(tmp_path):
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_takes_a_task_of_another_kind(preset, task):
     base = load_preset(preset).config
-    own = with_options(base, {"task": {"task": task}})
-    rows = own.task.rows if own.model.architecture != "gpt" else "whole"
+    own = with_options(base, {"task": {"kind": task}})
+    rows = own.task.rows if own.model.kind != "gpt" else "whole"
     assert own.task.rows == rows == base.task.rows  # what means the same for all tasks stays
     assert own.model == base.model
     if base.task.draws == "epochs" and rows == "whole":  # a full batch of the preset is more than there is here
-        own = with_options(base, {"task": {"task": task}, "training": {"batch": 8}})
-    own.validate(train_size=own.task.resolved().train_size or 40)
+        own = with_options(base, {"task": {"kind": task}, "training": {"batch": 8}})
+    own.resolved()
 
 
 def test_what_is_given_with_the_task_counts(task):
     base = load_preset("julia-gpt").config
-    own = with_options(base, {"task": {"task": task, "train_size": 20, "test_size": 9}}).task
+    own = with_options(base, {"task": {"kind": task, "train_size": 20, "test_size": 9}}).task
     assert (own.train_size, own.test_size, own.validation_size) == (20, 9, 0)
-    with pytest.raises(UserError, match=r"--digits 3: means nothing for --task .*Sorting; leave it out"):
-        with_options(base, {"task": {"task": task, "digits": 3}}).validate()
+    with pytest.raises(UserError, match=r"--digits: means nothing for --task .*Sorting; it is an option of"):
+        with_options(base, {"task": {"kind": task, "digits": 3}}).validate()
 
 
 def test_a_task_of_the_same_kind_keeps_the_presets_options():
-    own = with_options(load_preset("julia-gpt").config, {"task": {"task": "decimal-multiplication"}}).task
+    own = with_options(load_preset("julia-gpt").config, {"task": {"kind": "decimal-multiplication"}}).task
     assert (own.train_size, own.digits, own.order) == (2500, 2, "plain")
 
 
 def test_runs_of_a_comparison_are_called_after_both(task, tmp_path):
     presets = [load_preset(name) for name in ("binary-reversed", "binary-plain")]
-    given = {"task": {"task": task}, "training": {"device": "cpu"}}
+    given = {"task": {"kind": task}, "training": {"device": "cpu"}}
     assert [job_name(preset, with_options(preset.config, given)) for preset in presets] == [
         "binary-reversed-Sorting",
         "binary-plain-Sorting",
@@ -65,7 +65,7 @@ def test_runs_of_a_comparison_are_called_after_both(task, tmp_path):
 
 def test_groups_of_one_task_are_told_apart_by_their_presets(task):
     configs = {name: load_preset(name).config for name in ("binary-reversed", "binary-plain")}
-    own = {name: with_options(config, {"task": {"task": task}}) for name, config in configs.items()}
+    own = {name: with_options(config, {"task": {"kind": task}}) for name, config in configs.items()}
     records = [RunRecord(config, name) for name, config in own.items()]
     records.append(RunRecord(with_options(own["binary-plain"], {"model": {"layers": 1}}), "binary-plain"))
     labels = group_labels([*records, RunRecord(configs["binary-plain"], "binary-plain")])
@@ -77,7 +77,7 @@ def test_groups_of_one_task_are_told_apart_by_their_presets(task):
 def test_a_run_whose_pairs_have_changed_since_is_refused(task, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    config = with_options(load_preset("binary-reversed").config, {"task": {"task": task}}).resolved()
+    config = with_options(load_preset("binary-reversed").config, {"task": {"kind": task}}).resolved()
     write_record(run, RunRecord(config, "binary-reversed"))
     assert read_record(run).config == config
     (tmp_path / "own.py").write_text(SORTING + "# a comment changes nothing\n")

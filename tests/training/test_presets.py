@@ -9,7 +9,7 @@ from tinygrad_arith.training.presets import DEFAULT_PRESET, changed_options, loa
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_valid_and_described(name):
     preset = load_preset(name)
-    preset.config.validate()
+    preset.config.resolved()
     assert preset.title
     assert preset.source
     assert preset.expected

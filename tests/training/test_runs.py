@@ -24,7 +24,7 @@ from tinygrad_arith.training.runs import (
 
 
 def test_the_record_round_trips_and_names_versions(tmp_path):
-    record = RunRecord(Config(), "binary-reversed", until=0.999)
+    record = RunRecord(Config().resolved(), "binary-reversed", until=0.999)
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
     facts = json.loads((tmp_path / "config.json").read_text())
@@ -33,11 +33,11 @@ def test_the_record_round_trips_and_names_versions(tmp_path):
 
 
 def test_a_resumption_keeps_how_the_run_was_made(tmp_path):
-    write_record(tmp_path, RunRecord(Config(), "binary-reversed"))
+    write_record(tmp_path, RunRecord(Config().resolved(), "binary-reversed"))
     path = tmp_path / "config.json"
     made = json.loads(path.read_text()) | {"created": "2020-01-02T03:04:05+00:00", "versions": {"numpy": "1.0"}}
     path.write_text(json.dumps(made))
-    longer = RunRecord(Config(), "binary-reversed", until=0.5)
+    longer = RunRecord(Config().resolved(), "binary-reversed", until=0.5)
     for step in (4, 9):
         write_resumption(tmp_path, longer, step)
     assert read_record(tmp_path) == longer
@@ -48,11 +48,11 @@ def test_a_resumption_keeps_how_the_run_was_made(tmp_path):
 
 
 def test_a_changed_goal_is_no_sitting(tmp_path):
-    record = RunRecord(Config(), "binary-reversed", until=0.999)
+    record = RunRecord(Config().resolved(), "binary-reversed", until=0.999)
     write_record(tmp_path, record, {"device": "a processor"})
     write_resumption(tmp_path, record, 4)
     before = json.loads((tmp_path / "config.json").read_text())
-    rewrite_record(tmp_path, RunRecord(Config(), "binary-reversed", until=0.5))
+    rewrite_record(tmp_path, RunRecord(Config().resolved(), "binary-reversed", until=0.5))
     assert json.loads((tmp_path / "config.json").read_text()) == before | {"until": 0.5}
 
 
@@ -72,8 +72,9 @@ def test_what_is_no_run_is_explained(tmp_path):
     ("text", "sentence"),
     [
         ("{", "not valid JSON"),
-        ("[]", "not a configuration of format 1"),
-        ('{"format": 2}', "not a configuration of format 1"),
+        ("[]", "not a configuration of format 2 or 1"),
+        ('{"format": 3}', "not a configuration of format 2 or 1"),
+        ('{"format": 2}', "must be a table of options"),
         ('{"format": 1}', "must be a table of options"),
         ('{"format": 1, "config": {"task": {"digitz": 3}}}', r"unknown key task\.digitz; did you mean digits"),
     ],
@@ -85,7 +86,7 @@ def test_a_bad_config_file_is_explained(tmp_path, text, sentence):
 
 
 def test_a_run_without_checkpoints_is_explained(tmp_path):
-    write_record(tmp_path, RunRecord(Config(), "binary-reversed"))
+    write_record(tmp_path, RunRecord(Config().resolved(), "binary-reversed"))
     with pytest.raises(UserError, match="no complete checkpoint yet"):
         load_run(tmp_path)
 
@@ -143,7 +144,7 @@ def test_the_command_that_goes_on_is_one_for_a_shell():
 def test_what_computes_now_and_did_not_before_is_told(tmp_path):
     before = {"device": "a processor", "passes": "numpy 2.0"}
     now = {"device": "a processor", "passes": "numba 0.60", "products": "mkl 2025"}
-    record = RunRecord(Config(), "binary-reversed")
+    record = RunRecord(Config().resolved(), "binary-reversed")
     write_record(tmp_path, record, before)
     assert write_resumption(tmp_path, record, 3, before) == []
     differing = ["passes: numpy 2.0 before, numba 0.60 now", "products: none before, mkl 2025 now"]
@@ -164,5 +165,5 @@ def test_what_computes_now_and_did_not_before_is_told(tmp_path):
 )
 def test_a_run_of_another_task_than_its_presets_is_called_after_that(preset, task, name):
     config = Config()
-    config = dataclasses.replace(config, task=dataclasses.replace(config.task, task=task))
+    config = dataclasses.replace(config, task=dataclasses.replace(config.task, kind=task))
     assert RunRecord(config, preset).name == name

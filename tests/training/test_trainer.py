@@ -128,8 +128,9 @@ def test_an_evaluation_is_told_in_the_row_of_its_step(tmp_path):
 
 def test_where_a_row_is_a_prefix_an_evaluation_tells_the_measure_of_the_article_too(tmp_path):
     sections = {
-        "task": {"task": "decimal-addition", "digits": 2, "rows": "prefix", "validation_size": 50, "test_size": 50},
-        "model": {"architecture": "window-gpt", "d_model": 8, "layers": 1, "heads": 2},
+        "task": {"kind": "decimal-addition", "digits": 2, "rows": "prefix", "validation_size": 50, "test_size": 50},
+        "model": {"kind": "window-gpt", "d_model": 8, "layers": 1, "heads": 2},
+        "optimizer": {"warmup": 0},
         "training": {"steps": 2, "batch": 16, "eval_every": 1, "eval_size": 50},
     }
     trainer = make_trainer(Config.from_dict(sections).resolved(), tmp_path)

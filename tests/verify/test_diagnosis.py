@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.gradcheck_suite.mutants import MUTANTS
-from tinygrad_arith.gradcheck_suite.mutants.attention import slipped
+from tinygrad_arith.gradcheck_suite.operations import mutants
+from tinygrad_arith.gradcheck_suite.operations.attention import slipped
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import GradientCheck, GradientMismatch, check_gradients
 from tinygrad_arith.verify.factors import name_factor
@@ -149,7 +149,7 @@ TEN = [  # ten wrong attention backwards, the input whose gradient is asked abou
 def test_ten_wrong_attentions(backward, name, said):
     """The mutants are built on the trusted pair, as a student's own backward would be diagnosed."""
     report = GradientCheck(ATTENTION.forward, QKV, sizes=SIZES).run(
-        backward, mutants=MUTANTS["attention"], reference=(ATTENTION.forward, ATTENTION.backward)
+        backward, mutants=mutants("attention"), reference=(ATTENTION.forward, ATTENTION.backward)
     )
     assert not report[name].passed
     assert said in " ".join(finding.text for finding in report[name].findings)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ops.registry import Operation, plan
-from ..ops.shapes import ArraySpec, OpShapes, ShapeError, describe, spec_of
+from ..ops.shape_rules import ArraySpec, OpShapes, ShapeError, describe, spec_of
 from .arguments import checked
 from .operands import is_settled, option, settle
 from .tape import is_recording, record
@@ -38,9 +38,11 @@ def differentiable(
         if backward is None:
             raise TypeError("differentiable needs a backward beside the forward")
         name = name or forward.__name__.removesuffix("_forward")
-        operation = Operation(name, forward, backward, inputs or _differentiable_arguments(forward), shape_rule)
+        inputs = inputs or _differentiable_arguments(forward)
+        operation = Operation(name, forward, backward, inputs, shape_rule, wide=False)
     operation = checked(operation)
-    parameter_names = tuple(inspect.signature(operation.forward).parameters)
+    signature = inspect.signature(operation.forward)
+    parameter_names = tuple(signature.parameters)
 
     def function(*args, **kwargs) -> Tensor:
         if len(args) > len(parameter_names):
@@ -49,6 +51,7 @@ def differentiable(
 
     function.__name__ = function.__qualname__ = operation.name
     function.__doc__ = operation.forward.__doc__
+    function.__signature__ = signature.replace(return_annotation=Tensor)  # type: ignore[attr-defined]  # for help()
     return function
 
 

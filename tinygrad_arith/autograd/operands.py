@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backend import array_module
 from ..ops.registry import Operation
-from ..ops.shapes import ArraySpec, is_floating
+from ..ops.shape_rules import ArraySpec, is_floating
 from .tape import is_recording, record
 from .tensor import Tensor
 

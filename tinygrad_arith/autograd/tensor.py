@@ -11,7 +11,7 @@ from ..backend import array_module, to_numpy
 from ..backend.deferred import raise_deferred
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops.registry import Destination
-from ..ops.shapes import ArraySpec, ShapeError, is_floating
+from ..ops.shape_rules import ArraySpec, ShapeError, is_floating
 from . import names_elsewhere
 from .errors import NotInitialized
 from .tape import BackwardError, Node, is_recording, walk

@@ -20,10 +20,19 @@ from tinygrad_arith.cli.console import (
     print_json,
     warn,
 )
-from tinygrad_arith.cli.flags import Parser, add_config_flags, given_flags, make_parser, positive, some_path
-from tinygrad_arith.options.errors import MisuseError, UserError
+from tinygrad_arith.cli.flags import (
+    Parser,
+    add_config_flags,
+    given_flags,
+    make_parser,
+    positive,
+    presets_chosen,
+    some_path,
+)
+from tinygrad_arith.options.errors import MisuseError, UserError, judging_flags
 from tinygrad_arith.options.option import flag_name
-from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+from tinygrad_arith.training.config import Config, with_options
+from tinygrad_arith.training.presets import load_preset
 
 if TYPE_CHECKING:
     from tinygrad_arith.comparisons.finished_runs import Group
@@ -42,8 +51,8 @@ PICTURE_FILE = "comparison.png"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, train what is to be trained, gather, print and draw; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = make_compare_parser()
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = make_compare_parser([preset.config for preset in presets_chosen(argv)])
     args = parser.parse_args(argv)
     with only_json(args.json):
         return compare(args, parser, argv)
@@ -62,8 +71,8 @@ def compare(args: argparse.Namespace, parser: Parser, argv: Sequence[str]) -> in
     return compare_finished(args)
 
 
-def make_compare_parser() -> Parser:
-    """All flags of this door."""
+def make_compare_parser(configs: Sequence[Config]) -> Parser:
+    """All flags of this command, those of these configurations' kinds among them."""
     parser = make_parser("compare", DESCRIPTION)
     parser.add_argument(
         "runs", nargs="*", type=some_path, metavar="RUN", help="directory of a finished run, or one that holds runs"
@@ -87,7 +96,7 @@ def make_compare_parser() -> Parser:
         "holds them, or runs/compare-named-<presets>)",
     )
     own.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    add_config_flags(parser, defaults=load_preset(DEFAULT_PRESET).config)
+    add_config_flags(parser, *configs)
     return parser
 
 
@@ -95,19 +104,15 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
     """Train the presets' runs that are not finished yet, then compare all; returns the exit code."""
     from tinygrad_arith.comparisons.finished_runs import is_finished
     from tinygrad_arith.comparisons.jobs import job_name, plan_jobs
-    from tinygrad_arith.training.config import with_options
     from tinygrad_arith.training.runs import check_directory, locked
 
     if args.runs:
         parser.error(f"{args.runs[0]}: name runs or --preset, not both")
-    try:
-        presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
-    except UserError as error:
-        parser.error(str(error))
+    presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
     given = given_flags(args)
-    out = args.out or default_directory(
-        "compare", [job_name(preset, with_options(preset.config, given)) for preset in presets]
-    )
+    with judging_flags():
+        names = [job_name(preset, with_options(preset.config, given)) for preset in presets]
+    out = args.out or default_directory("compare", names)
     check_directory(out)
     jobs = plan_jobs(presets, given, args.seeds or 5, out)
     out.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,7 @@ def make_evaluate_parser() -> Parser:
     return parser
 
 
-def choose_task(run: "LoadedRun", digits: int | None) -> "Task":
+def choose_task(run: "LoadedRun", digits: int | None) -> "Any":
     """The run's task, for operands of at most `digits` digits if given; MisuseError if it cannot have so many."""
     if digits is None:
         return run.task
@@ -104,9 +104,8 @@ def check_count(task: "Task", split: str, count: int | None) -> None:
     """Raise MisuseError if the split holds fewer than `count` examples, or none at all."""
     size = task.split_size(split)
     if not size:
-        raise MisuseError(
-            f"--split {split}: holds no problem of at most {task.config.digits} digits; choose more --digits"
-        )
+        digits = getattr(task.config, "digits", 0)
+        raise MisuseError(f"--split {split}: holds no problem of at most {digits} digits; choose more --digits")
     if count is not None and count > size:
         raise MisuseError(f"--count {count}: the {split} split holds {size:,} problems, not {count:,}")
 

@@ -3,40 +3,48 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..options.option import TYPE_WORDS, complaint_about, did_you_mean, flag_name, range_in_words
-from ..training.config import Config, all_fields, with_options
+from ..options.errors import judging_flags
+from ..options.kinds import field_names, foreign
+from ..options.option import TYPE_WORDS, complaint_about, did_you_mean, flag_of
+from ..training.config import SECTIONS, Config, with_options
+from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from .console import EXIT_MISUSE
 
 METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that answers misuse with one line: what is wrong, and the flag that was probably meant."""
+    """An ArgumentParser that answers misuse with one line: what is wrong, and the flag that was probably meant.
+
+    configs: whose options have flags, see `add_config_flags`
+    """
+
+    configs: Sequence[Config] = ()
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse, or exit with code 2 after naming the nearest flag for one that is not known."""
         words = list(sys.argv[1:] if args is None else args)
-        self.check_values(words)
+        for word in (
+            words[: words.index("--")] if "--" in words else words
+        ):  # of `--flag=--` argparse makes an empty list
+            if word.startswith("-") and word.endswith("=--") and word.removesuffix("=--") in self.known_flags():
+                self.error(f"{word.removesuffix('=--')}: needs a value, and -- is none")  # argparse makes [] of it
         parsed, unknown = self.parse_known_args(words, namespace)
         unknown = [word for word in unknown if word != "--"]  # which only says that no flag follows
         for word in unknown:
             if word.startswith("-"):
                 flag = word.split("=", 1)[0]
-                self.error(f"unknown flag {flag}{did_you_mean(flag, self.known_flags())}")
+                self.error(
+                    foreign_flag(flag, self.configs) or f"unknown flag {flag}{did_you_mean(flag, self.known_flags())}"
+                )
         if unknown:
             self.error(f"unexpected argument {unknown[0]!r}")
         return parsed
-
-    def check_values(self, words: Sequence[str]) -> None:
-        """Exit with code 2 for `--flag=--`: argparse makes an empty list of it."""
-        flags = words[: words.index("--")] if "--" in words else words
-        for word in flags:
-            if word.startswith("-") and word.endswith("=--") and word.removesuffix("=--") in self.known_flags():
-                self.error(f"{word.removesuffix('=--')}: needs a value, and -- is none")
 
     def format_help(self) -> str:
         """The help, with a usage line that names the arguments only: listing all flags there would hide them."""
@@ -65,40 +73,69 @@ def make_parser(prog: str, description: str) -> Parser:
     )
 
 
-def add_config_flags(
-    parser: argparse.ArgumentParser, sections: tuple[str, ...] | None = None, defaults: Config | None = None
-) -> None:
-    """Add a flag for every field of the given sections (all, if none are given), grouped by section.
+def add_config_flags(parser: Parser, *configs: Config, sections: Iterable[str] = SECTIONS, more: bool = False) -> None:
+    """Add a flag for every option of these configurations' kinds, grouped by section.
 
-    `defaults` is what the help shows as default. A flag that is not given leaves nothing behind in the parsed
-    arguments: `config_from_flags` then keeps the preset's value.
+    The first configuration's values are what the help shows as defaults. A flag that is not given leaves nothing behind
+    in the parsed arguments: the preset's value is then kept. With `more`, the options of all other kinds follow.
     """
-    defaults = defaults or Config()
-    groups: dict[str, Any] = {}
-    for section, option in all_fields(sections):
-        if section not in groups:
-            groups[section] = parser.add_argument_group(section)
-        add_flag(groups[section], section, option, getattr(getattr(defaults, section), option.name))
+    parser.configs = configs
+    for section in sections:
+        chosen = [(section, getattr(config, section)) for config in configs]
+        others = SECTIONS[section].places if more and SECTIONS[section].flag else ()
+        chosen += [(f"{section} of {kind}", SECTIONS[section].options_of(kind)()) for kind in others]
+        added = {"kind"} if not SECTIONS[section].flag else set()
+        for title, options in chosen:
+            fields = {field.name: field for field in dataclasses.fields(options)}
+            new = [fields[name] for name in field_names(options) if name not in added]
+            group = parser.add_argument_group(title) if new else None
+            for field in new:
+                add_flag(group, section, field, getattr(options, field.name))
+            added |= {field.name for field in new}
 
 
-def add_flag(group: Any, section: str, option: dataclasses.Field, default: Any) -> None:
+def add_flag(group: Any, section: str, field: dataclasses.Field, default: Any) -> None:
     """Add the flag of one field; its value will be stored under `section.field`."""
-    common = {"dest": f"{section}.{option.name}", "default": argparse.SUPPRESS}
-    meaning = option.metadata["help"].replace("%", "%%")
-    flag = flag_name(option.name)
-    if option.type is bool:
+    common = {"dest": f"{section}.{field.name}", "default": argparse.SUPPRESS}
+    meaning = field.metadata["help"].replace("%", "%%").replace("{kinds}", ", ".join(SECTIONS[section].places))
+    if field.type is bool:
         shown = "on" if default else "off"
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=f"{meaning} (default: {shown})", **common)
+        action = argparse.BooleanOptionalAction
+        group.add_argument(flag_of(field), action=action, help=f"{meaning} (default: {shown})", **common)
         return
-    choices = option.metadata.get("choices") or ()
-    metavar = "{" + ",".join(str(choice) for choice in choices) + "}" if choices else METAVARS[option.type]
+    choices = field.metadata["choices"]
     group.add_argument(
-        flag,
-        type=converter(option),
-        metavar=metavar,
-        help=f"{meaning}{limits(option)} (default: {'none' if default == '' else default})",
+        flag_of(field),
+        type=partial(value_of, field),
+        metavar="{" + ",".join(map(str, choices)) + "}" if choices else METAVARS[field.type],
+        help=f"{meaning}{field.metadata['limits']} (default: {'none' if default == '' else default})",
         **common,
     )
+
+
+def presets_chosen(words: Sequence[str], sections: Iterable[str] = SECTIONS) -> list[Preset]:
+    """The presets that flags name, or the default one, with the kinds that flags choose: which other flags there are,
+    follows from these. Raises MisuseError if there is no such preset or kind.
+    """
+    flags = {name: SECTIONS[name].flag for name in sections if SECTIONS[name].flag}
+    first = Parser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", action="append")
+    for section, flag in flags.items():
+        first.add_argument(flag, dest=section)
+    found = vars(first.parse_known_args([word for word in words if word != "--"])[0])
+    kinds = {section: {"kind": found[section]} for section in flags if found[section] is not None}
+    with judging_flags():
+        presets = map(load_preset, dict.fromkeys(found["preset"] or [DEFAULT_PRESET]))
+        return [dataclasses.replace(preset, config=with_options(preset.config, kinds)) for preset in presets]
+
+
+def foreign_flag(flag: str, configs: Sequence[Config]) -> str | None:
+    """A sentence about a flag of a kind that was not chosen; None if it is none."""
+    name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
+    for section, kinds in SECTIONS.items():
+        if configs and kinds.flag and kinds.owners(name):
+            return foreign(name, getattr(configs[0], section).kind, kinds)
+    return None
 
 
 def add_device_flag(parser: argparse.ArgumentParser) -> None:
@@ -132,31 +169,16 @@ def some_path(text: str) -> Path:
     return Path(text)
 
 
-def limits(option: dataclasses.Field) -> str:
-    """The allowed range of a numeric field, for its help; nothing where every value is allowed."""
-    low, high = option.metadata.get("range") or (None, None)
-    return "" if low is None and high is None else f"; {range_in_words(low, high)}"
-
-
-def converter(option: dataclasses.Field) -> Callable[[str], Any]:
-    """A function from a flag's text to the field's value; it raises argparse's error with the rule that is broken."""
-
-    def convert(text: str) -> Any:
-        try:
-            value = option.type(text)  # type: ignore[operator]  # int, float or str
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be {TYPE_WORDS[option.type]}, not {text!r}") from None
-        complaint = complaint_about(option, value)
-        if complaint:
-            raise argparse.ArgumentTypeError(f"{complaint}, not {text}")
-        return value
-
-    return convert
-
-
-def config_from_flags(args: argparse.Namespace, base: Config) -> Config:
-    """`base` with the values of those flags that were given; see `with_options`."""
-    return with_options(base, given_flags(args))
+def value_of(field: dataclasses.Field, text: str) -> Any:
+    """The value of a field from a flag's text; raises argparse's error with the rule that is broken."""
+    try:
+        value = field.type(text)  # type: ignore[operator]  # int, float or str
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be {TYPE_WORDS[field.type]}, not {text!r}") from None
+    complaint = complaint_about(field, value)
+    if complaint:
+        raise argparse.ArgumentTypeError(f"{complaint}, not {text}")
+    return value
 
 
 def given_flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:

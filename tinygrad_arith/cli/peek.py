@@ -1,6 +1,9 @@
 """Look at a training batch as the model sees it: `python -m tinygrad_arith.peek`."""
 
+import dataclasses
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,14 +11,15 @@ from tinygrad_arith.cli.console import console, data_table
 from tinygrad_arith.cli.flags import (
     Parser,
     add_config_flags,
-    config_from_flags,
-    converter,
+    given_flags,
     make_parser,
+    presets_chosen,
     some_path,
+    value_of,
     whole,
 )
-from tinygrad_arith.options.errors import MisuseError, UserError, judging_flags
-from tinygrad_arith.training.config import all_fields
+from tinygrad_arith.options.errors import MisuseError, judging_flags
+from tinygrad_arith.training.config import Config, TrainingOptions, with_options
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
@@ -30,16 +34,15 @@ token that it is to predict, and whether that prediction counts in the loss."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, make the batch and print it; returns the exit code."""
-    parser = make_peek_parser()
-    args = parser.parse_args(argv)
-    try:
-        preset = load_preset(args.preset).config
-    except UserError as error:
-        parser.error(str(error))
+    words = sys.argv[1:] if argv is None else list(argv)
+    base = presets_chosen(words, ("task",))[-1]
+    parser = make_peek_parser(base.config)
+    args = parser.parse_args(words)
 
     from tinygrad_arith.training.build import make_task
 
-    config = config_from_flags(args, preset)
+    with judging_flags():
+        config = with_options(load_preset(base.name).config, given_flags(args))
     training = config.training
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
@@ -60,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_peek_parser() -> Parser:
-    """All flags of this door."""
+def make_peek_parser(config: Config) -> Parser:
+    """All flags of this command, those of this configuration's task among them."""
     parser = make_parser("peek", DESCRIPTION)
     view = parser.add_argument_group("view")
     view.add_argument(
@@ -78,14 +81,14 @@ def make_peek_parser() -> Parser:
     view.add_argument(
         "--picture", type=some_path, metavar="FILE", help="also draw the first row into this file, such as mask.png"
     )
-    add_config_flags(parser, sections=("task",), defaults=load_preset(DEFAULT_PRESET).config)
+    add_config_flags(parser, config, sections=("task",))
     return parser
 
 
 def seed_of_training() -> Callable[[str], int]:
     """The type of a flag that takes the seeds that training takes."""
-    (seed,) = (option for section, option in all_fields(("training",)) if option.name == "seed")
-    return converter(seed)
+    (seed,) = (field for field in dataclasses.fields(TrainingOptions) if field.name == "seed")
+    return partial(value_of, seed)
 
 
 def targets_by_place(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "np.ndarray":

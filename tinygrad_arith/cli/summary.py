@@ -8,7 +8,7 @@ from ..ops.registry import chosen_table
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
 from ..training.build import choose_training_device, initialize, policy_on
-from ..training.config import TrainingConfig
+from ..training.config import TrainingOptions
 from ..training.final_test import FinalTest
 from ..training.presets import changed_options, load_preset, preset_names
 from ..training.runs import RunRecord
@@ -79,7 +79,7 @@ def rate_in_words(record: RunRecord) -> str:
     return words
 
 
-def device_fact(device: str, training: TrainingConfig) -> tuple[str, str]:
+def device_fact(device: str, training: TrainingOptions) -> tuple[str, str]:
     """What computes: the threads of the CPU, or the name of the GPU and how exactly it multiplies."""
     if device == "cpu":
         return "threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))

@@ -9,14 +9,15 @@ from tinygrad_arith.cli.console import EXIT_INTERRUPTED, leave_output, lost_outp
 from tinygrad_arith.cli.flags import (
     Parser,
     add_config_flags,
-    config_from_flags,
     given_flags,
     make_parser,
+    presets_chosen,
     some_path,
 )
-from tinygrad_arith.options.errors import UserError, judging_flags
+from tinygrad_arith.options.errors import judging_flags
 from tinygrad_arith.options.option import flag_name
-from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+from tinygrad_arith.training.config import Config, with_options
+from tinygrad_arith.training.presets import DEFAULT_PRESET, Preset, load_preset
 
 if TYPE_CHECKING:
     from tinygrad_arith.run_files.checkpoints import Progress
@@ -33,8 +34,13 @@ goes on to the very same bits."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags and do what they ask for; returns the exit code."""
-    parser = make_train_parser()
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    base = presets_chosen(words)[-1]
+    parser = make_train_parser(base.config)
+    args = parser.parse_args(words)
+    if args.help_all:
+        make_train_parser(base.config, more=True).print_help()
+        return 0
     if args.list_presets:
         from tinygrad_arith.cli.summary import print_presets
 
@@ -42,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if args.resume is not None:
         return resume(args, parser)
-    return start(args, parser)
+    return start(args, base)
 
 
-def make_train_parser() -> Parser:
-    """All flags of this door."""
+def make_train_parser(config: Config, more: bool = False) -> Parser:
+    """All flags of this command, those of this configuration's kinds among them, or of all kinds (`more`)."""
     parser = make_parser("train", DESCRIPTION)
     run = parser.add_argument_group("run")
     run.add_argument("--preset", metavar="NAME", help=f"the configuration to start from (default: {DEFAULT_PRESET})")
@@ -71,7 +77,8 @@ def make_train_parser() -> Parser:
         help="go on with a run, by default the newest in runs/. Its options come from the run: of the other flags only "
         "--until may be given, and --steps if the run's --schedule is constant",
     )
-    add_config_flags(parser, defaults=load_preset(DEFAULT_PRESET).config)
+    run.add_argument("--help-all", action="store_true", help="this help, with the options of every kind, and stop")
+    add_config_flags(parser, config, more=more)
     return parser
 
 
@@ -88,20 +95,16 @@ def share(text: str) -> float:
     return value
 
 
-def start(args: argparse.Namespace, parser: Parser) -> int:
+def start(args: argparse.Namespace, base: Preset) -> int:
     """Train a new run, or only plan it (--dry-run)."""
     from tinygrad_arith.cli.ineffective_flags import idle_flags
     from tinygrad_arith.cli.summary import print_dry_run
     from tinygrad_arith.training.runs import RunRecord
     from tinygrad_arith.training.session import new_session, plan
 
-    try:
-        preset = load_preset(args.preset or DEFAULT_PRESET)
-    except UserError as error:
-        parser.error(str(error))
     with judging_flags():
-        config = config_from_flags(args, preset.config).validate().resolved()
-    record = RunRecord(config, preset.name, args.until or None)
+        config = with_options(load_preset(base.name).config, given_flags(args)).resolved()
+    record = RunRecord(config, base.name, args.until or None)
     if args.dry_run:
         with judging_flags():
             task, model = plan(config)

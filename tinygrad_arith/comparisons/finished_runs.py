@@ -19,7 +19,7 @@ from ..options.errors import UserError
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..tasks.metrics import Goal, goal_of
-from ..training.config import Config, all_fields
+from ..training.config import SECTIONS, Config
 from ..training.runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
 
 Run = TypeVar("Run")
@@ -289,7 +289,11 @@ def options_of_group(record: RunRecord) -> tuple[tuple[str, Any], ...]:
 
 def option_values(config: Config) -> dict[str, Any]:
     """Every option by its field's name, which is unique across the sections."""
-    return {option.name: getattr(getattr(config, section), option.name) for section, option in all_fields()}
+    return {
+        field.metadata["flag"] or field.name: getattr(options, field.name)
+        for options in (getattr(config, section) for section in SECTIONS)
+        for field in dataclasses.fields(options)
+    }
 
 
 def group_labels(records: Sequence[RunRecord]) -> list[str]:
@@ -299,7 +303,7 @@ def group_labels(records: Sequence[RunRecord]) -> list[str]:
     labels = []
     for title, own in zip(titles, options, strict=True):
         rivals = [o for t, o in zip(titles, options, strict=True) if t == title]
-        differing = [f"{n} {v}" for n, v in own.items() if any(rival[n] != v for rival in rivals)]
+        differing = [f"{n} {v}" for n, v in own.items() if any(rival.get(n) != v for rival in rivals)]
         labels.append(title + (f" ({', '.join(differing)})" if differing else ""))
     return labels
 

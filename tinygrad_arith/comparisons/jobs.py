@@ -23,7 +23,7 @@ from ..parallel.interrupts import StopSignals
 from ..run_files.files import write_json
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..training.build import choose_training_device
-from ..training.config import Config, TrainingConfig, changed, with_options
+from ..training.config import SECTIONS, Config, TrainingOptions, changed, with_options
 from ..training.presets import Preset
 from ..training.runs import CONFIG_FILE, RunRecord, read_record
 from ..training.session import plan
@@ -77,11 +77,12 @@ def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds
     jobs = []
     for number in range(seeds):
         for preset in presets:
-            config = with_options(preset.config, given)
             with judging_flags():
-                config = changed(config, {"training": {"seed": config.training.seed + number}}).validate()
+                config = with_options(preset.config, given)
+                config = changed(config, {"training": {"seed": config.training.seed + number}})
+                config = config.resolved()
             directory = out / f"{job_name(preset, config)}-seed{config.training.seed}"
-            jobs.append(Job(preset.name, config.resolved(), directory, tuple(flags_of(given))))
+            jobs.append(Job(preset.name, config, directory, tuple(flags_of(given))))
     with judging_flags():
         for job in jobs[: len(presets)]:
             plan(job.config)
@@ -98,8 +99,12 @@ def job_name(preset: Preset, config: Config) -> str:
 
 def flags_of(given: dict[str, dict[str, Any]]) -> list[str]:
     """Options as flags for the train door, but for the seed, of which there are several."""
-    options = [option for fields in given.values() for option in fields.items()]
-    return [flag_of(name, value) for name, value in options if name != "seed"]
+    options = {
+        (SECTIONS[section].flag.removeprefix("--") if name == "kind" else name): value
+        for section, fields in given.items()
+        for name, value in fields.items()
+    }
+    return [flag_of(name, value) for name, value in options.items() if name != "seed"]
 
 
 def flag_of(name: str, value: Any) -> str:
@@ -116,9 +121,10 @@ def check_same_options(job: Job) -> None:
         return
     there, wanted = option_values(read_record(job.directory).config), option_values(job.config)
     for name, value in wanted.items():
-        if name not in MACHINE_OPTIONS and there[name] != value:
+        if name not in MACHINE_OPTIONS and there.get(name) != value:
             raise UserError(
-                f"{job.directory}: was trained with {flag_name(name)} {there[name]}, not {value}; choose another --out"
+                f"{job.directory}: was trained with {flag_name(name)} {there.get(name)}, not {value}; "
+                "choose another --out"
             )
 
 
@@ -129,13 +135,13 @@ class Slot:
     environment: dict[str, str] = field(default_factory=dict)
     one_core: bool = False
 
-    def flags(self, training: TrainingConfig) -> list[str]:
+    def flags(self, training: TrainingOptions) -> list[str]:
         """What it adds to the flags of a new run, unless the run's own options say otherwise."""
         open_options = [name for name in ONE_CORE if not getattr(training, name)]
         return [flag_of(name, 1) for name in open_options] if self.one_core else []
 
 
-def make_slots(training: Sequence[TrainingConfig], count: int | None) -> list[Slot]:
+def make_slots(training: Sequence[TrainingOptions], count: int | None) -> list[Slot]:
     """Places for `count` processes, or fewer if there are fewer runs; `training` are the options of each run.
 
     By default as many as there are GPUs or, where none is used, cores. On the CPU each process has one core, unless it

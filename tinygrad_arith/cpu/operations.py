@@ -9,8 +9,8 @@ import numpy as np
 
 from ..ops.embedding import embedding_forward
 from ..ops.fast import always, assigned_index_backward, basic_index, not_empty
+from ..ops.indexing import index_forward
 from ..ops.registry import Implementation, not_differentiable, register
-from ..ops.shaping import index_forward
 from . import adamw, cross_entropy, embedding, ffn, layernorm, linear, packed_attention, rmsnorm, rotary
 from .passes import LIBRARY
 

@@ -6,8 +6,8 @@ passes that others fuse into theirs.
 """
 
 from ..ops.fast import always, assigned_index_backward, basic_index, not_empty
+from ..ops.indexing import index_forward
 from ..ops.registry import Implementation, not_differentiable, register
-from ..ops.shaping import index_forward
 from . import activations, adamw, cross_entropy, dropout, embedding, layernorm, rmsnorm, rotary
 from .adamw import gradient_norm, norm_and_scale
 from .elements import DTYPES, FLOAT32

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.deferred import raise_deferred
-from ..ops.registry import runs_textbook_only
+from ..ops.registry import runs_reference_only
 from .attention import is_deterministic
 from .graph_memory import KeptBlocks
 from .precision import float32_matmul_precision
@@ -133,7 +133,7 @@ class GraphedFunction:
 
 def settings() -> tuple:
     """What else than its arguments decides which kernels a function launches."""
-    return runs_textbook_only(), float32_matmul_precision(), is_deterministic()
+    return runs_reference_only(), float32_matmul_precision(), is_deterministic()
 
 
 def in_words(error: Exception) -> str:

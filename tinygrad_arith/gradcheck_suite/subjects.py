@@ -1,4 +1,4 @@
-"""What the `gradcheck` door checks by default: every operation, every module with gradients, whole tiny models."""
+"""What the `gradcheck` command checks by default: every operation, every module with gradients, whole tiny models."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -13,8 +13,7 @@ from ..models import GPT, GPTConfig
 from ..ops import OPERATIONS
 from ..reproductions import WindowConfig, WindowGPT, WindowNet
 from ..verify import randomize_parameters
-from .cases import cases
-from .mutants import MUTANTS
+from .operations import cases, mutants
 from .suite import Pair, Subject, Trial
 
 FLOAT64 = DtypePolicy.uniform("float64")
@@ -33,7 +32,7 @@ def operation_trials(name: str, seed: int = 0, pair: Pair | None = None) -> tupl
     own = OPERATIONS[name].forward, OPERATIONS[name].backward
     chosen = cases(name, seed, lambda number: RandomKey(number, "gradcheck"))
     return tuple(
-        Trial(case.name, pair or own, case.inputs, case.settings(), MUTANTS[name], reference=own) for case in chosen
+        Trial(case.name, pair or own, case.inputs, case.settings(), mutants(name), reference=own) for case in chosen
     )
 
 

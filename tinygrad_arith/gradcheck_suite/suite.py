@@ -1,4 +1,4 @@
-"""How the `gradcheck` door judges: a backward at all its inputs, then wrong backwards on the same differences."""
+"""How the `gradcheck` command judges: a backward at all its inputs, then wrong backwards on the same differences."""
 
 import time
 import traceback

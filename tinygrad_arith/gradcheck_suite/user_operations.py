@@ -1,4 +1,4 @@
-"""A user's own operations for the `gradcheck` door: pairs found in a file by the names of its functions."""
+"""A user's own operations for the `gradcheck` command: pairs found in a file by the names of its functions."""
 
 import importlib.util
 import inspect
@@ -16,7 +16,7 @@ from ..options.errors import UserError
 from ..options.option import did_you_mean
 from ..tasks.user_tasks import importable
 from ..verify.arguments import bind_arguments, chosen_positions
-from .mutants import MUTANTS
+from .operations import mutants
 from .subjects import common_mutants, operation_trials
 from .suite import Pair, Subject, Trial
 
@@ -150,12 +150,12 @@ def _drawn_trial(
     names = [arguments.names[position] for position in arguments.differentiable]
     unseen = [arguments.names[position] for position in arguments.differentiable if position not in compared]
     without = [*unseen, *_names(settings, "zero"), *_names(settings, "undecided")]
-    mutants, reference = common_mutants(names, without), None
+    wrong, reference = common_mutants(names, without), None
     if name in OPERATIONS and _same_parameters(pair[0], OPERATIONS[name].forward):
-        mutants, reference = MUTANTS[name], (OPERATIONS[name].forward, OPERATIONS[name].backward)
+        wrong, reference = mutants(name), (OPERATIONS[name].forward, OPERATIONS[name].backward)
     trial = f"draw {number + 1} of {name}_inputs"
     written, file = f"{name}_settings", str(module.__file__)
-    return Trial(trial, pair, inputs, settings, mutants, reference, written=written, file=file)
+    return Trial(trial, pair, inputs, settings, wrong, reference, written=written, file=file)
 
 
 def _settings(module: ModuleType, name: str) -> dict[str, Any]:

@@ -23,8 +23,60 @@ from ..nn import (
 from ..nn.attention import unchanged_on_error
 from ..nn.sizes import require_sizes
 from ..ops import ArraySpec, ShapeError
+from ..options.option import Options, option
 from .cached_reader import CachedReader
+from .registry import TaskSizes, options_of
 from .shape_report import ShapeReport, report_shapes
+
+ACTIVATIONS = ("relu", "gelu", "gelu-exact")
+
+
+@dataclass(frozen=True)
+class DecoderOptions(Options):
+    """The options of models with blocks of attention. Vocabulary and context are not options: the task gives them."""
+
+    kind: str = option("gpt", "the model: {kinds}", flag="architecture")
+    d_model: int = option(64, "channels of the residual stream", range=(1, None))
+    layers: int = option(2, "number of transformer blocks; of window-net: hidden layers", range=(1, None))
+    heads: int = option(4, "attention heads; must divide --d-model", range=(1, None))
+    kv_heads: int = option(0, "heads for keys and values, a divisor of --heads; 0: as many as --heads", range=(0, None))
+    ffn: int = option(0, "hidden channels of the feed-forward layer; 0: four times --d-model", range=(0, None))
+    activation: str = option("relu", "of the feed-forward layer", choices=ACTIVATIONS)
+    norm: str = option("pre", "norm before each sub-layer, or after its residual sum", choices=("pre", "post"))
+    normalization: str = option("layernorm", "what a norm does", choices=("layernorm", "rmsnorm", "none"))
+    positions: str = option(
+        "learned",
+        "what is made of a token's position id: a row of a table, sinusoids, a turn of queries and keys, nothing",
+        choices=("learned", "sinusoidal", "rotary", "none"),
+    )
+    rotary_base: float = option(10_000.0, "of rotary positions: the longest wave in units of 2 pi", range=(1.0, None))
+    dropout: float = option(0.0, "share of activations dropped while training", range=(0.0, 0.99))
+    embedding_std: float = option(0.05, "standard deviation of the initial embeddings", range=(0.0, None))
+    weight_gain: float = option(0.3, "initial weights have this standard deviation / sqrt(inputs)", range=(0.0, None))
+    scale_residuals: bool = option(
+        True, "divide by sqrt(2 layers) the initial weights that write into the residual stream"
+    )
+
+    def check(self) -> None:
+        """What attention and positions need of the sizes."""
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ValueError(f"--d-model {self.d_model}: must be even for --positions sinusoidal")
+        if self.d_model % self.heads:
+            raise ValueError(f"--heads {self.heads}: must divide --d-model {self.d_model}")
+        if self.kv_heads and self.heads % self.kv_heads:
+            raise ValueError(f"--kv-heads {self.kv_heads}: must divide --heads {self.heads}")
+        if self.positions == "rotary" and (head_size := self.d_model // self.heads) % 2:
+            raise ValueError(
+                f"--positions rotary: turns pairs of channels, but --d-model {self.d_model} with --heads {self.heads} "
+                f"leaves {head_size} a head, which is odd"
+            )
+
+
+@dataclass(frozen=True)
+class GPTOptions(DecoderOptions):
+    """The options of a GPT."""
+
+    tied_head: bool = option(False, "use the token embedding as the output layer too")
 
 
 @dataclass(frozen=True)
@@ -104,6 +156,9 @@ class GPTConfig:
 class GPT(Module):
     """ids (B, T) -> logits (B, T, V). Shapes are checked at construction, arrays are made by `initialize`."""
 
+    options = GPTOptions
+    rows = "whole"  # what a training row must be
+
     def __init__(self, config: GPTConfig):
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std)
@@ -168,6 +223,12 @@ class GPT(Module):
     def embed(self, ids, positions) -> Tensor:  # ids (B, T); positions (B, T) or (T,)
         """Token plus position embedding, (B, T, C)."""
         return with_positions(self.token_embedding(ids), self.position_embedding, positions)
+
+    @classmethod
+    def from_options(cls, options: GPTOptions, sizes: TaskSizes) -> "GPT":
+        """The model of these options for a task; raises ValueError where shapes do not fit."""
+        values = options_of(options) | {"vocabulary": sizes.vocabulary, "context": sizes.longest_context}
+        return cls(GPTConfig(**values, position_count=sizes.position_count))
 
     def new_caches(self, batch: int, longest: int | None = None) -> list[KeyValueCache]:
         """Empty key/value caches, one a layer, with room for `longest` positions (default: the context)."""

@@ -158,7 +158,7 @@ class SelfAttention(Module):
     def probabilities(self, qkv: Any, positions=None, key_mask=None) -> np.ndarray:  # -> (B, NH, T, T)
         """What each query (row) takes from each key (column), from the output of `qkv`; float32 at least.
 
-        By the textbook's attention: the faster ones never hold these numbers.
+        By the reference's attention: the faster ones never hold these numbers.
         """
         wide = qkv.astype(np.result_type(np.float32, qkv.dtype), copy=False)  # (B, T, (NH + 2 NHkv) HS)
         q, k, v = unpack(self.turned(Tensor(wide), positions).array, self.heads, self.kv_heads)

@@ -16,6 +16,7 @@ from ..ops import ArraySpec, ShapeError
 from .errors import NotInitialized
 from .parameter import FlatParameters, Parameter, require_numbers
 from .structure import Structure, items_in
+from .summary import module_table
 
 
 class _Observer(threading.local):
@@ -219,8 +220,6 @@ class Module:
             parameter.mark_written()
 
     def __str__(self) -> str:
-        from .summary import module_table  # beside, so that this file stays about modules
-
         return module_table(self)
 
 

@@ -14,7 +14,7 @@ from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, to_num
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops import ArraySpec
 from ..ops.registry import Destination
-from ..ops.shapes import is_floating
+from ..ops.shape_rules import is_floating
 from .errors import ParameterError, some
 from .sizes import require_sizes
 from .structure import Structure

@@ -1,7 +1,13 @@
 """A model as a table: modules, shapes, parameter counts."""
 
-from .module import Module
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .parameter import Parameter
+
+if TYPE_CHECKING:
+    from .module import Module
 
 
 def module_table(model: Module) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..backend import array_module
 from .float32 import log
-from .shapes import ArraySpec, OpShapes, ShapeError, describe, is_floating
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, ShapeError, describe, is_floating
 from .sums import sum_over
 
 
@@ -200,3 +201,18 @@ def matmul_shapes(a, b) -> OpShapes:
     shape = (*leading, *rows[-2 : -1 if a.ndim > 1 else -2], *(columns[-1:] if b.ndim > 1 else ()))
     flop = 2 * full.size * rows[-1]
     return OpShapes(ArraySpec(shape, full.dtype), 0, flop=flop, backward_flop=2 * flop)
+
+
+ADD = Operation("add", add_forward, add_backward, ("a", "b"), broadcast_shapes("add"))
+SUBTRACT = Operation("subtract", subtract_forward, subtract_backward, ("a", "b"), subtract_shapes)
+MULTIPLY = Operation("multiply", multiply_forward, multiply_backward, ("a", "b"), broadcast_shapes("multiply"))
+DIVIDE = Operation("divide", divide_forward, divide_backward, ("a", "b"), broadcast_shapes("divide", floating=True))
+POWER = Operation("power", power_forward, power_backward, ("x",), power_shapes)
+ELEMENTWISE_POWER = Operation(
+    "elementwise_power",
+    elementwise_power_forward,
+    elementwise_power_backward,
+    ("a", "b"),
+    broadcast_shapes("elementwise_power"),
+)
+MATMUL = Operation("matmul", matmul_forward, matmul_backward, ("a", "b"), matmul_shapes)

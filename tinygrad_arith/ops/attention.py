@@ -1,6 +1,6 @@
-"""Scaled dot-product attention, with its probabilities saved for the backward: the textbook form.
+"""Scaled dot-product attention, with its probabilities saved for the backward: the standard form.
 
-    scores = q kᵀ scale;   p = softmax(scores) over the keys a query may see;   out = p v
+    scores = q kᵀ scale;   p = softmax(scores) over the keys a query may see;   y = p v
 
 Vaswani et al.: "Attention Is All You Need", 2017, equation 1. Grouped-query attention (fewer key/value heads than query
 heads): Ainslie et al., 2023.
@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, require
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, require
 from .sums import product, sum_over
 
 
@@ -40,7 +41,7 @@ def attention_forward(q, k, v, *, causal=True, key_mask=None, lengths=None, scal
     lengths:  (B,) int, shorthand for key_mask: the first lengths[b] keys are real
     scale:    default 1 / sqrt(HS)
 
-    A query that sees no key gets zeros. Returns out (B, Tq, NH, HS) and the cache.
+    A query that sees no key gets zeros. Returns y (B, Tq, NH, HS) and the cache.
     """
     xp = array_module(q)
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)  # a NumPy number would widen
@@ -55,18 +56,18 @@ def attention_forward(q, k, v, *, causal=True, key_mask=None, lengths=None, scal
     weights = xp.exp(scores - largest)  # (B, NHkv, G, Tq, Tk), 0 where hidden
     total = weights.sum(axis=-1, keepdims=True)  # (B, NHkv, G, Tq, 1)
     probabilities = weights / xp.where(total == 0.0, 1.0, total)  # (B, NHkv, G, Tq, Tk)
-    out = probabilities @ v  # (B, NHkv, G, Tq, HS)
-    return queries_back(out), AttentionCache(q, k, v, probabilities, scale)
+    y = probabilities @ v  # (B, NHkv, G, Tq, HS)
+    return queries_back(y), AttentionCache(q, k, v, probabilities, scale)
 
 
-def attention_backward(dout, cache):  # dout (B, Tq, NH, HS)
+def attention_backward(dy, cache):  # dy (B, Tq, NH, HS)
     """Returns dq (B, Tq, NH, HS), dk and dv (B, Tk, NHkv, HS)."""
     q, k, v, probabilities, scale = cache
-    dout = query_heads_first(dout, k.shape[1])  # (B, NHkv, G, Tq, HS)
+    dy = query_heads_first(dy, k.shape[1])  # (B, NHkv, G, Tq, HS)
 
-    # forward: out = p v
-    dprobabilities = dout @ v.swapaxes(-1, -2)  # (B, NHkv, G, Tq, Tk)
-    dv = product(probabilities.swapaxes(-1, -2), dout)  # (B, NHkv, G, Tk, HS)
+    # forward: y = p v
+    dprobabilities = dy @ v.swapaxes(-1, -2)  # (B, NHkv, G, Tq, Tk)
+    dv = product(probabilities.swapaxes(-1, -2), dy)  # (B, NHkv, G, Tk, HS)
 
     # forward: p = softmax(scores). One row's Jacobian is diag(p) - p pᵀ, so
     #   dscores[j] = p[j] (dp[j] - sum_i p[i] dp[i]),
@@ -150,3 +151,13 @@ def check_mask_dtype(name, key_mask) -> None:
     """Raises `ShapeError` for a mask of floats: in one that is added to the scores 0 shows a key."""
     whole = np.dtype(key_mask.dtype).kind in "biu"
     require(whole, name, f"key_mask must be bool, or integers of which 0 hides a key, not {key_mask.dtype}")
+
+
+ATTENTION = Operation(
+    "attention",
+    attention_forward,
+    attention_backward,
+    ("q", "k", "v"),
+    attention_shapes,
+    arrays=("key_mask", "lengths"),
+)

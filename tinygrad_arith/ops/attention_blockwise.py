@@ -9,11 +9,11 @@ Online softmax: Milakov and Gimelshein 2018. Attention with it, and its backward
 Forward, for one query, over blocks of scores s₁, s₂, ... with values v₁, v₂, ...; after some blocks we hold
     m = the largest score so far,   l = Σ exp(s - m),   o = Σ exp(s - m) v.
 A new block raises the largest score from m to m'. Since exp(s - m') = exp(s - m) exp(m - m'), what we hold is corrected
-by the factor exp(m - m') and the block's own terms are added. At the end out = o / l and logsumexp = m + log l.
+by the factor exp(m - m') and the block's own terms are added. At the end y = o / l and logsumexp = m + log l.
 
 Backward: with the log-sum-exp L the probabilities of any block come back without their neighbours, p = exp(s - L).
 The row sum that the softmax's backward needs, Σ_j p_j dp_j over all keys, needs no pass over the blocks either:
-    dp_j = dout · v_j,   so   Σ_j p_j dp_j = dout · Σ_j p_j v_j = dout · out.
+    dp_j = dy · v_j,   so   Σ_j p_j dp_j = dy · Σ_j p_j v_j = dy · y.
 """
 
 import math
@@ -28,7 +28,8 @@ from .attention import (
     query_heads_first,
     visible_keys,
 )
-from .shapes import ArraySpec, OpShapes
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes
 from .sums import product
 
 BLOCK = 64  # keys a block
@@ -40,7 +41,7 @@ class AttentionBlockwiseCache(NamedTuple):
     q: Any  # (B, Tq, NH, HS)
     k: Any  # (B, Tk, NHkv, HS)
     v: Any  # (B, Tk, NHkv, HS)
-    out: Any  # (B, Tq, NH, HS)
+    y: Any  # (B, Tq, NH, HS)
     logsumexp: Any  # (B, NHkv, G, Tq, 1), +inf for a query that sees nothing: exp(s - inf) = 0
     masks: dict[str, Any]
     scale: float
@@ -48,14 +49,14 @@ class AttentionBlockwiseCache(NamedTuple):
 
 
 def attention_blockwise_forward(q, k, v, *, causal=True, key_mask=None, lengths=None, scale=None, block=BLOCK):
-    """Attention as `attention_forward` has it, `block` keys at a time. Returns out (B, Tq, NH, HS) and the cache."""
+    """Attention as `attention_forward` has it, `block` keys at a time. Returns y (B, Tq, NH, HS) and the cache."""
     xp = array_module(q)
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)  # a NumPy number would widen
     # Copied: whose they are may change them
     own = {"key_mask": key_mask, "lengths": lengths}
     masks = {"causal": causal, **{name: None if mask is None else mask.copy() for name, mask in own.items()}}
     queries = query_heads_first(q, k.shape[2])  # (B, NHkv, G, Tq, HS)
-    out = xp.zeros(queries.shape, dtype=q.dtype)  # (B, NHkv, G, Tq, HS), o above
+    y = xp.zeros(queries.shape, dtype=q.dtype)  # (B, NHkv, G, Tq, HS), o above
     total = xp.zeros((*queries.shape[:-1], 1), dtype=q.dtype)  # (B, NHkv, G, Tq, 1), l above
     largest = xp.full_like(total, -math.inf)  # (B, NHkv, G, Tq, 1), m above
 
@@ -66,23 +67,23 @@ def attention_blockwise_forward(q, k, v, *, causal=True, key_mask=None, lengths=
         correction = xp.exp(largest - subtracted)  # (B, NHkv, G, Tq, 1), exp(m - m')
         weights = xp.exp(scores - subtracted)  # (B, NHkv, G, Tq, block)
         total = total * correction + weights.sum(axis=-1, keepdims=True)  # (B, NHkv, G, Tq, 1)
-        out = out * correction + weights @ key_heads_first(v[:, keys])  # (B, NHkv, G, Tq, HS)
+        y = y * correction + weights @ key_heads_first(v[:, keys])  # (B, NHkv, G, Tq, HS)
         largest = new_largest
 
     seen = total > 0.0  # (B, NHkv, G, Tq, 1)
     total = xp.where(seen, total, 1.0)  # (B, NHkv, G, Tq, 1)
     logsumexp = xp.where(seen, largest + xp.log(total), math.inf)  # (B, NHkv, G, Tq, 1)
-    out = queries_back(out / total)  # (B, Tq, NH, HS)
-    return out, AttentionBlockwiseCache(q, k, v, out, logsumexp, masks, scale, block)
+    y = queries_back(y / total)  # (B, Tq, NH, HS)
+    return y, AttentionBlockwiseCache(q, k, v, y, logsumexp, masks, scale, block)
 
 
-def attention_blockwise_backward(dout, cache):  # dout (B, Tq, NH, HS)
+def attention_blockwise_backward(dy, cache):  # dy (B, Tq, NH, HS)
     """Returns dq (B, Tq, NH, HS), dk and dv (B, Tk, NHkv, HS)."""
-    xp = array_module(dout)
-    q, k, v, out, logsumexp, masks, scale, block = cache
+    xp = array_module(dy)
+    q, k, v, y, logsumexp, masks, scale, block = cache
     queries = query_heads_first(q, k.shape[2])  # (B, NHkv, G, Tq, HS)
-    row_sum = query_heads_first((dout * out).sum(axis=-1, keepdims=True), k.shape[2])  # (B, NHkv, G, Tq, 1)
-    dout = query_heads_first(dout, k.shape[2])  # (B, NHkv, G, Tq, HS)
+    row_sum = query_heads_first((dy * y).sum(axis=-1, keepdims=True), k.shape[2])  # (B, NHkv, G, Tq, 1)
+    dy = query_heads_first(dy, k.shape[2])  # (B, NHkv, G, Tq, HS)
     dq = xp.zeros(queries.shape, dtype=q.dtype)  # (B, NHkv, G, Tq, HS)
     dk = xp.zeros(k.shape, dtype=k.dtype)  # (B, Tk, NHkv, HS)
     dv = xp.zeros(v.shape, dtype=v.dtype)  # (B, Tk, NHkv, HS)
@@ -91,11 +92,11 @@ def attention_blockwise_backward(dout, cache):  # dout (B, Tq, NH, HS)
         scores = block_scores(queries, q, k, keys, masks, scale)  # (B, NHkv, G, Tq, block)
         probabilities = xp.exp(scores - logsumexp)  # (B, NHkv, G, Tq, block)
         # From here on as in attention_backward, for this block's keys:
-        dprobabilities = dout @ key_heads_first(v[:, keys]).swapaxes(-1, -2)  # (B, NHkv, G, Tq, block)
+        dprobabilities = dy @ key_heads_first(v[:, keys]).swapaxes(-1, -2)  # (B, NHkv, G, Tq, block)
         dscores = probabilities * (dprobabilities - row_sum)  # (B, NHkv, G, Tq, block)
         dq = dq + (dscores @ key_heads_first(k[:, keys])) * scale  # every block adds to every query
         dk[:, keys] = keys_back(product(dscores.swapaxes(-1, -2), queries) * scale)  # (B, block, NHkv, HS)
-        dv[:, keys] = keys_back(product(probabilities.swapaxes(-1, -2), dout))  # (B, block, NHkv, HS)
+        dv[:, keys] = keys_back(product(probabilities.swapaxes(-1, -2), dy))  # (B, block, NHkv, HS)
     return queries_back(dq), dk, dv
 
 
@@ -137,3 +138,13 @@ def attention_blockwise_shapes(
     flop = 4 * scores * q.shape[-1] + 8 * scores
     saved = rows * out.dtype.itemsize
     return OpShapes(out, saved, flop=flop, backward_flop=10 * scores * q.shape[-1] + 6 * scores)
+
+
+ATTENTION_BLOCKWISE = Operation(
+    "attention_blockwise",
+    attention_blockwise_forward,
+    attention_blockwise_backward,
+    ("q", "k", "v"),
+    attention_blockwise_shapes,
+    arrays=("key_mask", "lengths"),
+)

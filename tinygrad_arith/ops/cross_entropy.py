@@ -16,7 +16,8 @@ import numpy as np
 
 from ..backend import array_module
 from .ids import require_ids
-from .shapes import ArraySpec, OpShapes, require
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, require
 
 
 class CrossEntropyCache(NamedTuple):
@@ -139,3 +140,21 @@ def cross_entropy_sum_shapes(logits, targets, weights=None, ignore_index=-1) -> 
 def cross_entropy_shapes(logits, targets, ignore_index=-1) -> OpShapes:
     """logits (..., V), targets (...) -> ()."""
     return cross_entropy_sum_shapes(logits, targets, ignore_index=ignore_index)
+
+
+CROSS_ENTROPY_SUM = Operation(
+    "cross_entropy_sum",
+    cross_entropy_sum_forward,
+    cross_entropy_sum_backward,
+    ("logits",),
+    cross_entropy_sum_shapes,
+    arrays=("targets", "weights"),
+)
+CROSS_ENTROPY = Operation(
+    "cross_entropy",
+    cross_entropy_forward,
+    cross_entropy_backward,
+    ("logits",),
+    cross_entropy_shapes,
+    arrays=("targets",),
+)

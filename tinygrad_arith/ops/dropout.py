@@ -6,7 +6,8 @@ Srivastava et al.: "Dropout", JMLR 2014, section 10 (the "inverted" scaling, at 
 from typing import NamedTuple
 
 from ..backend import RandomKey, array_module, uniform
-from .shapes import ArraySpec, OpShapes, ShapeError
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, ShapeError
 
 
 class DropoutCache(NamedTuple):
@@ -42,3 +43,6 @@ def dropout_shapes(x, rate, key) -> OpShapes:
     if not 0.0 <= rate < 1.0:
         raise ShapeError(f"dropout: the rate must be at least 0 and below 1; got {rate}")
     return OpShapes(ArraySpec(x.shape, x.dtype), 0, flop=x.size, backward_flop=x.size)
+
+
+DROPOUT = Operation("dropout", dropout_forward, dropout_backward, ("x",), dropout_shapes, wide=False)

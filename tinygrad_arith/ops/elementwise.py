@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from .float32 import exp, log
-from .shapes import ArraySpec, OpShapes
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes
 
 
 class NegativeCache(NamedTuple):
@@ -74,3 +75,10 @@ def tanh_backward(dy, cache):
 def elementwise_shapes(x) -> OpShapes:
     """x (...) -> (...)."""
     return OpShapes(ArraySpec(x.shape, x.dtype), 0, flop=x.size, backward_flop=2 * x.size)
+
+
+NEGATIVE = Operation("negative", negative_forward, negative_backward, ("x",), elementwise_shapes, wide=False)
+EXP = Operation("exp", exp_forward, exp_backward, ("x",), elementwise_shapes, wide=False)
+LOG = Operation("log", log_forward, log_backward, ("x",), elementwise_shapes, wide=False)
+SQRT = Operation("sqrt", sqrt_forward, sqrt_backward, ("x",), elementwise_shapes, wide=False)
+TANH = Operation("tanh", tanh_forward, tanh_backward, ("x",), elementwise_shapes, wide=False)

@@ -7,7 +7,8 @@ import numpy as np
 
 from ..backend import add_at, array_module
 from .ids import require_ids
-from .shapes import ArraySpec, OpShapes, require
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, require
 
 
 class EmbeddingCache(NamedTuple):
@@ -51,3 +52,8 @@ def embedding_shapes(ids, table) -> OpShapes:
     require(np.dtype(ids.dtype).kind in "iu", "embedding", f"ids must be integers, not {ids.dtype}", ids=ids)
     out = ArraySpec((*ids.shape, table.shape[1]), table.dtype)
     return OpShapes(out, ids.size * np.dtype(ids.dtype).itemsize, flop=0, backward_flop=out.size)
+
+
+EMBEDDING = Operation(
+    "embedding", embedding_forward, embedding_backward, ("table",), embedding_shapes, arrays=("ids",), wide=False
+)

@@ -85,7 +85,7 @@ class FusedFfnCache(NamedTuple):
 
 
 def assigned_index_backward(dy, cache, *, needs, into=None, owned=False):
-    """See `ops.shaping`. With a `basic_index` nothing is taken twice: a gradient is put in its place, not added."""
+    """See `ops.indexing`. With a `basic_index` nothing is taken twice: a gradient is put in its place, not added."""
     dx = array_module(dy).zeros(cache.shape, dtype=dy.dtype)  # x's shape
     dx[cache.index] = dy
     return (dx,)

@@ -1,15 +1,16 @@
 """The feed-forward network of a transformer block: linear, activation, linear.
 
 Vaswani et al.: "Attention Is All You Need", 2017, section 3.3. One operation, so that a fused kernel can take its
-place; this textbook form is written by calling the finer pairs.
+place; this reference is written by calling the finer pairs.
 """
 
 from typing import Any, NamedTuple
 
 from .gelu import gelu_backward, gelu_exact_backward, gelu_exact_forward, gelu_exact_shapes, gelu_forward, gelu_shapes
 from .linear import linear_backward, linear_forward, linear_shapes
+from .registry import Operation
 from .relu import relu_backward, relu_forward, relu_shapes
-from .shapes import OpShapes, ShapeError
+from .shape_rules import OpShapes, ShapeError
 
 ACTIVATIONS = {
     "relu": (relu_forward, relu_backward, relu_shapes),
@@ -61,3 +62,6 @@ def ffn_shapes(x, w1, b1, w2, b2, activation="gelu") -> OpShapes:
         flop=up.flop + middle.flop + down.flop,
         backward_flop=up.backward_flop + middle.backward_flop + down.backward_flop,
     )
+
+
+FFN = Operation("ffn", ffn_forward, ffn_backward, ("x", "w1", "b1", "w2", "b2"), ffn_shapes)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from ..backend.arrays import erf
-from .shapes import ArraySpec, OpShapes
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes
 
 SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
 CUBIC = 0.044715
@@ -78,3 +79,7 @@ def gelu_shapes(x) -> OpShapes:
 def gelu_exact_shapes(x) -> OpShapes:
     """x (...) -> (...)."""
     return OpShapes(ArraySpec(x.shape, x.dtype), 0, flop=5 * x.size, backward_flop=10 * x.size)
+
+
+GELU = Operation("gelu", gelu_forward, gelu_backward, ("x",), gelu_shapes)
+GELU_EXACT = Operation("gelu_exact", gelu_exact_forward, gelu_exact_backward, ("x",), gelu_exact_shapes)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, ShapeError
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, ShapeError
 
 
 class ConcatenateCache(NamedTuple):
@@ -86,3 +87,9 @@ def _dtype(arrays):
 
 def _told(arrays) -> str:
     return ", ".join(str(tuple(array.shape)) for array in arrays)
+
+
+CONCATENATE = Operation(
+    "concatenate", concatenate_forward, concatenate_backward, ("arrays",), concatenate_shapes, wide=False
+)
+STACK = Operation("stack", stack_forward, stack_backward, ("arrays",), stack_shapes, wide=False)

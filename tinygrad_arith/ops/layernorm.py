@@ -8,7 +8,8 @@ Ba, Kiros, Hinton: "Layer Normalization", 2016, equation 4 (biased variance, as 
 from typing import Any, NamedTuple
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, require
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, require
 from .sums import sum_over
 
 
@@ -58,3 +59,6 @@ def layernorm_shapes(x, weight, bias, eps=1e-5) -> OpShapes:
     out = ArraySpec(x.shape, x.dtype)
     positions = x.size // max(x.shape[-1], 1)
     return OpShapes(out, out.nbytes + positions * out.dtype.itemsize, flop=8 * x.size, backward_flop=11 * x.size)
+
+
+LAYERNORM = Operation("layernorm", layernorm_forward, layernorm_backward, ("x", "weight", "bias"), layernorm_shapes)

@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from .shapes import ArraySpec, OpShapes, require
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, require
 from .sums import sum_over
 
 
@@ -47,3 +48,6 @@ def linear_shapes(x, weight, bias=None) -> OpShapes:
     out = ArraySpec((*x.shape[:-1], weight.shape[1]), x.dtype)
     flop = 2 * x.size * weight.shape[1]
     return OpShapes(out, 0, flop=flop, backward_flop=2 * flop)
+
+
+LINEAR = Operation("linear", linear_forward, linear_backward, ("x", "weight", "bias"), linear_shapes)

@@ -1,6 +1,6 @@
 """Attention on one packed projection: queries, keys and values side by side in the channels.
 
-    qkv (B, T, (NH + 2 NHkv) HS) -> out (B, T, NH HS)
+    qkv (B, T, (NH + 2 NHkv) HS) -> y (B, T, NH HS)
 
 One projection makes all three and its gradient comes back in one array, so nothing is copied on the way in.
 """
@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from .attention import attention_backward, attention_forward, attention_shapes
-from .shapes import ArraySpec, OpShapes, require
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, require
 
 
 class PackedAttentionCache(NamedTuple):
@@ -23,19 +24,19 @@ def packed_attention_forward(
 ):  # qkv (B, T, (NH + 2 NHkv) HS)
     """`heads` is NH, `kv_heads` NHkv (default NH); the rest as in `attention_forward`.
 
-    Returns out (B, T, NH HS) and the cache.
+    Returns y (B, T, NH HS) and the cache.
     """
     q, k, v = unpack(qkv, heads, kv_heads)
-    out, cache = attention_forward(q, k, v, causal=causal, key_mask=key_mask, lengths=lengths, scale=scale)
-    return out.reshape(*qkv.shape[:2], q.shape[2] * q.shape[3]), PackedAttentionCache(cache)
+    y, cache = attention_forward(q, k, v, causal=causal, key_mask=key_mask, lengths=lengths, scale=scale)
+    return y.reshape(*qkv.shape[:2], q.shape[2] * q.shape[3]), PackedAttentionCache(cache)
 
 
-def packed_attention_backward(dout, cache):  # dout (B, T, NH HS)
+def packed_attention_backward(dy, cache):  # dy (B, T, NH HS)
     """Returns dqkv (B, T, (NH + 2 NHkv) HS)."""
-    xp = array_module(dout)
+    xp = array_module(dy)
     batch, kv_heads, group, positions, head_size = cache.attention.q.shape
-    dout = dout.reshape(batch, positions, kv_heads * group, head_size)  # (B, T, NH, HS)
-    dq, dk, dv = attention_backward(dout, cache.attention)
+    dy = dy.reshape(batch, positions, kv_heads * group, head_size)  # (B, T, NH, HS)
+    dq, dk, dv = attention_backward(dy, cache.attention)
     # forward: q, k, v = the three parts of qkv's channels
     dqkv = xp.concatenate([dq, dk, dv], axis=2)  # (B, T, NH + 2 NHkv, HS)
     return dqkv.reshape(batch, positions, -1) if batch else dqkv.reshape(batch, positions, dqkv.shape[2] * head_size)
@@ -66,3 +67,13 @@ def packed_attention_shapes(
     inner = attention_shapes(q, k, k, causal=causal, key_mask=key_mask, lengths=lengths)
     out = ArraySpec((batch, positions, heads * head_size), qkv.dtype)
     return OpShapes(out, inner.cache_bytes, flop=inner.flop, backward_flop=inner.backward_flop)
+
+
+PACKED_ATTENTION = Operation(
+    "packed_attention",
+    packed_attention_forward,
+    packed_attention_backward,
+    ("qkv",),
+    packed_attention_shapes,
+    arrays=("key_mask", "lengths"),
+)

@@ -6,8 +6,9 @@ qkv (B, T, (NH + 2 NHkv) HS) -> the same shape, for `packed_attention`
 from typing import Any, NamedTuple
 
 from ..backend import array_module
+from .registry import Operation
 from .rotary import check_positions, rotary_backward, rotary_forward
-from .shapes import ArraySpec, OpShapes, require
+from .shape_rules import ArraySpec, OpShapes, require
 
 
 class PackedRotaryCache(NamedTuple):
@@ -28,19 +29,19 @@ def packed_rotary_forward(
     kv_heads = kv_heads or heads
     parts = split_heads(qkv, heads, kv_heads)  # (B, T, NH + 2 NHkv, HS)
     turned, cache = rotary_forward(parts[:, :, : heads + kv_heads], positions, base)  # (B, T, NH + NHkv, HS)
-    out = xp.concatenate([turned, parts[:, :, heads + kv_heads :]], axis=2)  # (B, T, NH + 2 NHkv, HS)
-    return out.reshape(qkv.shape), PackedRotaryCache(cache, heads, kv_heads)
+    y = xp.concatenate([turned, parts[:, :, heads + kv_heads :]], axis=2)  # (B, T, NH + 2 NHkv, HS)
+    return y.reshape(qkv.shape), PackedRotaryCache(cache, heads, kv_heads)
 
 
-def packed_rotary_backward(dout, cache):  # dout (B, T, (NH + 2 NHkv) HS)
+def packed_rotary_backward(dy, cache):  # dy (B, T, (NH + 2 NHkv) HS)
     """Returns dqkv (B, T, (NH + 2 NHkv) HS)."""
-    xp = array_module(dout)
-    parts = split_heads(dout, cache.heads, cache.kv_heads)  # (B, T, NH + 2 NHkv, HS)
+    xp = array_module(dy)
+    parts = split_heads(dy, cache.heads, cache.kv_heads)  # (B, T, NH + 2 NHkv, HS)
     turned = cache.heads + cache.kv_heads
     # forward: queries and keys are turned, values copied
     dturned = rotary_backward(parts[:, :, :turned], cache.rotary)  # (B, T, NH + NHkv, HS)
     dqkv = xp.concatenate([dturned, parts[:, :, turned:]], axis=2)  # (B, T, NH + 2 NHkv, HS)
-    return dqkv.reshape(dout.shape)
+    return dqkv.reshape(dy.shape)
 
 
 def split_heads(qkv, heads, kv_heads):  # (B, T, (NH + 2 NHkv) HS) -> (B, T, NH + 2 NHkv, HS)
@@ -62,3 +63,13 @@ def packed_rotary_shapes(qkv, positions, heads, *, kv_heads=None, base=10000.0) 
     angles = positions.size * (qkv.shape[2] // count)  # cosines and sines
     cache_bytes = angles * out.dtype.itemsize
     return OpShapes(out, cache_bytes, flop=3 * turned + 2 * angles, backward_flop=3 * turned)
+
+
+PACKED_ROTARY = Operation(
+    "packed_rotary",
+    packed_rotary_forward,
+    packed_rotary_backward,
+    ("qkv",),
+    packed_rotary_shapes,
+    arrays=("positions",),
+)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, ShapeError, is_floating
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, ShapeError, is_floating
 from .sums import mean_over, sum_over
 
 
@@ -106,3 +107,8 @@ def max_shapes(x, axis=None, keepdims=False) -> OpShapes:
     """As `reduction_shapes`, with the mask that max saves."""
     out = _reduced(x, axis, keepdims, x.dtype)
     return OpShapes(out, x.size, flop=2 * x.size, backward_flop=2 * x.size)
+
+
+SUM = Operation("sum", sum_forward, sum_backward, ("x",), reduction_shapes)
+MEAN = Operation("mean", mean_forward, mean_backward, ("x",), mean_shapes)
+MAX = Operation("max", max_forward, max_backward, ("x",), max_shapes, wide=False)

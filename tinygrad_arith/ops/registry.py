@@ -1,8 +1,8 @@
 """One name, several implementations: which one runs is decided here and nowhere else.
 
-`ops` holds the name and the textbook. A faster implementation registers itself for an operation, a device and dtypes;
-`choose` picks by where the arrays are and what they are. TINYGRAD_ARITH_REFERENCE=1, set before the start, forces the
-textbook; so does `textbook_only` inside a program.
+`ops` holds the name and the reference, a pair of plain functions. A faster implementation registers itself for an
+operation, a device and dtypes; `choose` picks by where the arrays are and what they are. TINYGRAD_ARITH_REFERENCE=1,
+set before the start, forces the reference; so does `reference_only` inside a program.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .shapes import is_floating
+from .shape_rules import is_floating
 
 REFERENCE_VARIABLE = "TINYGRAD_ARITH_REFERENCE"
 MOST_PLANS = 1024  # options that change with every step (a dropout key) must not fill the memory
@@ -25,12 +25,13 @@ MOST_PLANS = 1024  # options that change with every step (a dropout key) must no
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """A name, its textbook pair, and what is known without running it.
+    """The declaration of an operation: its name, its reference pair, and what is known without running it.
 
     inputs:     the forward's differentiable arguments, in the order of the backward's gradients
     shape_rule: called like the forward, with arrays or `ArraySpec`s; returns `OpShapes` or raises `ShapeError`
     arrays:     those that are arrays without a gradient: ids, masks; a list in their place is made into one
-    wide:       of numbers of 16 bits the textbook computes in float32 and rounds what comes out: see `in_float32`
+    wide:       of numbers of 16 bits the reference computes in float32 and rounds what comes out: see `in_float32`;
+                False where it only moves numbers, or takes each by itself without leaving its range
     """
 
     name: str
@@ -39,7 +40,7 @@ class Operation:
     inputs: tuple[str, ...]
     shape_rule: Callable[..., Any] | None = None
     arrays: tuple[str, ...] = ()
-    wide: bool = False
+    wide: bool = True
 
 
 class Destination(NamedTuple):
@@ -53,7 +54,7 @@ class Destination(NamedTuple):
 class Implementation:
     """A forward and its backward, with the conditions under which they may run.
 
-    forward:  called like the textbook's, by keyword
+    forward:  called like the reference's, by keyword
     backward: backward(dy, cache, *, needs, into=None, owned=False) -> tuple of gradients, None where not needed
               needs: a bool for each input
               into:  None, or for each input a `Destination` or None; who uses one returns its very array
@@ -77,25 +78,25 @@ _chosen: dict[tuple[str, str, np.dtype], str] = {}
 _loaded_devices: set[str] = set()
 _plans: dict[tuple, Any] = {}
 _current_device: Callable[[], Any] | None = None  # see `distinguish_devices`
-_textbook_only = os.environ.get(REFERENCE_VARIABLE, "0") not in ("", "0")
+_reference_only = os.environ.get(REFERENCE_VARIABLE, "0") not in ("", "0")
 
 
 @contextmanager
-def textbook_only(only: bool = True) -> Iterator[None]:
-    """Inside, every operation runs as the textbook has it (or, with False, as fast as may be). For all threads."""
-    global _textbook_only
-    before, _textbook_only = _textbook_only, only
+def reference_only(only: bool = True) -> Iterator[None]:
+    """Inside, every operation runs as the reference has it (or, with False, as fast as may be). For all threads."""
+    global _reference_only
+    before, _reference_only = _reference_only, only
     forget_plans()
     try:
         yield
     finally:
-        _textbook_only = before
+        _reference_only = before
         forget_plans()
 
 
-def runs_textbook_only() -> bool:
-    """Whether nothing but the textbook runs, by TINYGRAD_ARITH_REFERENCE or inside `textbook_only`."""
-    return _textbook_only
+def runs_reference_only() -> bool:
+    """Whether nothing but the reference runs, by TINYGRAD_ARITH_REFERENCE or inside `reference_only`."""
+    return _reference_only
 
 
 def register(implementation: Implementation) -> None:
@@ -105,7 +106,7 @@ def register(implementation: Implementation) -> None:
 
 
 def forget_plans() -> None:
-    """To be called when something other than the arguments changes what runs, such as a setting of a room."""
+    """To be called when something other than the arguments changes what runs, such as a setting of `cpu` or `cuda`."""
     _plans.clear()
 
 
@@ -119,8 +120,8 @@ def distinguish_devices(current_device: Callable[[], Any]) -> None:
     forget_plans()
 
 
-def textbook_backward(operation: Operation) -> Callable[..., tuple]:
-    """The textbook's backward behind the signature that the tape calls: always a tuple, everything computed."""
+def reference_backward(operation: Operation) -> Callable[..., tuple]:
+    """The reference's backward behind the signature that the tape calls: always a tuple, everything computed."""
 
     def backward(dy, cache, *, needs, into=None, owned=False):
         gradients = operation.backward(dy, cache)
@@ -140,14 +141,14 @@ def widened(array: Any) -> Any:
 
 
 def in_float32(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., tuple]]:
-    """The textbook's pair for inputs of 16 bits: in float32, rounded where results come out.
+    """The reference's pair for inputs of 16 bits: in float32, rounded where results come out.
 
     300 squared is beyond float16, and a long sum in 16 bits stops growing.
     """
     names = tuple(inspect.signature(operation.forward).parameters)
     dtypes = {name: arguments[name].dtype for name in operation.inputs if arguments.get(name) is not None}
     out_dtype = np.result_type(*dtypes.values())
-    textbook = textbook_backward(operation)
+    reference = reference_backward(operation)
 
     def forward(*args, **values):
         values |= dict(zip(names, args, strict=False))
@@ -155,7 +156,7 @@ def in_float32(operation: Operation, arguments: dict[str, Any]) -> tuple[Callabl
         return out.astype(out_dtype), cache
 
     def backward(dy, cache, *, needs, into=None, owned=False):
-        gradients = textbook(widened(dy), cache, needs=needs)
+        gradients = reference(widened(dy), cache, needs=needs)
         pairs = zip(gradients, dtypes.values(), strict=True)
         return tuple(gradient.astype(dtype) if is_narrow(dtype) else gradient for gradient, dtype in pairs)
 
@@ -163,11 +164,11 @@ def in_float32(operation: Operation, arguments: dict[str, Any]) -> tuple[Callabl
 
 
 def choose(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., tuple] | None]:
-    """The forward to run and its backward in the tape's form; None stands for the textbook's backward."""
+    """The forward to run and its backward in the tape's form; None stands for the reference's backward."""
     arrays = [arguments[name] for name in operation.inputs if arguments.get(name) is not None]
     dtypes = {array.dtype for array in arrays}
     wide = operation.wide and any(map(is_narrow, dtypes))
-    if len(dtypes) != 1 or _textbook_only:
+    if len(dtypes) != 1 or _reference_only:
         return in_float32(operation, arguments) if wide else (operation.forward, None)
     device, (dtype,) = "cpu" if array_module(*arrays) is np else "cuda", dtypes
     _load(device)
@@ -176,7 +177,7 @@ def choose(operation: Operation, arguments: dict[str, Any]) -> tuple[Callable[..
         if fits and candidate.accepts(**arguments):
             _chosen[operation.name, device, dtype] = candidate.name
             return candidate.forward, candidate.backward
-    _chosen[operation.name, device, dtype] = "textbook"
+    _chosen[operation.name, device, dtype] = "reference"
     return in_float32(operation, arguments) if wide else (operation.forward, None)
 
 
@@ -222,7 +223,7 @@ def _make_plan(operation: Operation, arguments: dict[str, Any]) -> Plan:
         operation.shape_rule(**arguments)
     forward, backward = choose(operation, arguments)
     given = tuple(name for name in operation.inputs if arguments.get(name) is not None)
-    return Plan(forward, backward or textbook_backward(operation), given)
+    return Plan(forward, backward or reference_backward(operation), given)
 
 
 def not_differentiable(*arguments: Any, **options: Any) -> Any:
@@ -236,10 +237,10 @@ def chosen_table() -> list[tuple[str, str, str, str]]:
 
 
 def _load(device: str) -> None:
-    """Imports the room of faster implementations for a device, if there is one, at the first dispatch to it."""
+    """Imports the package of faster implementations for a device, if there is one, at the first dispatch to it."""
     if device in _loaded_devices:
         return
     _loaded_devices.add(device)
-    room = f"{__name__.split('.')[0]}.{device}"
-    if importlib.util.find_spec(room) is not None:
-        importlib.import_module(room)
+    package = f"{__name__.split('.')[0]}.{device}"
+    if importlib.util.find_spec(package) is not None:
+        importlib.import_module(package)

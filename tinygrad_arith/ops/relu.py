@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes
 
 
 class ReluCache(NamedTuple):
@@ -27,3 +28,6 @@ def relu_backward(dy, cache):  # dy (...)
 def relu_shapes(x) -> OpShapes:
     """x (...) -> (...)."""
     return OpShapes(ArraySpec(x.shape, x.dtype), 0, flop=x.size, backward_flop=x.size)
+
+
+RELU = Operation("relu", relu_forward, relu_backward, ("x",), relu_shapes, wide=False)

@@ -9,7 +9,8 @@ Layer normalisation without the mean and without the bias. Zhang, Sennrich: "Roo
 from typing import Any, NamedTuple
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, require
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, require
 from .sums import sum_over
 
 
@@ -55,3 +56,6 @@ def rmsnorm_shapes(x, weight, eps=1e-5) -> OpShapes:
     out = ArraySpec(x.shape, x.dtype)
     positions = x.size // max(x.shape[-1], 1)
     return OpShapes(out, out.nbytes + positions * out.dtype.itemsize, flop=4 * x.size, backward_flop=8 * x.size)
+
+
+RMSNORM = Operation("rmsnorm", rmsnorm_forward, rmsnorm_backward, ("x", "weight"), rmsnorm_shapes)

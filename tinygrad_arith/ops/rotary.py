@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .shapes import ArraySpec, OpShapes, require
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, require
 
 
 class RotaryCache(NamedTuple):
@@ -70,3 +71,6 @@ def check_positions(name, x, positions) -> None:
     fits = positions.shape in (x.shape[:2], x.shape[1:2])
     require(fits, name, "positions must be (T,) or (B, T)", x=x, positions=positions)
     require(np.dtype(positions.dtype).kind in "iu", name, "positions must be integers", positions=positions)
+
+
+ROTARY = Operation("rotary", rotary_forward, rotary_backward, ("x",), rotary_shapes, arrays=("positions",))

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..backend import array_module
 from .reductions import normalize_axes
-from .shapes import ArraySpec, OpShapes, is_floating
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, is_floating
 from .sums import sum_over
 
 
@@ -74,3 +75,7 @@ def softmax_shapes(x, axis=-1) -> OpShapes:
     normalize_axes(x, axis)
     out = ArraySpec(tuple(x.shape), x.dtype if is_floating(x.dtype) else np.dtype(np.float64))
     return OpShapes(out, 0, flop=5 * x.size, backward_flop=4 * x.size)
+
+
+SOFTMAX = Operation("softmax", softmax_forward, softmax_backward, ("x",), softmax_shapes)
+LOG_SOFTMAX = Operation("log_softmax", log_softmax_forward, log_softmax_backward, ("x",), softmax_shapes)

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..backend import array_module
 from .arithmetic import unbroadcast
-from .shapes import ArraySpec, OpShapes, ShapeError
+from .registry import Operation
+from .shape_rules import ArraySpec, OpShapes, ShapeError
 
 
 class WhereCache(NamedTuple):
@@ -45,3 +46,6 @@ def where_shapes(condition, a, b) -> OpShapes:
         raise ShapeError(f"where: the shapes do not broadcast; got {told}") from None
     out = ArraySpec(shape, np.result_type(a.dtype, b.dtype))
     return OpShapes(out, out.size, flop=0, backward_flop=2 * out.size)
+
+
+WHERE = Operation("where", where_forward, where_backward, ("a", "b"), where_shapes, arrays=("condition",), wide=False)

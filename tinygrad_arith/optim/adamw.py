@@ -41,7 +41,8 @@ def adamw_update(
         working[...] = values
 
 
-ADAMW = Operation("adamw", adamw_update, not_differentiable, ("values",))  # the name that faster ones register for
+# The name that faster ones register for
+ADAMW = Operation("adamw", adamw_update, not_differentiable, ("values",), wide=False)
 
 
 class AdamW:

@@ -12,9 +12,17 @@ from typing import Any
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
-def option(default: Any, help: str, *, choices: tuple = (), range: tuple | None = None) -> Any:
-    """A dataclass field with a default, its meaning, and the allowed values: a list, or an inclusive (low, high)."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "range": range})
+def option(
+    default: Any, help: str, *, choices: tuple = (), range: tuple | None = None, flag: str = "", sizes: bool = False
+) -> Any:
+    """A dataclass field with a default, its meaning, and the allowed values: a list, or an inclusive (low, high).
+
+    flag:  the name of its flag, where that is not the field's
+    sizes: it is the size of something of one family of kinds; another family begins with the default
+    """
+    limits = f"; {range_in_words(*range)}" if range else ""
+    about = {"help": help, "choices": choices, "range": range, "limits": limits, "flag": flag, "sizes": sizes}
+    return dataclasses.field(default=default, metadata=about)
 
 
 def flag_name(name: str) -> str:
@@ -22,23 +30,33 @@ def flag_name(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def check_options(section: Any) -> None:
-    """Raise ValueError, one sentence that names the flag, unless each field of a dataclass holds what it may."""
-    for field in dataclasses.fields(section):
-        value = getattr(section, field.name)
-        complaint = complaint_about(field, value)
-        if complaint:
-            shown = value if has_type(value, field.type) else repr(value)
-            raise ValueError(f"{flag_name(field.name)} {shown}: {complaint}")
+def flag_of(field: dataclasses.Field) -> str:
+    """The command-line flag of a field."""
+    return "--" + (field.metadata["flag"] or field.name).replace("_", "-")
 
 
-def check_defaults(section: Any, names: Iterable[str], owner: str) -> None:
-    """Raise ValueError if an option was changed that means nothing for `owner`, such as `--task expressions`."""
-    for name in names:
-        value = getattr(section, name)
-        if value != getattr(type(section)(), name):
-            shown = str(value).lower() if isinstance(value, bool) else value
-            raise ValueError(f"{flag_name(name)} {shown}: means nothing for {owner}; leave it out")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The options of one kind of task, model, optimizer or of the training: a frozen dataclass whose fields are made by
+    `option`. They are checked when they are made, and nowhere else.
+
+    family: kinds of one family are about the same problems; sizes are kept from one to the other
+    """
+
+    family = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, one sentence that names the flag, unless each field holds what it may, and all fit."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            complaint = complaint_about(field, value)
+            if complaint:
+                shown = value if has_type(value, field.type) else repr(value)
+                raise ValueError(f"{flag_of(field)} {shown}: {complaint}")
+        self.check()
+
+    def check(self) -> None:
+        """The rules that bind several options to each other; raises ValueError, one sentence that names a flag."""
 
 
 def complaint_about(field: dataclasses.Field, value: Any) -> str | None:

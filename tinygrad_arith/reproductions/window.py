@@ -9,18 +9,20 @@ the usual wavelengths (there each channel has one of its own), weights start nor
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ..autograd import Tensor, plain_array
 from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
-from ..models.gpt import GPTConfig, with_positions
+from ..models.gpt import DecoderOptions, GPTConfig, with_positions
+from ..models.registry import TaskSizes, options_of
 from ..models.shape_report import ShapeReport, report_shapes
 from ..nn import Dropout, Embedding, Linear, Module
 from ..ops import ArraySpec, ShapeError
 from ..ops.attention import check_mask_dtype
+from ..options.option import Options, option
 
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "gelu-exact": F.gelu_exact}
 
@@ -44,12 +46,69 @@ class WindowConfig(GPTConfig):
             raise ValueError(f"no attend_to {self.attend_to!r}: it must be one of tokens, padding")
 
 
+@dataclass(frozen=True)
+class WindowGPTOptions(DecoderOptions):
+    """The options of the article's GPT."""
+
+    kind: str = option("window-gpt", "the model: {kinds}", flag="architecture")
+    normalization: str = option(
+        "layernorm",
+        "what a norm does; batch-tensor: layer norm over a whole batch, as the article's code has it",
+        choices=("layernorm", "rmsnorm", "none", "batch-tensor"),
+    )
+    attend_to: str = option(
+        "tokens",
+        "what attention sees: the tokens, or only the padding (as the article's code)",
+        choices=("tokens", "padding"),
+    )
+
+    @property
+    def sees_whole_batch(self) -> bool:
+        """Whether a batch can not be shared by several workers."""
+        return self.normalization == "batch-tensor"
+
+
+@dataclass(frozen=True)
+class WindowNetOptions(Options):
+    """The options of the article's dense model."""
+
+    kind: str = option("window-net", "the model: {kinds}", flag="architecture")
+    d_model: int = option(64, "channels of an embedded token", range=(1, None))
+    layers: int = option(2, "number of hidden layers", range=(1, None))
+    activation: str = option("relu", "of the hidden layers", choices=tuple(ACTIVATIONS))
+    positions: str = option(
+        "learned",
+        "what is made of a token's position id: a row of a table, sinusoids, nothing",
+        choices=("learned", "sinusoidal", "none"),
+    )
+    dropout: float = option(0.0, "share of activations dropped while training", range=(0.0, 0.99))
+    embedding_std: float = option(0.05, "standard deviation of the initial embeddings", range=(0.0, None))
+    weight_gain: float = option(0.3, "initial weights have this standard deviation / sqrt(inputs)", range=(0.0, None))
+
+    def check(self) -> None:
+        """Sinusoids come in pairs of channels."""
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ValueError(f"--d-model {self.d_model}: must be even for --positions sinusoidal")
+
+
 class WindowModel(Module):
     """What the window models share: the embedding, the head over all positions, and how they are called."""
 
     config: WindowConfig
     token_embedding: Embedding
     position_embedding: Module | None
+    rows = "prefix"  # what a training row must be
+    dtypes = ("float32", "float64")
+
+    @classmethod
+    def from_options(cls, options: Options, sizes: TaskSizes) -> Self:
+        """The model of these options for a task; raises ValueError where shapes do not fit."""
+        values = options_of(options) | {"vocabulary": sizes.vocabulary, "context": sizes.context}
+        values |= {"position_count": sizes.position_count, "padding": sizes.padding}
+        return cls(WindowConfig(**values))
+
+    def __init__(self, config: WindowConfig):
+        raise NotImplementedError
 
     def forward(self, ids, positions=None, key_mask=None, dropout_key: RandomKey | None = None) -> Tensor:
         """Logits for the token that follows what is in the window, (B, 1, V).
@@ -112,6 +171,8 @@ class WindowGPT(WindowModel):
     The article's has 101,201 parameters: vocabulary 17, window 19, d_model 48, 3 layers, 3 heads, GELU, sinusoids.
     """
 
+    options = WindowGPTOptions
+
     def __init__(self, config: WindowConfig):
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std, bias=True)
@@ -138,6 +199,8 @@ class WindowNet(WindowModel):
     The article's has 2,514,353 parameters: vocabulary 17, window 19, d_model 48, 3 layers, ReLU, sinusoids. It has
     no heads, no norm and no residual stream; what the configuration says of these is not looked at.
     """
+
+    options = WindowNetOptions
 
     def __init__(self, config: WindowConfig):
         self.config = config

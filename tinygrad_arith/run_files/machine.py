@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import __version__
 from ..backend import available_cores, library_of
-from ..ops.registry import runs_textbook_only
+from ..ops.registry import runs_reference_only
 
 PACKAGES = ("tinygrad_arith", "numpy", "numba", "mkl", "cupy-cuda12x", "cupy-cuda13x")  # those that computing hangs on
 
@@ -36,12 +36,12 @@ def what_computes(device: str) -> dict[str, str]:
     found |= {"tinygrad_arith": __version__, "numpy": versions["numpy"]}
     if device == "cuda":
         found |= {name: version for name, version in versions.items() if name.startswith("cupy")}
-    elif not runs_textbook_only():
+    elif not runs_reference_only():
         from ..cpu import gemm, passes
 
         found |= {"products": named_version(gemm.LIBRARY, versions)}
         found |= {"passes": named_version(passes.LIBRARY, versions)}
-    return found | ({"operations": "textbook"} if runs_textbook_only() else {})
+    return found | ({"operations": "reference"} if runs_reference_only() else {})
 
 
 def named_version(library: str, versions: dict[str, str]) -> str:

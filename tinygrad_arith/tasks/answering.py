@@ -18,8 +18,8 @@ from . import scoring
 from .answers import as_preview, sample_answer
 from .arithmetic.positions import with_row_offsets
 from .batch import Problem
-from .config import TaskConfig
 from .metrics import EXACT_MATCH, Breakdown, Goal, Groups, Metrics, Preview
+from .options import TaskOptions
 from .rows import all_prefix_rows, next_token_targets, prefix_rows
 from .splits import HELD_OUT
 from .vocabulary import Vocabulary
@@ -57,13 +57,12 @@ class AnsweringTask:
     objective: Objective = NEXT_TOKEN
     goal: Goal = EXACT_MATCH
     pure_batches = True
-    config: TaskConfig  # resolved
+    config: TaskOptions  # sizes settled
     vocabulary: Vocabulary
     rows: str
     context: int
     longest_context: int
     position_count: int
-    train_size: int | None
     answer_length: int  # tokens of the longest answer, its end mark included
     prompt_width: int  # tokens before the `=` where a row is a prefix
     trained_length: int | None = None  # of the longest operands in training, where the problems have a length
@@ -128,7 +127,7 @@ class AnsweringTask:
 
         Raises ValueError where the model has no room for them or the task has no digits.
         """
-        raise ValueError(f"--digits {digits}: means nothing for --task {self.config.task}; leave it out")
+        raise ValueError(f"--digits {digits}: means nothing for --task {self.config.kind}; leave it out")
 
     def tests_by_length(self, fewest: int, most: int) -> dict[int, tuple["AnsweringTask", Any]]:
         """For each length of problems, up to the longest that a model has room for: a task, and test problems of it.

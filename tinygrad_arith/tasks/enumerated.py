@@ -8,6 +8,7 @@ exactly, a larger test or training split begins with a smaller one, and no train
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..backend import RandomKey, integers
 from ..objectives import Batch
 from .answering import AnsweringTask
 from .batch import Problem
-from .config import TaskConfig
+from .options import TaskOptions
 from .rows import at_least, epoch_indices, packed_left, prefix_at
 from .splits import HELD_OUT, mix
 from .vocabulary import NO_TOKEN, Vocabulary
@@ -50,9 +51,25 @@ def hash_indices(count: int, seed: int) -> np.ndarray:
 
 
 class EnumeratedTask(AnsweringTask):
-    """What the enumerated tasks share; see `AnsweringTask` for what the methods promise."""
+    """What the enumerated tasks share; see `AnsweringTask` for what the methods promise.
 
-    def __init__(self, config: TaskConfig, vocabulary: Vocabulary, count: int, prompt_length: int, answer_length: int):
+    options:      the class of the options that a kind has
+    size_flag:    the option that decides how many problems there are
+    train_share:  of the problems, trained on where no size is given
+    """
+
+    options: type[TaskOptions] = TaskOptions
+    size_flag = "task"
+    train_share = 0.0
+    lists_all = True
+    problems_are = "problems"
+
+    @staticmethod
+    def problem_count(options: Any) -> int:
+        """How many distinct problems there are with these options, of training and held out together."""
+        raise NotImplementedError
+
+    def __init__(self, config: TaskOptions, vocabulary: Vocabulary, count: int, prompt_length: int, answer_length: int):
         """Takes a valid and resolved configuration; all else is the subclass's.
 
         count:         how many problems there are

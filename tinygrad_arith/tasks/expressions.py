@@ -9,17 +9,33 @@ string `1+2*3+4`, and 11.
 Operands are single digits, so `order` is that of the answer alone: "plain", or "reversed".
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from ..options.option import option
 from .arithmetic.digits import from_integers, significant_lengths
-from .config import TaskConfig
 from .enumerated import EnumeratedProblems, EnumeratedTask
+from .options import RowOptions
 from .vocabulary import Vocabulary
 
 TOKENS = ("_", "+", "*", "=", *"0123456789", "(", ")", ".")  # the article's 17, in the order of its ids
 BASE = 10
+
+
+@dataclass(frozen=True)
+class ExpressionOptions(RowOptions):
+    """The options of expressions."""
+
+    family = "expressions"
+
+    depth: int = option(2, "of expressions", range=(0, 2))
+    order: str = option(
+        "reversed",
+        "digits of the answer written least significant first, or plain",
+        choices=("reversed", "plain", "reversed-answer"),
+    )
 
 
 def expression_count(depth: int) -> int:
@@ -83,8 +99,18 @@ def terms_of(indices: np.ndarray, depth: int) -> Terms:
 class Expressions(EnumeratedTask):
     """See `AnsweringTask` for what the methods promise, and the top of this file for what an expression is."""
 
-    def __init__(self, config: TaskConfig):
-        """Takes a valid configuration (`TaskConfig.validate`); raises ValueError where options do not fit together."""
+    options = ExpressionOptions
+    config: ExpressionOptions
+    size_flag = "depth"
+    train_share = 0.25  # as published
+
+    @staticmethod
+    def problem_count(options: ExpressionOptions) -> int:
+        """All expressions of the depth."""
+        return expression_count(options.depth)
+
+    def __init__(self, config: ExpressionOptions):
+        """Takes options whose sizes are settled; raises ValueError where options do not fit together."""
         self.depth = config.depth
         self.answer_digits = len(str(9**2**self.depth))  # of the largest value, 9 * 9 * ...
         super().__init__(

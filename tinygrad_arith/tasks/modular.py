@@ -6,18 +6,39 @@ end mark. A row is `a b =`, three positions; the answer is never read, only pred
 a * p + b. p need not be prime.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from .config import TaskConfig
+from ..options.option import option
 from .enumerated import EnumeratedProblems, EnumeratedTask
+from .options import TaskOptions
 from .vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class ModularOptions(TaskOptions):
+    """The options of modular addition."""
+
+    family = "modular-addition"
+
+    modulus: int = option(113, "of modular addition", range=(2, 250))
 
 
 class ModularAddition(EnumeratedTask):
     """The task. See `AnsweringTask` for what the methods promise, and the top of this file for the layout."""
 
-    def __init__(self, config: TaskConfig):
-        """Takes a valid configuration (`TaskConfig.validate`); raises ValueError where options do not fit together."""
+    options = ModularOptions
+    size_flag = "modulus"
+    train_share = 0.3  # as published
+
+    @staticmethod
+    def problem_count(options: ModularOptions) -> int:
+        """All pairs."""
+        return options.modulus**2
+
+    def __init__(self, config: ModularOptions):
+        """Takes options whose sizes are settled; raises ValueError where options do not fit together."""
         self.modulus = config.modulus
         vocabulary = Vocabulary((*map(str, range(self.modulus)), "="), separator=" ")
         super().__init__(config, vocabulary, count=self.modulus**2, prompt_length=2, answer_length=1)

@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from .config import TaskConfig
 from .enumerated import EnumeratedProblems, EnumeratedTask
+from .options import RowOptions
 from .vocabulary import END, PADDING, Vocabulary
 
 EQUALS = "="
 RESERVED = PADDING + EQUALS + END
 MOST_PAIRS, LONGEST, MOST_CHARACTERS = 2**20, 10_000, 2**25  # all of them are in memory as tokens
+
+
+@dataclass(frozen=True)
+class PairOptions(RowOptions):
+    """The options of tasks of listed pairs."""
+
+    family = "pairs"
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,10 @@ class PairTask(EnumeratedTask):
             return [("abc", "cba"), ...]
     """
 
-    kind = "pairs"
+    options = PairOptions
 
-    def __init__(self, config: TaskConfig):
-        """Takes a valid configuration. Raises ValueError where a sample does not fit into what that gives it."""
+    def __init__(self, config: PairOptions):
+        """Takes options whose sizes are settled. Raises ValueError where a sample does not fit into them."""
         own: Any = type(self)  # mypy takes a class for unhashable, which the cache of `table_of` is not to have
         self.table = table_of(own)
         count, width = self.table.prompts.shape

@@ -18,7 +18,7 @@ import numpy as np
 from ..backend import RandomKey, random_bits
 from .arithmetic.digits import from_integers, significant_lengths
 from .batch import Problems
-from .config import HELD_OUT_SHARE
+from .sizes import HELD_OUT_SHARE
 
 Draw = Callable[..., Problems]  # (key, count[, longest]) -> count random operand pairs, of at most `longest` digits
 

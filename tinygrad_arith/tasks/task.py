@@ -4,8 +4,8 @@ from typing import Protocol
 
 from ..nn import Module
 from ..objectives import Batch, Objective
-from .config import TaskConfig
 from .metrics import Goal, Metrics, Preview
+from .options import TaskOptions
 from .vocabulary import Vocabulary
 
 
@@ -15,7 +15,6 @@ class Task(Protocol):
     Sizes: T = `context` positions. What the tasks of problems with answers offer beside is in `answering.py`.
     """
 
-    config: TaskConfig  # resolved; what the task is made from, in another process too
     objective: Objective
     goal: Goal
     pure_batches: bool  # whether a batch is a pure function of (step, size, seed): only then a run resumes to its bits
@@ -23,7 +22,16 @@ class Task(Protocol):
     context: int  # positions of every batch: T
     longest_context: int  # positions that a model of this task must have room for, at least `context`
     position_count: int  # ids that a batch may hold, 0 to position_count - 1: rows of a learned position table
-    train_size: int | None  # number of training examples; None if there are too many to list
+
+    @property
+    def config(self) -> TaskOptions:
+        """The options, whose sizes are settled: what the task is made from, in another process too."""
+        ...
+
+    @property
+    def train_size(self) -> int | None:
+        """The number of training examples; None if there are too many to list."""
+        ...
 
     def train_batch(self, step: int, size: int, seed: int, rows: slice = slice(None)) -> Batch:
         """The batch of a training step, tokens (size, T), or those of its rows that are asked for."""

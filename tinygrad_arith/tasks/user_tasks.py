@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .arithmetic.checks import check_groups
+from .arithmetic.numbers import NumberTask
+from .pairs import PairTask, table_of
 
 MODULE_NAME = "user_task_"  # how the modules of users' files begin
 
@@ -20,7 +22,7 @@ def build_user_task(config: Any) -> Any:
 
     Raises ValueError with one sentence if there is no such class, or none of which a task can be made.
     """
-    task_class = load_task_class(config.task)
+    task_class = load_task_class(config.kind)
     try:
         task = task_class(config)
         check_groups(task)
@@ -28,7 +30,7 @@ def build_user_task(config: Any) -> Any:
         raise
     except Exception as error:  # whatever a user's class may raise
         what = fault_of_user_task(error) or in_words(error)
-        raise ValueError(f"--task {config.task}: cannot be made from the options of a task: {what}") from error
+        raise ValueError(f"--task {config.kind}: cannot be made from the options of a task: {what}") from error
     return task
 
 
@@ -62,20 +64,22 @@ def load_task_class(name: str) -> Any:
     return found
 
 
-def count_problems(name: str) -> int:
-    """How many problems a user's task of listed pairs has; raises ValueError, one sentence, if none can be listed."""
-    return len(table_of_user_task(name).prompts)
+def count_problems(options: Any) -> int:
+    """How many problems a user's task has; raises ValueError, one sentence, if its pairs cannot be listed."""
+    task_class = load_task_class(options.kind)
+    if not issubclass(task_class, PairTask):
+        return task_class.problem_count(options)
+    return len(table_of_user_task(options.kind).prompts)
 
 
 def digest_of_user_task(name: str) -> str | None:
-    """What tells whether the pairs that a user's task lists are still the same; None for one of numbers."""
-    return table_of_user_task(name).digest if load_task_class(name).kind == "pairs" else None
+    """What tells whether the pairs that a user's task lists are still the same; None for all others."""
+    listed = name.endswith(".py", 0, name.rfind(":")) and issubclass(load_task_class(name), PairTask)
+    return table_of_user_task(name).digest if listed else None
 
 
 def table_of_user_task(name: str) -> Any:
     """The pairs of a user's task. Raises ValueError, one sentence, if none can be listed."""
-    from .pairs import table_of  # as in `check_class`
-
     task_class = load_task_class(name)
     try:
         with importable(Path(name.rpartition(":")[0]).resolve().parent):
@@ -123,9 +127,6 @@ def load_module(path: Path, changed: int) -> Any:
 
 def check_class(found: Any, name: str) -> None:
     """Raise ValueError, one sentence, unless a user's class is one of which a task can be made."""
-    from .arithmetic.numbers import NumberTask  # which imports the configuration, which imports this file
-    from .pairs import PairTask
-
     if not (isinstance(found, type) and issubclass(found, NumberTask | PairTask)):
         raise ValueError(
             f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask or PairTask (see docs/tasks.md)"

@@ -8,12 +8,12 @@ than a batch, so a maker is never further ahead than the one that it is writing.
 from ..objectives import Batch
 from ..parallel.child_process import ChildProcess
 from ..tasks import Task
-from .config import TrainingConfig
+from .config import TrainingOptions
 
 MAKER = "tinygrad_arith.training.batch_maker"
 
 
-def make_batches(task: Task, training: TrainingConfig, *, ahead: bool, first: int = 0) -> "Batches | BatchesAhead":
+def make_batches(task: Task, training: TrainingOptions, *, ahead: bool, first: int = 0) -> "Batches | BatchesAhead":
     """The batches of a training from step `first` on, to be closed after use.
 
     ahead: whether other processes may make them ahead: while a GPU computes, this process has little else to do

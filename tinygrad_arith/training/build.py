@@ -1,20 +1,19 @@
 """From a configuration to the things it describes: task, model, optimizer, device."""
 
-import dataclasses
 from typing import Any
 
 from ..backend import DtypePolicy, obstacle_to_cuda
-from ..models import GPT, GPTConfig
+from ..models.registry import MODELS, TaskSizes
 from ..optim import AdamW
+from ..optim.registry import OPTIMIZERS
 from ..options.errors import MachineError, UserError
-from ..reproductions import WindowConfig, WindowGPT, WindowNet
-from ..tasks import build_task
-from .config import Config, TaskConfig, TrainingConfig
+from ..tasks import TaskOptions, build_task
+from .config import Config, TrainingOptions
 
-Model = GPT | WindowGPT | WindowNet
+Model = Any  # of any kind
 
 
-def make_task(config: TaskConfig) -> Any:
+def make_task(config: TaskOptions) -> Any:
     """The task; raises UserError where its options do not fit together."""
     try:
         return build_task(config)
@@ -24,15 +23,11 @@ def make_task(config: TaskConfig) -> Any:
 
 def make_model(config: Config, task: Any) -> Model:
     """The model for a task, its shapes checked but its parameters not yet made; raises UserError for a wrong shape."""
-    options = dataclasses.asdict(config.model)
-    architecture, attend_to = options.pop("architecture"), options.pop("attend_to")
-    options |= {"vocabulary": len(task.vocabulary), "position_count": task.position_count}
+    sizes = TaskSizes(
+        len(task.vocabulary.tokens), task.context, task.longest_context, task.position_count, task.vocabulary.padding
+    )
     try:
-        if architecture == "gpt":
-            return GPT(GPTConfig(**options, context=task.longest_context))
-        padding = task.vocabulary.padding
-        window = WindowConfig(**options, context=task.context, padding=padding, attend_to=attend_to)
-        return WindowGPT(window) if architecture == "window-gpt" else WindowNet(window)
+        return MODELS.load(config.model.kind).from_options(config.model, sizes)
     except ValueError as error:
         raise UserError(str(error)) from error
 
@@ -51,7 +46,7 @@ def policy_on(device: str, dtype: str) -> DtypePolicy:
     return DtypePolicy.named("float32" if device == "cpu" and dtype == "bfloat16" else dtype)
 
 
-def choose_products(training: TrainingConfig) -> None:
+def choose_products(training: TrainingOptions) -> None:
     """Settles for this process how exactly float32 is multiplied on the GPU."""
     from ..cuda.precision import set_float32_matmul_precision
 
@@ -59,15 +54,8 @@ def choose_products(training: TrainingConfig) -> None:
 
 
 def make_optimizer(config: Config, model: Model) -> AdamW:
-    """AdamW over the flat parameters of an initialized model."""
-    options = config.optimizer
-    return AdamW(
-        model.flat,
-        betas=(options.beta1, options.beta2),
-        eps=options.eps,
-        weight_decay=options.weight_decay,
-        decay_all=options.decay_biases,
-    )
+    """The optimizer over the flat parameters of an initialized model."""
+    return OPTIMIZERS.load(config.optimizer.kind).from_options(config.optimizer, model.flat)
 
 
 def choose_device(name: str, dtype: str = "float32") -> str:
@@ -84,7 +72,7 @@ def choose_device(name: str, dtype: str = "float32") -> str:
     return "cpu" if obstacle is not None else "cuda"
 
 
-def choose_training_device(training: TrainingConfig) -> str:
+def choose_training_device(training: TrainingOptions) -> str:
     """The device to train on. Raises MachineError where this machine has none that does what is asked for, and
     UserError where none could."""
     if training.dtype == "bfloat16" and training.device == "cpu":

@@ -1,12 +1,13 @@
 """Named configurations: TOML files beside this module, read from a checkout and from a wheel alike."""
 
+import dataclasses
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
 from ..options.errors import UserError
 from ..options.option import did_you_mean
-from .config import Config, section_names
+from .config import SECTIONS, Config
 
 DEFAULT_PRESET = "binary-reversed"
 FOLDER = resources.files("tinygrad_arith") / "presets"
@@ -35,10 +36,11 @@ def preset_names() -> list[str]:
 
 def load_preset(name: str) -> Preset:
     """The preset of that name; raises UserError naming the nearest and all there are if there is none."""
-    names = preset_names()
-    if name not in names:
+    path = FOLDER / f"{name}.toml"
+    if not name.replace("-", "").isalnum() or not path.is_file():
+        names = preset_names()
         raise UserError(f"--preset {name}: no such preset{did_you_mean(name, names)} (there are {', '.join(names)})")
-    values = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
     about = {key: values.pop(key) for key in ("title", "source", "expected")}
     published = values.pop("published", "")
     return Preset(name=name, published=published, config=Config.from_dict(values, source=f"preset {name}"), **about)
@@ -46,10 +48,11 @@ def load_preset(name: str) -> Preset:
 
 def changed_options(config: Config) -> list[str]:
     """The options in which a configuration differs from the defaults, as `section.option = value`."""
-    values, defaults = config.to_dict(), Config().to_dict()
-    return [
-        f"{section}.{name} = {value}"
-        for section in section_names()
-        for name, value in values[section].items()
-        if value != defaults[section][name]
-    ]
+    first, found = Config(), []
+    for section in SECTIONS:
+        options, usual = getattr(config, section), getattr(first, section)
+        for field in dataclasses.fields(options):
+            default = getattr(usual, field.name, field.default)
+            if getattr(options, field.name) != default:
+                found.append(f"{section}.{field.name} = {getattr(options, field.name)}")
+    return found

@@ -19,15 +19,17 @@ from ..options.errors import MisuseError, UserError
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_newest
 from ..run_files.files import TEMPORARY_SUFFIX, write_json
+from ..tasks.user_tasks import digest_of_user_task
 from .build import choose_device, initialize, make_model, make_task
 from .config import Config
 from .presets import load_preset, preset_names
+from .upgrade import upgraded
 
 RUNS = Path("runs")
 CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
-FORMAT = 1
+FORMAT = 2
 MADE = ("created", "versions", "computed_by", "task_digest")  # in `config.json`: when a run was begun, with what
 
 
@@ -42,8 +44,8 @@ class RunRecord:
     @property
     def name(self) -> str:
         """What people call the run: its preset or, if it has another task than that, the task (its class)."""
-        task = self.config.task.task
-        if self.preset not in preset_names() or task == load_preset(self.preset).config.task.task:
+        task = self.config.task.kind
+        if self.preset not in preset_names() or task == load_preset(self.preset).config.task.kind:
             return self.preset
         return task.rpartition(":")[2]
 
@@ -89,11 +91,13 @@ def read_record(directory: Path) -> RunRecord:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise UserError(f"{path}: not a configuration of format {FORMAT}, the one this version reads")
-    config = Config.from_dict(values.get("config"), source=str(path)).validate()
-    if "task_digest" in values and values["task_digest"] != config.task.digest:
-        raise UserError(f"{path}: was trained on other pairs than --task {config.task.task} lists now")
+    if not isinstance(values, dict) or values.get("format") not in (1, FORMAT):
+        raise UserError(f"{path}: not a configuration of format {FORMAT} or 1, those that this version reads")
+    sections = upgraded(values.get("config")) if values["format"] == 1 else values.get("config")
+    config = Config.from_dict(sections, source=str(path)).resolved()
+    kind = config.task.kind
+    if "task_digest" in values and values["task_digest"] != digest_of_user_task(kind):
+        raise UserError(f"{path}: was trained on other pairs than --task {kind} lists now")
     return RunRecord(config, preset=str(values.get("preset")), until=values.get("until"))
 
 
@@ -104,7 +108,7 @@ def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str]
     """
     date, versions = date_and_versions()
     made = {"created": date, "versions": versions, "computed_by": computed_by}
-    made |= {"task_digest": record.config.task.digest}
+    made |= {"task_digest": digest_of_user_task(record.config.task.kind)}
     write_json(directory / CONFIG_FILE, record_values(record, made))
 
 

@@ -17,8 +17,9 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import read_metrics, trim_metrics
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import trim_predictions
-from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
-from .config import Config, TrainingConfig
+from ..tasks import build_task
+from .build import choose_training_device, initialize, make_model, make_optimizer
+from .config import Config, TrainingOptions
 from .reporter import Reporter
 from .runs import (
     RESULT_FILE,
@@ -71,18 +72,19 @@ def plan(config: Config) -> tuple[Any, Any]:
 
     Raises UserError for whatever does not fit. Nothing of the model's size is made yet.
     """
-    config.validate()
-    task = make_task(config.task)
-    config.validate(task.train_size)
-    check_workers(config.training)
+    try:
+        task = build_task(config.task)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    batch = config.training.batch
+    if task.config.draws == "epochs" and task.config.rows == "whole" and batch > task.train_size:
+        raise UserError(
+            f"--batch {batch}: larger than the {task.train_size:,} training problems of this task, which come once an "
+            "epoch each (--draws random draws with replacement)"
+        )
+    model = make_model(config, task)
     choose_training_device(config.training)
-    return task, make_model(config, task)
-
-
-def check_workers(training: TrainingConfig) -> None:
-    """Raise UserError for more workers than there are examples to share."""
-    if training.workers > training.batch:
-        raise UserError(f"--workers {training.workers}: more than the --batch {training.batch} that they share")
+    return task, model
 
 
 @contextmanager
@@ -139,7 +141,7 @@ def begin_sitting(directory: Path, record: RunRecord, step: int) -> None:
         warn(f"{directory}: goes on, but not to the bits that it would have come to: {'; '.join(differing)}")
 
 
-def check_checkpoints(directory: Path, training: TrainingConfig, checkpoint: Checkpoint | None) -> None:
+def check_checkpoints(directory: Path, training: TrainingOptions, checkpoint: Checkpoint | None) -> None:
     """Raise UserError if a run has none of the checkpoints that it saved: to begin anew would wipe out what is left."""
     if checkpoint is not None:
         return
@@ -167,7 +169,7 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
         raise MisuseError(f"--steps {steps}: this run has done {step} steps already")
     if steps < record.config.optimizer.warmup:
         raise MisuseError(f"--steps {steps}: fewer than the {record.config.optimizer.warmup} of this run's warm-up")
-    config = dataclasses.replace(record.config, training=dataclasses.replace(training, steps=steps)).validate()
+    config = dataclasses.replace(record.config, training=dataclasses.replace(training, steps=steps))
     return dataclasses.replace(record, config=config)
 
 

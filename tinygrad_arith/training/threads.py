@@ -10,7 +10,7 @@ from typing import Any
 
 from ..backend import available_cores
 from ..cpu import keep_freed_memory
-from .config import TrainingConfig
+from .config import TrainingOptions
 
 LEAST_EXAMPLES = 8  # a worker with fewer examples is not worth waking
 LEAST_FLOP = 4e8  # of a step that is shared: below it, handing the work over costs more than it saves
@@ -37,7 +37,7 @@ def choose_threads(batch_size: int, flop: int, cores: int | None = None) -> Thre
     return Threads(workers, max(cores // workers, 1))
 
 
-def resolve_threads(training: TrainingConfig, model: Any, positions: int) -> TrainingConfig:
+def resolve_threads(training: TrainingOptions, model: Any, positions: int) -> TrainingOptions:
     """The same options with `workers` and `blas_threads` as numbers, where they were left to be chosen (0)."""
     flop = model.shape_report(training.batch, positions).flop
     chosen = choose_threads(training.batch, flop)

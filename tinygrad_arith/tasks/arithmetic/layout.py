@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config import TaskConfig
 from ..rows import at_least
 from ..vocabulary import Vocabulary
 from .digits import significant_lengths
+from .options import NumberOptions
 from .positions import SCHEMES
 
 # Padding, then the order of the ids in the articles that the tasks are from.
@@ -60,21 +60,22 @@ class Layout:
     result_widths: int64 (D + 1,), how many digits the result of two operands of that many digits has room for
     prompt_width:  the most tokens up to and without `=`
     answer_length: the most tokens of an answer, from behind the `=` to the `.`
+    needed:        positions of the longest sample
     """
 
-    def __init__(self, config: TaskConfig, vocabulary: Vocabulary, symbol: str, signed: bool, widths: np.ndarray):
+    def __init__(self, config: NumberOptions, vocabulary: Vocabulary, symbol: str, signed: bool, widths: np.ndarray):
         """Raises ValueError if `prompt_width` or `context` of the configuration are too small for a sample."""
         self.config, self.vocabulary, self.symbol, self.signed = config, vocabulary, symbol, signed
         self.width, self.result_widths = len(widths) - 1, widths
         self.scheme = SCHEMES.get(config.position_ids)
         self.lead = int(config.spaces) + int(signed and config.sign == "first")  # tokens between `=` and the digits
-        self.answer_length = answer_length(config, signed, int(widths[-1]))
-        longest_prompt = prompt_length(config, self.width)
+        self.answer_length = int(config.spaces) + int(widths[-1]) + int(signed) + 1  # and the `.`
+        longest_prompt = 2 * self.width + 1 + 3 * config.spaces
         self.prompt_width = at_least("prompt-width", config.prompt_width, longest_prompt, "before the = of a prompt")
         # In a row that is a prefix, the last token of the answer is never read.
-        needed = self.prompt_width + self.answer_length + (config.rows == "whole")
-        self.context = at_least("context", config.context, needed, "for the longest sample")
-        self.ragged = config.padding != "zero" or self.context > needed or config.rows == "prefix"
+        self.needed = self.prompt_width + self.answer_length + (config.rows == "whole")
+        self.context = at_least("context", config.context, self.needed, "for the longest sample")
+        self.ragged = config.padding != "zero" or self.context > self.needed or config.rows == "prefix"
 
     # Pieces
 
@@ -170,16 +171,6 @@ class Layout:
         tokens = pack([piece.tokens for piece in pieces], written, width, self.vocabulary.padding)
         ids = pack([piece.ids for piece in pieces], written, width, 0) if self.scheme else np.zeros_like(tokens)
         return Rows(tokens, ids)
-
-
-def prompt_length(config: TaskConfig, width: int) -> int:
-    """The most tokens before the `=`, with operands of `width` digits."""
-    return 2 * width + 1 + 3 * config.spaces
-
-
-def answer_length(config: TaskConfig, signed: bool, width: int) -> int:
-    """The most tokens of an answer of `width` digits: perhaps a space and a sign, and always the `.`."""
-    return config.spaces + width + signed + 1
 
 
 def written_of(pieces: list[Piece]) -> np.ndarray:

@@ -9,25 +9,33 @@ padding; "padding-too" every position, padding included: there is no key mask th
 """
 
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ...backend import RandomKey
 from ...objectives import Batch
-from ...options.option import check_defaults
 from ..answering import AnsweringTask
 from ..batch import Problem, Problems
-from ..config import HELD_OUT_SHARE, LARGEST_LISTED, TaskConfig
 from ..metrics import Breakdown, Grid
 from ..scoring import GroupScore, by_length_pair
+from ..sizes import HELD_OUT_SHARE, LARGEST_LISTED
 from ..splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
 from .checks import ask, check_chain_digits, check_result
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import TrainingDraws
-from .layout import Layout, answer_length, prompt_length, vocabulary_of_numbers
+from .layout import Layout, vocabulary_of_numbers
+from .options import CarryOptions, NumberOptions, SignAndCarryOptions, SignOptions
 from .positions import SCHEMES
 from .typed import example, split_operands
 
+OPTIONS: dict[tuple[bool, bool], type[NumberOptions]] = {  # by whether there are signs, and carries
+    (False, False): NumberOptions,
+    (True, False): SignOptions,
+    (False, True): CarryOptions,
+    (True, True): SignAndCarryOptions,
+}
 RESERVED = "_=. ()0123456789"  # characters that mean something else in every vocabulary
 FEW_PAIRS = 4096  # so many may all be held out by chance
 
@@ -45,35 +53,76 @@ class NumberTask(AnsweringTask):
     base: int
     signed = False
     verb = "takes"
-    kind = "numbers"
+    size_flag = "digits"  # the option that decides how many problems there are
+    train_share = 0.0
+    lists_all = False
+    problems_are = "operand pairs"
 
+    options: type[NumberOptions] = NumberOptions
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Some options mean something only where results are signed, or carries handed on."""
+        super().__init_subclass__(**more)
+        if "options" not in cls.__dict__:
+            cls.options = OPTIONS[cls.signed, cls.chain_digits is not NumberTask.chain_digits]
+
+    config: NumberOptions
     width: int  # columns of digit arrays: D
 
-    def __init__(self, config: TaskConfig, trained: "NumberTask | None" = None):
-        """Takes a valid and resolved configuration.
+    def __init__(self, config: NumberOptions, trained: "NumberTask | None" = None):
+        """Takes options whose sizes are settled.
 
         `trained` is the task that training used, if this one is for other operand lengths (`with_digits`).
-        Raises ValueError if a sample does not fit into what the configuration gives it.
+        Raises ValueError if a sample does not fit into what the options give it, or if nothing can be trained on.
         """
         self.config, self.trained = config, trained
         self.digits, self.rows = config.digits, config.rows
         self.trained_length = trained.digits if trained else config.digits
         self.width = max(config.digits, trained.width if trained else 0)
-        self.check_meaningful()
-        check_result(self, self.width)
-        if config.carry_mix:
-            check_chain_digits(self, self.width)
+        if not type(self).__module__.startswith("tinygrad_arith."):
+            self.check_arithmetic()
         self.vocabulary = vocabulary_of_numbers(self.base, self.symbol, self.signed, config.spaces)
-        self.layout = Layout(config, self.vocabulary, self.symbol, self.signed, self.result_widths(self.width))
+        widths = np.full(self.width + 1, self.result_width(self.width))  # (D + 1,), by digits of the operands
+        if config.padding == "longer":
+            widths[1:-1] = [self.result_width(digits) for digits in range(1, self.width)]
+        self.layout = Layout(config, self.vocabulary, self.symbol, self.signed, widths)
         self.answer_length, self.context = self.layout.answer_length, self.layout.context
         self.prompt_width = self.layout.prompt_width
-        self.longest_context = max(self.context, trained.longest_context if trained else self.room_for_longest())
-        self.position_count = trained.position_count if trained else self.count_positions()
-        self.split = self.make_length_split(trained) if trained else self.make_split()
-        self.train_size = self.split.train_size
-        self.check_training()
-        self.draws = TrainingDraws(self)
+        self.longest_context = max(self.context, trained.longest_context) if trained else self.context
+        if config.longest > self.digits and not trained:
+            self.longest_context = self.room_for_longest()
+        self.position_count = max(self.longest_context, self.context + config.position_offset)
+        if trained:
+            self.position_count = trained.position_count
+        elif config.position_ids != "order":
+            self.position_count = self.count_positions()
         self.held_out: dict[str, Problems] = {}  # made when first asked for
+        if trained:
+            self.split = self.make_length_split(trained)
+        if config.curriculum:
+            self.check_training()
+
+    @cached_property
+    def split(self) -> Any:  # ListedSplit, HashedSplit or LengthSplit
+        """Which pairs are for training, and which are kept; made when first asked for."""
+        return self.make_split()
+
+    @cached_property
+    def draws(self) -> TrainingDraws:
+        """What a training step gets."""
+        return TrainingDraws(self)
+
+    @property
+    def train_size(self) -> int | None:
+        """How many training pairs there are; None if they are too many to list."""
+        return self.split.train_size
+
+    def check_arithmetic(self) -> None:
+        """Raise ValueError if what a user's class computes is not what this class promises."""
+        check_result(self, self.width)
+        ask(self, "result", *np.zeros((2, 1, self.config.longest or self.width), np.uint8))
+        if self.config.carry_mix:
+            check_chain_digits(self, self.width)
 
     @classmethod
     def check_class(cls) -> None:
@@ -108,37 +157,27 @@ class NumberTask(AnsweringTask):
         """
         raise NotImplementedError(f"{type(self).__name__} has no method `chain_digits`")
 
-    def check_meaningful(self) -> None:
-        """Raise ValueError if an option was changed that means nothing for this arithmetic."""
-        foreign = [] if self.signed else ["sign"]
-        if type(self).chain_digits is NumberTask.chain_digits:
-            foreign.append("carry_mix")
-        check_defaults(self.config, foreign, f"--task {self.config.task}")
-
-    def result_widths(self, width: int) -> np.ndarray:
-        """How many digits `result` has for operands of 0 (never asked for), 1, ..., `width` digits: int64 (D + 1,)."""
-        if self.config.padding != "longer":
-            return np.full(width + 1, self.result_width(width))  # no other will be asked for
-        return np.array([0] + [self.result_width(digits) for digits in range(1, width + 1)])
+    @classmethod
+    def problem_count(cls, options: NumberOptions) -> int:
+        """How many pairs of operands there are, of training and held out together."""
+        return cls.base ** (2 * options.digits)
 
     def result_width(self, digits: int) -> int:
         """How many digits the result of operands of so many digits has."""
         zeros = np.zeros((1, digits), dtype=np.uint8)
-        return ask(self, "result", zeros, zeros).shape[1]
+        return self.result(zeros, zeros).shape[1]
 
     def room_for_longest(self) -> int:
         """The positions that a sample with operands of the longest digits needs."""
         if self.rows == "prefix":
             return self.context
-        width = self.result_width(self.config.longest)
-        needed = prompt_length(self.config, self.config.longest) + 1 + answer_length(self.config, self.signed, width)
-        return max(self.context, needed)
+        longest = self.config.longest
+        wider = self.result_width(longest) - self.result_width(self.width)
+        return max(self.context, self.layout.needed + 2 * (longest - self.width) + wider)
 
     def count_positions(self) -> int:
         """The largest position id of training and of tests, plus 1."""
         config, offset = self.config, self.config.position_offset
-        if config.position_ids == "order":
-            return max(self.longest_context, self.context + offset)
         units = SCHEMES[config.position_ids].units
         trained, longest = (
             max(digits, self.result_width(digits) + int(self.signed) + 1) for digits in (self.width, config.longest)
@@ -153,7 +192,7 @@ class NumberTask(AnsweringTask):
         own = config.validation == "own"
         sizes = {"validation": config.validation_size if own else 0, "test": config.test_size}
         most = config.train_size or None
-        if config.listed:
+        if self.problem_count(config) <= LARGEST_LISTED:
             by_length = config.operands == "by-length"
             return ListedSplit(self.digits, self.base, sizes, config.split_seed, by_length, most)
         return HashedSplit(self.draw, sizes, config.split_seed, most)
@@ -224,16 +263,18 @@ class NumberTask(AnsweringTask):
 
         Raises ValueError if the model has no room for them.
         """
-        trained, config = self.trained or self, self.config
+        trained = self.trained or self
+        longest = trained.config.longest
         if digits == trained.digits:
             return trained
-        if not 1 <= digits <= config.longest:
+        if not 1 <= digits <= longest:
             raise ValueError(
-                f"--digits {digits}: this model has room for 1 to {config.longest} (--longest when it is trained)"
+                f"--digits {digits}: this model has room for 1 to {longest} (--longest when it is trained)"
             )
         changed = replace(
             trained.config,
             digits=digits,
+            longest=digits if self.rows == "prefix" else longest,
             context=trained.config.context if digits <= trained.digits else 0,
             curriculum="",
         )

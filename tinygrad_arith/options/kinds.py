@@ -1,0 +1,121 @@
+"""Kinds: what a section of a configuration may be. Each kind has options of its own.
+
+A registry knows the built-in kinds by the places of their classes, and loads a class when it is asked for. So a kind
+costs nothing until it is used, and may live in a package above.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import UserError
+from .option import Options, complaint_about, did_you_mean, flag_name
+
+
+class Kinds:
+    """The kinds of one section.
+
+    section: its name in files, such as "model"
+    flag:    that chooses a kind; "" where there is one kind only
+    places:  where the class of each kind is: {"gpt": "tinygrad_arith.models.gpt:GPT"}
+
+    A class has `options`, its class of options (see `Options`), whose first field is `kind`.
+    """
+
+    def __init__(self, section: str, flag: str, places: Mapping[str, str]):
+        self.section, self.flag, self.places = section, flag, places
+
+    def load(self, kind: str) -> Any:
+        """The class of a kind. Raises ValueError, one sentence that names the flag, if there is none."""
+        if kind not in self.places:
+            return self.load_other(kind)
+        module, _, name = self.places[kind].partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def load_other(self, kind: str) -> Any:
+        """The class of a kind that is not built in: there is none, but for tasks."""
+        known = ", ".join(self.places)
+        raise ValueError(f"{self.flag} {kind}: must be one of {known}{did_you_mean(kind, self.places)}")
+
+    def options_of(self, kind: str = "") -> type[Options]:
+        """The class of a kind's options, of the first kind where none is named. Raises ValueError as `load`."""
+        return self.load(kind or next(iter(self.places))).options
+
+    def owners(self, name: str) -> list[str]:
+        """The built-in kinds that have an option of this name."""
+        return [kind for kind in self.places if name in field_names(self.options_of(kind))]
+
+
+def field_names(options: Any) -> tuple[str, ...]:
+    """The names of the options of a class, or of an object of it: the kind, its own ones, those that it shares."""
+    names = {field.name for field in dataclasses.fields(options)}
+    lines = (options if isinstance(options, type) else type(options)).__mro__
+    ordered = [name for line in lines for name in vars(line).get("__annotations__", {}) if name in names]
+    return tuple(dict.fromkeys(["kind", *ordered] if "kind" in names else ordered))
+
+
+def read_options(kinds: Kinds, values: Any, source: str) -> Options:
+    """The options of a section from a table that a file or a preset holds; what is not given keeps its default.
+
+    Raises UserError, which begins with `source`, for a kind or a key that is unknown or a value that is not allowed.
+    """
+    kind = values.get("kind") if isinstance(values, dict) else None
+    try:
+        options = kinds.options_of(kind if isinstance(kind, str) else "")
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from error
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    check_keys(values, tuple(fields), source, f"{kinds.section}.")
+    for key, value in values.items():
+        complaint = complaint_about(fields[key], value)
+        if complaint:
+            raise UserError(f"{source}: {kinds.section}.{key} = {value!r}: {complaint}")
+    return made(options, {key: float(v) if fields[key].type is float else v for key, v in values.items()})
+
+
+def made(options: type[Options], values: Mapping[str, Any]) -> Options:
+    """Options with these values. Raises UserError for one that is not allowed, or does not fit another."""
+    try:
+        return options(**values)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def check_keys(values: Any, known: tuple[str, ...], source: str, prefix: str) -> None:
+    """Raise UserError unless `values` is a table with known keys only."""
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: {prefix.rstrip('.') or 'the whole'} must be a table of options, not {values!r}")
+    for key in values:
+        if key not in known:
+            raise UserError(f"{source}: unknown key {prefix}{key}{did_you_mean(key, known)}")
+
+
+def changed_options(options: Options, kinds: Kinds, given: Mapping[str, Any]) -> Options:
+    """The options with other values for some of them, of another kind if a kind is given.
+
+    Another kind keeps what it has in common with the kind before; one of another family begins with its own sizes.
+    Raises UserError for an option that the kind does not have, and for a value that is not allowed.
+    """
+    kind = given.get("kind", getattr(options, "kind", ""))
+    try:
+        target = type(options) if kind == getattr(options, "kind", "") else kinds.options_of(kind)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    known = {field.name: field for field in dataclasses.fields(target)}
+    for name in given:
+        if name not in known:
+            raise UserError(foreign(name, kind, kinds))
+    kept = {
+        name: getattr(options, name)
+        for name in field_names(options)
+        if name in known and (target.family == options.family or not known[name].metadata["sizes"])
+    }
+    return made(target, kept | dict(given))
+
+
+def foreign(name: str, kind: str, kinds: Kinds) -> str:
+    """A sentence about an option that a kind does not have: whose it is."""
+    owners = kinds.owners(name)
+    whose = f"it is an option of {', '.join(owners)}" if owners else "there is no such option"
+    return f"{flag_name(name)}: means nothing for {kinds.flag} {kind}; {whose}"

@@ -1,0 +1,72 @@
+"""How many problems are trained on and kept, from what the options leave to the task."""
+
+from dataclasses import replace
+from typing import Any
+
+from .options import TaskOptions
+
+LARGEST_LISTED = 2**18  # up to so many problems, 262,144, all of them are listed
+HELD_OUT_SHARE = 16  # beyond it, one in 16 belongs to the validation split and one in 16 to the test split
+
+
+def resolved(options: Any, task: Any, count: int) -> Any:
+    """The same options with sizes that were left to the task (0) as numbers.
+
+    task: the class of the task, which has so many problems (`count`)
+
+    Raises ValueError if the splits leave nothing to train on, or an option needs more problems, or fewer, than there
+    are.
+    """
+    test_size = options.test_size or max(min(10_000, count // 4), 1)
+    validation_size = options.validation_size or max(min(1_000, count // 16), 1)
+    if options.validation == "test" and not options.validation_size:
+        validation_size = min(validation_size, test_size)
+    train_size = options.train_size or int(count * task.train_share)
+    sizes: dict[str, Any] = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
+    if hasattr(options, "longest"):
+        sizes["longest"] = options.longest or options.digits
+    settled = replace(options, **sizes)
+    if settled.validation == "test" and settled.validation_size > settled.test_size:
+        raise ValueError(
+            f"--validation-size {settled.validation_size}: larger than the --test-size {settled.test_size}, "
+            "from which --validation test takes it"
+        )
+    size = f"--{task.size_flag} {getattr(options, 'kind' if task.size_flag == 'task' else task.size_flag)}"
+    if task.lists_all or count <= LARGEST_LISTED:
+        check_listed_sizes(settled, count, size, task.problems_are)
+    else:
+        check_hashed_sizes(settled, count, size)
+    return settled
+
+
+def check_listed_sizes(options: Any, count: int, size: str, problems: str) -> None:
+    """Raise ValueError if the held-out problems leave no problem for training, or fewer than `train_size`."""
+    own = options.validation == "own"
+    held_out = options.test_size + (options.validation_size if own else 0)
+    if getattr(options, "operands", "") == "by-length-positive":
+        raise ValueError(
+            f"--operands by-length-positive: needs more problems than the {count:,} of {size}, which are all listed, "
+            "those with a 0 among them"
+        )
+    if held_out >= count:
+        kept = f"--validation-size {options.validation_size} and " if own else ""
+        raise ValueError(
+            f"{size}: has only {count:,} {problems}, of which {kept}--test-size {options.test_size} "
+            f"leave{'' if own else 's'} none for training: {'together they' if own else 'it'} must be below {count:,}"
+        )
+    if options.train_size > count - held_out:
+        raise ValueError(
+            f"--train-size {options.train_size}: only {count - held_out:,} {problems} are left for training"
+        )
+
+
+def check_hashed_sizes(options: TaskOptions, count: int, size: str) -> None:
+    """Raise ValueError if a split would have to hold more than a quarter of the problems that its hash gives it."""
+    if options.draws == "epochs" and not options.train_size:
+        raise ValueError(f"--draws epochs: {size} has too many problems for that; give a --train-size")
+    limit = count // HELD_OUT_SHARE // 4
+    sizes = {"validation": options.validation_size, "test": options.test_size, "train": options.train_size}
+    for name, chosen in sizes.items():
+        most = limit * (HELD_OUT_SHARE - 2) if name == "train" else limit
+        if chosen > most:
+            raise ValueError(f"--{name}-size {chosen}: must be at most {most:,} for {size}")
