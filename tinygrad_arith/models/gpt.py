@@ -25,6 +25,7 @@ from ..nn.sizes import require_sizes
 from ..ops import ArraySpec, ShapeError
 from ..options.option import Options, option
 from .cached_reader import CachedReader
+from .model import Model
 from .registry import TaskSizes, options_of
 from .shape_report import ShapeReport, report_shapes
 
@@ -155,7 +156,7 @@ class GPTConfig:
         return make_position_table(self.positions, count, self.d_model, self.embedding_std)
 
 
-class GPT(Module):
+class GPT(Model):
     """ids (B, T) -> logits (B, T, V). Shapes are checked at construction, arrays are made by `initialize`."""
 
     options = GPTOptions

@@ -17,6 +17,7 @@ from ..autograd import Tensor, plain_array
 from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
 from ..models.gpt import DecoderOptions, GPTConfig, with_positions
+from ..models.model import Model
 from ..models.registry import TaskSizes, options_of
 from ..models.shape_report import ShapeReport, report_shapes
 from ..nn import Dropout, Embedding, Linear, Module
@@ -99,7 +100,7 @@ class WindowNetOptions(Options):
             raise ValueError(f"--d-model {self.d_model}: must be even for --positions sinusoidal")
 
 
-class WindowModel(Module):
+class WindowModel(Model):
     """What the window models share: the embedding, the head over all positions, and how they are called."""
 
     config: WindowConfig
