@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_peek_parser(base.config)
     args = parser.parse_args(words)
 
+    from tinygrad_arith.tasks.answering import answering
     from tinygrad_arith.training.build import make_task
 
     with as_misuse():
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
     with as_misuse():
-        task = make_task(config.task)
+        task = answering(make_task(config.task), "peek")
     seed = training.seed if args.seed is None else args.seed
     problems = task.train_problems(args.step, training.batch, seed)[: args.show]
     batch = task.train_batch(args.step, training.batch, seed)
