@@ -60,7 +60,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def make_evaluate_parser() -> Parser:
-    """All flags of this door."""
+    """All flags of this command."""
     parser = make_parser("evaluate", DESCRIPTION)
     parser.add_argument(
         "run", type=some_path, metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1"
@@ -127,10 +127,8 @@ def draw(measured: Measured) -> Path | None:
     None, and no picture, where the task has no two operands of some length each, or, with a warning, where it cannot be
     written.
     """
-    from tinygrad_arith.tasks.metrics import Grid
-
-    grid = measured.metrics.breakdowns.get("by_operand_lengths")
-    if not isinstance(grid, Grid):
+    grid = measured.metrics.grids.get("by_operand_lengths")
+    if grid is None:
         return None
     from tinygrad_arith.plots.figure import save_figure
     from tinygrad_arith.plots.length_heatmap import heatmap_name, length_heatmap

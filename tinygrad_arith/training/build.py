@@ -1,19 +1,16 @@
 """From a configuration to the things it describes: task, model, optimizer, device."""
 
-from typing import Any
-
 from ..backend import DtypePolicy, obstacle_to_cuda
+from ..models.model import Model
 from ..models.registry import MODELS, TaskSizes
 from ..optim import AdamW
 from ..optim.registry import OPTIMIZERS
 from ..options.errors import MachineError, UserError
-from ..tasks import TaskOptions, build_task
+from ..tasks import Task, TaskOptions, build_task
 from .config import Config, TrainingOptions
 
-Model = Any  # of any kind
 
-
-def make_task(config: TaskOptions) -> Any:
+def make_task(config: TaskOptions) -> Task:
     """The task; raises UserError where its options do not fit together."""
     try:
         return build_task(config)
@@ -21,7 +18,7 @@ def make_task(config: TaskOptions) -> Any:
         raise UserError(str(error)) from error
 
 
-def make_model(config: Config, task: Any) -> Model:
+def make_model(config: Config, task: Task) -> Model:
     """The model for a task, its shapes checked but its parameters not yet made; raises UserError for a wrong shape."""
     sizes = TaskSizes(
         len(task.vocabulary.tokens), task.context, task.longest_context, task.position_count, task.vocabulary.padding
@@ -36,7 +33,7 @@ def initialize(model: Model, config: Config, device: str = "cpu") -> Model:
     """Make the model's parameters on a device, "cpu" or "cuda": a pure function of the seed."""
     training = config.training
     if device == "cuda":
-        choose_products(training)
+        set_matmul_precision(training)
     model.initialize(seed=training.seed, policy=policy_on(device, training.dtype), device=device)
     return model
 
@@ -46,8 +43,8 @@ def policy_on(device: str, dtype: str) -> DtypePolicy:
     return DtypePolicy.named("float32" if device == "cpu" and dtype == "bfloat16" else dtype)
 
 
-def choose_products(training: TrainingOptions) -> None:
-    """Settles for this process how exactly float32 is multiplied on the GPU."""
+def set_matmul_precision(training: TrainingOptions) -> None:
+    """Sets for this process how exactly the GPU multiplies float32 matrices."""
     from ..cuda.precision import set_float32_matmul_precision
 
     set_float32_matmul_precision("tf32" if training.tf32 else "float32")

@@ -30,13 +30,11 @@ def write_result(directory: Path, step: int, seconds: float, metrics: Metrics) -
 
     Of the metrics beside the goal those are there that are single numbers, but not the loss.
     """
-    goal = metrics.goal
+    goal, interval = metrics.goal, metrics.interval
     result: dict[str, Any] = {"step": step, "seconds": round(seconds, 3), f"test_{goal.name}": metrics.value}
-    if metrics.interval is not None:
-        result["test_correct"] = metrics.correct
-    result["test_count"] = metrics.count
-    if metrics.interval is not None:
-        result["interval_95"] = list(metrics.interval)
+    result |= {"test_count": metrics.count}
+    if interval is not None:
+        result |= {"test_correct": metrics.correct, "interval_95": list(interval)}
     others = {name: value for name, value in metrics.values.items() if name not in (goal.name, "loss")}
     result |= {name: value for name, value in others.items() if isinstance(value, float)}
     write_json(directory / RESULT_FILE, result | {"goal": goal._asdict()})

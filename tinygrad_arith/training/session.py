@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..backend import available_cores
-from ..options.errors import MisuseError, UserError, judging_flags, warn
+from ..models.model import Model
+from ..options.errors import MisuseError, UserError, as_misuse, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
 from ..run_files.files import remove_temporaries
@@ -17,7 +17,7 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import read_metrics, trim_metrics
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import trim_predictions
-from ..tasks import build_task
+from ..tasks import Task, build_task
 from .build import choose_training_device, initialize, make_model, make_optimizer
 from .config import Config, TrainingOptions
 from .reporter import Reporter
@@ -32,6 +32,7 @@ from .runs import (
     write_record,
     write_resumption,
 )
+from .steps import Optimizer
 from .threads import resolve_threads
 from .trainer import Trainer
 
@@ -42,9 +43,9 @@ class Session:
 
     record: RunRecord
     directory: Path
-    task: Any
-    model: Any
-    optimizer: Any
+    task: Task
+    model: Model
+    optimizer: Optimizer
     checkpoint: Checkpoint | None  # where to go on from; None: from the start
     device: str = "cpu"
 
@@ -67,7 +68,7 @@ class Session:
         return trainer
 
 
-def plan(config: Config) -> tuple[Any, Any]:
+def plan(config: Config) -> tuple[Task, Model]:
     """Check a configuration down to the shapes of the model; returns (task, model without parameters).
 
     Raises UserError for whatever does not fit. Nothing of the model's size is made yet.
@@ -93,7 +94,7 @@ def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
 
     Raises MisuseError if the configuration will not do, UserError if the directory or the machine will not.
     """
-    with judging_flags():
+    with as_misuse():
         task, model = plan(record.config)
     training = resolve_threads(record.config.training, model, task.context)
     record = dataclasses.replace(record, config=dataclasses.replace(record.config, training=training))
@@ -173,7 +174,7 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
     return dataclasses.replace(record, config=config)
 
 
-def ready(record: RunRecord, directory: Path, task: Any, model: Any, checkpoint: Checkpoint | None) -> Session:
+def ready(record: RunRecord, directory: Path, task: Task, model: Model, checkpoint: Checkpoint | None) -> Session:
     """The session, with the parameters and the optimizer made where they are to live."""
     training = record.config.training
     device, cores = choose_training_device(training), available_cores()
