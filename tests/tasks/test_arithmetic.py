@@ -57,12 +57,12 @@ def test_operand_lengths_are_those_of_the_numbers_not_of_their_padding():
     ("name", "text", "sentence"),
     [
         ("decimal-addition", "1x+2", "'x' at position 2 is not a decimal digit: allowed are 0 to 9; write .*"),
-        ("decimal-addition", "12", r"there is no '\+' in '12': write 13 \+ 3 as 31\+3, least significant digit first"),
+        ("decimal-addition", "12", r"there is no '\+' in '12': write 13 \+ 3 as 31\+3, least .*"),
         ("decimal-subtraction", "1-2-3", "a second '-' at position 4: a problem has two operands"),
         (
             "decimal-subtraction",
             "-3",
-            "the first operand is empty: write 13 - 3 as 31-3, least significant digit first",
+            "the first operand is empty: write 13 - 3 as 31-3, least .*",
         ),
         (
             "binary-multiplication",

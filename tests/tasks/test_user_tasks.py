@@ -217,7 +217,7 @@ def test_a_file_named_without_its_class_is_read_for_the_classes_that_it_has_but_
     ):
         own.write_text("1 / 0\n" + text)
         for kind in (f"{own}", f"{own}:"):
-            with pytest.raises(ValueError, match=".") as caught:
+            with pytest.raises(ValueError, match=r".") as caught:
                 TASKS.load(kind)
             assert str(caught.value) == f"--task {kind}: {sentence.replace('FILE', str(own))}"
     with pytest.raises(ValueError, match=r"there is no file none\.py \(and the name of a class is missing"):

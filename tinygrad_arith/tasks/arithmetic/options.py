@@ -94,8 +94,8 @@ class CarryOptions(NumberOptions):
 
     carry_mix: float = option(
         0.0,
-        "share of training problems that are given longer carry chains (differences: chains of borrows). In these, each "
-        "pair of digits is changed with probability 0.4, so that a carry that comes to it goes on to the next pair",
+        "share of training problems that are given longer carry chains (differences: chains of borrows). In these, "
+        "each pair of digits is changed with probability 0.4, so that a carry that comes to it goes on to the next one",
         range=(0.0, 1.0),
     )
     carry_mix_steps: int = option(0, "over so many steps that share falls to 0; 0: it stays", range=(0, 99_999_999))
