@@ -19,8 +19,9 @@ from .answers import as_preview, sample_answer
 from .arithmetic.positions import with_row_offsets
 from .batch import Problem
 from .metrics import EXACT_MATCH, Breakdown, Goal, Groups, Metrics, Preview
-from .options import TaskOptions
+from .options import ProblemOptions
 from .rows import all_prefix_rows, next_token_targets, prefix_rows
+from .sizes import resolved
 from .splits import HELD_OUT
 from .vocabulary import Vocabulary
 
@@ -57,7 +58,7 @@ class AnsweringTask:
     objective: Objective = NEXT_TOKEN
     goal: Goal = EXACT_MATCH
     pure_batches = True
-    config: TaskOptions  # sizes settled
+    config: ProblemOptions  # sizes settled
     vocabulary: Vocabulary
     rows: str
     context: int
@@ -68,6 +69,11 @@ class AnsweringTask:
     trained_length: int | None = None  # of the longest operands in training, where the problems have a length
 
     # What a subclass says
+
+    @classmethod
+    def problem_count(cls, options: Any) -> int:
+        """How many distinct problems there are with these options, of training and held out together."""
+        raise NotImplementedError
 
     def train_rows(self, step: int, size: int, seed: int) -> tuple[Any, np.ndarray | None]:
         """The problem of each row of a training batch, and which token of its answer the row predicts: int64 (n,).
@@ -225,6 +231,11 @@ class AnsweringTask:
         return scoring.exact_match(predictions, self.answers(problems), self.vocabulary.padding)
 
     # How a model does
+
+    @classmethod
+    def settled(cls, options: Any) -> Any:
+        """See `Task.settled`."""
+        return resolved(options, cls, cls.problem_count(options))
 
     def split_size(self, split: str) -> int:
         """See `Task.split_size`."""

@@ -51,8 +51,9 @@ def task_options(kind: str = "binary-addition", **values: Any) -> Any:
 def resolve(options: TaskOptions) -> Any:
     """The options with every size that was left to the task as a number; raises ValueError where sizes do not fit."""
     task = TASKS.load(options.kind)
-    built_in = options.kind in TASKS.places
-    return resolved(options, task, task.problem_count(options) if built_in else count_problems(options))
+    if options.kind in TASKS.places:
+        return task.settled(options)
+    return resolved(options, task, count_problems(options))
 
 
 def build_task(options: TaskOptions) -> Any:

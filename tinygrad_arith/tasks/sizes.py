@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from .options import TaskOptions
+from .options import ProblemOptions
 
 LARGEST_LISTED = 2**18  # up to so many problems, 262,144, all of them are listed
 HELD_OUT_SHARE = 16  # beyond it, one in 16 belongs to the validation split and one in 16 to the test split
@@ -60,7 +60,7 @@ def check_listed_sizes(options: Any, count: int, size: str, problems: str) -> No
         )
 
 
-def check_hashed_sizes(options: TaskOptions, count: int, size: str) -> None:
+def check_hashed_sizes(options: ProblemOptions, count: int, size: str) -> None:
     """Raise ValueError if a split would have to hold more than a quarter of the problems that its hash gives it."""
     if options.draws == "epochs" and not options.train_size:
         raise ValueError(f"--draws epochs: {size} has too many problems for that; give a --train-size")
