@@ -148,15 +148,16 @@ def test_importing_loads_nothing_heavy(module):
     assert result.stdout.strip() == "[]"
 
 
-GPU_TESTS = sorted((Path(__file__).parent / "cuda").glob("*.py"))
+ROOT = Path(__file__).parents[1]
+LATE = sorted([*(ROOT / "tests" / "cuda").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
 
 
-@pytest.mark.parametrize("path", GPU_TESTS, ids=lambda path: path.stem)
-def test_what_the_gpu_tests_import_exists(path):
-    """They are not even imported where there is no GPU, so a name that is gone would be found out late."""
+@pytest.mark.parametrize("path", LATE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_gpu_tests_and_benchmarks_import_exists(path):
+    """They are not imported by other tests, or only with a GPU, so a name that is gone would be found out late."""
     pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed: pip install -e '.[kernels]'")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("tinygrad_arith"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tinygrad_arith"):
             module = importlib.import_module(node.module)
             for alias in node.names:
                 if not hasattr(module, alias.name):

@@ -10,9 +10,9 @@ import numpy as np
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import FlatParameters
+from tinygrad_arith.objectives import Batch
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.optim.registry import AdamWOptions
-from tinygrad_arith.tasks.batch import Batch
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.process_workers import start_workers
 from tinygrad_arith.training.steps import training_step

@@ -412,7 +412,7 @@ def test_a_stdout_that_takes_no_more_is_not_told_as_a_missing_picture(here, caps
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def draw(directory):
+    def draw(directory, goal):
         monkeypatch.setattr("builtins.print", full)
         return directory / "plots" / "curves.png"
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tinygrad_arith.tasks.metrics import Metrics
     from tinygrad_arith.training.runs import LoadedRun
 
-DESCRIPTION = """Measure a trained model, by the goal metric of its task, on examples that it has never seen. Exact match is
-also told by what sets problems apart (operand length, longest carry chain, ...) and by place in the answer. A heat map
-over the lengths of both operands, where there are two, goes into the run's plots/."""
+DESCRIPTION = """Measure a trained model, by the goal metric of its task, on examples that it has never seen. Exact
+match is also told by what sets problems apart (operand length, longest carry chain, ...) and by place in the answer. A
+heat map over the lengths of both operands, where there are two, goes into the run's plots/."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,8 @@ def draw(measured: Measured) -> Path | None:
     None, and no picture, where the task has no two operands of some length each, or, with a warning, where it cannot be
     written.
     """
-    from tinygrad_arith.tasks.metrics import Grid
-
-    grid = measured.metrics.breakdowns.get("by_operand_lengths")
-    if not isinstance(grid, Grid):
+    grid = measured.metrics.grids.get("by_operand_lengths")
+    if grid is None:
         return None
     from tinygrad_arith.plots.figure import save_figure
     from tinygrad_arith.plots.length_heatmap import heatmap_name, length_heatmap

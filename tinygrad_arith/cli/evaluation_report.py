@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..tasks.metrics import Breakdown, Goal, Grid, Groups, Metrics, Preview
+from ..tasks.metrics import Goal, Metrics, Preview
 from ..tasks.scoring import GroupScore, wilson_interval
 from .console import as_share, console, data_table
 
@@ -16,8 +16,7 @@ COLUMN_EDGES = 2  # characters that a table adds to each column
 
 def evaluation_tables(metrics: Metrics) -> list["Table"]:
     """A table for each breakdown into groups: by operand length, longest carry chain, ..., place in the answer."""
-    found = [part for part in metrics.breakdowns.values() if isinstance(part, Groups)]
-    return [score_table(groups.heading, groups.title, groups.scores) for groups in found]
+    return [score_table(groups.heading, groups.title, groups.scores) for groups in metrics.groups.values()]
 
 
 def score_table(title: str, group: str, scores: Iterable[GroupScore]) -> "Table":
@@ -74,14 +73,9 @@ def evaluation_values(metrics: Metrics) -> dict[str, Any]:
     values: dict[str, Any] = {"count": metrics.count, "correct": metrics.correct, metrics.goal.name: metrics.value}
     values |= {"interval_95": metrics.interval and list(metrics.interval)}
     values |= metrics.further | {"loss": metrics.loss if math.isfinite(metrics.loss) else None}
-    return values | {name: breakdown_values(part) for name, part in metrics.breakdowns.items()}
-
-
-def breakdown_values(breakdown: Breakdown) -> Any:
-    """A breakdown as plain values."""
-    if isinstance(breakdown, Grid):
-        return {"correct": breakdown.correct.tolist(), "count": breakdown.count.tolist()}
-    return score_values(breakdown.scores)
+    values |= {name: score_values(groups.scores) for name, groups in metrics.groups.items()}
+    grids = {name: {"correct": g.correct.tolist(), "count": g.count.tolist()} for name, g in metrics.grids.items()}
+    return values | grids
 
 
 def score_values(scores: Iterable[GroupScore]) -> list[dict[str, Any]]:

@@ -1,12 +1,13 @@
 """What the train door prints before and after the training: facts as small tables."""
 
 from pathlib import Path
-from typing import Any
 
 from ..backend import RandomKey
+from ..models.model import Model
 from ..ops.registry import chosen_table
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
+from ..tasks import Task
 from ..training.build import choose_training_device, initialize, policy_on
 from ..training.config import TrainingOptions
 from ..training.final_test import FinalTest
@@ -86,7 +87,7 @@ def device_fact(device: str, training: TrainingOptions) -> tuple[str, str]:
     return "GPU", f"{gpu_names()[0]}{', products in TF32' if training.tf32 and training.dtype == 'float32' else ''}"
 
 
-def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:
+def print_dry_run(record: RunRecord, task: Task, model: Model) -> None:
     """Print the model's table, the memory that training will take, and the implementations that will run."""
     out, training = console(), record.config.training
     device = choose_training_device(training)
@@ -106,7 +107,7 @@ def print_dry_run(record: RunRecord, task: Any, model: Any) -> None:
     out.print("All shapes fit. Nothing was trained (--dry-run).")
 
 
-def print_implementations(record: RunRecord, task: Any, model: Any, device: str) -> None:
+def print_implementations(record: RunRecord, task: Task, model: Model, device: str) -> None:
     """Run one example through the model, there and back, and print which implementation ran for each operation."""
     initialize(model, record.config, device)
     batch = task.train_batch(0, 1, record.config.training.seed).on_device_of(model.flat.values)

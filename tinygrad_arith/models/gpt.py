@@ -25,6 +25,7 @@ from ..nn.sizes import require_sizes
 from ..ops import ArraySpec, ShapeError
 from ..options.option import Options, option
 from .cached_reader import CachedReader
+from .model import Model
 from .registry import TaskSizes, options_of
 from .shape_report import ShapeReport, report_shapes
 
@@ -35,7 +36,9 @@ ACTIVATIONS = ("relu", "gelu", "gelu-exact")
 class DecoderOptions(Options):
     """The options of models with blocks of attention. Vocabulary and context are not options: the task gives them."""
 
-    kind: str = option("gpt", "the model: {kinds}", flag="architecture")
+    kind: str = option(
+        "gpt", "the model: {kinds}; window-...: one token from a whole window (the Julia article)", flag="architecture"
+    )
     d_model: int = option(64, "channels of the residual stream", range=(1, None))
     layers: int = option(2, "number of transformer blocks; of window-net: hidden layers", range=(1, None))
     heads: int = option(4, "attention heads; must divide --d-model", range=(1, None))
@@ -153,7 +156,7 @@ class GPTConfig:
         return make_position_table(self.positions, count, self.d_model, self.embedding_std)
 
 
-class GPT(Module):
+class GPT(Model):
     """ids (B, T) -> logits (B, T, V). Shapes are checked at construction, arrays are made by `initialize`."""
 
     options = GPTOptions

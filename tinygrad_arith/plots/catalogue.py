@@ -12,7 +12,6 @@ from ..comparisons.finished_runs import alike, group_labels
 from ..models.attention_maps import has_attention
 from ..options.errors import MisuseError
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
-from ..tasks.metrics import Grid, Groups
 from ..training.runs import RunRecord
 from .accuracy_by_length import accuracy_by_length
 from .accuracy_by_train_size import accuracy_by_train_size
@@ -137,15 +136,14 @@ def asked_for(run: RunData) -> str:
 
 def find_heatmap(run: RunData) -> Figures:
     """Exact match by the lengths of both operands."""
-    names = [name for name, part in run.breakdowns_of_one.items() if isinstance(part, Grid)]
+    names = list(run.metrics_of_one.grids)
     if not names:
         raise Lacking("the task has not two operands of digits")
     run.check_count()
 
     def draw() -> "Figure":
         """The grid of all test problems."""
-        grid = run.metrics.breakdowns[names[0]]
-        assert isinstance(grid, Grid)
+        grid = run.metrics.grids[names[0]]
         return length_heatmap(grid.correct, grid.count)
 
     return {heatmap_name("test", count=run.choices.count): draw}
@@ -153,17 +151,15 @@ def find_heatmap(run: RunData) -> Figures:
 
 def find_groups(run: RunData) -> Figures:
     """Exact match by each group of the task: a picture of the longest carry chain, ..."""
-    parts = run.breakdowns_of_one.items()
-    names = [name for name, part in parts if isinstance(part, Groups) and part.problems]
+    names = [name for name, groups in run.metrics_of_one.groups.items() if groups.problems]
     if not names:
         raise Lacking("its task breaks an evaluation down by nothing")
     run.check_count()
 
     def draw(name: str) -> "Figure":
         """One of the groups of all test problems."""
-        part = run.metrics.breakdowns[name]
-        assert isinstance(part, Groups)
-        return group_scores(part.scores, part.title)
+        groups = run.metrics.groups[name]
+        return group_scores(groups.scores, groups.title)
 
     return {name + asked_for(run): partial(draw, name) for name in names}
 

@@ -19,7 +19,7 @@ from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import Predictions, read_predictions
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask
-from ..tasks.metrics import Breakdown, Metrics
+from ..tasks.metrics import Metrics
 from ..training.build import make_task
 from ..training.runs import LoadedRun, RunRecord, load_run, read_record
 from .series import Curve
@@ -123,9 +123,9 @@ class RunData:
         return self.task.evaluate(self.model, "test", self.choices.count)
 
     @cached_property
-    def breakdowns_of_one(self) -> dict[str, Breakdown]:
-        """Those of an evaluation of a single problem: their names and kinds are those of all."""
-        return self.task.evaluate(self.model, "validation", 1).breakdowns
+    def metrics_of_one(self) -> Metrics:
+        """Those of a single problem: they have the breakdowns that those of all have."""
+        return self.task.evaluate(self.model, "validation", 1)
 
     def over_training(self, name: str) -> Curve:
         """The goal metric on the validation problems against another number of the metrics: `step`, `examples`."""

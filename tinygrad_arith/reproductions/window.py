@@ -17,6 +17,7 @@ from ..autograd import Tensor, plain_array
 from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
 from ..models.gpt import DecoderOptions, GPTConfig, with_positions
+from ..models.model import Model
 from ..models.registry import TaskSizes, options_of
 from ..models.shape_report import ShapeReport, report_shapes
 from ..nn import Dropout, Embedding, Linear, Module
@@ -50,7 +51,11 @@ class WindowConfig(GPTConfig):
 class WindowGPTOptions(DecoderOptions):
     """The options of the article's GPT."""
 
-    kind: str = option("window-gpt", "the model: {kinds}", flag="architecture")
+    kind: str = option(
+        "window-gpt",
+        "the model: {kinds}; window-...: one token from a whole window (the Julia article)",
+        flag="architecture",
+    )
     normalization: str = option(
         "layernorm",
         "what a norm does; batch-tensor: layer norm over a whole batch, as the article's code has it",
@@ -72,7 +77,11 @@ class WindowGPTOptions(DecoderOptions):
 class WindowNetOptions(Options):
     """The options of the article's dense model."""
 
-    kind: str = option("window-net", "the model: {kinds}", flag="architecture")
+    kind: str = option(
+        "window-net",
+        "the model: {kinds}; window-...: one token from a whole window (the Julia article)",
+        flag="architecture",
+    )
     d_model: int = option(64, "channels of an embedded token", range=(1, None))
     layers: int = option(2, "number of hidden layers", range=(1, None))
     activation: str = option("relu", "of the hidden layers", choices=tuple(ACTIVATIONS))
@@ -91,7 +100,7 @@ class WindowNetOptions(Options):
             raise ValueError(f"--d-model {self.d_model}: must be even for --positions sinusoidal")
 
 
-class WindowModel(Module):
+class WindowModel(Model):
     """What the window models share: the embedding, the head over all positions, and how they are called."""
 
     config: WindowConfig

@@ -81,7 +81,7 @@ class Metrics:
     examples:   what they are called
     values:     all metrics by name, the goal and the "loss" among them: numbers, or lists of numbers
     correct:    where the goal is a share of the examples: how many it is
-    break_down: makes the breakdowns, which are dear
+    break_down: makes the breakdowns, which are dear, by the names that they have in JSON: "by_operand_length"
     """
 
     goal: Goal
@@ -114,8 +114,18 @@ class Metrics:
 
     @cached_property
     def breakdowns(self) -> dict[str, Breakdown]:
-        """By the names that they have in JSON: "by_operand_length"."""
+        """All of them."""
         return self.break_down()
+
+    @property
+    def groups(self) -> dict[str, Groups]:
+        """The breakdowns into groups."""
+        return {name: part for name, part in self.breakdowns.items() if isinstance(part, Groups)}
+
+    @property
+    def grids(self) -> dict[str, Grid]:
+        """The breakdowns by two lengths."""
+        return {name: part for name, part in self.breakdowns.items() if isinstance(part, Grid)}
 
 
 class Preview(NamedTuple):

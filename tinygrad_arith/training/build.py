@@ -1,19 +1,16 @@
 """From a configuration to the things it describes: task, model, optimizer, device."""
 
-from typing import Any
-
 from ..backend import DtypePolicy, obstacle_to_cuda
+from ..models.model import Model
 from ..models.registry import MODELS, TaskSizes
 from ..optim import AdamW
 from ..optim.registry import OPTIMIZERS
 from ..options.errors import MachineError, UserError
-from ..tasks import TaskOptions, build_task
+from ..tasks import Task, TaskOptions, build_task
 from .config import Config, TrainingOptions
 
-Model = Any  # of any kind
 
-
-def make_task(config: TaskOptions) -> Any:
+def make_task(config: TaskOptions) -> Task:
     """The task; raises UserError where its options do not fit together."""
     try:
         return build_task(config)
@@ -21,7 +18,7 @@ def make_task(config: TaskOptions) -> Any:
         raise UserError(str(error)) from error
 
 
-def make_model(config: Config, task: Any) -> Model:
+def make_model(config: Config, task: Task) -> Model:
     """The model for a task, its shapes checked but its parameters not yet made; raises UserError for a wrong shape."""
     sizes = TaskSizes(
         len(task.vocabulary.tokens), task.context, task.longest_context, task.position_count, task.vocabulary.padding

@@ -30,11 +30,9 @@ def write_result(directory: Path, step: int, seconds: float, metrics: Metrics) -
 
     Of the metrics beside the goal those are there that are single numbers, but not the loss.
     """
-    goal = metrics.goal
+    goal, interval = metrics.goal, metrics.interval
     result: dict[str, Any] = {"step": step, "seconds": round(seconds, 3), f"test_{goal.name}": metrics.value}
-    if metrics.interval is not None:
-        result["test_correct"] = metrics.correct
-    result["test_count"] = metrics.count
-    if metrics.interval is not None:
-        result["interval_95"] = list(metrics.interval)
+    result |= {"test_count": metrics.count}
+    if interval is not None:
+        result |= {"test_correct": metrics.correct, "interval_95": list(interval)}
     write_json(directory / RESULT_FILE, result | metrics.further | {"goal": goal._asdict()})

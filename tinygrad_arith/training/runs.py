@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..models.model import Model
 from ..options.errors import MisuseError, UserError
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_newest
 from ..run_files.files import TEMPORARY_SUFFIX, write_json
+from ..tasks import Task
 from ..tasks.user_tasks import digest_of_user_task
 from .build import choose_device, initialize, make_model, make_task
 from .config import Config
@@ -55,8 +57,8 @@ class LoadedRun:
     """A trained model with its task, as of the newest whole checkpoint."""
 
     config: Config
-    task: Any
-    model: Any
+    task: Task
+    model: Model
     step: int
     path: Path
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..backend import available_cores
+from ..models.model import Model
 from ..options.errors import MisuseError, UserError, judging_flags, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
@@ -17,7 +17,7 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import read_metrics, trim_metrics
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import trim_predictions
-from ..tasks import build_task
+from ..tasks import Task, build_task
 from .build import choose_training_device, initialize, make_model, make_optimizer
 from .config import Config, TrainingOptions
 from .reporter import Reporter
@@ -32,6 +32,7 @@ from .runs import (
     write_record,
     write_resumption,
 )
+from .steps import Optimizer
 from .threads import resolve_threads
 from .trainer import Trainer
 
@@ -42,9 +43,9 @@ class Session:
 
     record: RunRecord
     directory: Path
-    task: Any
-    model: Any
-    optimizer: Any
+    task: Task
+    model: Model
+    optimizer: Optimizer
     checkpoint: Checkpoint | None  # where to go on from; None: from the start
     device: str = "cpu"
 
@@ -67,7 +68,7 @@ class Session:
         return trainer
 
 
-def plan(config: Config) -> tuple[Any, Any]:
+def plan(config: Config) -> tuple[Task, Model]:
     """Check a configuration down to the shapes of the model; returns (task, model without parameters).
 
     Raises UserError for whatever does not fit. Nothing of the model's size is made yet.
@@ -82,7 +83,7 @@ def plan(config: Config) -> tuple[Any, Any]:
             f"--batch {batch}: larger than the {task.train_size:,} training problems of this task, which come once an "
             "epoch each (--draws random draws with replacement)"
         )
-    size = task.split_size("validation")
+    size = task.config.validation_size or task.split_size("validation")
     if config.training.eval_size > size:
         raise UserError(f"--eval-size {config.training.eval_size}: the validation split holds {size:,} examples only")
     model = make_model(config, task)
@@ -90,7 +91,7 @@ def plan(config: Config) -> tuple[Any, Any]:
     return task, model
 
 
-def check_goal(task: Any, until: float | None) -> None:
+def check_goal(task: Task, until: float | None) -> None:
     """Raise MisuseError if the goal metric can never have the value at which to stop."""
     if until is not None and task.goal.share and until > 1:
         raise MisuseError(f"--until {until:g}: must be at most 1, for {task.goal.title} is a share of 1, or none")
@@ -184,7 +185,7 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
     return dataclasses.replace(record, config=config)
 
 
-def ready(record: RunRecord, directory: Path, task: Any, model: Any, checkpoint: Checkpoint | None) -> Session:
+def ready(record: RunRecord, directory: Path, task: Task, model: Model, checkpoint: Checkpoint | None) -> Session:
     """The session, with the parameters and the optimizer made where they are to live."""
     training = record.config.training
     device, cores = choose_training_device(training), available_cores()

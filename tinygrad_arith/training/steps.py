@@ -117,7 +117,7 @@ class HostSteps:
         return done
 
 
-def start_steps(model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:
+def start_steps(model: Module, optimizer: Optimizer, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:
     """What runs the steps, where the model's parameters are; to be closed after use."""
     training = config.training
     if array_module(model.flat.values) is np:
@@ -125,4 +125,5 @@ def start_steps(model: Module, optimizer: AdamW, config: Config, objective: Obje
         return HostSteps(workers, optimizer, config)
     from .device_step import DeviceSteps  # loads what only a GPU needs
 
+    assert isinstance(optimizer, AdamW)  # whose numbers the graphs read on the device
     return DeviceSteps(model, optimizer, config, objective)

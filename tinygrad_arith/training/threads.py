@@ -6,10 +6,10 @@ gains nothing; two workers that each take half of the batch gain in both. So a s
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..backend import available_cores
 from ..cpu import keep_freed_memory
+from ..models.model import Model
 from .config import TrainingOptions
 
 LEAST_EXAMPLES = 8  # a worker with fewer examples is not worth waking
@@ -37,7 +37,7 @@ def choose_threads(batch_size: int, flop: int, cores: int | None = None) -> Thre
     return Threads(workers, max(cores // workers, 1))
 
 
-def resolve_threads(training: TrainingOptions, model: Any, positions: int) -> TrainingOptions:
+def resolve_threads(training: TrainingOptions, model: Model, positions: int) -> TrainingOptions:
     """The same options with `workers` and `blas_threads` as numbers, where they were left to be chosen (0)."""
     flop = model.shape_report(training.batch, positions).flop
     chosen = choose_threads(training.batch, flop)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ..nn import Module
-from ..optim import AdamW
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
@@ -28,7 +27,7 @@ from .batches import Batches, BatchesAhead, make_batches
 from .config import Config
 from .reporter import Reporter
 from .step_result import StepResult, dropout_key
-from .steps import Steps, explain_nonfinite, is_finite, start_steps
+from .steps import Optimizer, Steps, explain_nonfinite, is_finite, start_steps
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 
@@ -54,7 +53,7 @@ class Trainer:
         config: Config,
         task: Task,
         model: Module,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         directory: Path,
         *,
         until: float | None = None,
@@ -111,9 +110,8 @@ class Trainer:
             followed = self.task.problems("validation", training.eval_size)
             predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, followed)
             self.predictions = opened.enter_context(closing(predictions))
-        self.steps = opened.enter_context(
-            closing(start_steps(self.model, self.optimizer, self.config, self.task.objective))
-        )
+        steps = start_steps(self.model, self.optimizer, self.config, self.task.objective)
+        self.steps = opened.enter_context(closing(steps))
         batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
         self.batches = opened.enter_context(closing(batches))
 

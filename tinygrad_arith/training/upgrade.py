@@ -6,6 +6,7 @@ from ..options.kinds import field_names
 from .config import SECTIONS
 
 KIND = {"task": "task", "model": "architecture"}  # what an option was called that is the kind now
+GONE = ("tied_head",)  # of window models, which never had one
 
 
 def upgraded(values: Any) -> Any:
@@ -21,16 +22,13 @@ def upgraded(values: Any) -> Any:
 
 def upgraded_section(name: str, section: dict[str, Any]) -> dict[str, Any]:
     """One section with its kind, and with the options of that kind."""
-    if name not in SECTIONS:
-        return section
-    kinds = SECTIONS[name]
     if name in KIND and KIND[name] in section:
         section["kind"] = section.pop(KIND[name])
+    if name not in SECTIONS or not isinstance(section.get("kind", ""), str):
+        return section
+    kinds = SECTIONS[name]
     try:
         own = field_names(kinds.options_of(section.get("kind", "")))
     except ValueError:
         return section
     return {key: value for key, value in section.items() if key in own or not (kinds.owners(key) or key in GONE)}
-
-
-GONE = ("tied_head",)  # of window models, which never had one

@@ -34,6 +34,7 @@ RICH = 1e-3  # the relative error of a slope that is known well
 NEAR = 64.0  # times the steps that such slopes needed
 SIMILAR = 1 / 8  # of the size of an element: those that are as large tell which steps suit it
 ASKED_CLOSER = 3  # elements whose slopes are looked at closer by, for all that were looked at together
+STALE = 2.0  # times what is allowed an element now: by more, an examination says too little
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
 
 
@@ -70,6 +71,7 @@ class Judgement:
     unsteady: np.ndarray | None = None
     together: set[int] = field(default_factory=set)  # those that several steps at once have shown
     examined: dict[int, Estimate] = field(default_factory=dict)
+    strict_then: dict[int, float] = field(default_factory=dict)  # what was allowed them when they were examined
     kinks: dict[int, Kink] = field(default_factory=dict)
     outside: dict[int, Kink] = field(default_factory=dict)  # those whose answers no choice of sides gives
 
@@ -163,7 +165,7 @@ class Judgement:
             if self.at_kinks:
                 seen[self.at_kinks] = True
             passed = ~wrong & (distance + error <= allowed) & seen  # only rounding may hide more than is allowed
-        looked_at = self._examined_ones()
+        looked_at = self._examined_ones(strict)
         if wrong.any():
             certain = (wrong & looked_at).any()  # nothing is called wrong by a first look alone
             wrong &= (looked_at | ~self.suspicious) if certain else looked_at
@@ -190,7 +192,7 @@ class Judgement:
         """
         bounds, distance = self.bounds(), self.distance
         left = ~((distance <= bounds.strict) & ~self.verdicts(bounds)[1] & ~self.suspicious)
-        left[list(self.examined)] = False
+        left &= ~self._examined_ones(bounds.strict)
         if not left.any():
             return []
         with np.errstate(all="ignore"):
@@ -263,6 +265,7 @@ class Judgement:
             found = self._closely(position, strict, little, size)
             new = self.suspicious[position] or not self._knew_more(position, found, allowed)
             self.examined[position], self.suspicious[position] = found, False
+            self.strict_then[position] = strict
             if new:
                 self.numeric[position], self.error[position], self.steps[position] = (
                     found.value,
@@ -288,7 +291,8 @@ class Judgement:
         found = probe.refined(index, wanted)
         if _accuses(found, answer, slack):
             found = probe.confirmed(index, wanted)
-            return probe.beside(index, found, answer) if _accuses(found, answer, slack) else found
+            if _accuses(found, answer, slack):
+                return probe.beside(index, found, answer)
         if found.kink is None and np.isfinite(found.error) and probe.contradicted(index, found, little):
             return replace(found, error=np.inf)
         return found
@@ -326,10 +330,14 @@ class Judgement:
             noise = self.error[position] if found is None else found.noise
             self.error[position] = max(self.error[position], noise * self.steps[position] / trusted)
 
-    def _examined_ones(self) -> np.ndarray:
-        """Which elements were examined, (n,) bool."""
+    def _examined_ones(self, strict: np.ndarray | None = None) -> np.ndarray:
+        """Which elements were examined, (n,) bool; of those, where it is given, by what is allowed them now (n,), or a
+        little more. It may have been far more, if the largest entry turned out to be another.
+        """
         examined = np.zeros(self.numeric.shape, dtype=bool)
         examined[list(self.examined)] = True
+        if strict is not None:
+            examined[[p for p, then in self.strict_then.items() if then > STALE * strict[p]]] = False
         return examined
 
     def ask_along_ties(self) -> None:

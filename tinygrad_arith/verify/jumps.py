@@ -22,13 +22,17 @@ def jumps_nearby(line: Line, cotangent: np.ndarray, step: float) -> bool:
 
 
 def _jumps(line: Line, side: float, cotangent: np.ndarray, step: float) -> bool:
-    """The same to one side: doubles the distance until the outputs change, and halves the interval around the place."""
+    """The same to one side: doubles the distance until the outputs change, and halves the interval around the place.
+    Outputs that have moved at `step` do not stay, even where both sides are alike, as of x^2 at 0.
+    """
 
     def change(distance: float) -> float:
         with np.errstate(all="ignore"):
             return float(np.abs(cotangent) @ np.abs(line.at(side * distance)[1] - line.here))
 
     near, far = step, step
+    if change(step) != 0.0:
+        return False
     while (beyond := change(far)) == 0.0:
         if far >= line.limit:
             return False

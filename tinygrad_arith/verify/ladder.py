@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .differences import NOISE_MARGIN, Estimate, Line, Rung, nothing_known, rung_at
+from .jumps import jumps_nearby
 from .kinks import (
     CLOSE,
     FALLS,
@@ -71,6 +72,7 @@ class _Ladder:
     settled: Estimate | None = None
     amplitude: float = 0.0  # of what the outputs do since, over steps of any size
     jumps: float = 0.0  # the gap that jumps beside the point made
+    kept: float = 0.0  # a gap that stayed from step to step, as that of a kink does
 
     def __post_init__(self) -> None:
         self.tableau = Tableau(self.cotangent, RATIO**2)
@@ -84,7 +86,7 @@ class _Ladder:
         self._look_for_jumps()
         if self._rounding_took_over():
             self._settle(rung)
-        elif rung.sides != self.sides or self.suspect:  # what larger steps saw lies beyond an edge or a kink
+        elif rung.sides != self.sides or self._beyond_a_kink():  # what larger steps saw lies beyond an edge or a kink
             self._start_again(rung)
         if was_suspect and hides(rung, self.rungs[-2]):
             self.done = True  # no smaller step could tell the kink from rounding
@@ -97,6 +99,17 @@ class _Ladder:
             close = self.wanted or CLOSELY * abs(best.value)
             found = best.error <= close or rung.noise > HIDDEN * best.error
             self.done = enough and found and self._calm()
+
+    def _beyond_a_kink(self) -> bool:
+        """Does the gap stay, or did it until the last steps and is gone now? A step in between has a side with a little
+        of the slope that lies beyond.
+        """
+        if self.suspect:
+            self.kept = max(self.kept, self.rungs[-1].gap)
+        elif self.rungs[-1].gap < VANISHES * self.kept:
+            self.kept = 0.0
+            return True
+        return self.suspect
 
     def _calm(self) -> bool:
         """Does the gap fall as that of a smooth function would, or is it lost in rounding? One that does neither, small
@@ -158,7 +171,7 @@ class _Ladder:
         """
         best, settled = self.tableau.best, self.settled
         if settled is None:
-            unseen += self.jumps
+            unseen += self.jumps if self._jumps_stay(best) else 0.0
             return _concluded(self.line, self.cotangent, self.rungs, best, self.wanted, unseen)
         apart = 0.0
         size = float(np.abs(self.cotangent).max()) * max(float(np.abs(self.line.here).max()), self.line.scale)
@@ -166,6 +179,14 @@ class _Ladder:
         if not plain_rounding and best is not None and best.error <= SETTLED * abs(best.value):
             apart = 2 * (abs(best.value - settled.value) + best.error)
         return replace(settled, error=settled.error + apart + unseen)
+
+    def _jumps_stay(self, best: Estimate | None) -> bool:
+        """Are they jumps, as far as one can tell? Where the outputs stay as they are one can: log(max(x, a)) has its
+        kink where it is steep, which looks like a jump from afar.
+        """
+        if not self.jumps or best is None or best.column.any():
+            return self.jumps > 0
+        return jumps_nearby(self.line, self.cotangent, best.step)
 
 
 def _reached(line: Line, cotangent: np.ndarray, wanted: float, top: float) -> tuple[np.ndarray, float, float]:
@@ -216,6 +237,9 @@ def _concluded(
             return at_kink
     if best is None:
         return nothing_known(last, cotangent)
+    if not best.column.any():  # the largest step that moves nothing says more than smaller ones
+        still = min((rung.noise for rung in rungs if rung.gap == 0 and not rung.central.any()), default=np.inf)
+        best = replace(best, error=min(best.error, still), noise=min(best.noise, still))
     unseen += _disagreement(best, cotangent, rungs)
     return replace(best, error=best.error + unseen, noise=best.noise + unseen, one_sided=last.sides != "both")
 

@@ -35,6 +35,8 @@ DISTANCES = (0.0, 0.25, 1.0, FAR)  # at which outputs are looked at, relative to
 BITS = 46  # of a float64 that the places of the points may use
 MOVES = (47, 61, 73, 79, 103)  # of 64 parts, by which elements move: the last bits are used, by all of them. What
 # divides by a small number, or multiplies with one, rounds otherwise at each point
+LAST_BITS, FINEST_UNIT = 16, 2.0**-10  # so many places between two points of the finest line; and the last bit of a
+# number over that line's spacing, in which it is bent by 0, 1, 3, 6, 10, ...: such points still are hit exactly
 HARMLESS = 16  # times the rounding of the output itself: such noise is not looked into
 SMOOTHER = 1 / 16  # of the roughness of a line: what is left of it where that was made by a kink
 EXACT = 0.01  # times its own rounding: an output that is no rougher was not rounded
@@ -175,13 +177,16 @@ def _at_points(
 
     The points are hit exactly, so that no rounding of the inputs is taken for one of the outputs. They lie irregularly
     and use all bits that there are, so that the roundings on the way cannot be equal by chance. The elements move by
-    different amounts, or a norm would not see a line to the origin. The array itself is not among the points: there may
-    be a kink.
+    different amounts, or a norm would not see a line to the origin. The finest line is bent a little: on a straight one
+    k x would round alike, time and again, for some k. The array itself is not among the points: there may be a kink.
     """
     places, bases = _places(spacing)
-    move = _directions(array.shape) * (sizes * spacing)
+    along, unit = _directions(array.shape), sizes * spacing
+    number = LAST_BITS * (first + places - POINTS)  # (POINTS,), whole numbers on the finest line
+    bends = number * (number + 1) / 2 * (FINEST_UNIT if spacing == SPACINGS[0] else 0.0)  # (POINTS,)
+    points = [array + (place * along + bend) * unit for place, bend in zip(first + places, bends, strict=True)]
     with np.errstate(all="ignore"):
-        values = np.stack([outputs_at(array + (first + place) * move) for place in places])  # (POINTS, m)
+        values = np.stack([outputs_at(point) for point in points])  # (POINTS, m)
         usable = np.isfinite(values).all(axis=0)  # (m,)
         size = np.where(usable, np.abs(values).max(axis=0), 0.0)  # (m,)
         noise = LIKELY * _beside_polynomials(bases, np.where(usable, values - values[POINTS // 2], 0.0))
