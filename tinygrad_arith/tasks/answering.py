@@ -14,14 +14,13 @@ from ..backend import RandomKey, integers
 from ..nn import Module
 from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..options.errors import UserError
-from . import scoring
+from . import scoring, sizes
 from .answers import as_preview, sample_answer
 from .arithmetic.positions import with_row_offsets
 from .batch import Problem
 from .metrics import EXACT_MATCH, Breakdown, Goal, Groups, Metrics, Preview
 from .options import ProblemOptions
 from .rows import all_prefix_rows, next_token_targets, prefix_rows
-from .sizes import resolved
 from .splits import HELD_OUT
 from .vocabulary import Vocabulary
 
@@ -232,10 +231,7 @@ class AnsweringTask:
 
     # How a model does
 
-    @classmethod
-    def settled(cls, options: Any) -> Any:
-        """See `Task.settled`."""
-        return resolved(options, cls, cls.problem_count(options))
+    settled = classmethod(sizes.settled)  # see `Task.settled`
 
     def split_size(self, split: str) -> int:
         """See `Task.split_size`."""
