@@ -9,7 +9,7 @@ from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.objectives import NEXT_TOKEN, Batch, Loss
-from tinygrad_arith.training.thread_workers import Workers
+from tinygrad_arith.training.thread_workers import ThreadWorkers
 
 KEY = RandomKey(1, "dropout")
 
@@ -53,7 +53,7 @@ def test_workers_take_any_objective():
     batch, found = batch_of(), []
     for count in (1, 3):
         model = model_of()
-        workers = Workers(model, count, Squares())
+        workers = ThreadWorkers(model, count, Squares())
         loss, terms = workers.forward_backward(batch, KEY)
         workers.close()
         assert terms == 20

@@ -11,6 +11,7 @@ import numpy as np
 from . import faults
 from .elementwise import FORMULAS, elementwise
 from .exact import precision
+from .fast import FAST
 from .kinks import KINKS
 from .operations import OPERATIONS
 from .problem import Backward, Problem, plus_inside, plus_outside, sized
@@ -110,6 +111,7 @@ def makers() -> dict[str, Maker]:
         **OPERATIONS,
         **SEVERAL,
         **KINKS,
+        **FAST,
         **{f"{name}, {k}": maker for k in (2, 3, 4) for name, maker in KINKS.items()},  # more often: each kind is many
         "cross_entropy_sum, 2": OPERATIONS["cross_entropy_sum"],
     }

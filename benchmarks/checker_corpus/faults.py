@@ -108,6 +108,19 @@ def output_forgotten(problem: Problem, rng, sizes) -> Fault | None:
     return "output forgotten", f"output {forgotten} forgotten", backward
 
 
+def output_off(problem: Problem, rng, sizes) -> Fault | None:
+    """What one of several outputs adds to the gradient is off by 0.1 % to 100 % of itself."""
+    out = problem.forward(*problem.arrays)[0]
+    if not isinstance(out, tuple):
+        return None
+    number, factor = int(rng.integers(len(out))), _factor(rng)
+
+    def backward(dy, cache):
+        return problem.backward(tuple(factor * d if k == number else d for k, d in enumerate(dy)), cache)
+
+    return "output off", f"output {number} times {factor:.5g}", backward
+
+
 def gradient_forgotten(problem: Problem, rng, sizes) -> Fault | None:
     """One of several gradients is zero."""
     if len(problem.arrays) == 1:
@@ -152,7 +165,7 @@ def its_own(problem: Problem, rng, sizes) -> Fault | None:
 
 SHARES = {  # how often each is drawn
     one_element: 7, all_elements: 3, dropped: 1, sign: 1, reordered: 1, leaked: 1, output_forgotten: 4,
-    gradient_forgotten: 1, bent: 1.8, its_own: 4,
+    output_off: 6,     gradient_forgotten: 1, bent: 1.8, its_own: 4,
 }  # fmt: skip
 OWN_ONLY = ("at a kink", "beside a kink", "at a tie", "beside a tie")  # the fault belongs to the very element
 

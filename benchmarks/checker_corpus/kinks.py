@@ -67,6 +67,63 @@ def bent(rng: np.random.Generator) -> Problem:
     )
 
 
+SIDES: dict[str, tuple[Callable, Callable, Callable, Callable]] = {  # NumPy, mpmath, slopes left and right of c
+    "relu(x - c)": (
+        lambda x, c: np.maximum(x - c, 0), lambda x, c: max(x - c, mpmath.mpf(0)),
+        lambda x, c: 0 * x, lambda x, c: np.ones_like(x),
+    ),
+    "|x - c|": (lambda x, c: np.abs(x - c), lambda x, c: abs(x - c), lambda x, c: -np.ones_like(x), lambda x, c: x**0),
+    "leaky(x - c)": (
+        lambda x, c: np.where(x > c, x - c, 0.3 * (x - c)), lambda x, c: x - c if x > c else mpmath.mpf(0.3) * (x - c),
+        lambda x, c: 0.3 * x**0, lambda x, c: x**0,
+    ),
+    "relu(x - c)^2": (
+        lambda x, c: np.maximum(x - c, 0) ** 2, lambda x, c: max(x - c, mpmath.mpf(0)) ** 2,
+        lambda x, c: 0 * x, lambda x, c: 2 * (x - c),
+    ),
+    "max(x^2, c^2)": (
+        lambda x, c: np.maximum(x * x, c * c), lambda x, c: max(x * x, mpmath.mpf(c * c)),
+        lambda x, c: 0 * x, lambda x, c: 2 * x,
+    ),
+    "max(exp(x / c), e)": (
+        lambda x, c: np.maximum(np.exp(x / c), np.e), lambda x, c: max(mpmath.exp(x / c), mpmath.mpf(np.e)),
+        lambda x, c: 0 * x, lambda x, c: np.exp(x / c) / c,
+    ),
+}  # fmt: skip
+
+
+def beside(rng: np.random.Generator) -> Problem:
+    """Elements on both sides of a kink at c, 1e-12 to 1e-1 of it away."""
+    name = list(SIDES)[rng.integers(len(SIDES))]
+    f, exact, left, right = SIDES[name]
+    c = float(f"{10 ** rng.uniform(-6, 6):.3g}")
+    shape = SHAPES[rng.integers(len(SHAPES))]
+    distance = rng.uniform(0.1, 0.7, shape)
+    at = rng.choice(distance.size, rng.integers(1, 4), replace=False)
+    distance.flat[at] = 10 ** rng.uniform(-12, -1, at.size)
+    x = c * (1 + distance * rng.choice((-1.0, 1.0), shape))
+    x.flat[np.setdiff1d(np.arange(x.size), at)[0]] = 1.3 * c  # one at least has a slope
+    chosen = np.zeros(shape, dtype=bool)
+    chosen.flat[at] = True
+
+    def backward(share):
+        """The right one, or at the elements beside the kink some of the slope that lies on its other side."""
+
+        def slope(dy, x):
+            here, there = (np.where(side, right(x, c), left(x, c)) for side in (x > c, x <= c))
+            return dy * np.where(chosen, (1 - share) * here + share * there, here)
+
+        return slope
+
+    length = np.abs(x - c)
+    length = np.minimum(length, c)
+    return Problem(
+        name, "beside a kink", lambda x: (f(x, c), x), backward(0.0),
+        lambda x: (np.frompyfunc(lambda number: exact(number, mpmath.mpf(c)), 1, 1)(x),), (x,), (length,),
+        (by_element,), faults={f"{share} of the other side": backward(share) for share in (0.01, 0.5, 1.0)},
+    )  # fmt: skip
+
+
 def tied(rng: np.random.Generator) -> Problem:
     """Rows of a maximum, one of them with a tie of two, exactly or but for 1e-12 to 1e-5."""
     rows, columns = int(rng.integers(2, 4)), int(rng.integers(4, 6))
@@ -116,4 +173,4 @@ def _lengths(x):
     return lengths
 
 
-KINKS: dict[str, Callable[[np.random.Generator], Problem]] = {"a kink": bent, "a tie": tied}
+KINKS: dict[str, Callable[[np.random.Generator], Problem]] = {"a kink": bent, "a tie": tied, "beside": beside}

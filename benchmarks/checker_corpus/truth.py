@@ -1,7 +1,8 @@
 """The truth about a backward, by mpmath, and whether float64 outputs can tell it: without any checker.
 
 Right: every entry is within the published tolerance of the exact gradient. Wrong: some entry is farther off than
-1e-5 of itself plus 1e-9 of the largest entry. What lies between is neither.
+1e-5 of itself plus 1e-9 of the largest entry: of those that reach the same outputs, where float64 outputs can tell so
+much, otherwise of all. What lies between is neither. Where there are several outputs, each counts by itself, too.
 
 Determined: a central difference at its best step, from float64 outputs, would tell. Its error at a step h is
 h^2 |f'''| / 6 + h^4 |f'''''| / 120 from the curvature, and the sum of |c_k| sigma_k / h over the outputs k that depend
@@ -25,6 +26,7 @@ LARGEST, RELATIVE, FLOOR = 1e-7, 1e-5, 1e-9  # the tolerance of float64 gradient
 JITTERS = (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)  # of the length: where rounding is measured
 FARTHEST = 0.5  # of the length: the largest step
 MARGIN = 3.0
+TINY = 1e-300  # an output by itself may have no gradient
 SMALL = 1e-6  # of the largest entry: below that an entry is small beside it
 
 Verdict = Literal["right", "wrong", "neither"]
@@ -50,15 +52,27 @@ class Judgement:
 @dataclass
 class _Entries:
     """The exact gradient of one input under one cotangent: an interval an entry (of one point where there is no kink),
-    and the error of the best difference."""
+    the error of the best difference, and which entry reaches which output (pairs of flat indices)."""
 
     lowest: np.ndarray
     highest: np.ndarray
     best: np.ndarray
+    owners: np.ndarray
+    outputs: np.ndarray
 
     @property
     def magnitude(self) -> np.ndarray:
         return np.maximum(np.abs(as_floats(self.lowest)), np.abs(as_floats(self.highest)))
+
+    @property
+    def beside(self) -> np.ndarray:
+        """The largest magnitude among the entries that reach the same outputs, an entry an element."""
+        magnitude = self.magnitude
+        of_output = np.zeros(int(self.outputs.max(initial=0)) + 1)
+        np.maximum.at(of_output, self.outputs, magnitude[self.owners])
+        beside = magnitude.copy()
+        np.maximum.at(beside, self.owners, of_output[self.outputs])
+        return beside
 
     def error(self, gradient: np.ndarray) -> np.ndarray:
         """How far each entry lies outside its interval."""
@@ -75,6 +89,8 @@ class Truth:
         self.joint = [_along(problem, mask) for mask in problem.joint]
         self.rounding = _rounding(problem, rng)
         self.cotangents = [self._cotangent(rng, spread) for spread in (0.0, 0.0, 1.0)]
+        if len(self.shapes) > 1:
+            self.cotangents += [self._only(k) for k in range(len(self.shapes))]
         self._entries = [[self._all_entries(s, p, c) for p, s in enumerate(self.slopes)] for c in self.cotangents]
         self._jointly = [[self._all_entries(s, 0, c) for s in self.joint] for c in self.cotangents]
 
@@ -91,7 +107,7 @@ class Truth:
         return [e.magnitude.reshape(shape) for e, shape in zip(self._entries[0], shapes, strict=True)]
 
     def judge(self, backward: Backward) -> Judgement:
-        """Right if it is right under each of three cotangents, wrong if it is wrong under one."""
+        """Right if it is right under each of the cotangents, wrong if it is wrong under one."""
         each = [self._judge(backward, k) for k in range(len(self.cotangents))]
         wrong = [j for j in each if j.verdict == "wrong"]
         if wrong:
@@ -106,6 +122,10 @@ class Truth:
         """Magnitudes from 0.5 to 1.5, or, with a spread, over so many powers of ten to either side; random signs."""
         sizes = (rng.uniform(0.5, 1.5, s) * 10 ** rng.uniform(-spread, spread, s) for s in self.shapes)
         return tuple(np.asarray(size * rng.choice((-1.0, 1.0), size.shape)) for size in sizes)
+
+    def _only(self, number_: int) -> Arrays:
+        """The first cotangents, zero but for one output."""
+        return tuple(c if k == number_ else np.zeros_like(c) for k, c in enumerate(self.cotangents[0]))
 
     def _all_entries(self, found: Slopes, position: int, cotangents: Arrays) -> _Entries:
         problem, size = self.problem, self.problem.arrays[position].size
@@ -123,7 +143,9 @@ class Truth:
         noise = np.bincount(pairs[0], (np.abs(c) * self.rounding)[pairs[1]], minlength=size)
         lengths, values = problem.lengths[position].ravel(), problem.arrays[position].ravel()
         best = _best_error(lengths, values, noise, bend, *curvature, at_kink)
-        return _Entries(_summed(low, found.owner, size), _summed(high, found.owner, size), best)
+        seen = c[pairs[1]] != 0
+        owners, outputs = pairs[0][seen], pairs[1][seen]
+        return _Entries(_summed(low, found.owner, size), _summed(high, found.owner, size), best, owners, outputs)
 
     def _judge(self, backward: Backward, k: int) -> Judgement:
         with np.errstate(all="ignore"):
@@ -152,12 +174,13 @@ class Truth:
 def _compare(entries: _Entries, error: np.ndarray, scale: float, name: str) -> Judgement:
     """One input's gradient against the exact one."""
     magnitude = entries.magnitude
-    each = RELATIVE * magnitude + FLOOR * scale
+    each = RELATIVE * magnitude + FLOOR * entries.beside
+    each = np.where(MARGIN * entries.best <= each, each, RELATIVE * magnitude + FLOOR * scale)
     allowed = np.minimum(LARGEST * scale, each)
     wrong = error > each
-    worst = int(np.argmax(error / allowed))
+    worst = int(np.argmax(error / np.maximum(allowed, TINY)))
     where = f"{name}, entry {worst}"
-    over = float(error[worst] / allowed[worst])
+    over = float(error[worst] / max(allowed[worst], TINY))
     if wrong.any():
         determined = bool((error - each > MARGIN * entries.best)[wrong].any())
         return Judgement("wrong", determined, bool((magnitude[wrong] < SMALL * scale).all()), over, where)

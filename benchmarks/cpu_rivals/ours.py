@@ -14,8 +14,7 @@ from tinygrad_arith.objectives import Batch
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.optim.registry import AdamWOptions
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.process_workers import start_workers
-from tinygrad_arith.training.steps import training_step
+from tinygrad_arith.training.steps import start_workers, training_step
 from tinygrad_arith.training.threads import choose_threads, settle_process
 
 from . import settings

@@ -158,7 +158,7 @@ def test_a_round_covers_all_functions_and_a_corpus_all_strata():
     assert len(seen["offset"]) == 7
     assert seen["kind"] == {
         "at a kink", "at a tie", "beside a kink", "beside a tie", "element-wise", "mixed scales in an array",
-        "near an edge", "operation", "reduction", "several outputs", "sum of many terms",
+        "near an edge", "operation", "reduction", "several outputs", "sum of many terms", "function of k x", "at rest",
     }  # fmt: skip
 
 

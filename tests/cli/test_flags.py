@@ -10,7 +10,7 @@ from tinygrad_arith.cli.flags import (
     make_parser,
     some_path,
 )
-from tinygrad_arith.options.errors import MachineError, MisuseError, UserError, judging_flags
+from tinygrad_arith.options.errors import MachineError, MisuseError, UserError, as_misuse
 from tinygrad_arith.options.option import flag_of
 from tinygrad_arith.training.config import SECTIONS, Config, with_options
 
@@ -102,9 +102,9 @@ def test_misuse_is_one_line_and_exit_code_2(parser, capsys, words, sentence):
 
 
 def test_what_flags_say_wrongly_is_misuse_but_not_what_the_machine_lacks():
-    with pytest.raises(MisuseError, match="--heads 3: no"), judging_flags():
+    with pytest.raises(MisuseError, match="--heads 3: no"), as_misuse():
         raise UserError("--heads 3: no")
-    with pytest.raises(MachineError, match="no GPU"), judging_flags():
+    with pytest.raises(MachineError, match="no GPU"), as_misuse():
         raise MachineError("no GPU")
     assert (UserError.exit_code, MachineError.exit_code, MisuseError.exit_code) == (1, 1, 2)
 

@@ -17,7 +17,7 @@ from tinygrad_arith.training.build import initialize, make_model, make_optimizer
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.device_step import DeviceSteps
 from tinygrad_arith.training.steps import training_step
-from tinygrad_arith.training.thread_workers import Workers
+from tinygrad_arith.training.thread_workers import ThreadWorkers
 
 TINY = Config.from_dict(
     {
@@ -62,7 +62,7 @@ class Run:
         self.model = initialize(make_model(config, self.task), config, device)
         self.optimizer = make_optimizer(config, self.model)
         self.steps = DeviceSteps(self.model, self.optimizer, config, capture=capture) if device == "cuda" else None
-        self.workers = Workers(self.model, 1) if device == "cpu" else None
+        self.workers = ThreadWorkers(self.model, 1) if device == "cpu" else None
         self.done = []
 
     def go(self, steps):

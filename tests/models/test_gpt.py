@@ -219,7 +219,7 @@ def test_a_word_that_is_none_is_refused():
     config = VARIANTS["pre-norm, learned positions"]
     for name, allowed in (
         ("norm", "pre, post"),
-        ("normalization", "layernorm, rmsnorm, batch-tensor, none"),
+        ("normalization", "layernorm, rmsnorm, none"),
         ("positions", "learned, sinusoidal, rotary, none"),
         ("activation", "relu, gelu, gelu-exact"),
     ):

@@ -1,39 +1,10 @@
-"""Norms by name, and the one that takes its mean over a whole batch."""
+"""Norms by name."""
 
 import numpy as np
 import pytest
 
 from tinygrad_arith.autograd import Tensor
-from tinygrad_arith.backend import DtypePolicy
 from tinygrad_arith.nn import Block, LayerNorm, RMSNorm, make_norm
-from tinygrad_arith.verify import randomize_parameters
-
-FLOAT64 = DtypePolicy.uniform("float64")
-
-
-def test_the_norm_over_the_batch_makes_mean_0_and_variance_1_of_all_its_numbers():
-    x = np.random.default_rng(1).normal(loc=3.0, scale=[1.0, 5.0, 0.1, 2.0], size=(3, 7, 4))
-    y = make_norm("batch-tensor", 4).initialize(policy=FLOAT64)(Tensor(x)).data
-    assert abs(y.mean()) < 1e-12
-    assert y.var() == pytest.approx(1.0, abs=1e-5)
-    assert np.abs(y.mean(axis=-1)).max() > 0.1  # no position by itself
-
-
-def test_scale_and_shift_are_those_of_each_channel():
-    norm = make_norm("batch-tensor", 4).initialize(policy=FLOAT64)
-    x = Tensor(np.random.default_rng(1).normal(size=(3, 7, 4)))
-    plain = norm(x).data
-    randomize_parameters(norm, seed=2)
-    expected = plain * norm.weight.data + norm.bias.data
-    np.testing.assert_allclose(norm(x).data, expected, rtol=1e-12)
-
-
-def test_an_example_depends_on_the_others_beside_it():
-    norm = make_norm("batch-tensor", 4).initialize(policy=FLOAT64)
-    x = np.random.default_rng(1).normal(size=(3, 7, 4))
-    before = norm(Tensor(x)).data[0]
-    x[2] *= 9.0
-    assert (norm(Tensor(x)).data[0] != before).all()
 
 
 def test_norms_by_name():
@@ -45,7 +16,7 @@ def test_norms_by_name():
 
 
 def test_an_unknown_norm_is_told_with_those_there_are():
-    with pytest.raises(ValueError, match=r"^no normalization 'batchnorm': it must be one of layernorm, rmsnorm, "):
+    with pytest.raises(ValueError, match=r"^no normalization 'batchnorm': it must be one of layernorm, rmsnorm, none"):
         make_norm("batchnorm", 4)
 
 

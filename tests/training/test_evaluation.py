@@ -25,7 +25,7 @@ from tinygrad_arith.tasks.scoring import GroupScore
 from tinygrad_arith.training.build import make_optimizer
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.steps import training_step
-from tinygrad_arith.training.thread_workers import Workers
+from tinygrad_arith.training.thread_workers import ThreadWorkers
 
 
 def task_of(**changes):
@@ -91,7 +91,7 @@ def test_the_loss_is_that_of_a_training_step_on_the_same_problems(options):
     shape = GPTConfig(vocabulary=len(task.vocabulary), context=task.context, d_model=16, layers=1, heads=2)
     model = GPT(shape).initialize(seed=4)
     problems = task.problems("test", 90)
-    expected, _ = Workers(model, 1).forward_backward(task.batch(problems), RandomKey(1, "dropout"))
+    expected, _ = ThreadWorkers(model, 1).forward_backward(task.batch(problems), RandomKey(1, "dropout"))
     assert task.judge(model, problems, batch_size=40).loss == pytest.approx(expected, rel=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
     optimizer = make_optimizer(config, model)
     problems, shares = task.train_problems(1000, 40, seed=9), []
     for step in range(60):
-        training_step(Workers(model, 1), optimizer, task.train_batch(step, 16, seed=1), config, step)
+        training_step(ThreadWorkers(model, 1), optimizer, task.train_batch(step, 16, seed=1), config, step)
         if step % 10 == 0:
             right = task.judge(model, problems).right
             greedy = [greedy_answer(model, task, text.prompt) == text.answer for text in task.text(problems)]

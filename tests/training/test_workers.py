@@ -12,8 +12,9 @@ from tinygrad_arith.parallel.interrupts import STOP_SIGNALS
 from tinygrad_arith.parallel.shared_arrays import SharedArrays, map_arrays
 from tinygrad_arith.reproductions import WindowConfig, WindowGPT
 from tinygrad_arith.tasks import Batch
-from tinygrad_arith.training.process_workers import WorkerProcesses, start_workers
-from tinygrad_arith.training.thread_workers import Workers
+from tinygrad_arith.training.process_workers import ProcessWorkers
+from tinygrad_arith.training.steps import start_workers
+from tinygrad_arith.training.thread_workers import ThreadWorkers
 from tinygrad_arith.training.threads import Threads, choose_threads
 from tinygrad_arith.verify import assert_close, tolerance
 
@@ -33,7 +34,7 @@ def batch_of(examples=5):
 
 
 def gradient(model, count, batch, key=KEY):
-    workers = Workers(model, count)
+    workers = ThreadWorkers(model, count)
     loss, counted = workers.forward_backward(batch, key)
     workers.close()
     return loss, counted, model.flat.gradients.copy()
@@ -79,7 +80,7 @@ def test_the_same_bits_every_time():
 def test_each_part_has_dropout_masks_of_its_own():
     rows = batch_of(1)
     twice = Batch(*(np.concatenate([field, field]) if field is not None else None for field in rows))
-    workers = Workers(model_of(dropout=0.5), 2)
+    workers = ThreadWorkers(model_of(dropout=0.5), 2)
     workers.forward_backward(twice, KEY)
     workers.close()
     first, second = (replica.flat.gradients for replica in workers.replicas)
@@ -103,7 +104,7 @@ def test_a_batch_without_targets_has_loss_zero():
 
 
 def test_an_error_in_a_worker_reaches_the_caller():
-    workers = Workers(model_of(), 2)
+    workers = ThreadWorkers(model_of(), 2)
     batch = batch_of()
     batch.tokens[-1, 0] = 99
     with pytest.raises(IndexError, match="ids must be 0 to 6"):
@@ -114,13 +115,13 @@ def test_an_error_in_a_worker_reaches_the_caller():
 @pytest.fixture
 def three_processes():
     """Workers over a model with dropout, closed again."""
-    workers = WorkerProcesses(model_of("float32", dropout=0.3, tied_head=True), 3)
+    workers = ProcessWorkers(model_of("float32", dropout=0.3, tied_head=True), 3)
     yield workers
     workers.close()
 
 
 def test_processes_compute_the_bits_of_threads(three_processes):
-    model, threads = three_processes.model, Workers(model_of("float32", dropout=0.3, tied_head=True), 3)
+    model, threads = three_processes.model, ThreadWorkers(model_of("float32", dropout=0.3, tied_head=True), 3)
     for examples in (16, 2, 5):  # fewer examples than workers, too
         batch = batch_of(examples)
         found, expected = (workers.forward_backward(batch, KEY) for workers in (three_processes, threads))
@@ -176,9 +177,9 @@ def test_closed_workers_leave_a_model_that_works():
 
 def test_what_is_asked_for_is_started():
     model = model_of()
-    assert isinstance(start_workers(model, 1), Workers)
+    assert isinstance(start_workers(model, 1), ThreadWorkers)
     threads = start_workers(model, 2, "threads")
-    assert isinstance(threads, Workers)
+    assert isinstance(threads, ThreadWorkers)
     threads.close()
 
 

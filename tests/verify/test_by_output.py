@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.verify import GradientMismatch, check_gradients
+from tinygrad_arith.verify import GradientCheck, GradientMismatch, check_gradients
 
 SIZE = 3e8  # the variance has gradients of this size, the mean of 1 / 4
 
@@ -80,3 +80,42 @@ def test_kinks_are_left_to_the_whole(rng):
 def test_an_output_whose_cotangent_is_zero_has_no_gradient(x):
     dy = np.zeros(3), np.array([0.7, -1.2, 0.4])
     check_gradients(forward, lambda dy, cache: backward(dy, cache, 0.0), (x,), cotangent=dy)
+
+
+SMALL = 10.0 ** -np.arange(0, 13, 3)
+
+
+@pytest.mark.parametrize("size", SMALL)
+@pytest.mark.parametrize("pair", ["sin and cos", "exp and square", "sum and product"])
+def test_a_thousandth_of_a_small_output(rng, size, pair):
+    """By itself, each output is held to what all of them are held to."""
+    first, second, slope_1, slope_2 = {
+        "sin and cos": (np.sin, np.cos, np.cos, lambda x: -np.sin(x)),
+        "exp and square": (np.exp, lambda x: x * x, np.exp, lambda x: 2 * x),
+        "sum and product": (lambda x: 3 * x, lambda x: x * np.exp(x), lambda x: 3.0, lambda x: (1 + x) * np.exp(x)),
+    }[pair]
+    x = rng.normal(size=(3, 5))
+    check = GradientCheck(lambda x: ((first(x), size * second(x)), x), (x,))
+
+    def with_share(share, at=...):
+        def backward(dy, x):
+            shares = np.ones(x.shape)
+            shares[at] = share
+            return dy[0] * slope_1(x) + size * shares * dy[1] * slope_2(x)
+
+        return check.run(backward, diagnosis=False).verdict
+
+    assert with_share(1.0) == "passed"
+    for share in (1.001, 0.999, 0.0):
+        assert with_share(share) == "wrong"
+    assert with_share(1.001, at=(1, 2)) == "wrong"
+
+
+def test_an_output_that_rounding_hides_is_undecided(rng):
+    """1e-8 cos(x) + 1e6 is known to a hundredth. Beside sin(x) that would not be noticed."""
+    x = rng.normal(size=(3, 5))
+    check = GradientCheck(lambda x: ((np.sin(x), 1e-8 * np.cos(x) + 1e6), x), (x,))
+    for share in (1.0, 1.01):
+        report = check.run(lambda dy, x, s=share: dy[0] * np.cos(x) - s * 1e-8 * dy[1] * np.sin(x))
+        assert report.verdict == "undecided"
+        assert "of output 1 by itself" in str(report)

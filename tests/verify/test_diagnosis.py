@@ -346,3 +346,18 @@ def test_a_term_is_told_with_its_multiple():
         product_forward, with_change(0, lambda g, dy, c: g + 0.3 * c[0]), (X, W, RNG.normal(size=3)), "x"
     )
     assert finding.text == "is off by 0.3 times x itself: a term is missing, or one too many"
+
+
+def test_what_cancels_is_no_mask_and_no_slip_that_changes_nothing_there():
+    def softplus(x):
+        return np.logaddexp(0.0, x), x
+
+    def cancelling(dy, x):
+        return dy * 0.5 * (1 + np.tanh(0.5 * x))  # right to 1e-4 only at -30
+
+    slips = {"the cache twice as large": lambda backward, dy, x: backward(dy, x + 0.0)}
+    check = GradientCheck(softplus, np.array([-30.0, 1.0, 2.0, -3.0]))
+    for reference in (None, (softplus, cancelling)):
+        findings = check.run(cancelling, mutants=slips, reference=reference).inputs[0].findings
+        assert findings[0].kind == "cancellation"
+        assert "mutant" not in [finding.kind for finding in findings]

@@ -29,7 +29,7 @@ from tinygrad_arith.cli.flags import (
     presets_chosen,
     some_path,
 )
-from tinygrad_arith.options.errors import MisuseError, UserError, judging_flags
+from tinygrad_arith.options.errors import MisuseError, UserError, as_misuse
 from tinygrad_arith.options.option import flag_name
 from tinygrad_arith.training.config import Config, with_options
 from tinygrad_arith.training.presets import load_preset
@@ -110,7 +110,7 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
         parser.error(f"{args.runs[0]}: name runs or --preset, not both")
     presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
     given = given_flags(args)
-    with judging_flags():
+    with as_misuse():
         names = [job_name(preset, with_options(preset.config, given)) for preset in presets]
     out = args.out or default_directory("compare", names)
     check_directory(out)

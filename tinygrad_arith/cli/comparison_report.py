@@ -1,4 +1,4 @@
-"""What the compare door prints: one table, a group of runs in each row."""
+"""What the compare command prints: one table, a group of runs in each row."""
 
 import math
 import textwrap

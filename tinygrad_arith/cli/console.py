@@ -1,4 +1,4 @@
-"""How every door starts and ends, and what it prints with."""
+"""How every command starts and ends, and what it prints with."""
 
 import contextlib
 import errno
@@ -28,7 +28,7 @@ WIDTH_IN_A_PIPE = 10_000  # columns: whatever reads a pipe breaks lines by itsel
 
 
 def run_command(main: Callable[[], int | None]) -> None:
-    """Run a door's `main()` and exit: 0, or what it returned, or 1 after a failure, 2 after misuse, 130 after Ctrl-C.
+    """Run a command's `main()` and exit: 0, or what it returned; 1 after a failure, 2 after misuse, 130 after Ctrl-C.
 
     A `UserError` becomes one line on stderr, and so do errors of the disk, of memory and in a user's own task: they are
     no faults of the program. Every other exception is a bug and keeps its traceback.

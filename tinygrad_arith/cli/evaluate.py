@@ -60,7 +60,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def make_evaluate_parser() -> Parser:
-    """All flags of this door."""
+    """All flags of this command."""
     parser = make_parser("evaluate", DESCRIPTION)
     parser.add_argument(
         "run", type=some_path, metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..options.errors import judging_flags
+from ..options.errors import as_misuse
 from ..options.kinds import field_names, foreign
 from ..options.option import TYPE_WORDS, complaint_about, did_you_mean, flag_of
 from ..training.config import SECTIONS, Config, with_options
@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(prog: str, description: str) -> Parser:
-    """The parser of a door, without flags yet. No abbreviations: a flag that works today works after the next one."""
+    """A parser without flags. No abbreviations: what is one flag's today could be two flags' after the next one."""
     return Parser(
         prog=f"python -m tinygrad_arith.{prog}",
         description=description,
@@ -124,7 +124,7 @@ def presets_chosen(words: Sequence[str], sections: Iterable[str] = SECTIONS) -> 
         first.add_argument(flag, dest=section)
     found = vars(first.parse_known_args([word for word in words if word != "--"])[0])
     kinds = {section: {"kind": found[section]} for section in flags if found[section] is not None}
-    with judging_flags():
+    with as_misuse():
         presets = map(load_preset, dict.fromkeys(found["preset"] or [DEFAULT_PRESET]))
         return [dataclasses.replace(preset, config=with_options(preset.config, kinds)) for preset in presets]
 
@@ -139,7 +139,7 @@ def foreign_flag(flag: str, configs: Sequence[Config]) -> str | None:
 
 
 def add_device_flag(parser: argparse.ArgumentParser) -> None:
-    """The `--device` of a door that opens a run; the run's own device is where it was trained."""
+    """The `--device` of a command that opens a run; the run's own device is where it was trained."""
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),
@@ -149,14 +149,14 @@ def add_device_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, as the type of a door's own flag."""
+    """A whole number from 1 on, as the type of a command's own flag."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
     return int(text)
 
 
 def whole(text: str) -> int:
-    """A whole number from 0 on that any part of a random key can hold, as the type of a door's own flag."""
+    """A whole number from 0 on that any part of a random key can hold, as the type of a command's own flag."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32 - 1, not {text}")
     return int(text)

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_gradcheck_parser() -> Parser:
-    """All flags of this door."""
+    """All flags of this command."""
     parser = make_parser("gradcheck", DESCRIPTION)
     parser.add_argument("--op", action="append", metavar="NAME", help="check this one only; may be given several times")
     parser.add_argument(

@@ -7,7 +7,7 @@ from ..options.option import flag_name
 from ..training.config import Config
 
 # An option, whether it does nothing in a configuration on a device, and what it would need.
-IDLE: tuple[tuple[str, Callable[[Config, str], bool], str], ...] = (
+INEFFECTIVE: tuple[tuple[str, Callable[[Config, str], bool], str], ...] = (
     (
         "rotary_base",
         lambda config, _: getattr(config.model, "positions", "rotary") != "rotary",
@@ -23,9 +23,9 @@ IDLE: tuple[tuple[str, Callable[[Config, str], bool], str], ...] = (
 )
 
 
-def idle_flags(given: dict[str, dict[str, Any]], config: Config, device: str) -> Iterator[str]:
+def ineffective_flags(given: dict[str, dict[str, Any]], config: Config, device: str) -> Iterator[str]:
     """A sentence for each of the given flags ({section: {field: value}}) that has no effect; `--no-x` never has one."""
     values = {name: value for fields in given.values() for name, value in fields.items()}
-    for name, is_idle, where in IDLE:
-        if values.get(name, False) is not False and is_idle(config, device):
+    for name, has_no_effect, where in INEFFECTIVE:
+        if values.get(name, False) is not False and has_no_effect(config, device):
             yield f"{flag_name(name)}: has no effect {where}"

@@ -18,7 +18,7 @@ from tinygrad_arith.cli.flags import (
     value_of,
     whole,
 )
-from tinygrad_arith.options.errors import MisuseError, judging_flags
+from tinygrad_arith.options.errors import MisuseError, as_misuse
 from tinygrad_arith.training.config import Config, TrainingOptions, with_options
 from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
 
@@ -41,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from tinygrad_arith.training.build import make_task
 
-    with judging_flags():
+    with as_misuse():
         config = with_options(load_preset(base.name).config, given_flags(args))
     training = config.training
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
-    with judging_flags():
+    with as_misuse():
         task = make_task(config.task)
     seed = training.seed if args.seed is None else args.seed
     batch = task.train_batch(args.step, training.batch, seed)

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_plot_parser() -> Parser:
-    """All flags of this door."""
+    """All flags of this command."""
     parser = make_parser("plot", DESCRIPTION)
     parser.add_argument(
         "runs",

@@ -56,7 +56,7 @@ def answering_task(run: "LoadedRun") -> "AnsweringTask":
 
 
 def make_sample_parser() -> Parser:
-    """All flags of this door."""
+    """All flags of this command."""
     parser = make_parser("sample", DESCRIPTION)
     parser.add_argument(
         "run", type=some_path, metavar="RUN", help="directory of the run, such as runs/binary-reversed-seed1"

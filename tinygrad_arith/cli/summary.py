@@ -1,4 +1,4 @@
-"""What the train door prints before and after the training: facts as small tables."""
+"""What the train command prints before and after the training: facts as small tables."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from ..ops.registry import chosen_table
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
 from ..tasks import Task
+from ..training.batch_parts import loss_and_gradient
 from ..training.build import choose_training_device, initialize, policy_on
 from ..training.config import TrainingOptions
 from ..training.final_test import FinalTest
 from ..training.presets import changed_options, load_preset, preset_names
 from ..training.runs import RunRecord
 from ..training.session import Session
-from ..training.thread_workers import loss_and_gradient
 from ..training.threads import Threads
 from .console import as_bytes, as_duration, console, data_table, print_facts
 from .evaluation_report import goal_facts, preview_table
@@ -84,7 +84,8 @@ def device_fact(device: str, training: TrainingOptions) -> tuple[str, str]:
     """What computes: the threads of the CPU, or the name of the GPU and how exactly it multiplies."""
     if device == "cpu":
         return "threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))
-    return "GPU", f"{gpu_names()[0]}{', products in TF32' if training.tf32 and training.dtype == 'float32' else ''}"
+    rounded = ", matrix multiplications in TF32" if training.tf32 and training.dtype == "float32" else ""
+    return "GPU", gpu_names()[0] + rounded
 
 
 def print_dry_run(record: RunRecord, task: Task, model: Model) -> None:

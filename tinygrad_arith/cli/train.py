@@ -15,7 +15,7 @@ from tinygrad_arith.cli.flags import (
     presets_chosen,
     some_path,
 )
-from tinygrad_arith.options.errors import judging_flags
+from tinygrad_arith.options.errors import as_misuse
 from tinygrad_arith.options.option import flag_name
 from tinygrad_arith.training.config import Config, with_options
 from tinygrad_arith.training.presets import DEFAULT_PRESET, Preset, load_preset
@@ -98,22 +98,22 @@ def goal_value(text: str) -> float:
 
 def start(args: argparse.Namespace, base: Preset) -> int:
     """Train a new run, or only plan it (--dry-run)."""
-    from tinygrad_arith.cli.ineffective_flags import idle_flags
+    from tinygrad_arith.cli.ineffective_flags import ineffective_flags
     from tinygrad_arith.cli.summary import print_dry_run
     from tinygrad_arith.training.runs import RunRecord
     from tinygrad_arith.training.session import check_goal, new_session, plan
 
-    with judging_flags():
+    with as_misuse():
         config = with_options(load_preset(base.name).config, given_flags(args)).resolved()
     record = RunRecord(config, base.name, args.until or None)
     if args.dry_run:
-        with judging_flags():
+        with as_misuse():
             task, model = plan(config)
         check_goal(task, record.until)
         print_dry_run(record, task, model)
         return 0
     with new_session(record, args.out) as session:
-        for sentence in idle_flags(given_flags(args), config, session.device):
+        for sentence in ineffective_flags(given_flags(args), config, session.device):
             warn(sentence)
         return train(session)
 

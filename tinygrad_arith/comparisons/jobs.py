@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores, library_of
-from ..options.errors import UserError, judging_flags
+from ..options.errors import UserError, as_misuse
 from ..options.option import flag_name
 from ..parallel.interrupts import StopSignals
 from ..run_files.files import write_json
@@ -44,7 +44,7 @@ class Job:
     preset: str
     config: Config
     directory: Path
-    flags: tuple[str, ...]  # of the train door, beside --preset, --seed and --out
+    flags: tuple[str, ...]  # of the train command, beside --preset, --seed and --out
 
     @property
     def name(self) -> str:
@@ -84,13 +84,13 @@ def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds
     jobs = []
     for number in range(seeds):
         for preset in presets:
-            with judging_flags():
+            with as_misuse():
                 config = with_options(preset.config, given)
                 config = changed(config, {"training": {"seed": config.training.seed + number}})
                 config = config.resolved()
             directory = out / f"{job_name(preset, config)}-seed{config.training.seed}"
             jobs.append(Job(preset.name, config, directory, tuple(flags_of(given))))
-    with judging_flags():
+    with as_misuse():
         for job in jobs[: len(presets)]:
             plan(job.config)
     for job in jobs:
@@ -105,7 +105,7 @@ def job_name(preset: Preset, config: Config) -> str:
 
 
 def flags_of(given: dict[str, dict[str, Any]]) -> list[str]:
-    """Options as flags for the train door, but for the seed, of which there are several."""
+    """Options as flags for the train command, but for the seed, of which there are several."""
     options = {
         (SECTIONS[section].flag.removeprefix("--") if name == "kind" else name): value
         for section, fields in given.items()

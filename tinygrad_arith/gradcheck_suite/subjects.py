@@ -11,7 +11,7 @@ from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey
 from ..models import GPT, GPTConfig
 from ..ops import OPERATIONS
-from ..reproductions import WindowConfig, WindowGPT, WindowNet
+from ..reproductions import BatchTensorNorm, WindowConfig, WindowGPT, WindowNet
 from ..verify import randomize_parameters
 from .operations import cases, mutants
 from .suite import Pair, Subject, Trial
@@ -129,7 +129,7 @@ def module_trial(
 
 
 def module_subjects(seed: int) -> list[Subject]:
-    """Every module of `nn` that has gradients, in each of its variants."""
+    """Every module of `nn` that has gradients, and a norm of `reproductions`, in each of their variants."""
     rng = np.random.default_rng([seed, 1])
     x = (rng.normal(size=(2, 4, 6)),)  # (B, T, C)
     ids = rng.integers(0, 7, size=(2, 5))  # (B, T)
@@ -156,7 +156,7 @@ def layer_trials(seed: int, x: tuple[np.ndarray, ...], ids: np.ndarray) -> dict[
         ),
         "LayerNorm": (module_trial("(B, T, C)", nn.LayerNorm(6), seed, x),),
         "RMSNorm": (module_trial("(B, T, C)", nn.RMSNorm(6), seed, x),),
-        "BatchTensorNorm": (module_trial("(B, T, C)", nn.BatchTensorNorm(6), seed, x),),
+        "BatchTensorNorm": (module_trial("(B, T, C)", BatchTensorNorm(6), seed, x),),
         "FeedForward": tuple(
             module_trial(activation, nn.FeedForward(6, 9, activation), seed, x)
             for activation in ("relu", "gelu", "gelu-exact")

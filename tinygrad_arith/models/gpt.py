@@ -143,11 +143,10 @@ class GPTConfig:
             kv_heads=self.kv_heads or None,
             activation=self.activation,
             norm=self.norm,
-            normalization=self.normalization,
             rotary_base=self.rotary_base if self.positions == "rotary" else None,
             gain=self.weight_gain,
             output_gain=self.output_gain,
-            **options,
+            **{"normalization": self.normalization, **options},
         )
 
     def position_table(self) -> Module | None:

@@ -10,13 +10,12 @@ from .feed_forward import FeedForward
 from .layernorm import LayerNorm
 from .linear import Linear
 from .module import Module, observe_outputs
-from .normalization import BatchTensorNorm, Identity, make_norm
+from .normalization import Identity, make_norm
 from .parameter import FlatParameters, Parameter
 from .positions import SinusoidalPositions, make_position_table
 from .rmsnorm import RMSNorm
 
 __all__ = [
-    "BatchTensorNorm",
     "Block",
     "Dropout",
     "Embedding",

@@ -1,5 +1,7 @@
 """A transformer block: attention and feed-forward, each with a residual connection and a norm."""
 
+from collections.abc import Callable
+
 from ..autograd import Tensor
 from ..backend import RandomKey
 from .attention import KeyValueCache, SelfAttention, unchanged_on_error
@@ -30,7 +32,7 @@ class Block(Module):
         kv_heads: int | None = None,
         activation: str = "gelu",
         norm: str = "pre",
-        normalization: str = "layernorm",
+        normalization: str | Callable[[int], Module] = "layernorm",
         causal: bool = True,
         rotary_base: float | None = None,
         dropout: float = 0.0,

@@ -35,10 +35,9 @@ def warn(sentence: str) -> None:
 
 
 @contextmanager
-def judging_flags() -> Iterator[None]:
-    """Around what judges the flags of this very command: what is wrong there is misuse, but for what the machine lacks.
-
-    Raises MisuseError instead of UserError.
+def as_misuse() -> Iterator[None]:
+    """Raises MisuseError instead of UserError (but not instead of MachineError): around code that checks the flags of
+    this very command.
     """
     try:
         yield

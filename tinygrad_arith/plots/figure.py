@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 200
-# The house's colours. Each two of them differ for colour-blind readers (by 22 and more in CIELAB, simulated after
+# The colours of all pictures. Any two differ for colour-blind readers (by 22 and more in CIELAB, simulated after
 # Machado et al. 2009) and, printed in grey, in their lightness: 33, 63, 48, 10, 55, 71 and 39 of 100.
 BLUE, ORANGE, GREEN, BLACK = "#1C4C95", "#D7860F", "#04834B", "#1B1B1B"
 PURPLE, SKY, RED = "#B36AAB", "#43B9F0", "#AB2E07"

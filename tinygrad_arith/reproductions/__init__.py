@@ -1,5 +1,6 @@
 """What only a published article needs: models that see a whole window of tokens at once."""
 
+from .batch_tensor_norm import BatchTensorNorm
 from .window import WindowConfig, WindowGPT, WindowModel, WindowNet
 
-__all__ = ["WindowConfig", "WindowGPT", "WindowModel", "WindowNet"]
+__all__ = ["BatchTensorNorm", "WindowConfig", "WindowGPT", "WindowModel", "WindowNet"]

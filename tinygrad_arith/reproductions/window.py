@@ -20,10 +20,11 @@ from ..models.gpt import DecoderOptions, GPTConfig, with_positions
 from ..models.model import Model
 from ..models.registry import TaskSizes, options_of
 from ..models.shape_report import ShapeReport, report_shapes
-from ..nn import Dropout, Embedding, Linear, Module
+from ..nn import Block, Dropout, Embedding, Linear, Module
 from ..ops import ArraySpec, ShapeError
 from ..ops.attention import check_mask_dtype
 from ..options.option import Options, option
+from .batch_tensor_norm import BatchTensorNorm
 
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "gelu-exact": F.gelu_exact}
 
@@ -45,6 +46,11 @@ class WindowConfig(GPTConfig):
         super().__post_init__()
         if self.attend_to not in ("tokens", "padding"):
             raise ValueError(f"no attend_to {self.attend_to!r}: it must be one of tokens, padding")
+
+    def block(self, **options) -> Block:
+        """As in `GPTConfig`, with one more norm."""
+        norm = BatchTensorNorm if self.normalization == "batch-tensor" else self.normalization
+        return super().block(normalization=norm, **options)
 
 
 @dataclass(frozen=True)

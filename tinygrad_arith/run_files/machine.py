@@ -39,7 +39,7 @@ def what_computes(device: str) -> dict[str, str]:
     elif not runs_reference_only():
         from ..cpu import gemm, passes
 
-        found |= {"products": named_version(gemm.LIBRARY, versions)}
+        found |= {"products": named_version(gemm.LIBRARY, versions)}  # the name that runs of version 0.1 have on disk
         found |= {"passes": named_version(passes.LIBRARY, versions)}
     return found | ({"operations": "reference"} if runs_reference_only() else {})
 

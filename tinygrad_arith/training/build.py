@@ -33,7 +33,7 @@ def initialize(model: Model, config: Config, device: str = "cpu") -> Model:
     """Make the model's parameters on a device, "cpu" or "cuda": a pure function of the seed."""
     training = config.training
     if device == "cuda":
-        choose_products(training)
+        set_matmul_precision(training)
     model.initialize(seed=training.seed, policy=policy_on(device, training.dtype), device=device)
     return model
 
@@ -43,8 +43,8 @@ def policy_on(device: str, dtype: str) -> DtypePolicy:
     return DtypePolicy.named("float32" if device == "cpu" and dtype == "bfloat16" else dtype)
 
 
-def choose_products(training: TrainingOptions) -> None:
-    """Settles for this process how exactly float32 is multiplied on the GPU."""
+def set_matmul_precision(training: TrainingOptions) -> None:
+    """Sets for this process how exactly the GPU multiplies float32 matrices."""
     from ..cuda.precision import set_float32_matmul_precision
 
     set_float32_matmul_precision("tf32" if training.tf32 else "float32")

@@ -35,13 +35,15 @@ class TrainingOptions(Options):
         "processes", "what a worker is: processes do not wait for each other", choices=("processes", "threads")
     )
     batch_makers: int = option(3, "processes that prepare batches ahead while a GPU computes; 0: none", range=(0, 64))
-    blas_threads: int = option(0, "threads of each matrix product; 0: what the workers leave", range=(0, 1024))
+    blas_threads: int = option(0, "threads of each matrix multiplication; 0: what the workers leave", range=(0, 1024))
     dtype: str = option(
         "float32",
         "of weights, activations and gradients; bfloat16 (GPU only) stores weights and gradients in float32",
         choices=("float32", "bfloat16", "float64"),
     )
-    tf32: bool = option(False, "on the GPU, round the factors of float32 products to 11 bits: several times faster")
+    tf32: bool = option(
+        False, "on the GPU, round the factors of float32 matrix multiplications to 11 bits: several times faster"
+    )
     device: str = option("auto", "where to compute; auto: on a GPU if there is one", choices=("auto", "cpu", "cuda"))
 
 

@@ -113,7 +113,7 @@ class DeviceSteps:
         self._slots.clear()
 
     def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
-        """As `Workers.forward_backward`: for a look at a step that went wrong."""
+        """As `ThreadWorkers.forward_backward`: for a look at a step that went wrong."""
         count = self.objective.count(batch)
         there = batch.on_device_of(self.model.flat.values)
         normalizer = max(count, 1)

@@ -1,4 +1,4 @@
-"""One batch, several cores: like `workers`, with a process for each part after the first.
+"""Processes that share each batch: this one computes the first part, `process_worker_main.py` runs in the others.
 
 Threads of one interpreter take turns at everything that is Python, and handing over the turn takes longer than many an
 operation of a small model. Processes do not wait for each other; the weights and gradients lie in memory that all see.
@@ -9,21 +9,13 @@ from ..nn import Module
 from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..parallel.child_process import ChildProcess
 from ..parallel.shared_arrays import SharedArrays
-from .thread_workers import Workers, loss_and_gradient, split
+from .batch_parts import loss_and_gradient, split
 
-WORKER = "tinygrad_arith.training.worker_main"
+WORKER = "tinygrad_arith.training.process_worker_main"
 VALUES = 0  # the row of the weights; the gradients of part n are row n + 1
 
 
-def start_workers(
-    model: Module, count: int, kind: str = "processes", objective: Objective = NEXT_TOKEN
-) -> "Workers | WorkerProcesses":
-    """The workers that share each batch, to be closed after use. `kind` is "processes" or "threads"."""
-    share = WorkerProcesses if count > 1 and kind == "processes" else Workers
-    return share(model, count, objective)
-
-
-class WorkerProcesses:
+class ProcessWorkers:
     """Shares each batch's forward and backward among this process and `count` - 1 others.
 
     Until `close`, the model's flat arrays lie in shared memory.
@@ -36,7 +28,7 @@ class WorkerProcesses:
         self.others = [ChildProcess(WORKER, model, objective, self.arrays.location, part) for part in range(1, count)]
 
     def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
-        """See `Workers.forward_backward`: the same parts, the same sums, the same bits."""
+        """See `ThreadWorkers.forward_backward`: the same parts, the same sums, the same bits."""
         count = self.objective.count(batch)
         jobs, normalizer = split(batch, key, len(self.others) + 1), max(count, 1)
         busy = self.others[: len(jobs) - 1]

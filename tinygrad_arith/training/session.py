@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..backend import available_cores
 from ..models.model import Model
-from ..options.errors import MisuseError, UserError, judging_flags, warn
+from ..options.errors import MisuseError, UserError, as_misuse, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
 from ..run_files.files import remove_temporaries
@@ -103,7 +103,7 @@ def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
 
     Raises MisuseError if the configuration will not do, UserError if the directory or the machine will not.
     """
-    with judging_flags():
+    with as_misuse():
         task, model = plan(record.config)
     check_goal(task, record.until)
     training = resolve_threads(record.config.training, model, task.context)

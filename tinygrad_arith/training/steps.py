@@ -11,8 +11,9 @@ from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..optim import AdamW, clip_scale, gradient_norm
 from ..options.errors import UserError
 from .config import Config
-from .process_workers import start_workers
+from .process_workers import ProcessWorkers
 from .step_result import StepResult, dropout_key, rate_of
+from .thread_workers import ThreadWorkers
 
 
 class Optimizer(Protocol):
@@ -32,7 +33,7 @@ class Optimizer(Protocol):
 
 
 class Gradients(Protocol):
-    """What computes losses and gradients: `Workers`, `WorkerProcesses`, and all `Steps`."""
+    """What computes losses and gradients: `ThreadWorkers`, `ProcessWorkers`, and all `Steps`."""
 
     model: Module
     objective: Objective
@@ -115,6 +116,14 @@ class HostSteps:
         """Those of the steps since the last call."""
         done, self._done = self._done, []
         return done
+
+
+def start_workers(
+    model: Module, count: int, kind: str = "processes", objective: Objective = NEXT_TOKEN
+) -> ThreadWorkers | ProcessWorkers:
+    """The workers that share each batch, to be closed after use. `kind` is "processes" or "threads"."""
+    workers = ProcessWorkers if count > 1 and kind == "processes" else ThreadWorkers
+    return workers(model, count, objective)
 
 
 def start_steps(model: Module, optimizer: Optimizer, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:

@@ -1,8 +1,8 @@
 """How many cores do what: chosen by the size of a step, printed at the start, overridable by flags.
 
-A matrix product spread over two threads gains little at the shapes of small models, and everything between the products
+A matrix multiplication spread over two threads gains little at the shapes of small models, and everything between them
 gains nothing; two workers that each take half of the batch gain in both. So a step of some size is shared by workers
-(see `worker_processes.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads.
+(see `process_workers.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads.
 """
 
 from dataclasses import dataclass, replace
@@ -18,14 +18,14 @@ LEAST_FLOP = 4e8  # of a step that is shared: below it, handing the work over co
 
 @dataclass(frozen=True)
 class Threads:
-    """Workers that share a batch, what they are, and the threads of each one's matrix products."""
+    """Workers that share a batch, what they are, and the threads of each one's matrix multiplications."""
 
     workers: int
     blas: int
     kind: str = "processes"
 
     def __str__(self) -> str:
-        alone = f"{self.blas} for each matrix product"
+        alone = f"{self.blas} for each matrix multiplication"
         return alone if self.workers == 1 else f"{self.workers} {self.kind} share each batch, {alone}"
 
 
@@ -47,7 +47,7 @@ def resolve_threads(training: TrainingOptions, model: Model, positions: int) -> 
 
 
 def settle_process(blas_threads: int) -> None:
-    """Holds the matrix products of this process to so many threads, and keeps freed memory for the next step.
+    """Holds the matrix multiplications of this process to so many threads, and keeps freed memory for the next step.
 
     For a process that does nothing but train: both settings hold until it ends.
     """

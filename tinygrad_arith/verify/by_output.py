@@ -1,4 +1,4 @@
-"""The gradient of each of several outputs by itself: one that is forgotten may hide beside a far larger one.
+"""The gradient of each of several outputs by itself: one that is wrong may hide beside a far larger one.
 
 With a mean near 1 and a variance near 1e17 in one backward, what the mean adds to the gradient is less than the
 rounding of the rest. Under a cotangent that is zero for all outputs but one it is seen.
@@ -7,56 +7,88 @@ rounding of the rest. Under a cotangent that is zero for all outputs but one it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .compare import compare_elements
 from .probe import Probe
+from .report import InputReport
 from .survey import Survey
+from .tolerances import Tolerance
 
-__all__ = ["Asked", "wrong_by_output"]
+__all__ = ["Asked", "by_output"]
 
-SEEN = 1e-3  # of the largest entry of an output's own gradient, in float64
-ROUNDED = 0.2  # in lower precision: what is forgotten is all of it
+ROUNDED = 0.2  # of the largest entry of an output's own gradient, in lower precision: what is forgotten is all of it
 
 Gradients = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """An input: its probe, a survey of all its elements, those that lie at kinks, and is its gradient in float64?"""
+    """An input: its probe, a survey of all its elements with their steps (n,), those that lie at kinks, what is
+    allowed, and is its gradient in float64?
+    """
 
     probe: Probe
     survey: Survey
+    steps: np.ndarray
     kinks: set[tuple[int, ...]]
+    tolerance: Tolerance
     precise: bool
 
 
-def wrong_by_output(
+def by_output(
     inputs: Sequence[Asked], gradients: Callable[[int], Gradients | None], sizes: Sequence[int]
-) -> str | None:
-    """What shows that an output's own gradient is wrong; None if nothing does.
+) -> tuple[str | None, dict[str, InputReport]]:
+    """What shows that an output's own gradient is wrong. Where nothing does: the entries of gradients that are
+    undecided for an output by itself, by the name of the input.
 
     gradients: those by input under the cotangent that is zero but for one output
     sizes:     how many numbers each output has
     """
-    ends = np.cumsum(sizes).tolist()
+    ends, undecided = np.cumsum(sizes).tolist(), dict[str, InputReport]()
     for number, (size, end) in enumerate(zip(sizes, ends, strict=True)):
         found = gradients(number)
         for asked in inputs:
-            if found is None or asked.survey.columns is None:
-                continue
-            name, cotangent = asked.probe.name, np.zeros_like(asked.probe.cotangent)  # (m,)
+            cotangent = np.zeros_like(asked.probe.cotangent)  # (m,)
             cotangent[end - size : end] = asked.probe.cotangent[end - size : end]
-            said = _wrong_one(asked, cotangent, found[name])
-            if said:
-                return f"of output {number} by itself the gradient of {name}{said}"
-    return None
+            if found is None or asked.survey.columns is None or not cotangent.any():
+                continue
+            entry = (_compared if asked.precise else _forgotten)(asked, cotangent, found[asked.probe.name])
+            if entry is not None and entry.verdict == "wrong":
+                return f"of output {number} by itself the gradient of {_in_words(entry)}", {}
+            if entry is not None and entry.verdict == "undecided":
+                undecided[entry.name] = replace(
+                    entry, why_undecided=f"of output {number} by itself: {entry.why_undecided}"
+                )
+    return None, undecided
 
 
-def _wrong_one(asked: Asked, cotangent: np.ndarray, found: np.ndarray) -> str:
-    """Where a gradient is not what the differences say, in words; nothing where all are. The one that is farthest off
-    is looked at closely before anything is said.
+def _in_words(entry: InputReport) -> str:
+    where = f"{entry.name}{list(entry.where)}" if entry.where else entry.name
+    said = f"{where} is {entry.analytic:.8g}, where the differences say {entry.numeric:.8g}"
+    return (
+        f"{said}: is that output left out?" if abs(entry.analytic - entry.numeric) > 0.5 * abs(entry.numeric) else said
+    )
+
+
+def _compared(asked: Asked, cotangent: np.ndarray, found: np.ndarray) -> InputReport | None:
+    """All elements, compared as they are under the whole cotangent; None where the first look at them says enough."""
+    probe, survey, tolerance = asked.probe, asked.survey, asked.tolerance
+    assert survey.columns is not None
+    expected = cotangent @ survey.columns  # (n,)
+    rounding = (np.abs(cotangent) * probe.noise) @ (survey.columns != 0) / asked.steps  # (n,)
+    allowed = tolerance.bound(expected)  # (n,)
+    off = np.abs(found[np.isfinite(probe.values)] - expected)  # (n,)
+    if (off + rounding <= allowed).all() and not survey.suspicious.any():  # NaN is not
+        return None
+    return compare_elements(probe.under(cotangent), found, tolerance, "float64", ("kinks",), count_all=False).entry
+
+
+def _forgotten(asked: Asked, cotangent: np.ndarray, found: np.ndarray) -> InputReport | None:
+    """The element that is farthest off, in lower precision, where it is off by so much that all of an output is
+    missing. It is looked at closely before anything is said.
     """
     probe, survey = asked.probe, asked.survey
     assert survey.columns is not None
@@ -64,13 +96,12 @@ def _wrong_one(asked: Asked, cotangent: np.ndarray, found: np.ndarray) -> str:
     left_out = survey.suspicious | np.array([index in asked.kinks for index in probe.indices], dtype=bool)  # (n,)
     expected = np.where(left_out, 0.0, np.nan_to_num(cotangent @ survey.columns))  # (n,)
     off = np.where(left_out, 0.0, np.abs(answers - expected))  # (n,)
-    allowed = (SEEN if asked.precise else ROUNDED) * float(np.abs(expected).max(initial=0.0))
+    allowed = ROUNDED * float(np.abs(expected).max(initial=0.0))
     if allowed == 0.0 or not (off > allowed).any():
-        return ""
+        return None
     worst = int(np.argmax(off))
-    index = probe.indices[worst]
+    index, answer = probe.indices[worst], float(answers[worst])
     slope = probe.slope(index, cotangent, allowed / 4)
-    if slope.kink is not None or abs(answers[worst] - slope.value) - slope.error <= allowed:
-        return ""
-    where = f"{list(index)}" if index else ""
-    return f"{where} is {answers[worst]:.8g}, where the differences say {slope.value:.8g}: is that output left out?"
+    if slope.kink is not None or abs(answer - slope.value) - slope.error <= allowed:
+        return None
+    return InputReport(probe.name, probe.shape, "", wrong=1, where=index, analytic=answer, numeric=slope.value)

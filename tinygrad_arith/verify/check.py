@@ -24,13 +24,13 @@ from .arguments import (
     sizes_of,
     to_host,
 )  # fmt: skip
-from .by_output import Asked, wrong_by_output
+from .by_output import Asked, by_output
 from .compare import Comparison, compare_elements
 from .cotangents import array_like, given_cotangents, random_signs
 from .diagnosis import diagnose
 from .evidence import Evidence, Finding
 from .form import align, change_in_words, native, nonfinite_in_words, unsteady, what_was_written, wrong_form
-from .judgement import first_survey
+from .judgement import SMALLER, first_survey
 from .linearity import not_linear
 from .probe import Probe
 from .projections import compare_projections
@@ -245,11 +245,13 @@ class GradientCheck:
             entries = self._entries(gradients, mutants, reference, diagnosis)
             problem = problem or self._ties_between_inputs(entries, gradients)
         if problem is None and all(entry.verdict != "wrong" for entry in entries):
-            problem = self._under_other_cotangents(backward, gradients, entries)
+            problem, entries = self._under_other_cotangents(backward, gradients, entries)
         return self._report(tuple(entries), problem)
 
-    def _under_other_cotangents(self, backward, gradients, entries) -> str | None:
-        """What shows that a backward is not linear in dy, or leaves out an output that is small beside others."""
+    def _under_other_cotangents(self, backward, gradients, entries) -> tuple[str | None, list[InputReport]]:
+        """What shows that a backward is not linear in dy, or wrong for an output that is small beside others; and the
+        entries, those of gradients that are undecided for one output in the place of what is known under all.
+        """
         cache = self._call(self.forward)[1]  # one for all: the backward leaves it as it is
         named = {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked}
         problem = not_linear(
@@ -258,17 +260,28 @@ class GradientCheck:
         )  # fmt: skip
         sizes = [math.prod(shape) for shape in self.output_shapes]
         if problem or len(sizes) < 2:
-            return problem
+            return problem, entries
         kinks = {entry.name: {kink.index for kink in entry.kinks} for entry in entries}
         with np.errstate(all="ignore"):
             asked = [
-                Asked(probe, first_survey(probe), kinks[probe.name], self.arguments.values[p].dtype.itemsize >= 8)
+                Asked(
+                    probe, first_survey(probe), probe.steps(None) / SMALLER, kinks[probe.name],
+                    self._tolerance(native(self.arguments.values[p].dtype).name),
+                    self.arguments.values[p].dtype.itemsize >= 8,
+                )
                 for p, probe in self._probes.items()
                 if probe.values.size <= self.full_limit
-            ]
-            return wrong_by_output(
+            ]  # fmt: skip
+            problem, undecided = by_output(
                 asked, lambda number: self._named_gradients(backward, self._only(number), cache), sizes
             )
+        return problem, [self._unless_known(entry, undecided) for entry in entries]
+
+    def _unless_known(self, entry: InputReport, undecided: Mapping[str, InputReport]) -> InputReport:
+        """The entry of an input, or the one by which it is undecided for one output by itself."""
+        if entry.verdict != "passed" or entry.name not in undecided:
+            return entry
+        return replace(undecided[entry.name], undecided_is_allowed=entry.name in self.undecided)
 
     def _only(self, number: int) -> tuple[Any, ...]:
         """The cotangents, zero for all outputs but one of those that are floating-point."""

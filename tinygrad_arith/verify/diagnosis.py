@@ -242,6 +242,12 @@ def _contributions(e: Evidence, single: np.ndarray) -> Iterator[tuple[str, np.nd
 def _mask_not_applied(e: Evidence) -> Finding | None:
     if not e.wrong.any() or not e.numeric.any() or np.abs(e.numeric[e.wrong]).max() > 1e-12 * np.abs(e.numeric).max():
         return None
+    if e.numeric[e.wrong].any():
+        return Finding(
+            "cancellation",
+            "differs only where the true gradient is tiny beside the largest: do nearly equal numbers cancel in the "
+            "backward, as in `1 - p` or `1 + tanh`?",
+        )
     return Finding(
         "mask", "differs only where the true gradient is exactly zero: a mask is not applied in the backward"
     )

@@ -75,8 +75,13 @@ class Evidence:
         return bool(distance <= MUCH_NEARER * error)
 
     def is_close(self, candidate: np.ndarray) -> bool:
-        """Is the backward's gradient this candidate, and not as well the true one?"""
-        return self.explains(candidate, self.analytic, self.numeric)
+        """Is the backward's gradient this candidate, and not as well the true one, where it is wrong?"""
+        if not self.explains(candidate, self.analytic, self.numeric):
+            return False
+        if self.wrong.shape != self.analytic.shape or self.analytic.shape != self.numeric.shape:
+            return True
+        distance = np.abs(self.analytic - candidate)[self.wrong]
+        return bool((distance <= MUCH_NEARER * np.abs(self.analytic - self.numeric)[self.wrong]).all())
 
     def true_gradient(self, cotangent: np.ndarray) -> np.ndarray | None:
         """The true gradient for another cotangent (m,), where the Jacobian was kept."""

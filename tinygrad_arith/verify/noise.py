@@ -32,10 +32,10 @@ SPACINGS = (2.0**-42, 2.0**-12, 2.0**-32, 2.0**-22)  # of the points, relative t
 DISTINCT = 4  # values that an output takes on a line, at least, if the line is to tell how rough it is
 FAR = 2.0
 DISTANCES = (0.0, 0.25, 1.0, FAR)  # at which outputs are looked at, relative to each element, until they move
-BITS = 46  # of a float64 that the places of the points may use
+BITS = 44  # of a float64 that the places of the points may use
 MOVES = (47, 61, 73, 79, 103)  # of 64 parts, by which elements move: the last bits are used, by all of them. What
 # divides by a small number, or multiplies with one, rounds otherwise at each point
-LAST_BITS, FINEST_UNIT = 16, 2.0**-10  # so many places between two points of the finest line; and the last bit of a
+LAST_BITS, FINEST_UNIT = 4, 2.0**-10  # so many places between two points of the finest line; and the last bit of a
 # number over that line's spacing, in which it is bent by 0, 1, 3, 6, 10, ...: such points still are hit exactly
 HARMLESS = 16  # times the rounding of the output itself: such noise is not looked into
 SMOOTHER = 1 / 16  # of the roughness of a line: what is left of it where that was made by a kink
@@ -182,7 +182,7 @@ def _at_points(
     """
     places, bases = _places(spacing)
     along, unit = _directions(array.shape), sizes * spacing
-    number = LAST_BITS * (first + places - POINTS)  # (POINTS,), whole numbers on the finest line
+    number = LAST_BITS * (first + places - POINTS / 2)  # (POINTS,), whole numbers on the finest line
     bends = number * (number + 1) / 2 * (FINEST_UNIT if spacing == SPACINGS[0] else 0.0)  # (POINTS,)
     points = [array + (place * along + bend) * unit for place, bend in zip(first + places, bends, strict=True)]
     with np.errstate(all="ignore"):

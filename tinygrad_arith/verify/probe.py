@@ -145,6 +145,12 @@ class Probe:
             gradient[index] = survey.value[position] if good else self.refined(index, wanted).value
         return gradient
 
+    def under(self, cotangent: np.ndarray) -> Probe:
+        """The same under another cotangent (m,), of which nothing is known yet but how far the outputs are rounded."""
+        other = replace(self, cotangent=cotangent, _estimates={}, _confirmed={}, _surveys={})
+        other.__dict__.update(here=self.here, noise=self.noise)
+        return other
+
     def survey(
         self, indices: Sequence[tuple[int, ...]] | None = None, look: Look = TWO_STEPS, steps: np.ndarray | None = None
     ) -> Survey:

@@ -1,9 +1,9 @@
-"""The other end of `process_workers`: computes its part of each batch until there are no more."""
+"""The main function of each process that `process_workers.py` starts: computes its part of each batch."""
 
 from ..parallel.child_process import Parent
 from ..parallel.shared_arrays import map_arrays
+from .batch_parts import loss_and_gradient
 from .process_workers import VALUES
-from .thread_workers import loss_and_gradient
 from .threads import settle_process
 
 
