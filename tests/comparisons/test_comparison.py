@@ -92,7 +92,7 @@ def test_runs_that_differ_in_the_seed_only_are_a_group(tmp_path, write_run):
     assert found["exact_match"] == Spread(5.5 / 8, 4 / 8, 7 / 8)
     assert found["seconds"] == Spread(3.5, 3.0, 4.0)
     assert found["steps_to_0.999"] == Spread(20, 20, 20)
-    row = comparison_row(groups[0], roomy=True)
+    row = comparison_row(groups[0], wide=True)
     assert row[1:5] == ["2", "68.75%\n50.00% to\n87.50%", "15", "1.5"]
     assert row[-1] == "3.5\n3.0 to\n4.0"
     json.dumps(groups[0].values(), allow_nan=False)

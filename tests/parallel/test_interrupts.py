@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tinygrad_arith.parallel.interrupts import HANG_UP, STOP_SIGNALS, StopSignals, deaf_children, to_nowhere
+from tinygrad_arith.parallel.interrupts import HANG_UP, STOP_SIGNALS, StopSignals, stop_signals_blocked, to_nowhere
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP, and cannot send signals to itself")
 
@@ -112,8 +112,8 @@ def test_what_is_written_to_a_closed_terminal_is_no_error(tmp_path):
 
 
 @posix
-def test_a_deaf_child_hears_no_stop_signal_and_this_process_does():
-    with deaf_children():
+def test_a_child_gets_no_stop_signal_and_this_process_does():
+    with stop_signals_blocked():
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     for number in STOP_SIGNALS:
         child.send_signal(number)

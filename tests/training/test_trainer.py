@@ -92,11 +92,11 @@ def test_nobody_hears_is_told_with_the_reason(tmp_path):
     class BreaksAt(Listener):
         def stepped(self, row):
             if row["step"] == 3:
-                self.unheard = OSError("no more room")
+                self.output_error = OSError("no more room")
 
     trainer = make_trainer(TINY, tmp_path, reporter=BreaksAt())
     outcome = trainer.run()
-    assert (outcome.signal, str(outcome.unheard)) == (None, "no more room")
+    assert (outcome.signal, str(outcome.output_error)) == (None, "no more room")
     assert (tmp_path / "checkpoints" / "step-00000003.json").is_file()
 
 

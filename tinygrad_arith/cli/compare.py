@@ -119,15 +119,15 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
     command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
     with locked(out):
         outcome = train(jobs, args, out, command)
-    if outcome.unheard is not None:
+    if outcome.output_error is not None:
         leave_output(progress_stream(args.json))
     if outcome.signal is not None:  # first: Ctrl-C on `compare | tee log` ends `tee` too
         print(f"Stopped; saved in {out}. Go on with:\n{command}", file=sys.stderr)
         return 128 + outcome.signal  # as shells have it: 130 after Ctrl-C
-    if outcome.unheard is not None:
+    if outcome.output_error is not None:
         if args.json:  # it was stderr that broke: there is nowhere to say so
             return EXIT_FAILURE
-        return lost_output(outcome.unheard, f"stopped, saved in {out}; go on with: {command}")
+        return lost_output(outcome.output_error, f"stopped, saved in {out}; go on with: {command}")
     finished = [job.directory for job in jobs if is_finished(job.directory)]
     if finished:
         show(finished, out, args.json, outcome.failures)

@@ -73,7 +73,7 @@ class LineJobsReporter(JobsReporter):
         try:
             print(line, file=self.stream, flush=True)
         except OSError as error:
-            self.unheard = error
+            self.output_error = error
 
 
 class BarJobsReporter(LineJobsReporter):

@@ -17,43 +17,43 @@ IN_WORDS = {0.99: "99 %", 0.999: "99.9 %"}
 
 def comparison_table(groups: Sequence[Group]) -> "Table":
     """Medians over the seeds of each group and, below them, their ranges, as much of it as stdout has room for."""
-    out, table = console(), table_of(groups, roomy=True)
+    out, table = console(), table_of(groups, wide=True)
     needed = out.measure(table, options=out.options.update(max_width=WIDTH_IN_A_PIPE)).maximum
-    return table if needed <= out.width else table_of(groups, roomy=False)
+    return table if needed <= out.width else table_of(groups, wide=False)
 
 
-def table_of(groups: Sequence[Group], roomy: bool) -> "Table":
+def table_of(groups: Sequence[Group], wide: bool) -> "Table":
     """The whole table, or one of 80 characters: names are broken, and no seconds to a share of right answers."""
     title = groups[0].runs[0].goal.title
-    columns = ["", "runs", f"{title}\nof the test" if roomy else title.replace(" ", "\n")]
+    columns = ["", "runs", f"{title}\nof the test" if wide else title.replace(" ", "\n")]
     for threshold in THRESHOLDS:
-        columns += [f"{what} to\n{IN_WORDS[threshold]}" for what in ("steps", "seconds")[: 1 + roomy]]
+        columns += [f"{what} to\n{IN_WORDS[threshold]}" for what in ("steps", "seconds")[: 1 + wide]]
     title = "medians over seeds, and from the lowest to the highest"
-    rows = [comparison_row(group, roomy) for group in groups]
+    rows = [comparison_row(group, wide) for group in groups]
     table = data_table(title, (*columns, "loss", "seconds"), rows)
     for column in table.columns[1:]:
         column.justify = "right"
     return table
 
 
-def comparison_row(group: Group, roomy: bool) -> list[str]:
+def comparison_row(group: Group, wide: bool) -> list[str]:
     """A group as a row of the table."""
     goal = group.runs[0].goal
     shown: list[tuple[str, Callable[[float], str]]] = [(goal.name, as_share if goal.share else as_loss)]
     for threshold in THRESHOLDS:
         shown.append((f"steps_to_{threshold}", as_steps))
-        if roomy:
+        if wide:
             shown.append((f"seconds_to_{threshold}", as_seconds))
     shown += [("loss", as_loss), ("seconds", as_seconds)]
-    label = group.label if roomy else "\n".join(textwrap.wrap(group.label, NARROW_LABEL))  # at spaces and hyphens
+    label = group.label if wide else "\n".join(textwrap.wrap(group.label, NARROW_LABEL))  # at spaces and hyphens
     found = spreads(group.runs)
-    return [label, str(len(group.runs)), *(in_lines(found[name], written, roomy) for name, written in shown)]
+    return [label, str(len(group.runs)), *(in_lines(found[name], written, wide) for name, written in shown)]
 
 
-def in_lines(spread: Spread, written: Callable[[float], str], roomy: bool) -> str:
+def in_lines(spread: Spread, written: Callable[[float], str], wide: bool) -> str:
     """The median, and below it the range; nothing there if all values read the same."""
     median, low, high = map(written, (spread.median, spread.low, spread.high))
-    return median if low == high else f"{median}\n{low}{' to' * roomy}\n{high}"
+    return median if low == high else f"{median}\n{low}{' to' * wide}\n{high}"
 
 
 def in_a_line(spread: Spread, written: Callable[[float], str]) -> str:

@@ -51,7 +51,7 @@ class LineReporter(GoalReporter):
         try:
             print("  ".join(parts), flush=True)
         except OSError as error:
-            self.unheard = error
+            self.output_error = error
 
     def time_left(self, step: int) -> str:
         """How long the remaining steps will take at the mean pace of this sitting."""

@@ -155,12 +155,12 @@ def train_and_test(session: "Session", go_on: str) -> int:
     outcome = trainer.run()
     step = trainer.progress.step
     if outcome.signal is not None:
-        if outcome.unheard is not None:  # Ctrl-C on `train | tee log` ends `tee` too: a signal all the same
+        if outcome.output_error is not None:  # Ctrl-C on `train | tee log` ends `tee` too: a signal all the same
             leave_output()
         print(f"Stopped after step {step}; saved. Go on with:\n{go_on}", file=sys.stderr)
         return 128 + outcome.signal  # as shells have it; EXIT_INTERRUPTED after Ctrl-C
-    if outcome.unheard is not None:
-        return lost_output(outcome.unheard, f"stopped after step {step} and saved; go on with: {go_on}")
+    if outcome.output_error is not None:
+        return lost_output(outcome.output_error, f"stopped after step {step} and saved; go on with: {go_on}")
     try:
         conclude(session, trainer.progress)
     except KeyboardInterrupt:

@@ -302,8 +302,8 @@ def group_labels(records: Sequence[RunRecord]) -> list[str]:
     options = [dict(options_of_group(record)) for record in records]
     labels = []
     for title, own in zip(titles, options, strict=True):
-        rivals = [o for t, o in zip(titles, options, strict=True) if t == title]
-        differing = [f"{n} {v}" for n, v in own.items() if any(rival.get(n) != v for rival in rivals)]
+        others = [o for t, o in zip(titles, options, strict=True) if t == title]
+        differing = [f"{n} {v}" for n, v in own.items() if any(other.get(n) != v for other in others)]
         labels.append(title + (f" ({', '.join(differing)})" if differing else ""))
     return labels
 

@@ -200,7 +200,7 @@ class Outcome:
 
     failures: dict[str, str]  # name of a run: the last error line of its process
     signal: int | None = None  # that stopped everything
-    unheard: OSError | None = None  # why nobody hears the reporter any more, which stopped everything too
+    output_error: OSError | None = None  # why the reporter cannot write any more, which stopped everything too
 
 
 class RunningJob:
@@ -284,8 +284,8 @@ class MetricsFollower:
 
 
 class SideBySide:
-    """Trains jobs that are not finished yet, one in each slot at a time, until all are done, a signal comes, or nobody
-    hears the reporter any more."""
+    """Trains jobs that are not finished yet, one in each slot at a time, until all are done, a signal comes, or the
+    reporter cannot write any more."""
 
     def __init__(self, jobs: Sequence[Job], slots: Sequence[Slot], reporter: JobsReporter, journal: Journal):
         self.reporter, self.journal = reporter, journal
@@ -301,12 +301,12 @@ class SideBySide:
         try:
             with StopSignals() as signals:
                 while self.waiting or self.running:
-                    if (signals.received or self.reporter.unheard) and not self.stopping:
+                    if (signals.received or self.reporter.output_error) and not self.stopping:
                         self.stop()
                     self.fill_slots()
                     time.sleep(LOOK_EVERY)
                     self.look()
-                return Outcome(self.failures, signals.received, self.reporter.unheard if self.stopping else None)
+                return Outcome(self.failures, signals.received, self.reporter.output_error if self.stopping else None)
         finally:
             for one in self.running:
                 one.kill()

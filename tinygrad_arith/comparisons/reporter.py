@@ -8,12 +8,12 @@ if TYPE_CHECKING:
 
 
 class JobsReporter:
-    """Hears how the training of several runs goes. This one says nothing; override what you want to hear.
+    """Is told how the training of several runs goes. This one does nothing; override what you want to be told.
 
-    unheard: why what it says cannot be written any more; None while it can. All runs are then stopped.
+    output_error: why its output cannot be written any more, upon which all runs are stopped; None while it can.
     """
 
-    unheard: OSError | None = None
+    output_error: OSError | None = None
 
     def started(self, jobs: "Sequence[Job]", finished: int) -> None:
         """The comparison begins; so many of its runs were finished before."""

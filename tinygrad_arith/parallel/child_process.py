@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ..options.errors import UserError
-from .interrupts import deaf_children, ignore_stop_signals
+from .interrupts import ignore_stop_signals, stop_signals_blocked
 
 
 class ChildProcess:
     """A process that runs a module of this package, and what is said to it, first of all its task; see `Parent`.
 
-    It hears no signal that asks it to stop: it ends when this object is closed, or with the process that made it.
+    It gets no signal that asks it to stop: it ends when this object is closed, or with the process that made it.
 
     advice: what the user may do where it died, as the end of a sentence
     """
@@ -23,7 +23,7 @@ class ChildProcess:
     def __init__(self, module: str, *task: Any, advice: str = "--worker-kind threads does without processes"):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-m", module]
-        with deaf_children():
+        with stop_signals_blocked():
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self.requests: Any = self.process.stdin
         self.answers: Any = self.process.stdout

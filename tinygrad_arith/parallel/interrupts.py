@@ -18,7 +18,7 @@ class StopSignals:
 
     Further SIGTERM and SIGHUP do nothing: a closed terminal, and `timeout`, send theirs twice at once. What is written
     to a closed terminal is lost, without an error. A program that was started to outlive its terminal (`nohup`) does
-    not hear SIGHUP here either. Signals can be handled in the main thread only; elsewhere this does nothing.
+    not get SIGHUP here either. Signals can be handled in the main thread only; elsewhere this does nothing.
     """
 
     def __init__(self) -> None:
@@ -67,8 +67,8 @@ def to_nowhere(descriptor: int) -> None:
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
-    """Processes that are started meanwhile never hear the stop signals: their parent tells them when to end.
+def stop_signals_blocked() -> Iterator[None]:
+    """Processes that are started meanwhile do not get the stop signals: their parent tells them when to end.
 
     Such a signal often goes to all processes of a terminal or a job, and only the first of them is to decide. Blocked
     signals stay blocked in a child, from its first instant on. (Windows cannot; see `ignore_stop_signals`.)
@@ -84,6 +84,6 @@ def deaf_children() -> Iterator[None]:
 
 
 def ignore_stop_signals() -> None:
-    """For a child process: see `deaf_children`."""
+    """For a child process: see `stop_signals_blocked`."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

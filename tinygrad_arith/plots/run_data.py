@@ -1,4 +1,4 @@
-"""What pictures of a run are drawn from; what is dear (the model, evaluations) is made when first asked for."""
+"""What pictures of a run are drawn from; what takes time (the model, evaluations) is made when first asked for."""
 
 from dataclasses import dataclass
 from functools import cached_property

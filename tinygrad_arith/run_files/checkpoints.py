@@ -91,8 +91,8 @@ def save_checkpoint(
     with atomic_path(path) as temporary:
         save_arrays(temporary, named)
         size, digest = temporary.stat().st_size, sha256(temporary)
-    seal = {"format": FORMAT, "file": path.name, "bytes": size, "sha256": digest, "seed": seed}
-    write_json(path.with_suffix(".json"), seal | progress.facts())
+    facts = {"format": FORMAT, "file": path.name, "bytes": size, "sha256": digest, "seed": seed}
+    write_json(path.with_suffix(".json"), facts | progress.facts())
     prune(folder, keep)
     return path
 
@@ -127,14 +127,14 @@ def complete_checkpoints(folder: Path) -> list[Path]:
 
 def prune(folder: Path, keep: int) -> None:
     """Delete all complete checkpoints but the newest `keep`."""
-    for seal in complete_checkpoints(folder)[:-keep]:
-        delete_checkpoint(seal)
+    for json_file in complete_checkpoints(folder)[:-keep]:
+        delete_checkpoint(json_file)
 
 
-def delete_checkpoint(seal: Path) -> None:
+def delete_checkpoint(json_file: Path) -> None:
     """Delete a checkpoint: the JSON first, so that no instant shows a complete checkpoint without its arrays."""
-    seal.unlink()
-    seal.with_suffix(".safetensors").unlink(missing_ok=True)
+    json_file.unlink()
+    json_file.with_suffix(".safetensors").unlink(missing_ok=True)
 
 
 def load_newest(folder: Path, warn: Callable[[str], None] = warn) -> Checkpoint | None:
@@ -145,29 +145,29 @@ def load_newest(folder: Path, warn: Callable[[str], None] = warn) -> Checkpoint 
     Raises UserError if checkpoints were completed but every one is damaged.
     """
     before: list[Path] = []
-    seals = complete_checkpoints(folder)
-    while seals != before:
-        for seal in reversed(seals):
+    json_files = complete_checkpoints(folder)
+    while json_files != before:
+        for json_file in reversed(json_files):
             try:
-                return read_checkpoint(seal)
+                return read_checkpoint(json_file)
             except DamagedCheckpoint as damage:
-                if seal.is_file():
-                    path = seal.with_suffix(".safetensors")
+                if json_file.is_file():
+                    path = json_file.with_suffix(".safetensors")
                     warn(f"checkpoint {path} is damaged ({damage}); trying the one before it")
-        seals, before = complete_checkpoints(folder), seals
-    if seals:
-        raise UserError(f"{folder}: no complete checkpoint: all of the {len(seals)} there are damaged")
+        json_files, before = complete_checkpoints(folder), json_files
+    if json_files:
+        raise UserError(f"{folder}: no complete checkpoint: all of the {len(json_files)} there are damaged")
     return None
 
 
-def read_checkpoint(seal: Path) -> Checkpoint:
+def read_checkpoint(json_file: Path) -> Checkpoint:
     """Read and verify one checkpoint, given its JSON; raises DamagedCheckpoint saying what is wrong with it."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    path = seal.with_suffix(".safetensors")
+    path = json_file.with_suffix(".safetensors")
     try:
-        facts = json.loads(seal.read_text(encoding="utf-8"))
+        facts = json.loads(json_file.read_text(encoding="utf-8"))
         verify_arrays_file(path, facts)
         progress = Progress.from_facts(facts)
         arrays = load_file(path)
@@ -201,9 +201,9 @@ def clean_folder(folder: Path, last_step: int) -> None:
         return
     remove_temporaries(folder)
     resumed = arrays_path(folder, last_step).with_suffix(".json")
-    for seal in complete_checkpoints(folder):
-        if seal.name > resumed.name:
-            delete_checkpoint(seal)
+    for json_file in complete_checkpoints(folder):
+        if json_file.name > resumed.name:
+            delete_checkpoint(json_file)
     for path in folder.glob("step-*.safetensors"):
         if not path.with_suffix(".json").is_file():
             path.unlink()

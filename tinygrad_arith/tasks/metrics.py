@@ -80,7 +80,7 @@ class Metrics:
 
     values:     all metrics by name, the goal and the "loss" among them: numbers, or lists of numbers
     correct:    where the goal is a share of the examples: how many it is
-    break_down: makes the breakdowns, which are dear, by the names that they have in JSON: "by_operand_length"
+    break_down: makes the breakdowns, which take time, by the names that they have in JSON: "by_operand_length"
     """
 
     goal: Goal

@@ -81,7 +81,7 @@ def epoch_indices(key: RandomKey, step: int, batch_size: int, size: int) -> np.n
     return indices
 
 
-@lru_cache(maxsize=2)  # sorting is dear, and an epoch's steps follow each other
+@lru_cache(maxsize=2)  # sorting takes time, and an epoch's steps follow each other
 def epoch_order(key: RandomKey, epoch: int, size: int) -> np.ndarray:
     """The order of `size` items in an epoch, int64 (size,), read-only."""
     order = np.argsort(random_bits(key.at(step=epoch), size), kind="stable")  # (size,)

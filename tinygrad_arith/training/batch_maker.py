@@ -1,4 +1,4 @@
-"""The other end of `batches`: makes every so many-th training batch until nobody takes them any more."""
+"""The main function of each process that `batches.py` starts: makes one in so many of the training batches."""
 
 import itertools
 

@@ -1,17 +1,17 @@
-"""What a trainer tells while it works. `progress.py` shows it to people; tests and scripts may listen instead."""
+"""What a trainer tells while it works. `progress.py` shows it to people; tests and scripts have their own."""
 
 from pathlib import Path
 from typing import Any
 
 
 class Reporter:
-    """Hears what the trainer does. This one says nothing; override what you want to hear.
+    """Is told what the trainer does. This one does nothing; override what you want to be told.
 
-    unheard: why what it says cannot be written any more (its reader has left, the disk is full); None while it can.
-             The trainer then saves and stops.
+    output_error: why its output cannot be written any more (its reader has left, the disk is full), upon which the
+                  trainer saves and stops; None while it can.
     """
 
-    unheard: OSError | None = None
+    output_error: OSError | None = None
 
     def started(self, step: int, steps: int) -> None:
         """Training begins, with `step` of `steps` steps done already."""

@@ -17,8 +17,8 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import read_metrics, trim_metrics
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import trim_predictions
-from ..tasks import Task, build_task
-from .build import choose_training_device, initialize, make_model, make_optimizer
+from ..tasks import Task
+from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from .config import Config, TrainingOptions
 from .reporter import Reporter
 from .runs import (
@@ -73,14 +73,11 @@ def plan(config: Config) -> tuple[Task, Model]:
 
     Raises UserError for whatever does not fit. Nothing of the model's size is made yet.
     """
-    try:
-        task = build_task(config.task)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    batch = config.training.batch
-    if task.config.draws == "epochs" and task.config.rows == "whole" and batch > task.train_size:
+    task = make_task(config.task)
+    batch, size = config.training.batch, task.train_size
+    if task.config.draws == "epochs" and task.config.rows == "whole" and size is not None and batch > size:
         raise UserError(
-            f"--batch {batch}: larger than the {task.train_size:,} training problems of this task, which come once an "
+            f"--batch {batch}: larger than the {size:,} training problems of this task, which come once an "
             "epoch each (--draws random draws with replacement)"
         )
     model = make_model(config, task)

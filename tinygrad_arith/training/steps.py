@@ -98,7 +98,7 @@ def explain_nonfinite(workers: Gradients, batch: Batch, key: RandomKey, loss: fl
 
 
 class HostSteps:
-    """Runs training steps on the CPU: the twin of `device_step.DeviceSteps`, whose every step is done at once."""
+    """Runs training steps on the CPU: as `device_step.DeviceSteps`, but every step is done at once."""
 
     waits = False
 

@@ -12,7 +12,7 @@ from ..cpu import keep_freed_memory
 from ..models.model import Model
 from .config import TrainingOptions
 
-LEAST_EXAMPLES = 8  # a worker with fewer examples is not worth waking
+LEAST_EXAMPLES = 8  # a worker with fewer examples is not worth its messages
 LEAST_FLOP = 4e8  # of a step that is shared: below it, handing the work over costs more than it saves
 
 

@@ -37,12 +37,12 @@ class Outcome:
     """What stopped the loop; neither, if there was no step left to do."""
 
     signal: int | None = None  # that was received
-    unheard: OSError | None = None  # why nobody hears the reporter any more
+    output_error: OSError | None = None  # why the reporter cannot write any more
 
     @property
     def stopped(self) -> bool:
         """Whether anything did."""
-        return self.signal is not None or self.unheard is not None
+        return self.signal is not None or self.output_error is not None
 
 
 class Trainer:
@@ -82,7 +82,7 @@ class Trainer:
         self.progress = checkpoint.progress
 
     def run(self) -> Outcome:
-        """Train until the last step, the goal of `until`, a signal, or the end of all listening; each time it saves."""
+        """Train until the last step, the goal of `until`, a signal, or a failure of the output; then save."""
         with ExitStack() as opened:
             self.open(opened)
             signals = opened.enter_context(StopSignals())
@@ -117,7 +117,7 @@ class Trainer:
 
     def outcome(self, signals: StopSignals) -> Outcome:
         """What there is by now that stops the training."""
-        return Outcome(signals.received, self.reporter.unheard)
+        return Outcome(signals.received, self.reporter.output_error)
 
     def finished(self) -> bool:
         """Whether there is no step left to do."""
