@@ -1,8 +1,13 @@
-"""Runs on disk that nothing was trained for: what is gathered from many of them can then be known beforehand."""
+"""Runs on disk that nothing was trained for: what is gathered from many of them can then be known beforehand.
+
+And the examples of CONTRIBUTING.md.
+"""
 
 import dataclasses
 import hashlib
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +17,36 @@ from tinygrad_arith.training.runs import RunRecord, write_record
 
 OPTIONS = {"task": {"digits": 3, "validation_size": 8, "test_size": 8}, "training": {"steps": 20, "batch": 8}}
 OPTIONS |= {"model": {"d_model": 16, "layers": 1, "heads": 2}, "optimizer": {"warmup": 5}}
+FENCE = re.compile(r"```\w+\n(.*?)```", re.DOTALL)
+
+
+class Examples:
+    """The blocks of CONTRIBUTING.md, each found by what stands before it."""
+
+    def __init__(self):
+        self.text = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+    def after(self, start):
+        """The first block behind a place in the text."""
+        return FENCE.search(self.text, start).group(1)
+
+    def block(self, section, step):
+        """The block of a step, such as `**2. The line**`, of a section."""
+        return self.after(self.text.index(step, self.text.index(f"\n## {section}\n")))
+
+    def line(self, section):
+        """The line that registers the example of a section."""
+        return self.block(section, "The line** in ")
+
+    def file(self, place):
+        """The whole of a file; its name stands, after a comma, in the headline of a step."""
+        return self.after(re.search(rf"\*\*\d\. The [^\n]*`{re.escape(place)}`", self.text).start())
+
+
+@pytest.fixture(scope="session")
+def page():
+    """The examples of CONTRIBUTING.md."""
+    return Examples()
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from tinygrad_arith.comparisons.jobs import (
 )
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.run_files.metrics import read_metrics
+from tinygrad_arith.tasks.metrics import EXACT_MATCH
 from tinygrad_arith.training.config import TrainingOptions
 from tinygrad_arith.training.presets import load_preset
 from tinygrad_arith.training.runs import load_run
@@ -233,7 +234,7 @@ def test_reporters_tell_how_every_run_ended(reporter, monkeypatch):
     monkeypatch.setattr("tinygrad_arith.cli.comparison_progress.STATUS_EVERY", 0.0)
     stream = io.StringIO()
     one = reporter(stream)
-    jobs = [SimpleNamespace(name=name, steps=20) for name in ("good", "bad", "late")]
+    jobs = [SimpleNamespace(name=name, steps=20, goal=EXACT_MATCH) for name in ("good", "bad", "late")]
     one.started(jobs, 1)
     for job in jobs:
         one.begun(job)

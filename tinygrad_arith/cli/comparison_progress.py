@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from ..comparisons.reporter import JobsReporter
-from .console import as_share
+from ..tasks.metrics import Goal
+from .progress import goal_in_words
 
 if TYPE_CHECKING:
     from ..comparisons.jobs import Job
@@ -13,16 +14,18 @@ if TYPE_CHECKING:
 STATUS_EVERY = 30.0  # seconds between lines that say how far the runs have come
 
 
-def in_words(row: dict[str, Any]) -> str:
-    """The loss and, if it was measured, exact match."""
+def in_words(row: dict[str, Any], goal: Goal) -> str:
+    """The loss and, if it was measured, the goal metric."""
     words = f"loss {row['loss']:7.4f}" if "loss" in row else f"loss {'-':>7}"
-    return words + (f"  exact match {as_share(row['exact_match']):>7}" if row.get("exact_match") is not None else "")
+    value = goal_in_words(row, goal)
+    return words + (f"  {goal.title} {value:>7}" if value is not None else "")
 
 
-def in_few_words(row: dict[str, Any]) -> str:
+def in_few_words(row: dict[str, Any], goal: Goal) -> str:
     """The same beside a bar, where there is little room: `loss 0.0312 98.40%`."""
     words = f"loss {row['loss']:.4f}" if "loss" in row else ""
-    return words + (f" {as_share(row['exact_match'])}" if row.get("exact_match") is not None else "")
+    value = goal_in_words(row, goal)
+    return words + (f" {value}" if value is not None else "")
 
 
 class LineJobsReporter(JobsReporter):
@@ -41,18 +44,18 @@ class LineJobsReporter(JobsReporter):
 
     def stepped(self, job: "Job", row: dict[str, Any]) -> None:
         """Remember it; tell about all runs that are under way, if it is time."""
-        self.newest.setdefault(job.name, {}).update(row, steps=job.steps)
+        self.newest.setdefault(job.name, {}).update(row, steps=job.steps, goal=job.goal)
         if time.monotonic() - self.told > STATUS_EVERY:
             self.told = time.monotonic()
             for name, newest in self.newest.items():
                 step = f"{newest['step']:,}".rjust(len(f"{newest['steps']:,}"))
-                self.tell(name, f"step {step} of {newest['steps']:,}  {in_words(newest)}")
+                self.tell(name, f"step {step} of {newest['steps']:,}  {in_words(newest, newest['goal'])}")
 
     def finished(self, job: "Job") -> None:
         """Say so, with the last that was measured."""
         self.done += 1
         done = f"{self.done}".rjust(len(f"{self.total}"))
-        self.tell(job.name, f"done ({done} of {self.total})  {in_words(self.newest.pop(job.name, {}))}")
+        self.tell(job.name, f"done ({done} of {self.total})  {in_words(self.newest.pop(job.name, {}), job.goal)}")
 
     def stopped(self, job: "Job") -> None:
         """Say at which step."""
@@ -106,7 +109,7 @@ class BarJobsReporter(LineJobsReporter):
         """Move its bar."""
         newest = self.newest.setdefault(job.name, {})
         newest |= row
-        self.bars.update(self.lines[job.name], completed=newest["step"], words=in_few_words(newest))
+        self.bars.update(self.lines[job.name], completed=newest["step"], words=in_few_words(newest, job.goal))
 
     def finished(self, job: "Job") -> None:
         """Take its bar away and move that of all runs."""

@@ -24,7 +24,8 @@ def comparison_table(groups: Sequence[Group]) -> "Table":
 
 def table_of(groups: Sequence[Group], wide: bool) -> "Table":
     """The whole table, or one of 80 characters: names are broken, and no seconds to a share of right answers."""
-    title = groups[0].runs[0].goal.title
+    titles = {group.runs[0].goal.title for group in groups}
+    title = titles.pop() if len(titles) == 1 else "goal metric"
     columns = ["", "runs", f"{title}\nof the test" if wide else title.replace(" ", "\n")]
     for threshold in THRESHOLDS:
         columns += [f"{what} to\n{IN_WORDS[threshold]}" for what in ("steps", "seconds")[: 1 + wide]]
@@ -37,13 +38,13 @@ def table_of(groups: Sequence[Group], wide: bool) -> "Table":
 
 
 def comparison_row(group: Group, wide: bool) -> list[str]:
-    """A group as a row of the table."""
+    """A group as a row of the table; only to a share of right answers is it told how soon it came."""
     goal = group.runs[0].goal
     shown: list[tuple[str, Callable[[float], str]]] = [(goal.name, as_share if goal.share else as_loss)]
     for threshold in THRESHOLDS:
-        shown.append((f"steps_to_{threshold}", as_steps))
+        shown.append((f"steps_to_{threshold}", as_steps if goal.share else as_nothing))
         if wide:
-            shown.append((f"seconds_to_{threshold}", as_seconds))
+            shown.append((f"seconds_to_{threshold}", as_seconds if goal.share else as_nothing))
     shown += [("loss", as_loss), ("seconds", as_seconds)]
     label = group.label if wide else "\n".join(textwrap.wrap(group.label, NARROW_LABEL))  # at spaces and hyphens
     found = spreads(group.runs)
@@ -60,6 +61,11 @@ def in_a_line(spread: Spread, written: Callable[[float], str]) -> str:
     """`median (low to high)`, or one value if all read the same."""
     median, low, high = map(written, (spread.median, spread.low, spread.high))
     return median if low == high else f"{median} ({low} to {high})"
+
+
+def as_nothing(value: float) -> str:
+    """Of what a goal does not have."""
+    return "-"
 
 
 def as_steps(steps: float) -> str:

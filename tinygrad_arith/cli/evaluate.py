@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tinygrad_arith.tasks.metrics import Metrics
     from tinygrad_arith.training.runs import LoadedRun
 
-DESCRIPTION = """Measure exact match of a trained model on problems that it has never seen: over all of them, by what
-sets the task's problems apart (operand length, longest carry chain, ...) and by place in the answer. A heat map over
-the lengths of both operands goes into the run's plots/."""
+DESCRIPTION = """Measure a trained model, by the goal metric of its task, on examples that it has never seen. Exact
+match is also told by what sets problems apart (operand length, longest carry chain, ...) and by place in the answer. A
+heat map over the lengths of both operands, where there are two, goes into the run's plots/."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def as_values(measured: Measured, picture: Path | None) -> dict[str, Any]:
 
 def print_tables(measured: Measured) -> None:
     """Print the tables, then the whole in a few lines."""
-    from tinygrad_arith.cli.evaluation_report import evaluation_tables, goal_facts, preview_table
+    from tinygrad_arith.cli.evaluation_report import evaluation_tables, further_facts, goal_facts, preview_table
     from tinygrad_arith.tasks.answers import as_preview
 
     out = console()
@@ -170,7 +170,7 @@ def print_tables(measured: Measured) -> None:
         [
             ("run", f"{run.path}, step {run.step:,}"),
             ("task", measured.task.describe()),
-            *goal_facts(metrics, f"{measured.asked.split} problems"),
-            ("loss", f"{metrics.loss:.4g} nats per counted token"),
+            *goal_facts(metrics, f"{measured.asked.split} {metrics.examples}"),
+            *further_facts(metrics),
         ]
     )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..tasks.metrics import Metrics, Preview
+from ..tasks.metrics import Goal, Metrics, Preview
 from ..tasks.scoring import GroupScore, wilson_interval
 from .console import as_share, console, data_table
 
@@ -51,6 +51,12 @@ def goal_facts(metrics: Metrics, of: str) -> list[tuple[str, str]]:
     return [(metrics.goal.title, share), ("95 % interval", interval_in_words(metrics.interval))]
 
 
+def further_facts(metrics: Metrics) -> list[tuple[str, str]]:
+    """The metrics beside the goal that are single numbers."""
+    facts = [(Goal(name).title, f"{value:.4g}") for name, value in metrics.further.items()]
+    return facts if metrics.goal.name == "loss" else [*facts, ("loss", f"{metrics.loss:.4g} nats per counted token")]
+
+
 def share_in_words(correct: int, total: int, of: str) -> str:
     """`99.99% of 10,000 test problems (9,999 right)`; `of` names the problems."""
     return f"{as_share(correct / total)} of {total:,} {of} ({correct:,} right)"
@@ -66,7 +72,7 @@ def evaluation_values(metrics: Metrics) -> dict[str, Any]:
     """The goal, the loss and all breakdowns as values that JSON can hold."""
     values: dict[str, Any] = {"count": metrics.count, "correct": metrics.correct, metrics.goal.name: metrics.value}
     values |= {"interval_95": metrics.interval and list(metrics.interval)}
-    values |= {"loss": metrics.loss if math.isfinite(metrics.loss) else None}
+    values |= metrics.further | {"loss": metrics.loss if math.isfinite(metrics.loss) else None}
     values |= {name: score_values(groups.scores) for name, groups in metrics.groups.items()}
     grids = {name: {"correct": g.correct.tolist(), "count": g.count.tolist()} for name, g in metrics.grids.items()}
     return values | grids

@@ -8,7 +8,11 @@ from ..training.config import Config
 
 # An option, whether it does nothing in a configuration on a device, and what it would need.
 INEFFECTIVE: tuple[tuple[str, Callable[[Config, str], bool], str], ...] = (
-    ("rotary_base", lambda config, _: config.model.positions != "rotary", "without --positions rotary"),
+    (
+        "rotary_base",
+        lambda config, _: getattr(config.model, "positions", "rotary") != "rotary",
+        "without --positions rotary",
+    ),
     ("final_fraction", lambda config, _: config.optimizer.schedule != "cosine", "without --schedule cosine"),
     ("tf32", lambda config, device: device == "cpu", "on the CPU"),
     ("tf32", lambda config, device: device != "cpu" and config.training.dtype != "float32", "without --dtype float32"),

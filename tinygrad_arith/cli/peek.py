@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from tinygrad_arith.tasks import Batch, Vocabulary
+    from tinygrad_arith.tasks import Batch, Task, Vocabulary
 
 DESCRIPTION = """Show rows of a training batch as the model sees them: at each position the token that it reads, the
 token that it is to predict, and whether that prediction counts in the loss."""
@@ -39,7 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_peek_parser(base.config)
     args = parser.parse_args(words)
 
-    from tinygrad_arith.tasks.answering import answering
     from tinygrad_arith.training.build import make_task
 
     with as_misuse():
@@ -48,15 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
     with as_misuse():
-        task = answering(make_task(config.task), "peek")
+        task = make_task(config.task)
     seed = training.seed if args.seed is None else args.seed
-    problems = task.train_problems(args.step, training.batch, seed)[: args.show]
     batch = task.train_batch(args.step, training.batch, seed)
     out = console()
     out.print(f"{task.describe()}; step {args.step}, seed {seed}", markup=False)
-    titles = zip(task.text(problems), task.statements(problems), strict=True)
-    for row, (text, statement) in enumerate(titles):
-        out.print(f"{text.prompt}{text.answer}   {statement}", markup=False)
+    for row, title in enumerate(row_titles(task, args.step, training.batch, seed, args.show)):
+        out.print(title, markup=False)
         out.print(row_table(batch, row, task.vocabulary))
     if args.picture is not None:
         draw(batch.tokens[0], targets_by_place(batch, 0, task.vocabulary), task.vocabulary, args.picture)
@@ -90,6 +87,17 @@ def seed_of_training() -> Callable[[str], int]:
     """The type of a flag that takes the seeds that training takes."""
     (seed,) = (field for field in dataclasses.fields(TrainingOptions) if field.name == "seed")
     return partial(value_of, seed)
+
+
+def row_titles(task: "Task", step: int, size: int, seed: int, count: int) -> list[str]:
+    """Of the first `count` rows of a batch, the problem with its answer; of a task without problems, their number."""
+    from tinygrad_arith.tasks.answering import AnsweringTask
+
+    if not isinstance(task, AnsweringTask):
+        return [f"row {row}" for row in range(1, count + 1)]
+    problems = task.train_problems(step, size, seed)[:count]
+    texts = zip(task.text(problems), task.statements(problems), strict=True)
+    return [f"{text.prompt}{text.answer}   {statement}" for text, statement in texts]
 
 
 def targets_by_place(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "np.ndarray":

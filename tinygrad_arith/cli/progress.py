@@ -13,6 +13,14 @@ def make_reporter(goal: Goal) -> Reporter:
     return BarReporter(goal) if on_terminal() else LineReporter(goal)
 
 
+def goal_in_words(row: dict[str, Any], goal: Goal) -> str | None:
+    """The goal metric in a row of the metrics; None where it was not measured."""
+    value = row.get(goal.field)
+    if value is None:
+        return None
+    return as_share(value) if goal.share else f"{value:.4f}"
+
+
 class GoalReporter(Reporter):
     """What both tell of the goal metric."""
 
@@ -21,10 +29,7 @@ class GoalReporter(Reporter):
 
     def goal_in_words(self, row: dict[str, Any]) -> str | None:
         """The goal metric of a step that was evaluated; None of another."""
-        value = row.get(self.goal.field)
-        if value is None:
-            return None
-        return as_share(value) if self.goal.share else f"{value:.4f}"
+        return goal_in_words(row, self.goal)
 
 
 class LineReporter(GoalReporter):

@@ -119,7 +119,7 @@ def print_implementations(record: RunRecord, task: Task, model: Model, device: s
 def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:
     """Print examples of what the model does, mistakes if there are any, the test's result, and where the run lies."""
     facts = [
-        *goal_facts(test.metrics, "problems never seen"),
+        *goal_facts(test.metrics, f"{test.metrics.examples} never seen"),
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
         ("run", str(directory)),
     ]

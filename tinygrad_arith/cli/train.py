@@ -1,6 +1,7 @@
 """Train a model: `python -m tinygrad_arith.train`. Ctrl-C saves first; `--resume` goes on from there."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -62,10 +63,10 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
     )
     run.add_argument(
         "--until",
-        type=share,
-        metavar="SHARE",
-        help="stop once exact match on the validation problems reaches this share, such as 0.999; none: never "
-        "(default: never, or with --resume what the run has)",
+        type=goal_value,
+        metavar="FLOAT",
+        help="stop once the goal metric on the validation examples is as good as this, such as exact match 0.999; "
+        "none: never (default: never, or with --resume what the run has)",
     )
     run.add_argument("--out", type=some_path, metavar="DIR", help="directory of the run (default: a new one in runs/)")
     run.add_argument(
@@ -82,16 +83,16 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
     return parser
 
 
-def share(text: str) -> float:
-    """A number above 0 and up to 1; NO_GOAL for `none`."""
+def goal_value(text: str) -> float:
+    """A finite number above 0; NO_GOAL for `none`."""
     if text == "none":
         return NO_GOAL
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, or none, not {text}")
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, or none, not {text}")
     return value
 
 
@@ -100,7 +101,7 @@ def start(args: argparse.Namespace, base: Preset) -> int:
     from tinygrad_arith.cli.ineffective_flags import ineffective_flags
     from tinygrad_arith.cli.summary import print_dry_run
     from tinygrad_arith.training.runs import RunRecord
-    from tinygrad_arith.training.session import new_session, plan
+    from tinygrad_arith.training.session import check_goal, new_session, plan
 
     with as_misuse():
         config = with_options(load_preset(base.name).config, given_flags(args)).resolved()
@@ -108,6 +109,7 @@ def start(args: argparse.Namespace, base: Preset) -> int:
     if args.dry_run:
         with as_misuse():
             task, model = plan(config)
+        check_goal(task, record.until)
         print_dry_run(record, task, model)
         return 0
     with new_session(record, args.out) as session:

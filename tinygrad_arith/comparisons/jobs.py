@@ -22,6 +22,8 @@ from ..options.option import flag_name
 from ..parallel.interrupts import StopSignals
 from ..run_files.files import write_json
 from ..run_files.metrics import FILE_NAME as METRICS
+from ..tasks.metrics import Goal
+from ..tasks.registry import TASKS
 from ..training.build import choose_training_device
 from ..training.config import SECTIONS, Config, TrainingOptions, changed, with_options
 from ..training.presets import Preset
@@ -58,6 +60,11 @@ class Job:
     def steps(self) -> int:
         """How many steps it takes."""
         return self.config.training.steps
+
+    @property
+    def goal(self) -> Goal:
+        """The metric that it is judged by."""
+        return TASKS.load(self.config.task.kind).goal
 
     def command(self) -> list[str]:
         """Starts the run, or goes on with it where there is one."""

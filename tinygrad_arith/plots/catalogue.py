@@ -77,8 +77,8 @@ def leveled(config: Any, option: str) -> Any:
     """The configuration with one of the task's options at its default, so that runs that differ in it are alike."""
     if not option:
         return config
-    default = next(field.default for field in dataclasses.fields(config.task) if field.name == option)
-    return dataclasses.replace(config, task=dataclasses.replace(config.task, **{option: default}))
+    defaults = {field.name: field.default for field in dataclasses.fields(config.task) if field.name == option}
+    return dataclasses.replace(config, task=dataclasses.replace(config.task, **defaults))
 
 
 def find_over_training(runs: Sequence[RunData], file: str, field: str, x_label: str) -> Figures:
@@ -92,8 +92,10 @@ def find_over_training(runs: Sequence[RunData], file: str, field: str, x_label: 
 
 
 def find_train_sizes(runs: Sequence[RunData]) -> Figures:
-    """The goal metric against the number of distinct training problems: the sample efficiency of formats."""
+    """The goal metric of all runs that have the first one's goal against the number of distinct training problems: the
+    sample efficiency of formats."""
     found = [run for run in runs if run.test_value is not None and run.task.train_size is not None]
+    found = [run for run in found if run.goal == found[0].goal]
     if len({run.task.train_size for run in found}) < 2:
         raise Lacking("needs finished runs with different --train-size")
 
@@ -101,7 +103,9 @@ def find_train_sizes(runs: Sequence[RunData]) -> Figures:
         """The run as one dot."""
         return Curve(*(np.array([value], dtype=np.float64) for value in (run.task.train_size, run.test_value)))
 
-    return {"accuracy_train_size": lambda: accuracy_by_train_size(series_of(found, point, "train_size"))}
+    return {
+        "accuracy_train_size": lambda: accuracy_by_train_size(series_of(found, point, "train_size"), goal=found[0].goal)
+    }
 
 
 def find_lengths(runs: Sequence[RunData]) -> Figures:
@@ -148,6 +152,8 @@ def find_heatmap(run: RunData) -> Figures:
 def find_groups(run: RunData) -> Figures:
     """Exact match by each group of the task: a picture of the longest carry chain, ..."""
     names = [name for name, groups in run.metrics_of_one.groups.items() if groups.problems]
+    if not names:
+        raise Lacking("its task breaks an evaluation down by nothing")
     run.check_count()
 
     def draw(name: str) -> "Figure":
@@ -207,7 +213,7 @@ def find_grokking(run: RunData) -> Figures:
 PICTURES = (
     Picture(
         "steps",
-        "exact match on validation problems over steps",
+        "the goal metric, such as exact match, on validation problems over steps",
         partial(find_over_training, file="accuracy_steps", field="step", x_label="training step"),
         together=True,
     ),
@@ -217,7 +223,7 @@ PICTURES = (
         partial(find_over_training, file="accuracy_samples", field="examples", x_label="training samples seen"),
         together=True,
     ),
-    Picture("train-size", "test exact match by --train-size", find_train_sizes, together=True),
+    Picture("train-size", "the goal metric of the test by --train-size", find_train_sizes, together=True),
     Picture("length", "exact match by operand length, up to --longest", find_lengths, together=True),
     Picture("heatmap", "exact match by the lengths of both operands", find_heatmap),
     Picture("groups", "exact match by operand length, longest carry chain, ...", find_groups),

@@ -14,12 +14,12 @@ from ..backend import RandomKey, integers
 from ..nn import Module
 from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..options.errors import UserError
-from . import scoring
+from . import scoring, sizes
 from .answers import as_preview, sample_answer
 from .arithmetic.positions import with_row_offsets
 from .batch import Problem
 from .metrics import EXACT_MATCH, Breakdown, Goal, Groups, Metrics, Preview
-from .options import TaskOptions
+from .options import ProblemOptions
 from .rows import all_prefix_rows, next_token_targets, prefix_rows
 from .splits import HELD_OUT
 from .vocabulary import Vocabulary
@@ -57,7 +57,7 @@ class AnsweringTask:
     objective: Objective = NEXT_TOKEN
     goal: Goal = EXACT_MATCH
     pure_batches = True
-    config: TaskOptions  # sizes settled
+    config: ProblemOptions  # sizes settled
     vocabulary: Vocabulary
     rows: str
     context: int
@@ -68,6 +68,11 @@ class AnsweringTask:
     trained_length: int | None = None  # of the longest operands in training, where the problems have a length
 
     # What a subclass says
+
+    @classmethod
+    def problem_count(cls, options: Any) -> int:
+        """How many distinct problems there are with these options, of training and held out together."""
+        raise NotImplementedError
 
     def train_rows(self, step: int, size: int, seed: int) -> tuple[Any, np.ndarray | None]:
         """The problem of each row of a training batch, and which token of its answer the row predicts: int64 (n,).
@@ -225,6 +230,8 @@ class AnsweringTask:
         return scoring.exact_match(predictions, self.answers(problems), self.vocabulary.padding)
 
     # How a model does
+
+    settled = classmethod(sizes.settled)  # see `Task.settled`
 
     def split_size(self, split: str) -> int:
         """See `Task.split_size`."""

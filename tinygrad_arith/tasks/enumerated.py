@@ -8,7 +8,6 @@ exactly, a larger test or training split begins with a smaller one, and no train
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from ..backend import RandomKey, integers
 from ..objectives import Batch
 from .answering import AnsweringTask
 from .batch import Problem
-from .options import TaskOptions
+from .options import ProblemOptions
 from .rows import at_least, epoch_indices, packed_left, prefix_at
 from .splits import HELD_OUT, mix
 from .vocabulary import NO_TOKEN, Vocabulary
@@ -58,18 +57,15 @@ class EnumeratedTask(AnsweringTask):
     train_share:  of the problems, trained on where no size is given
     """
 
-    options: type[TaskOptions] = TaskOptions
+    options: type[ProblemOptions] = ProblemOptions
     size_flag = "task"
     train_share = 0.0
     lists_all = True
     problems_are = "problems"
 
-    @staticmethod
-    def problem_count(options: Any) -> int:
-        """How many distinct problems there are with these options, of training and held out together."""
-        raise NotImplementedError
-
-    def __init__(self, config: TaskOptions, vocabulary: Vocabulary, count: int, prompt_length: int, answer_length: int):
+    def __init__(
+        self, config: ProblemOptions, vocabulary: Vocabulary, count: int, prompt_length: int, answer_length: int
+    ):
         """Takes a valid and resolved configuration; all else is the subclass's.
 
         count:         how many problems there are

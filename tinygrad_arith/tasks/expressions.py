@@ -104,8 +104,8 @@ class Expressions(EnumeratedTask):
     size_flag = "depth"
     train_share = 0.25  # as published
 
-    @staticmethod
-    def problem_count(options: ExpressionOptions) -> int:
+    @classmethod
+    def problem_count(cls, options: ExpressionOptions) -> int:
         """All expressions of the depth."""
         return expression_count(options.depth)
 

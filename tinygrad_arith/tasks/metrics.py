@@ -78,6 +78,7 @@ Breakdown = Groups | Grid
 class Metrics:
     """What was measured on `count` examples of a split.
 
+    examples:   what they are called
     values:     all metrics by name, the goal and the "loss" among them: numbers, or lists of numbers
     correct:    where the goal is a share of the examples: how many it is
     break_down: makes the breakdowns, which take time, by the names that they have in JSON: "by_operand_length"
@@ -86,6 +87,7 @@ class Metrics:
     goal: Goal
     count: int
     values: dict[str, Any]
+    examples: str = "problems"
     correct: int | None = None
     break_down: Callable[[], dict[str, Breakdown]] = dict
 
@@ -98,6 +100,12 @@ class Metrics:
     def loss(self) -> float:
         """The objective's loss a counted term: nats a token."""
         return self.values["loss"]
+
+    @property
+    def further(self) -> dict[str, float]:
+        """The metrics beside goal and loss that are single numbers."""
+        others = {name: value for name, value in self.values.items() if name not in (self.goal.name, "loss")}
+        return {name: value for name, value in others.items() if isinstance(value, float)}
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..options.option import option
 from .enumerated import EnumeratedProblems, EnumeratedTask
-from .options import TaskOptions
+from .options import ProblemOptions
 from .vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class ModularOptions(TaskOptions):
+class ModularOptions(ProblemOptions):
     """The options of modular addition."""
 
     family = "modular-addition"
@@ -32,8 +32,8 @@ class ModularAddition(EnumeratedTask):
     size_flag = "modulus"
     train_share = 0.3  # as published
 
-    @staticmethod
-    def problem_count(options: ModularOptions) -> int:
+    @classmethod
+    def problem_count(cls, options: ModularOptions) -> int:
         """All pairs."""
         return options.modulus**2
 

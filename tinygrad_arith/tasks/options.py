@@ -8,9 +8,11 @@ from ..options.option import Options, flag_name, option
 
 @dataclass(frozen=True)
 class TaskOptions(Options):
-    """What every task is asked: what bears loss, and which problems are trained on.
+    """What every kind of task has. What is set here without being an option is one of some kinds.
 
-    Kinds that have no options for them stand at `rows`, `context` and what else is set here without being an option.
+    rows:            what a training row is: "whole", or "prefix" for models that predict one token of each row
+    draws:           how training examples are drawn: "random", or "epochs"
+    validation_size: examples kept for validation; 0: the task knows it once it is made
     """
 
     kind: str = option(
@@ -18,6 +20,19 @@ class TaskOptions(Options):
         "what is learned: {kinds}, or FILE.py:Class for a task of your own",
         flag="task",
     )
+
+    rows = "whole"
+    draws = "random"
+    validation_size = 0
+
+
+@dataclass(frozen=True)
+class ProblemOptions(TaskOptions):
+    """And of tasks of problems with answers: what bears loss, and which problems are trained on.
+
+    Kinds that have no options for them stand at `context` and what else is set here without being an option.
+    """
+
     loss: str = option(
         "answer",
         "tokens that bear loss: those of the answer, all but padding, or every position with its padding too",
@@ -58,14 +73,13 @@ class TaskOptions(Options):
     )
     split_seed: int = option(0, "decides which problems are kept", range=(0, 2**63))
 
-    rows = "whole"
     context = 0
     prompt_width = 0
     position_ids = "order"
 
 
 @dataclass(frozen=True)
-class RowOptions(TaskOptions):
+class RowOptions(ProblemOptions):
     """And of tasks with prompts of different lengths: how wide their rows are, and what a row is."""
 
     context: int = option(

@@ -5,7 +5,7 @@ from typing import Any
 from ..options.kinds import Kinds, field_names, foreign
 from ..options.option import did_you_mean
 from .options import TaskOptions
-from .sizes import resolved
+from .sizes import settled
 from .user_tasks import build_user_task, count_problems, load_task_class
 
 HERE = "tinygrad_arith.tasks"
@@ -51,8 +51,9 @@ def task_options(kind: str = "binary-addition", **values: Any) -> Any:
 def resolve(options: TaskOptions) -> Any:
     """The options with every size that was left to the task as a number; raises ValueError where sizes do not fit."""
     task = TASKS.load(options.kind)
-    built_in = options.kind in TASKS.places
-    return resolved(options, task, task.problem_count(options) if built_in else count_problems(options))
+    if options.kind in TASKS.places:
+        return task.settled(options)
+    return settled(task, options, count_problems(options))
 
 
 def build_task(options: TaskOptions) -> Any:
@@ -60,7 +61,7 @@ def build_task(options: TaskOptions) -> Any:
 
     Raises ValueError with one sentence naming the flag if nothing is left to train on, or a sample does not fit.
     """
-    settled = resolve(options)
+    options = resolve(options)
     if options.kind in TASKS.places:
-        return TASKS.load(options.kind)(settled)
-    return build_user_task(settled)
+        return TASKS.load(options.kind)(options)
+    return build_user_task(options)

@@ -3,20 +3,22 @@
 from dataclasses import replace
 from typing import Any
 
-from .options import TaskOptions
+from .options import ProblemOptions
 
 LARGEST_LISTED = 2**18  # up to so many problems, 262,144, all of them are listed
 HELD_OUT_SHARE = 16  # beyond it, one in 16 belongs to the validation split and one in 16 to the test split
 
 
-def resolved(options: Any, task: Any, count: int) -> Any:
+def settled(task: Any, options: Any, count: int | None = None) -> Any:
     """The same options with sizes that were left to the task (0) as numbers.
 
-    task: the class of the task, which has so many problems (`count`)
+    task:  the class of the task
+    count: how many problems it has; None: it says so itself
 
     Raises ValueError if the splits leave nothing to train on, or an option needs more problems, or fewer, than there
     are.
     """
+    count = task.problem_count(options) if count is None else count
     test_size = options.test_size or max(min(10_000, count // 4), 1)
     validation_size = options.validation_size or max(min(1_000, count // 16), 1)
     if options.validation == "test" and not options.validation_size:
@@ -25,18 +27,18 @@ def resolved(options: Any, task: Any, count: int) -> Any:
     sizes: dict[str, Any] = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
     if hasattr(options, "longest"):
         sizes["longest"] = options.longest or options.digits
-    settled = replace(options, **sizes)
-    if settled.validation == "test" and settled.validation_size > settled.test_size:
+    found = replace(options, **sizes)
+    if found.validation == "test" and found.validation_size > found.test_size:
         raise ValueError(
-            f"--validation-size {settled.validation_size}: larger than the --test-size {settled.test_size}, "
+            f"--validation-size {found.validation_size}: larger than the --test-size {found.test_size}, "
             "from which --validation test takes it"
         )
     size = f"--{task.size_flag} {getattr(options, 'kind' if task.size_flag == 'task' else task.size_flag)}"
     if task.lists_all or count <= LARGEST_LISTED:
-        check_listed_sizes(settled, count, size, task.problems_are)
+        check_listed_sizes(found, count, size, task.problems_are)
     else:
-        check_hashed_sizes(settled, count, size)
-    return settled
+        check_hashed_sizes(found, count, size)
+    return found
 
 
 def check_listed_sizes(options: Any, count: int, size: str, problems: str) -> None:
@@ -60,7 +62,7 @@ def check_listed_sizes(options: Any, count: int, size: str, problems: str) -> No
         )
 
 
-def check_hashed_sizes(options: TaskOptions, count: int, size: str) -> None:
+def check_hashed_sizes(options: ProblemOptions, count: int, size: str) -> None:
     """Raise ValueError if a split would have to hold more than a quarter of the problems that its hash gives it."""
     if options.draws == "epochs" and not options.train_size:
         raise ValueError(f"--draws epochs: {size} has too many problems for that; give a --train-size")

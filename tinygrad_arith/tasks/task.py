@@ -1,6 +1,6 @@
 """What every task offers to training, whatever it is that is learned."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..nn import Module
 from ..objectives import Batch, Objective
@@ -10,9 +10,10 @@ from .vocabulary import Vocabulary
 
 
 class Task(Protocol):
-    """A task gives batches, and judges what was learned from them.
+    """A task gives batches, and judges what was learned from them. Sizes: T = `context` positions.
 
-    Sizes: T = `context` positions. What the tasks of problems with answers offer beside is in `answering.py`.
+    The class of a task has `options`, the class of its options, and `goal`. What the tasks of problems with answers
+    offer beside is in `answering.py`.
     """
 
     objective: Objective
@@ -22,6 +23,14 @@ class Task(Protocol):
     context: int  # positions of every batch: T
     longest_context: int  # positions that a model of this task must have room for, at least `context`
     position_count: int  # ids that a batch may hold, 0 to position_count - 1: rows of a learned position table
+
+    @classmethod
+    def settled(cls, options: Any) -> Any:
+        """The options with every size that was left to the task as a number; the task is made from these.
+
+        Raises ValueError, one sentence that names the flag, where sizes do not fit.
+        """
+        ...
 
     @property
     def config(self) -> TaskOptions:

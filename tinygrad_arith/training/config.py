@@ -131,7 +131,7 @@ def check_together(config: Config) -> None:
             f"--warmup {config.optimizer.warmup}: longer than the {training.steps} steps of the whole training; "
             "without --warmup it is as large a part of them as in the preset"
         )
-    if training.eval_size > task.validation_size:
+    if 0 < task.validation_size < training.eval_size:
         raise UserError(f"--eval-size {training.eval_size}: larger than the --validation-size {task.validation_size}")
     if training.workers > training.batch:
         raise UserError(f"--workers {training.workers}: more than the --batch {training.batch} that they share")

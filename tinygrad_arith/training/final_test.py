@@ -35,6 +35,4 @@ def write_result(directory: Path, step: int, seconds: float, metrics: Metrics) -
     result |= {"test_count": metrics.count}
     if interval is not None:
         result |= {"test_correct": metrics.correct, "interval_95": list(interval)}
-    others = {name: value for name, value in metrics.values.items() if name not in (goal.name, "loss")}
-    result |= {name: value for name, value in others.items() if isinstance(value, float)}
-    write_json(directory / RESULT_FILE, result | {"goal": goal._asdict()})
+    write_json(directory / RESULT_FILE, result | metrics.further | {"goal": goal._asdict()})

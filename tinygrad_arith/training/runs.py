@@ -41,7 +41,7 @@ class RunRecord:
 
     config: Config
     preset: str
-    until: float | None = None  # validation exact match at which to stop early
+    until: float | None = None  # goal metric on the validation examples at which to stop early
 
     @property
     def name(self) -> str:

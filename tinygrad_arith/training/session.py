@@ -80,9 +80,18 @@ def plan(config: Config) -> tuple[Task, Model]:
             f"--batch {batch}: larger than the {size:,} training problems of this task, which come once an "
             "epoch each (--draws random draws with replacement)"
         )
+    size = task.config.validation_size or task.split_size("validation")
+    if config.training.eval_size > size:
+        raise UserError(f"--eval-size {config.training.eval_size}: the validation split holds {size:,} examples only")
     model = make_model(config, task)
     choose_training_device(config.training)
     return task, model
+
+
+def check_goal(task: Task, until: float | None) -> None:
+    """Raise MisuseError if the goal metric can never have the value at which to stop."""
+    if until is not None and task.goal.share and until > 1:
+        raise MisuseError(f"--until {until:g}: must be at most 1, for {task.goal.title} is a share of 1, or none")
 
 
 @contextmanager
@@ -93,6 +102,7 @@ def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
     """
     with as_misuse():
         task, model = plan(record.config)
+    check_goal(task, record.until)
     training = resolve_threads(record.config.training, model, task.context)
     record = dataclasses.replace(record, config=dataclasses.replace(record.config, training=training))
     directory = make_directory(out, record.name, record.config.training.seed)
@@ -115,6 +125,7 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
     with locked(directory):
         record = read_record(directory)
         task, model = plan(record.config)
+        check_goal(task, until)
         checkpoint = load_newest(directory / CHECKPOINTS)
         step = checkpoint.progress.step if checkpoint else 0
         check_checkpoints(directory, record.config.training, checkpoint)

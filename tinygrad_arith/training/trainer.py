@@ -191,7 +191,7 @@ class Trainer:
         What it predicts for the first of them goes into `predictions.jsonl`.
         """
         progress = self.progress
-        metrics = self.task.evaluate(self.model, "validation", self.config.training.eval_size)
+        metrics = self.task.evaluate(self.model, "validation", self.config.training.eval_size or None)
         progress.goal, progress.value = metrics.goal, metrics.value
         if self.predictions is not None:
             self.predictions.append_prediction(progress.step, self.model)
