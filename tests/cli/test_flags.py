@@ -10,6 +10,7 @@ from tinygrad_arith.cli.flags import (
     make_parser,
     some_path,
 )
+from tinygrad_arith.cli.habits import SAME_THING
 from tinygrad_arith.options.errors import MachineError, MisuseError, UserError, as_misuse
 from tinygrad_arith.options.option import flag_of
 from tinygrad_arith.training.config import SECTIONS, Config, with_options
@@ -88,7 +89,13 @@ def test_sections_can_be_chosen(capsys):
         (["--digits", "many"], "--digits: must be a whole number, not 'many'"),
         (["--dropout", "1.5"], "--dropout: must be 0.0 to 0.99, not 1.5"),
         (["--learning-rate", "inf"], "--learning-rate: must be a finite number, not inf"),
-        (["--order", "sideways"], "--order: must be one of reversed, plain, reversed-answer, not sideways"),
+        (["--order", "sideways"], "--order: must be one of reversed, plain, reversed-answer, not sideways (--help"),
+        (["--order", "reverse"], "reversed-answer, not reverse; did you mean reversed? (--help lists every flag)"),
+        (["--model", "gpt"], "unknown flag --model; did you mean --architecture?"),
+        (["--lr=3e-4"], "unknown flag --lr; did you mean --learning-rate?"),
+        (["--batch-size", "9"], "unknown flag --batch-size; did you mean --batch?"),
+        (["--epochs", "9"], "unknown flag --epochs; did you mean --steps? (an epoch has as many steps as"),
+        (["--optimizer", "sgd"], "unknown flag --optimizer; the optimizer is always AdamW: its options are"),
         (["--digits"], "--digits: expected one argument"),
         (["extra"], "unexpected argument 'extra'"),
         (["--steps=--"], "--steps: needs a value, and -- is none"),
@@ -99,6 +106,29 @@ def test_sections_can_be_chosen(capsys):
 )
 def test_misuse_is_one_line_and_exit_code_2(parser, capsys, words, sentence):
     assert sentence in misuse(parser, capsys, *words)
+
+
+def test_habits_of_other_programs_lead_to_flags_that_there_are(parser):
+    parser.add_argument("--out")
+    assert set(SAME_THING.values()) <= set(parser.known_flags())
+    assert not set(SAME_THING) & set(parser.known_flags())
+
+
+def test_a_habit_is_no_answer_where_a_command_lacks_the_flag(capsys):
+    parser = make_parser("peek", "looks")
+    add_config_flags(parser, Config(), sections=("task",))
+    assert "--architecture" not in misuse(parser, capsys, "--model", "gpt")
+
+
+def test_the_flag_that_lists_all_others_is_named(parser, capsys):
+    assert misuse(parser, capsys, "--nonsense").endswith("(--help lists every flag)\n")
+    parser.add_argument("--help-all", action="store_true")
+    assert misuse(parser, capsys, "--nonsense").endswith("(--help-all lists every flag)\n")
+
+
+def test_the_usage_line_says_where_several_may_be_named(parser):
+    parser.add_argument("runs", nargs="*", metavar="RUN")
+    assert parser.format_help().startswith("usage: python -m tinygrad_arith.train RUN... [flags]\n")
 
 
 def test_what_flags_say_wrongly_is_misuse_but_not_what_the_machine_lacks():

@@ -354,6 +354,16 @@ def test_one_that_is_wrong_and_one_that_is_undecided_are_told_apart(gradcheck, m
     assert json.loads(gradcheck("--file", my_ops(OFFSET + wrong), "--json")[1])["verdict"] == "wrong"
 
 
+def test_after_a_failure_it_is_said_that_no_wrong_backward_was_tried(gradcheck, my_ops):
+    wrong = SOFTMAX.replace("return p * (dy", "return 2 * p * (dy")
+    code, out, _ = gradcheck("--file", my_ops(wrong))
+    assert code == 1
+    assert "wrong backwards not tried: the right one failed" in out
+    assert "| not tried " in out
+    both = wrong + PRODUCT
+    assert "2 of 2 wrong backwards rejected" in gradcheck("--file", my_ops(both, "both.py"))[1]
+
+
 @pytest.mark.parametrize("wrt", ["'b'", "('b',)", "(1,)"])
 def test_slips_are_tried_only_where_gradients_are_compared(gradcheck, my_ops, wrt):
     code, out, _ = gradcheck("--file", my_ops(PRODUCT + f"product_settings = {{'wrt': {wrt}}}\n"))

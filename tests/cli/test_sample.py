@@ -54,7 +54,8 @@ def test_bad_lines_are_told_on_stderr_and_the_others_answered(ask):
     assert code == 1
     assert len(out.splitlines()) == 2
     assert err.splitlines() == [
-        "error: line 3: '2' at position 2 is not a binary digit: allowed are 0 and 1",
+        "error: line 3: '2' at position 2 is not a binary digit: allowed are 0 and 1; "
+        "write 7 + 3 as 111+11, least significant bit first",
         "error: line 4: the first operand has 4 digits: this model adds numbers of at most 3",
     ]
 
@@ -90,7 +91,7 @@ def test_a_terminal_is_asked_until_an_empty_line(ask, monkeypatch):
     lines = out.splitlines()
     assert "Type a problem such as" in lines[1]
     assert "3 + 1 = 4" in lines[2]
-    assert lines[3] == "'2' at position 1 is not a binary digit: allowed are 0 and 1"
+    assert lines[3].startswith("'2' at position 1 is not a binary digit: allowed are 0 and 1; write 7 + 3 as 111+11")
 
 
 def test_the_end_of_input_ends_a_conversation(ask, monkeypatch):

@@ -21,6 +21,7 @@ from tinygrad_arith.cli.flags import given_flags
 from tinygrad_arith.cli.train import main, make_train_parser
 from tinygrad_arith.run_files.metrics import read_metrics
 from tinygrad_arith.training.config import Config, with_options
+from tinygrad_arith.training.presets import preset_names
 from tinygrad_arith.training.runs import RunRecord, load_run, locked, read_record
 from tinygrad_arith.training.session import new_session, resumed_session
 
@@ -320,7 +321,11 @@ def test_a_dry_run_shows_the_model_and_trains_nothing(here, capsys):
 
 def test_presets_are_listed(capsys):
     assert main(["--list-presets"]) == 0
-    assert "binary-reversed-12bit" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "binary-reversed-12bit  " in out
+    assert len(out.splitlines()) == len(preset_names()) + 1
+    assert main(["--list-presets", "binary-reversed-12bit"]) == 0
+    assert "task.digits = 12" in capsys.readouterr().out.splitlines()[3]
 
 
 def test_until_is_kept_over_a_resume(here, capsys):

@@ -112,14 +112,14 @@ def test_problems_beyond_the_split_and_unknown_splits_are_refused():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("12+3=", "'2' at position 2 is not a binary digit: allowed are 0 and 1"),
-        ("1 + x", "'x' at position 5 is not a binary digit: allowed are 0 and 1"),
+        ("12+3=", "'2' at position 2 is not a binary digit: allowed are 0 and 1; {form}"),
+        ("1 + x", "'x' at position 5 is not a binary digit: allowed are 0 and 1; {form}"),
         ("11111+1=", "the first operand has 5 digits: this model adds numbers of at most 4"),
         ("1+00000=", "the second operand has 5 digits: this model adds numbers of at most 4"),
-        ("1011=", "there is no '+' in '1011=': write a problem as 1011+110="),
-        ("", "there is no '+' in '': write a problem as 1011+110="),
-        ("+1=", "the first operand is empty: write a problem as 1011+110="),
-        ("1+=", "the second operand is empty: write a problem as 1011+110="),
+        ("1011=", "there is no '+' in '1011=': {form}"),
+        ("", "there is no '+' in '': {form}"),
+        ("+1=", "the first operand is empty: {form}"),
+        ("1+=", "the second operand is empty: {form}"),
         ("1+1+1=", "a second '+' at position 4: a problem has two operands"),
         ("1+1=01.", "'0' at position 5 stands behind the '=', which ends a problem"),
     ],
@@ -127,7 +127,25 @@ def test_problems_beyond_the_split_and_unknown_splits_are_refused():
 def test_what_is_no_problem_is_told_in_one_sentence(text, sentence):
     with pytest.raises(ValueError, match=r".") as caught:
         task_of().parse(text)
-    assert str(caught.value) == sentence
+    form = "write 13 + 3 as 1011+11, least significant bit first"
+    assert str(caught.value) == sentence.replace("{form}", form)
+
+
+@pytest.mark.parametrize(
+    ("options", "form"),
+    [
+        ({"order": "plain"}, "write 13 + 3 as 1101+11, most significant bit first"),
+        ({"order": "reversed-answer"}, "write 13 + 3 as 1101+11, most significant bit first"),
+        ({"digits": 1, "order": "plain", "test_size": 1, "validation_size": 1}, "write 1 + 1 as 1+1, most"),
+        ({"kind": "decimal-addition"}, "write 13 + 3 as 31+3, least significant digit first"),
+        ({"kind": "binary-subtraction"}, "write 13 - 3 as 1011-11, least significant bit first"),
+    ],
+)
+def test_an_example_is_written_in_the_form_of_the_task(options, form):
+    task = task_of(**options)
+    assert task.form().startswith(form)
+    if not options.get("digits"):
+        assert task.statements(task.parse(task.form().split()[5].strip(",")))[0].startswith(form[6:12])
 
 
 @pytest.mark.parametrize("text", ["11+1=", "11+1", " 11 + 1 = \n", "1100+1000="])

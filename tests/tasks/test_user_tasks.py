@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.tasks import build_task, task_options
+from tinygrad_arith.tasks.registry import TASKS
 from tinygrad_arith.tasks.user_tasks import fault_of_user_task
 
 MAXIMUM = '''
@@ -203,6 +204,29 @@ def test_a_class_that_is_no_task_is_told_in_one_sentence(file, name, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         task_of(file, name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_named_without_its_class_is_read_for_the_classes_that_it_has_but_not_run(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("1 / 0\n")
+    for text, sentence in (
+        ("", "add the name of a class, FILE:Class; there is none in FILE yet"),
+        ("class One:\n    pass\n", "add the name of the class: FILE:One"),
+        ("class One: pass\nclass Two: pass\n", "add the name of the class: FILE:One or FILE:Two"),
+        ("class One\n", "add the name of a class, FILE:Class; there is none in FILE yet"),
+    ):
+        own.write_text("1 / 0\n" + text)
+        for kind in (f"{own}", f"{own}:"):
+            with pytest.raises(ValueError, match=r".") as caught:
+                TASKS.load(kind)
+            assert str(caught.value) == f"--task {kind}: {sentence.replace('FILE', str(own))}"
+    with pytest.raises(ValueError, match=r"there is no file none\.py \(and the name of a class is missing"):
+        TASKS.load("none.py")
+
+
+def test_the_nearest_class_of_a_file_is_named(file):
+    with pytest.raises(ValueError, match=r"own\.py has no class DigitMaximun; did you mean DigitMaximum\?$"):
+        task_of(file, "DigitMaximun")
 
 
 def test_a_file_that_is_not_there_and_one_that_fails_are_told(tmp_path):

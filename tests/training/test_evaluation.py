@@ -18,7 +18,7 @@ from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.optim.registry import AdamWOptions
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.tasks import build_task, task_options
+from tinygrad_arith.tasks import answering, build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import longest_carry_chain, significant_lengths
 from tinygrad_arith.tasks.metrics import Groups
 from tinygrad_arith.tasks.scoring import GroupScore
@@ -56,6 +56,21 @@ def test_a_right_model_scores_all_and_batches_are_small_enough(padding, order):
     assert oracle.batches == [40, 40, 10]
     assert (evaluation.correct, evaluation.count, evaluation.value) == (90, 90, 1.0)
     assert evaluation.interval == pytest.approx((0.959, 1.0), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "title"),
+    [((), None), ((0, 3), None), (range(90), None), ((0, 6), "2 of 2 mistakes"), (range(4, 90), "5 of 86 mistakes")],
+)
+def test_mistakes_are_listed_unless_all_of_them_are_among_the_first_problems(wrong, title, monkeypatch):
+    monkeypatch.setattr(answering, "sample_answer", lambda model, task, problem: task.statements(problem))
+    monkeypatch.setattr(answering, "as_preview", lambda title, answers: title)
+    task = task_of()
+    problems = task.problems("test", 90)
+    prompts = {task.text(problems[i : i + 1])[0].prompt for i in wrong}
+    oracle = Oracle(task.vocabulary, lambda row: task.vocabulary.decode(row[:10]) in prompts)
+    shown = task.preview(oracle, task.judge(oracle, problems, batch_size=40))
+    assert shown == ["problems from the test", *([title] if title else [])]
 
 
 def test_mistakes_are_found_where_they_are():

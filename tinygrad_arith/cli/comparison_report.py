@@ -31,7 +31,7 @@ def table_of(groups: Sequence[Group], wide: bool) -> "Table":
         columns += [f"{what} to\n{IN_WORDS[threshold]}" for what in ("steps", "seconds")[: 1 + wide]]
     title = "medians over seeds, and from the lowest to the highest"
     rows = [comparison_row(group, wide) for group in groups]
-    table = data_table(title, (*columns, "loss", "seconds"), rows)
+    table = data_table(title, (*columns, "training\nloss", "seconds"), rows)
     for column in table.columns[1:]:
         column.justify = "right"
     return table

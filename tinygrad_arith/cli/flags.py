@@ -10,10 +10,11 @@ from typing import Any, NoReturn
 
 from ..options.errors import as_misuse
 from ..options.kinds import field_names, foreign
-from ..options.option import TYPE_WORDS, complaint_about, did_you_mean, flag_of
+from ..options.option import TYPE_WORDS, complaint_about, flag_of, meant_choice
 from ..training.config import SECTIONS, Config, with_options
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from .console import EXIT_MISUSE
+from .habits import meant_flag
 
 METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 
@@ -40,7 +41,7 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("-"):
                 flag = word.split("=", 1)[0]
                 self.error(
-                    foreign_flag(flag, self.configs) or f"unknown flag {flag}{did_you_mean(flag, self.known_flags())}"
+                    foreign_flag(flag, self.configs) or f"unknown flag {flag}{meant_flag(flag, self.known_flags())}"
                 )
         if unknown:
             self.error(f"unexpected argument {unknown[0]!r}")
@@ -48,7 +49,11 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """The help, with a usage line that names the arguments only: listing all flags there would hide them."""
-        arguments = [str(a.metavar or a.dest.upper()) for a in self._actions if not a.option_strings]
+        arguments = [
+            f"{a.metavar or a.dest.upper()}{'...' if a.nargs == '*' else ''}"
+            for a in self._actions
+            if not a.option_strings
+        ]
         self.usage = " ".join(["%(prog)s", *arguments, "[flags]"])
         return super().format_help()
 
@@ -59,7 +64,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and exit with code 2."""
         message = message.removeprefix("argument ")
-        print(f"error: {message} (--help lists every flag)", file=sys.stderr)
+        lister = "--help-all" if "--help-all" in self.known_flags() else "--help"
+        print(f"error: {message} ({lister} lists every flag)", file=sys.stderr)
         sys.exit(EXIT_MISUSE)
 
 
@@ -177,7 +183,7 @@ def value_of(field: dataclasses.Field, text: str) -> Any:
         raise argparse.ArgumentTypeError(f"must be {TYPE_WORDS[field.type]}, not {text!r}") from None
     complaint = complaint_about(field, value)
     if complaint:
-        raise argparse.ArgumentTypeError(f"{complaint}, not {text}")
+        raise argparse.ArgumentTypeError(f"{complaint}, not {text}{meant_choice(field, value)}")
     return value
 
 

@@ -153,7 +153,10 @@ def verdicts_in_words(outcomes: "Sequence[Outcome]") -> str:
 def mutants_in_words(outcomes: "Sequence[Outcome]") -> str:
     """How many wrong backwards were rejected, over all rows."""
     tried, rejected = sum(outcome.mutants for outcome in outcomes), sum(outcome.rejected for outcome in outcomes)
-    return f"{rejected:,} of {tried:,} wrong backwards rejected" if tried else "no wrong backwards tried"
+    if tried:
+        return f"{rejected:,} of {tried:,} wrong backwards rejected"
+    failed = any(outcome.failures for outcome in outcomes)
+    return "wrong backwards not tried: the right one failed" if failed else "no wrong backwards tried"
 
 
 def outcomes_table(outcomes: "Sequence[Outcome]", width: int | None) -> "Table":
@@ -191,12 +194,13 @@ def row(outcome: "Outcome") -> dict[str, str]:
     """The cells of one outcome by the head of their column; the error is relative to the largest entry of its
     gradient.
     """
+    untried = "not tried" if outcome.failures else "-"
     return {
         "name": outcome.name,
         "cases": str(outcome.cases),
         "elements": f"{outcome.elements:,}",
         "largest error": "-" if outcome.largest_error is None else f"{outcome.largest_error:.1e}",
-        "mutants rejected": f"{outcome.rejected}/{outcome.mutants}" if outcome.mutants else "-",
+        "mutants rejected": f"{outcome.rejected}/{outcome.mutants}" if outcome.mutants else untried,
         "time": as_duration(outcome.seconds),
         "": SAID[outcome.verdict],
     }

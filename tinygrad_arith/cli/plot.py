@@ -59,7 +59,7 @@ def make_plot_parser() -> Parser:
         nargs="*",
         type=some_path,
         metavar="RUN",
-        help="directory of a run, or one that holds runs, as compare makes",
+        help="directory of a run, or one that holds runs, as compare makes; several may be named",
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="draw this one; may be given several times")
     parser.add_argument("--list", action="store_true", help="list the pictures, and why a run has not all of them")
@@ -72,7 +72,10 @@ def make_plot_parser() -> Parser:
         help="test problems that a model answers (default: all; 1,000 for each operand length)",
     )
     parser.add_argument(
-        "--problem", metavar="TEXT", help="whose attention is drawn, such as '12+34=' (default: a validation problem)"
+        "--problem",
+        metavar="TEXT",
+        help="whose attention is drawn, written as in the run: '12+34=' or, in bits with the least significant one "
+        "first, '1011+11=' for 13 + 3 (default: a validation problem)",
     )
     parser.add_argument(
         "--sample",

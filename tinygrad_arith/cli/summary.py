@@ -12,7 +12,7 @@ from ..training.batch_parts import loss_and_gradient
 from ..training.build import choose_training_device, initialize, policy_on
 from ..training.config import TrainingOptions
 from ..training.final_test import FinalTest
-from ..training.presets import changed_options, load_preset, preset_names
+from ..training.presets import Preset, changed_options, load_preset, preset_names
 from ..training.runs import RunRecord
 from ..training.session import Session
 from ..training.threads import Threads
@@ -23,16 +23,17 @@ LARGEST_TRIAL = 2**30  # bytes up to which a dry run makes the model, to see whi
 
 
 def print_presets() -> None:
-    """List all presets: what each trains, what to expect of it, and how it differs from the default."""
-    out = console()
-    for name in preset_names():
-        preset = load_preset(name)
-        facts = [("", preset.title), ("expect", preset.expected), ("source", preset.source)]
-        facts += [("published", preset.published)] if preset.published else []
-        changes = changed_options(preset.config)
-        facts.append(("options", ", ".join(changes) if changes else "the defaults of every flag"))
-        out.print(name, style="bold")
-        print_facts(facts)
+    """List all presets, each with what it trains."""
+    print_facts([(name, load_preset(name).title) for name in preset_names()])
+    print("--list-presets NAME tells what to expect of one, where it comes from, and its options.")
+
+
+def print_preset(preset: Preset) -> None:
+    """Tell all about one preset: what it trains, what to expect of it, and how it differs from the default."""
+    facts = [(preset.name, preset.title), ("expect", preset.expected), ("source", preset.source)]
+    facts += [("published", preset.published)] if preset.published else []
+    changes = changed_options(preset.config) or ["the defaults of every flag"]
+    print_facts([*facts, ("options", changes[0]), *(("", change) for change in changes[1:])])
 
 
 def print_plan(session: Session) -> None:

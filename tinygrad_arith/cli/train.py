@@ -42,10 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.help_all:
         make_train_parser(base.config, more=True).print_help()
         return 0
-    if args.list_presets:
-        from tinygrad_arith.cli.summary import print_presets
+    if args.list_presets is not None:
+        from tinygrad_arith.cli.summary import print_preset, print_presets
 
-        print_presets()
+        if not args.list_presets:
+            print_presets()
+            return 0
+        with as_misuse():
+            print_preset(load_preset(args.list_presets))
         return 0
     if args.resume is not None:
         return resume(args, parser)
@@ -57,7 +61,13 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
     parser = make_parser("train", DESCRIPTION)
     run = parser.add_argument_group("run")
     run.add_argument("--preset", metavar="NAME", help=f"the configuration to start from (default: {DEFAULT_PRESET})")
-    run.add_argument("--list-presets", action="store_true", help="list the presets and stop")
+    run.add_argument(
+        "--list-presets",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="list the presets and stop; with a name, tell all about that one",
+    )
     run.add_argument(
         "--dry-run", action="store_true", help="check every shape, show the model and its memory, and stop"
     )

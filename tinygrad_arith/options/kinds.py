@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import UserError
-from .option import Options, complaint_about, did_you_mean, flag_name
+from .option import Options, complaint_about, did_you_mean, flag_name, meant_choice
 
 
 class Kinds:
@@ -70,7 +70,8 @@ def read_options(kinds: Kinds, values: Any, source: str) -> Options:
     for key, value in values.items():
         complaint = complaint_about(fields[key], value)
         if complaint:
-            raise UserError(f"{source}: {kinds.section}.{key} = {value!r}: {complaint}")
+            meant = meant_choice(fields[key], value)
+            raise UserError(f"{source}: {kinds.section}.{key} = {value!r}: {complaint}{meant}")
     return made(options, {key: float(v) if fields[key].type is float else v for key, v in values.items()})
 
 

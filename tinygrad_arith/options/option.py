@@ -52,7 +52,7 @@ class Options:
             complaint = complaint_about(field, value)
             if complaint:
                 shown = value if has_type(value, field.type) else repr(value)
-                raise ValueError(f"{flag_of(field)} {shown}: {complaint}")
+                raise ValueError(f"{flag_of(field)} {shown}: {complaint}{meant_choice(field, value)}")
         self.check()
 
     def check(self) -> None:
@@ -72,6 +72,13 @@ def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     return "must be " + range_in_words(low, high)
+
+
+def meant_choice(field: dataclasses.Field, value: Any) -> str:
+    """`; did you mean X?` after a complaint about a word that is none of the field's choices, or nothing."""
+    choices = field.metadata["choices"]
+    wrong = choices and isinstance(value, str) and value not in choices
+    return did_you_mean(value, map(str, choices)) if wrong else ""
 
 
 def has_type(value: Any, kind: Any) -> bool:

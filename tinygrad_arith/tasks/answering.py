@@ -283,12 +283,13 @@ class AnsweringTask:
         return found | {"by_answer_position": Groups("token of the answer", places, heading, problems=False)}
 
     def preview(self, model: Module, metrics: Metrics) -> list[Preview]:
-        """Answers to the first problems of an evaluation, and mistakes if there are any."""
+        """Answers to the first problems of an evaluation, and mistakes if there are any beyond those."""
         assert isinstance(metrics, AnswerMetrics)  # as `evaluate` gives them
         wrong = np.flatnonzero(~metrics.right)
+        listed = wrong[:SHOWN] if (wrong[:SHOWN] >= SHOWN).any() else []  # else all of them are among the first
         first, mistakes = (
-            [sample_answer(model, self, metrics.problems[i : i + 1]) for i in chosen[:SHOWN]]
-            for chosen in (range(metrics.count), wrong)
+            [sample_answer(model, self, metrics.problems[i : i + 1]) for i in chosen]
+            for chosen in (range(min(SHOWN, metrics.count)), listed)
         )
         shown = [as_preview("problems from the test", first)]
         return shown + ([as_preview(f"{len(mistakes)} of {len(wrong):,} mistakes", mistakes)] if mistakes else [])

@@ -43,8 +43,8 @@ class ProblemOptions(TaskOptions):
     )
     train_size: int = option(
         0,
-        "distinct problems to train on, a larger number holding a smaller one's; 0: all, but 25 % of the expressions "
-        "and 30 % of modular addition",
+        "how many different problems to train on (100 of them are among 200); 0: all that are not kept for tests, of "
+        "expressions 25 %, of modular addition 30 %",
         range=(0, 1_000_000),
         sizes=True,
     )

@@ -6,7 +6,7 @@ from ..options.kinds import Kinds, field_names, foreign
 from ..options.option import did_you_mean
 from .options import TaskOptions
 from .sizes import settled
-from .user_tasks import build_user_task, count_problems, load_task_class
+from .user_tasks import build_user_task, class_to_add, count_problems, load_task_class
 
 HERE = "tinygrad_arith.tasks"
 
@@ -17,6 +17,8 @@ class TaskKinds(Kinds):
     def load_other(self, kind: str) -> Any:
         """A user's class. Raises ValueError, one sentence, if there is none, or the file cannot be run."""
         file, colon, name = kind.rpartition(":")
+        if not name or kind.endswith(".py"):
+            raise ValueError(f"--task {kind}: {class_to_add(kind.rstrip(':'))}")
         if not (colon and file.endswith(".py") and name.isidentifier()):
             meant = did_you_mean(kind, self.places)
             raise ValueError(f"--task {kind}: must be one of {', '.join(self.places)}, or FILE.py:Class{meant}")

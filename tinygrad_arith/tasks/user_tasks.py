@@ -1,5 +1,6 @@
 """A user's own task, from `FILE.py:Class`."""
 
+import ast
 import importlib.util
 import sys
 import traceback
@@ -10,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..options.option import did_you_mean
 from .arithmetic.checks import check_groups
 from .arithmetic.numbers import NumberTask
 from .pairs import PairTask, table_of
@@ -59,9 +61,31 @@ def load_task_class(name: str) -> Any:
         raise ValueError(f"--task {name}: {file} cannot be run: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     if found is None:
-        raise ValueError(f"--task {name}: {file} has no class {class_name}")
+        meant = did_you_mean(class_name, classes_in(path))
+        raise ValueError(f"--task {name}: {file} has no class {class_name}{meant}")
     check_class(found, name)
     return found
+
+
+def class_to_add(file: str) -> str:
+    """A sentence about a file that was named without a class: what is to be added. The file is read, but not run."""
+    path = Path(file)
+    if not path.is_file():
+        return f"there is no file {file} (and the name of a class is missing: FILE.py:Class)"
+    names = classes_in(path)
+    if not names:
+        return f"add the name of a class, {file}:Class; there is none in {file} yet"
+    *others, last = (f"{file}:{name}" for name in names)
+    return f"add the name of the class: {', '.join(others)}{' or ' * bool(others)}{last}"
+
+
+def classes_in(path: Path) -> list[str]:
+    """The names of the classes that a file's text defines; none if it is no Python."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return []
+    return [line.name for line in body if isinstance(line, ast.ClassDef)]
 
 
 def count_problems(options: Any) -> int:

@@ -28,7 +28,7 @@ from .draws import TrainingDraws
 from .layout import Layout, vocabulary_of_numbers
 from .options import CarryOptions, NumberOptions, SignAndCarryOptions, SignOptions
 from .positions import SCHEMES
-from .typed import example, split_operands
+from .typed import split_operands
 
 OPTIONS: dict[tuple[bool, bool], type[NumberOptions]] = {  # by whether there are signs, and carries
     (False, False): NumberOptions,
@@ -391,28 +391,40 @@ class NumberTask(AnsweringTask):
 
         Raises ValueError with one sentence that says what is wrong and what is allowed.
         """
-        first, second = split_operands(text, self.symbol, self.base)
+        first, second = split_operands(text, self.symbol, self.base, self.form())
         operands = [self.parse_operand(word, name) for word, name in ((first, "first"), (second, "second"))]
         return Problems(*(from_integers([value], self.width, self.base) for value in operands))
 
     def parse_operand(self, word: str, name: str) -> int:
         """The value of one operand as it was typed."""
         if not word:
-            raise ValueError(f"the {name} operand is empty: write a problem as {example(self.symbol, self.base)}")
+            raise ValueError(f"the {name} operand is empty: {self.form()}")
         if len(word) > self.digits:
             raise ValueError(
                 f"the {name} operand has {len(word)} digits: this model {self.verb} numbers of at most {self.digits}"
             )
         return int(word[::-1] if self.config.order == "reversed" else word, self.base)
 
+    def form(self) -> str:
+        """How a problem is typed, by an example: `write 13 + 3 as 1011+11, least significant bit first`."""
+        largest = self.base**self.digits - 1
+        values = [min(value, largest) for value in (13, 3)]
+        words = [np.base_repr(value, self.base) for value in values]
+        written = self.symbol.join(word[::-1] if self.config.order == "reversed" else word for word in words)
+        return f"write {f' {self.symbol} '.join(map(str, values))} as {written}, {self.direction()}"
+
+    def direction(self) -> str:
+        """The order in which the digits of operands are written."""
+        least = "least" if self.config.order == "reversed" else "most"
+        return f"{least} significant {'bit' if self.base == 2 else 'digit'} first"
+
     def describe(self) -> str:
         """The task in one line."""
         config = self.config
         digit = "bit" if self.base == 2 else "digit"
-        order = {"reversed": "least", "plain": "most", "reversed-answer": "most"}[config.order]
         parts = [
             f"a{self.symbol}b of up to {self.digits} {digit}{'s' * (self.digits > 1)}",
-            f"{order} significant {digit} first" + ", the answer reversed" * (config.order == "reversed-answer"),
+            self.direction() + ", the answer reversed" * (config.order == "reversed-answer"),
             {"zero": "zero-padded", "longer": "zero-padded to the longer operand", "none": "not padded"}[
                 config.padding
             ],

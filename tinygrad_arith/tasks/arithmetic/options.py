@@ -28,8 +28,8 @@ class NumberOptions(RowOptions):
     )
     padding: str = option(
         "zero",
-        "zeros up to the full length, up to that of the longer operand (the result as long as such operands can make "
-        "it), or none",
+        "zeros that fill up the numbers. zero: operands to --digits; longer: the shorter operand to the longer one; "
+        "none: no zeros. With zero and longer, the result is filled up to the longest that such operands can have",
         choices=("zero", "longer", "none"),
     )
     spaces: bool = option(False, "write a + b = c. with spaces; the answer then begins with one")
@@ -94,8 +94,8 @@ class CarryOptions(NumberOptions):
 
     carry_mix: float = option(
         0.0,
-        "share of training problems with long chains of carries or borrows: each of their digit pairs is, with "
-        "probability 0.4, made one that hands them on (digits that add up to base - 1, or that are equal)",
+        "share of training problems that are given longer carry chains (differences: chains of borrows). In these, "
+        "each pair of digits is changed with probability 0.4, so that a carry that comes to it goes on to the next one",
         range=(0.0, 1.0),
     )
     carry_mix_steps: int = option(0, "over so many steps that share falls to 0; 0: it stays", range=(0, 99_999_999))

@@ -1,13 +1,11 @@
 """Problems of two numbers as people type them: `1011 + 110 =`."""
 
 
-def example(symbol: str, base: int) -> str:
-    """A problem as a person may type it."""
-    return f"73{symbol}58=" if base == 10 else f"1011{symbol}110="
+def split_operands(text: str, symbol: str, base: int, form: str) -> tuple[str, str]:
+    """The two operands in a text like `1011 + 110 =`, spaces dropped. Raises ValueError for anything else.
 
-
-def split_operands(text: str, symbol: str, base: int) -> tuple[str, str]:
-    """The two operands in a text like `1011 + 110 =`, spaces dropped. Raises ValueError for anything else."""
+    form: how a problem is written, for the errors
+    """
     kind = {2: "a binary digit", 10: "a decimal digit"}.get(base, f"a digit of base {base}")
     digits = "0123456789"[:base]
     operands = [""]
@@ -27,7 +25,7 @@ def split_operands(text: str, symbol: str, base: int) -> tuple[str, str]:
             ended = True
         else:
             allowed = "0 and 1" if base == 2 else f"0 to {base - 1}"
-            raise ValueError(f"{character!r} at position {position} is not {kind}: allowed are {allowed}")
+            raise ValueError(f"{character!r} at position {position} is not {kind}: allowed are {allowed}; {form}")
     if len(operands) == 1:
-        raise ValueError(f"there is no {symbol!r} in {text.strip()!r}: write a problem as {example(symbol, base)}")
+        raise ValueError(f"there is no {symbol!r} in {text.strip()!r}: {form}")
     return operands[0], operands[1]

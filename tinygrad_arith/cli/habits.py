@@ -1,0 +1,41 @@
+"""Flags that people know from other programs, and what they are called here."""
+
+from collections.abc import Iterable
+
+from ..options.option import did_you_mean
+
+SAME_THING = {
+    "--model": "--architecture",
+    "--arch": "--architecture",
+    "--lr": "--learning-rate",
+    "--bs": "--batch",
+    "--batch-size": "--batch",
+    "--epochs": "--steps",
+    "--max-steps": "--steps",
+    "--iterations": "--steps",
+    "--iters": "--steps",
+    "--hidden-size": "--d-model",
+    "--n-embd": "--d-model",
+    "--n-layer": "--layers",
+    "--n-layers": "--layers",
+    "--num-layers": "--layers",
+    "--n-head": "--heads",
+    "--n-heads": "--heads",
+    "--num-heads": "--heads",
+    "--wd": "--weight-decay",
+    "--scheduler": "--schedule",
+    "--output": "--out",
+    "--output-dir": "--out",
+}
+REMARKS = {"--epochs": " (an epoch has as many steps as there are training problems, divided by --batch)"}
+WITHOUT_A_FLAG = {"--optim", "--optimizer"}
+
+
+def meant_flag(flag: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown flag: which of the known ones was meant, or nothing."""
+    known = list(known)
+    if SAME_THING.get(flag) in known:
+        return f"; did you mean {SAME_THING[flag]}?{REMARKS.get(flag, '')}"
+    if flag in WITHOUT_A_FLAG and "--weight-decay" in known:
+        return "; the optimizer is always AdamW: its options are --learning-rate, --weight-decay, ..."
+    return did_you_mean(flag, known)
