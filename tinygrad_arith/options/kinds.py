@@ -58,21 +58,21 @@ def field_names(options: Any) -> tuple[str, ...]:
 def read_options(kinds: Kinds, values: Any, source: str) -> Options:
     """The options of a section from a table that a file or a preset holds; what is not given keeps its default.
 
-    Raises UserError, which begins with `source`, for a kind or a key that is unknown or a value that is not allowed.
+    Raises UserError, which begins with `source`, for a kind or a key that is unknown, and for a value that is not
+    allowed or does not fit another.
     """
     kind = values.get("kind") if isinstance(values, dict) else None
     try:
         options = kinds.options_of(kind if isinstance(kind, str) else "")
+        fields = {field.name: field for field in dataclasses.fields(options)}
+        check_keys(values, tuple(fields), source, f"{kinds.section}.")
+        for key, value in values.items():
+            complaint = complaint_about(fields[key], value)
+            if complaint:
+                raise UserError(f"{source}: {kinds.section}.{key} = {value!r}: {complaint}")
+        return options(**{key: float(v) if fields[key].type is float else v for key, v in values.items()})
     except ValueError as error:
         raise UserError(f"{source}: {error}") from error
-    fields = {field.name: field for field in dataclasses.fields(options)}
-    check_keys(values, tuple(fields), source, f"{kinds.section}.")
-    for key, value in values.items():
-        complaint = complaint_about(fields[key], value)
-        if complaint:
-            meant = meant_choice(fields[key], value)
-            raise UserError(f"{source}: {kinds.section}.{key} = {value!r}: {complaint}{meant}")
-    return made(options, {key: float(v) if fields[key].type is float else v for key, v in values.items()})
 
 
 def made(options: type[Options], values: Mapping[str, Any]) -> Options:

@@ -74,10 +74,10 @@ def plan(config: Config) -> tuple[Task, Model]:
     Raises UserError for whatever does not fit. Nothing of the model's size is made yet.
     """
     task = make_task(config.task)
-    batch, size = config.training.batch, task.train_size
-    if task.config.draws == "epochs" and task.config.rows == "whole" and size is not None and batch > size:
+    once, batch = task.config.draws == "epochs" and task.config.rows == "whole", config.training.batch
+    if once and task.train_size is not None and batch > task.train_size:
         raise UserError(
-            f"--batch {batch}: larger than the {size:,} training problems of this task, which come once an "
+            f"--batch {batch}: larger than the {task.train_size:,} training problems of this task, which come once an "
             "epoch each (--draws random draws with replacement)"
         )
     size = task.config.validation_size or task.split_size("validation")
