@@ -24,6 +24,7 @@ from tinygrad_arith.cli.flags import (
     Parser,
     add_config_flags,
     given_flags,
+    given_names,
     make_parser,
     positive,
     presets_chosen,

@@ -41,9 +41,7 @@ class Parser(argparse.ArgumentParser):
         for word in unknown:
             if word.startswith("-"):
                 flag = word.split("=", 1)[0]
-                self.error(
-                    foreign_flag(flag, self) or f"unknown flag {flag}{meant_flag(flag, self.known_flags())}"
-                )
+                self.error(foreign_flag(flag, self) or f"unknown flag {flag}{meant_flag(flag, self.known_flags())}")
         if unknown:
             self.error(f"unexpected argument {unknown[0]!r}")
         return parsed

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import UserError
-from .option import Options, complaint_about, did_you_mean, flag_name, meant_choice
+from .option import Options, complaint_about, did_you_mean, flag_name
 
 
 class Kinds:
