@@ -94,7 +94,7 @@ def test_sections_can_be_chosen(capsys):
         (["--model", "gpt"], "unknown flag --model; did you mean --architecture?"),
         (["--lr=3e-4"], "unknown flag --lr; did you mean --learning-rate?"),
         (["--batch-size", "9"], "unknown flag --batch-size; did you mean --batch?"),
-        (["--epochs", "9"], "unknown flag --epochs; did you mean --steps? (an epoch has as many steps as"),
+        (["--epochs", "9"], "unknown flag --epochs; did you mean --steps? An epoch is as many steps as"),
         (["--optimizer", "sgd"], "unknown flag --optimizer; the optimizer is always AdamW: its options are"),
         (["--digits"], "--digits: expected one argument"),
         (["extra"], "unexpected argument 'extra'"),

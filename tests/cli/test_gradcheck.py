@@ -361,7 +361,7 @@ def test_after_a_failure_it_is_said_that_no_wrong_backward_was_tried(gradcheck, 
     assert "wrong backwards not tried: the right one failed" in out
     assert "| not tried " in out
     both = wrong + PRODUCT
-    assert "2 of 2 wrong backwards rejected" in gradcheck("--file", my_ops(both, "both.py"))[1]
+    assert "3 of 3 wrong backwards rejected" in gradcheck("--file", my_ops(both, "both.py"))[1]
 
 
 @pytest.mark.parametrize("wrt", ["'b'", "('b',)", "(1,)"])

@@ -1,6 +1,6 @@
 import pytest
 
-from tinygrad_arith.cli.summary import print_presets
+from tinygrad_arith.cli.summary import print_preset, print_presets
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.presets import DEFAULT_PRESET, changed_options, load_preset, preset_names
@@ -33,10 +33,18 @@ def test_an_unknown_preset_names_the_nearest_and_all():
     assert all(name in str(raised.value) for name in preset_names())
 
 
-def test_the_list_shows_the_published_figure_where_there_is_one(capsys):
-    print_presets()
+@pytest.mark.parametrize("name", preset_names())
+def test_what_is_told_of_a_preset_has_the_published_figure_where_there_is_one(name, capsys):
+    preset = load_preset(name)
+    print_preset(preset)
     printed = " ".join(capsys.readouterr().out.split())
-    published = [load_preset(name).published for name in preset_names()]
-    assert printed.count(" published ") >= sum(map(bool, published)) > 0
-    for figure in published:
-        assert " ".join(figure.split()) in printed
+    assert (" published " in printed) == bool(preset.published)
+    for told in (preset.title, preset.expected, preset.source, preset.published):
+        assert " ".join(told.split()) in printed
+
+
+def test_the_list_has_a_line_for_each_preset(capsys):
+    print_presets()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == preset_names()
+    assert max(map(len, lines)) < 160

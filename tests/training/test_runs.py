@@ -147,7 +147,7 @@ def test_what_computes_now_and_did_not_before_is_told(tmp_path):
     record = RunRecord(Config().resolved(), "binary-reversed")
     write_record(tmp_path, record, before)
     assert write_resumption(tmp_path, record, 3, before) == []
-    differing = ["passes: numpy 2.0 before, numba 0.60 now", "products: none before, mkl 2025 now"]
+    differing = ["passes: numpy 2.0 before, numba 0.60 now", "matrix multiplications: none before, mkl 2025 now"]
     assert write_resumption(tmp_path, record, 4, now) == differing
     assert write_resumption(tmp_path, record, 5, now) == []
     write_record(tmp_path, record)  # of an older version, which did not note it

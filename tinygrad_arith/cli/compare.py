@@ -24,6 +24,7 @@ from tinygrad_arith.cli.flags import (
     Parser,
     add_config_flags,
     given_flags,
+    given_names,
     make_parser,
     positive,
     presets_chosen,
@@ -67,10 +68,9 @@ def compare(args: argparse.Namespace, parser: Parser, argv: Sequence[str]) -> in
         return train_and_compare(args, parser, argv)
     if not args.runs:
         parser.error("nothing to compare: name runs, or presets with --preset")
-    given = [name for fields in given_flags(args).values() for name in fields]
-    given += [name for name in ("seeds", "jobs") if getattr(args, name) is not None]
+    given = given_names(args) + [flag_name(name) for name in ("seeds", "jobs") if getattr(args, name) is not None]
     if given:
-        parser.error(f"{flag_name(given[0])}: only with --preset; finished runs are compared as they are")
+        parser.error(f"{given[0]}: only with --preset; finished runs are compared as they are")
     return compare_finished(args)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from ..options.errors import as_misuse
 from ..options.kinds import field_names, foreign
-from ..options.option import TYPE_WORDS, complaint_about, flag_of, meant_choice
+from ..options.option import TYPE_WORDS, complaint_about, flag_name, flag_of, meant_choice
 from ..training.config import SECTIONS, Config, with_options
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from .console import EXIT_MISUSE
@@ -26,6 +26,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     configs: Sequence[Config] = ()
+    sections: Sequence[str] = ()
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse, or exit with code 2 after naming the nearest flag for one that is not known."""
@@ -40,9 +41,7 @@ class Parser(argparse.ArgumentParser):
         for word in unknown:
             if word.startswith("-"):
                 flag = word.split("=", 1)[0]
-                self.error(
-                    foreign_flag(flag, self.configs) or f"unknown flag {flag}{meant_flag(flag, self.known_flags())}"
-                )
+                self.error(foreign_flag(flag, self) or f"unknown flag {flag}{meant_flag(flag, self.known_flags())}")
         if unknown:
             self.error(f"unexpected argument {unknown[0]!r}")
         return parsed
@@ -85,7 +84,7 @@ def add_config_flags(parser: Parser, *configs: Config, sections: Iterable[str] =
     The first configuration's values are what the help shows as defaults. A flag that is not given leaves nothing behind
     in the parsed arguments: the preset's value is then kept. With `more`, the options of all other kinds follow.
     """
-    parser.configs = configs
+    parser.configs, parser.sections = configs, tuple(sections)
     for section in sections:
         chosen = [(section, getattr(config, section)) for config in configs]
         others = SECTIONS[section].places if more and SECTIONS[section].flag else ()
@@ -135,13 +134,23 @@ def presets_chosen(words: Sequence[str], sections: Iterable[str] = SECTIONS) -> 
         return [dataclasses.replace(preset, config=with_options(preset.config, kinds)) for preset in presets]
 
 
-def foreign_flag(flag: str, configs: Sequence[Config]) -> str | None:
-    """A sentence about a flag of a kind that was not chosen; None if it is none."""
+def foreign_flag(flag: str, parser: "Parser") -> str | None:
+    """A sentence about a flag of a kind that was not chosen; None if it is none, or the command has no such flags."""
     name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
-    for section, kinds in SECTIONS.items():
-        if configs and kinds.flag and kinds.owners(name):
-            return foreign(name, getattr(configs[0], section).kind, kinds)
+    for section in parser.sections:
+        kinds, options = SECTIONS[section], getattr(parser.configs[0], section)
+        if kinds.flag and name != "kind" and name not in field_names(options) and kinds.owners(name):
+            return foreign(name, options.kind, kinds).replace("--" + name.replace("_", "-"), flag, 1)
     return None
+
+
+def given_names(args: argparse.Namespace) -> list[str]:
+    """The configuration flags that the user gave, as they are written: `--task`, `--d-model`."""
+    return [
+        SECTIONS[section].flag if name == "kind" else flag_name(name)
+        for section, fields in given_flags(args).items()
+        for name in fields
+    ]
 
 
 def add_device_flag(parser: argparse.ArgumentParser) -> None:

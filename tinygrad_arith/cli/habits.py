@@ -27,7 +27,7 @@ SAME_THING = {
     "--output": "--out",
     "--output-dir": "--out",
 }
-REMARKS = {"--epochs": " (an epoch has as many steps as there are training problems, divided by --batch)"}
+REMARKS = {"--epochs": " An epoch is as many steps as there are training problems, divided by --batch"}
 WITHOUT_A_FLAG = {"--optim", "--optimizer"}
 
 

@@ -11,6 +11,7 @@ from tinygrad_arith.cli.flags import (
     Parser,
     add_config_flags,
     given_flags,
+    given_names,
     make_parser,
     presets_chosen,
     some_path,
@@ -135,10 +136,10 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
 
     given = given_flags(args)
     steps = given.get("training", {}).pop("steps", None)
-    conflicts = [name for fields in given.values() for name in fields]
-    conflicts += [name for name in ("preset", "out", "dry_run") if getattr(args, name)]
+    conflicts = [flag for flag in given_names(args) if flag != "--steps"]
+    conflicts += [flag_name(name) for name in ("preset", "out", "dry_run") if getattr(args, name)]
     if conflicts:
-        parser.error(f"{flag_name(conflicts[0])}: not with --resume, which takes every option from the run")
+        parser.error(f"{conflicts[0]}: not with --resume, which takes every option from the run")
     directory = newest_run() if args.resume is NEWEST else args.resume
     with resumed_session(directory, steps, args.until) as session:
         return train(session)

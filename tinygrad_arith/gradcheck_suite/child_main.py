@@ -108,7 +108,7 @@ class Parent:
 
 
 def settle(work: "Work") -> None:
-    """One thread for each matrix product; for a user's file, sys.path and sys.argv as `python FILE` would have them.
+    """One thread for each matrix multiplication; for a user's file, sys.path and sys.argv as after `python FILE`.
 
     The processes that a file spawns find its functions by this sys.path.
     """

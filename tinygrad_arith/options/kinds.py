@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import UserError
-from .option import Options, complaint_about, did_you_mean, flag_name, meant_choice
+from .option import Options, complaint_about, did_you_mean, flag_name
 
 
 class Kinds:
@@ -36,11 +36,12 @@ class Kinds:
     def load_other(self, kind: str) -> Any:
         """The class of a kind that is not built in: there is none, but for tasks."""
         known = ", ".join(self.places)
-        raise ValueError(f"{self.flag} {kind}: must be one of {known}{did_you_mean(kind, self.places)}")
+        name = self.flag or f"{self.section}.kind ="
+        raise ValueError(f"{name} {kind}: must be one of {known}{did_you_mean(kind, self.places)}")
 
-    def options_of(self, kind: str = "") -> type[Options]:
+    def options_of(self, kind: str | None = None) -> type[Options]:
         """The class of a kind's options, of the first kind where none is named. Raises ValueError as `load`."""
-        return self.load(kind or next(iter(self.places))).options
+        return self.load(next(iter(self.places)) if kind is None else kind).options
 
     def owners(self, name: str) -> list[str]:
         """The built-in kinds that have an option of this name."""
@@ -63,7 +64,7 @@ def read_options(kinds: Kinds, values: Any, source: str) -> Options:
     """
     kind = values.get("kind") if isinstance(values, dict) else None
     try:
-        options = kinds.options_of(kind if isinstance(kind, str) else "")
+        options = kinds.options_of(kind if isinstance(kind, str) else None)
         fields = {field.name: field for field in dataclasses.fields(options)}
         check_keys(values, tuple(fields), source, f"{kinds.section}.")
         for key, value in values.items():
@@ -71,7 +72,7 @@ def read_options(kinds: Kinds, values: Any, source: str) -> Options:
             if complaint:
                 raise UserError(f"{source}: {kinds.section}.{key} = {value!r}: {complaint}")
         return options(**{key: float(v) if fields[key].type is float else v for key, v in values.items()})
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{source}: {error}") from error
 
 

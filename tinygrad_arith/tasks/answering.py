@@ -286,7 +286,7 @@ class AnsweringTask:
         """Answers to the first problems of an evaluation, and mistakes if there are any beyond those."""
         assert isinstance(metrics, AnswerMetrics)  # as `evaluate` gives them
         wrong = np.flatnonzero(~metrics.right)
-        listed: Any = wrong[:SHOWN] if (wrong[:SHOWN] >= SHOWN).any() else []  # else all of them are among the first
+        listed = wrong[:SHOWN] if (wrong[:SHOWN] >= SHOWN).any() else wrong[:0]  # else the first problems show them
         first, mistakes = (
             [sample_answer(model, self, metrics.problems[i : i + 1]) for i in chosen]
             for chosen in (range(min(SHOWN, metrics.count)), listed)

@@ -14,6 +14,7 @@ from typing import Any
 from ..options.option import did_you_mean
 from .arithmetic.checks import check_groups
 from .arithmetic.numbers import NumberTask
+from .options import TaskOptions
 from .pairs import PairTask, table_of
 
 MODULE_NAME = "user_task_"  # how the modules of users' files begin
@@ -155,6 +156,8 @@ def check_class(found: Any, name: str) -> None:
         raise ValueError(
             f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask or PairTask (see docs/tasks.md)"
         )
+    if not (isinstance(found.options, type) and issubclass(found.options, TaskOptions)):
+        raise ValueError(f"--task {name}: its `options` must be a class made from TaskOptions, not {found.options!r}")
     try:
         found.check_class()
     except ValueError as error:

@@ -32,6 +32,7 @@ CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
 FORMAT = 2
+IN_WORDS = {"products": "matrix multiplications"}  # of `computed_by`
 MADE = ("created", "versions", "computed_by", "task_digest")  # in `config.json`: when a run was begun, with what
 
 
@@ -171,7 +172,8 @@ def write_resumption(
 def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """`passes: numpy 2.1.0 before, numba 0.61.0 now` for each thing that differs; nothing if one of them is empty."""
     names = [name for name in before | now if before.get(name) != now.get(name)] if before and now else []
-    return [f"{name}: {before.get(name, 'none')} before, {now.get(name, 'none')} now" for name in names]
+    found = [(IN_WORDS.get(name, name), before.get(name, "none"), now.get(name, "none")) for name in names]
+    return [f"{name}: {there} before, {here} now" for name, there, here in found]
 
 
 def record_values(record: RunRecord, made: dict[str, Any]) -> dict[str, Any]:

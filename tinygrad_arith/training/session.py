@@ -17,8 +17,8 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import read_metrics, trim_metrics
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import trim_predictions
-from ..tasks import Task
-from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
+from ..tasks import Task, build_task
+from .build import choose_training_device, initialize, make_model, make_optimizer
 from .config import Config, TrainingOptions
 from .reporter import Reporter
 from .runs import (
@@ -73,16 +73,19 @@ def plan(config: Config) -> tuple[Task, Model]:
 
     Raises UserError for whatever does not fit. Nothing of the model's size is made yet.
     """
-    task = make_task(config.task)
-    once, batch = task.config.draws == "epochs" and task.config.rows == "whole", config.training.batch
-    if once and task.train_size is not None and batch > task.train_size:
+    try:
+        task = build_task(config.task)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    batch, count = config.training.batch, config.training.eval_size
+    in_epochs = task.config.draws == "epochs" and task.config.rows == "whole"
+    if in_epochs and (size := task.train_size) is not None and batch > size:
         raise UserError(
-            f"--batch {batch}: larger than the {task.train_size:,} training problems of this task, which come once an "
+            f"--batch {batch}: larger than the {size:,} training problems of this task, which come once an "
             "epoch each (--draws random draws with replacement)"
         )
-    size = task.config.validation_size or task.split_size("validation")
-    if config.training.eval_size > size:
-        raise UserError(f"--eval-size {config.training.eval_size}: the validation split holds {size:,} examples only")
+    if count > (size := task.config.validation_size or task.split_size("validation")):
+        raise UserError(f"--eval-size {count}: the validation split holds {size:,} examples only")
     model = make_model(config, task)
     choose_training_device(config.training)
     return task, model

@@ -28,7 +28,7 @@ def upgraded_section(name: str, section: dict[str, Any]) -> dict[str, Any]:
         return section
     kinds = SECTIONS[name]
     try:
-        own = field_names(kinds.options_of(section.get("kind", "")))
+        own = field_names(kinds.options_of(section.get("kind")))
     except ValueError:
         return section
     return {key: value for key, value in section.items() if key in own or not (kinds.owners(key) or key in GONE)}
