@@ -112,8 +112,16 @@ def test_an_answer_that_is_never_read_is_predicted_all_the_same(tmp_path):
     ("header", "row", "complaint"),
     [
         ({"tokens": [[1, 2]]}, {"step": 1}, "KeyError: 'counted'"),
-        ({"tokens": [[1, 2]], "counted": [[1]], "vocabulary": "ab"}, {"step": 1, "predicted": [[1, 1]]}, "same tokens"),
-        ({"tokens": [[1]], "counted": [[1]], "vocabulary": "ab"}, {"step": 1, "predicted": [[2]]}, "its vocabulary"),
+        (
+            {"tokens": [[1, 2]], "counted": [[True]], "vocabulary": ["a", "b"]},
+            {"step": 1, "predicted": [[1, 1]]},
+            "same tokens",
+        ),
+        (
+            {"tokens": [[1]], "counted": [[True]], "vocabulary": ["a", "b"]},
+            {"step": 1, "predicted": [[2]]},
+            "its vocabulary",
+        ),
     ],
 )
 def test_a_file_of_something_else_is_told(tmp_path, header, row, complaint):

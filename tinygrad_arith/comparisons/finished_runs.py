@@ -4,7 +4,6 @@ A run is read from its `config.json`, `metrics.jsonl` and `result.json`; no mode
 """
 
 import dataclasses
-import json
 import math
 import statistics
 from collections import Counter
@@ -18,6 +17,7 @@ import numpy as np
 from ..options.errors import UserError
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import checked_metrics, evaluated_rows
+from ..run_files.result import known_results, read_result_file
 from ..tasks.metrics import Goal, goal_of
 from ..training.config import SECTIONS, Config
 from ..training.runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
@@ -29,8 +29,6 @@ LAST_LOSSES = 100  # steps at the end of a run whose losses are averaged
 # Options that change how fast a run is and how it rounds, not what it computes:
 MACHINE_OPTIONS = frozenset({"device", "workers", "worker_kind", "blas_threads", "batch_makers"})
 OPTIONS_APART_FROM_GROUP = MACHINE_OPTIONS | {"seed", "checkpoint_every", "keep_checkpoints"}
-KNOWN_RESULTS = ("step", "seconds", "test_count")
-OF_A_SHARE = ("test_correct", "interval_95")  # known beside them where the goal is a share
 
 
 @dataclass(frozen=True)
@@ -221,24 +219,7 @@ def read_finished(directory: Path) -> FinishedRun:
 
 def read_result(directory: Path) -> dict[str, Any]:
     """The `result.json` of a finished run; raises UserError if it is none."""
-    path = directory / RESULT_FILE
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not a run's result: {error}") from error
-    for name in known_results(goal_of(result)) if isinstance(result, dict) else KNOWN_RESULTS:
-        if not isinstance(result, dict) or name not in result:
-            raise UserError(f"{path}: not a run's result: it lacks {name}")
-        if name != "interval_95" and not isinstance(result[name], int | float):
-            raise UserError(f"{path}: not a run's result: {name} is {result[name]!r}, not a number")
-    if result["test_count"] < 1:
-        raise UserError(f"{path}: not a run's result: test_count is {result['test_count']}, not at least 1")
-    return result
-
-
-def known_results(goal: Goal) -> tuple[str, ...]:
-    """What every `result.json` of such a goal holds."""
-    return (*KNOWN_RESULTS, f"test_{goal.name}", *(OF_A_SHARE if goal.share else ()))
+    return read_result_file(directory / RESULT_FILE)
 
 
 def curves_of(rows: Sequence[dict[str, Any]], goal: Goal) -> Curves:

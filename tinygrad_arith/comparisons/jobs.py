@@ -4,7 +4,6 @@ What a process prints goes to `<run>.log` beside the run's directory. A run that
 Ctrl-C every process is asked to save and stop; started again, the comparison goes on from there.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from ..options.option import flag_name
 from ..parallel.interrupts import StopSignals
 from ..run_files.files import write_json
 from ..run_files.metrics import FILE_NAME as METRICS
+from ..run_files.reading import is_number, is_whole, parse_json, read_json
 from ..tasks.metrics import Goal
 from ..tasks.registry import TASKS
 from ..training.build import choose_training_device
@@ -185,18 +185,19 @@ class Journal:
         write_json(self.path, self.values)
 
 
+def is_noted(run: Any) -> bool:
+    """Whether this is what a journal notes of a run."""
+    return isinstance(run, dict) and is_whole(run.get("sittings")) and is_number(run.get("whole_seconds"))
+
+
 def read_journal(directory: Path) -> dict[str, Any]:
     """The journal of a comparison; empty if it has none. Raises UserError if it cannot be read."""
     path = directory / JOURNAL_FILE
     if not path.is_file():
         return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from error
+    values = read_json(path)
     runs = values.get("runs", {}) if isinstance(values, dict) else None
-    noted = {"sittings", "whole_seconds"}  # of each run
-    if not isinstance(runs, dict) or not all(isinstance(run, dict) and noted <= set(run) for run in runs.values()):
+    if not isinstance(runs, dict) or not all(is_noted(run) for run in runs.values()):
         raise UserError(f"{path}: not a journal of a comparison")
     return values
 
@@ -284,7 +285,7 @@ class MetricsFollower:
         found: dict[str, Any] = {}
         for line in whole.splitlines():
             try:
-                found |= json.loads(line)
+                found |= parse_json(line)
             except (ValueError, TypeError):  # the middle of a line, after a trim: progress can do without it
                 continue
         return found or None

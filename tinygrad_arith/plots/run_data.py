@@ -17,11 +17,12 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import Predictions, read_predictions
+from ..run_files.reading import is_number
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask
 from ..tasks.metrics import Metrics
 from ..training.build import make_task
-from ..training.runs import LoadedRun, RunRecord, load_run, read_record
+from ..training.runs import RESULT_FILE, LoadedRun, RunRecord, load_run, read_record
 from .series import Curve
 
 PER_LENGTH = 1000  # problems of each operand length, unless told otherwise
@@ -109,7 +110,12 @@ class RunData:
     @cached_property
     def test_value(self) -> float | None:
         """The goal metric on the test split at the end of training; None before it."""
-        return read_result(self.path)[f"test_{self.goal.name}"] if is_finished(self.path) else None
+        if not is_finished(self.path):
+            return None
+        result, name = read_result(self.path), f"test_{self.goal.name}"
+        if not is_number(result.get(name)):
+            raise UserError(f"{self.path / RESULT_FILE}: not a result of this run's task: it lacks the number {name}")
+        return result[name]
 
     def check_count(self) -> None:
         """Raise MisuseError if the test split does not hold as many problems as were asked for."""

@@ -11,7 +11,6 @@ deleted while a newer one is still being written.
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable
@@ -24,6 +23,7 @@ import numpy as np
 from ..options.errors import UserError, warn
 from ..tasks.metrics import EXACT_MATCH, Goal, goal_of
 from .files import atomic_path, remove_temporaries, write_json
+from .reading import is_number, is_step, is_whole, read_json, shown
 
 FOLDER = "checkpoints"
 FORMAT = 1
@@ -50,9 +50,22 @@ class Progress:
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> "Progress":
-        """The progress that a checkpoint's JSON states; KeyError for what it lacks."""
+        """The progress that a checkpoint's JSON states; KeyError for what it lacks, ValueError for what is wrong."""
         goal = goal_of(facts)
+        check_facts(facts, goal)
         return cls(facts["step"], facts["examples"], facts["seconds"], goal, facts[goal.name])
+
+
+def check_facts(facts: dict[str, Any], goal: Goal) -> None:
+    """Raise ValueError unless the progress in a checkpoint's JSON is of the right types, KeyError for what it lacks."""
+    if not is_step(facts["step"]):
+        raise ValueError(f"step is {shown(facts['step'])}, not a number of steps")
+    if not is_whole(facts["examples"]):
+        raise ValueError(f"examples is {shown(facts['examples'])}, not a whole number")
+    if not is_number(facts["seconds"]) or facts["seconds"] < 0:
+        raise ValueError(f"seconds is {shown(facts['seconds'])}, not a number from 0")
+    if facts[goal.name] is not None and not is_number(facts[goal.name]):
+        raise ValueError(f"{goal.name} is {shown(facts[goal.name])}, not a number")
 
 
 @dataclass(frozen=True)
@@ -167,13 +180,26 @@ def read_checkpoint(json_file: Path) -> Checkpoint:
 
     path = json_file.with_suffix(".safetensors")
     try:
-        facts = json.loads(json_file.read_text(encoding="utf-8"))
+        facts = read_facts(json_file)
         verify_arrays_file(path, facts)
         progress = Progress.from_facts(facts)
+        if arrays_path(path.parent, progress.step) != path:
+            raise DamagedCheckpoint(f"its JSON states step {progress.step}, not that of its name")
         arrays = load_file(path)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedCheckpoint(f"{type(error).__name__}: {error}") from error
     return Checkpoint(path, progress, with_prefix(arrays, "model."), with_prefix(arrays, "optimizer."))
+
+
+def read_facts(json_file: Path) -> dict[str, Any]:
+    """The table in a checkpoint's JSON; raises DamagedCheckpoint if there is none."""
+    try:
+        facts = read_json(json_file)
+    except UserError as error:
+        raise DamagedCheckpoint(str(error)) from error
+    if not isinstance(facts, dict) or not is_whole(facts.get("bytes")):
+        raise DamagedCheckpoint("its JSON is no table that states the size of the arrays' file")
+    return facts
 
 
 def verify_arrays_file(path: Path, facts: dict[str, Any]) -> None:

@@ -20,9 +20,11 @@ import numpy as np
 from ..options.errors import UserError, naming
 from ..tasks.metrics import EXACT_MATCH, Goal, Metrics
 from .files import write_text
+from .reading import LARGEST_LINES, BeyondLimits, are_numbers, is_number, is_step, parse_json, read_bytes, shown
 
 FILE_NAME = "metrics.jsonl"
 IN_EVERY_ROW = ("step", "loss")
+NUMBERS = (*IN_EVERY_ROW, "in_fives", "examples", "seconds", "validation_loss")  # where they are: no lists, never null
 
 
 class MetricsWriter:
@@ -51,13 +53,19 @@ class MetricsWriter:
 
 
 def read_objects(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines, up to the first line that is torn; none if there is no file."""
+    """The JSON objects of a file of lines, up to the first line that is torn; none if there is no file.
+
+    Raises UserError, which names the file and the line, for a line that is whole and holds what no run writes.
+    """
     if not path.is_file():
         return []
     objects = []
-    for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is nothing, or a torn line
+    lines = read_bytes(path, LARGEST_LINES).split(b"\n")[:-1]  # what follows the last newline is nothing, or torn
+    for number, line in enumerate(lines, start=1):
         try:
-            value = json.loads(line)
+            value = parse_json(line)
+        except BeyondLimits as error:
+            raise UserError(f"{path}: line {number}: {error}") from error
         except ValueError:
             break
         if not isinstance(value, dict):
@@ -67,8 +75,30 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file, up to the first line that is torn; none if there is no file."""
-    return list(itertools.takewhile(lambda row: "step" in row, read_objects(path)))
+    """The rows of a metrics file, up to the first line that is torn; none if there is no file.
+
+    Raises UserError, which names the file and the line, if a row holds what is no measurement.
+    """
+    rows = list(itertools.takewhile(lambda row: "step" in row, read_objects(path)))
+    for line, row in enumerate(rows, start=1):
+        for name, value in row.items():
+            if wrong := what_is_wrong(name, value):
+                raise UserError(f"{path}: not a run's metrics: line {line}: {name} is {shown(value)}, not {wrong}")
+    places = [row["by_position"] for row in rows if row.get("by_position")]
+    if len({len(shares) for shares in places}) > 1:
+        raise UserError(f"{path}: not a run's metrics: by_position is not of the same places in every line")
+    return rows
+
+
+def what_is_wrong(name: str, value: Any) -> str | None:
+    """What a field of a row would have to be; None if it is that."""
+    if name == "by_position":
+        return None if value is None or are_numbers(value) else "a list of numbers"
+    if value is None:
+        return "a number" if name in NUMBERS else None
+    if not is_number(value) and (name in NUMBERS or not are_numbers(value)):
+        return "a number"
+    return "a whole number below 1,000,000,000" if name == "step" and not is_step(value) else None
 
 
 def evaluation_fields(metrics: Metrics) -> dict[str, Any]:
@@ -93,8 +123,8 @@ def checked_metrics(run: Path, goal: Goal = EXACT_MATCH, evaluated: Sequence[str
         for name in (*IN_EVERY_ROW, *((goal.field, *evaluated) if evaluated_rows([row], goal) else ())):
             if name not in row:
                 raise UserError(f"{path}: not a run's metrics: line {line} lacks {name}")
-            if isinstance(row[name], bool) or not isinstance(row[name], int | float):
-                raise UserError(f"{path}: not a run's metrics: line {line}: {name} is {row[name]!r}, not a number")
+            if not is_number(row[name]):
+                raise UserError(f"{path}: not a run's metrics: line {line}: {name} is {shown(row[name])}, not a number")
     return rows
 
 

@@ -19,6 +19,7 @@ from ..tasks.answering import AnsweringTask
 from ..tasks.scoring import most_likely
 from ..tasks.vocabulary import NO_TOKEN, PADDING
 from .metrics import MetricsWriter, read_objects, write_objects
+from .reading import are_texts, is_step, shown
 
 FILE_NAME = "predictions.jsonl"
 SAMPLES = 8  # problems that are followed
@@ -126,23 +127,70 @@ def read_predictions(path: Path) -> Predictions | None:
     if not rows:
         return None
     try:
-        found = Predictions(
-            tokens=np.array(header["tokens"], dtype=np.int64),
-            counted=np.array(header["counted"], dtype=bool),
-            vocabulary=tuple(header["vocabulary"]),
-            steps=[row["step"] for row in rows],
-            predicted=np.array([row["predicted"] for row in rows], dtype=np.int64),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        return predictions_of(header, rows)
+    except KeyError as error:
         raise UserError(f"{path}: not a run's predictions: {type(error).__name__}: {error}") from error
-    if found.counted.shape != found.tokens.shape or found.predicted.shape != (len(rows), *found.tokens.shape):
-        raise UserError(f"{path}: not a run's predictions: its lines do not tell of the same tokens")
-    if max(found.tokens.max(), found.predicted.max()) >= len(found.vocabulary):
-        raise UserError(f"{path}: not a run's predictions: it has tokens beyond its vocabulary")
+    except ValueError as error:
+        raise UserError(f"{path}: not a run's predictions: {error}") from error
+
+
+def predictions_of(header: dict[str, Any], rows: list[dict[str, Any]]) -> Predictions:
+    """What the lines of a file tell; raises KeyError for what they lack, ValueError for what they may not be."""
+    found = Predictions(
+        tokens=array_of(header["tokens"], "tokens", "i"),
+        counted=array_of(header["counted"], "counted", "b"),
+        vocabulary=vocabulary_of(header["vocabulary"]),
+        steps=[step_of(row, line) for line, row in enumerate(rows, start=2)],
+        predicted=array_of([row["predicted"] for row in rows], "predicted", "i"),
+    )
+    check_predictions(found)
     return found
+
+
+def vocabulary_of(values: Any) -> tuple[str, ...]:
+    """The tokens by id; raises ValueError if they are no texts."""
+    if not are_texts(values):
+        raise ValueError("its vocabulary is no list of texts")
+    return tuple(values)
+
+
+def array_of(values: Any, name: str, kind: str) -> np.ndarray:
+    """Lists as an array of whole numbers ("i") or of truths ("b"), not empty; raises ValueError if they are not."""
+    try:
+        found = np.array(values)
+    except ValueError:
+        raise ValueError(f"{name} is of lists that are not equally long") from None
+    if found.dtype.kind != kind or not found.size:
+        raise ValueError(f"{name} is not of lists of {'whole numbers' if kind == 'i' else 'true and false'}")
+    return found
+
+
+def step_of(row: dict[str, Any], line: int) -> int:
+    """The step of an evaluation; raises ValueError if it is none."""
+    if not is_step(row["step"]):
+        raise ValueError(f"line {line}: step is {shown(row['step'])}, not a whole number below 1,000,000,000")
+    return row["step"]
+
+
+def check_predictions(found: Predictions) -> None:
+    """Raise ValueError unless the parts of a file fit each other."""
+    tokens, predicted = found.tokens, found.predicted
+    expected = (len(found.steps), *tokens.shape)
+    if tokens.ndim != 2 or found.counted.shape != tokens.shape or predicted.shape != expected:
+        raise ValueError("its lines do not tell of the same tokens")
+    if max(tokens.max(), predicted.max()) >= len(found.vocabulary) or tokens.min() < 0 or predicted.min() < -1:
+        raise ValueError("it has tokens beyond its vocabulary")
+    if PADDING in found.vocabulary and not (tokens != found.vocabulary.index(PADDING)).any(axis=1).all():
+        raise ValueError("one of its samples is padding alone")
 
 
 def trim_predictions(path: Path, last_step: int) -> None:
     """Drop the predictions past `last_step` and any torn line: a resumed run makes them again."""
-    if path.is_file():
-        write_objects(path, [row for row in read_objects(path) if row.get("step", 0) <= last_step])
+    if not path.is_file():
+        return
+    rows = read_objects(path)
+    try:
+        kept = [row for line, row in enumerate(rows, start=1) if "step" not in row or step_of(row, line) <= last_step]
+    except ValueError as error:
+        raise UserError(f"{path}: not a run's predictions: {error}") from error
+    write_objects(path, kept)

@@ -1,5 +1,6 @@
 """What an evaluation measures: a goal metric, further numbers, and breakdowns that say where the mistakes lie."""
 
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,8 +44,20 @@ EXACT_MATCH = Goal("exact_match")  # the share of problems that are answered rig
 
 
 def goal_of(facts: dict[str, Any]) -> Goal:
-    """The goal that a file of a run states; those of version 0.1 state none, and mean exact match."""
-    return Goal(**facts["goal"]) if "goal" in facts else EXACT_MATCH
+    """The goal that a file of a run states; those of version 0.1 state none, and mean exact match.
+
+    Raises ValueError, one sentence, if what is there is no goal.
+    """
+    if "goal" not in facts:
+        return EXACT_MATCH
+    goal, kinds = facts["goal"], {"name": str, "rising": bool, "share": bool}
+    if (
+        not isinstance(goal, dict)
+        or {key: type(value) for key, value in goal.items()} != kinds
+        or not goal["name"].isidentifier()
+    ):
+        raise ValueError(f"goal is {reprlib.repr(goal)}, not a table of name, rising and share")
+    return Goal(**goal)
 
 
 @dataclass(frozen=True)

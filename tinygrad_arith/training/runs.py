@@ -2,7 +2,6 @@
 when it is finished, `result.json`."""
 
 import contextlib
-import json
 import os
 import platform
 import shlex
@@ -20,6 +19,7 @@ from ..options.errors import MisuseError, UserError
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_newest
 from ..run_files.files import TEMPORARY_SUFFIX, write_json
+from ..run_files.reading import is_number, is_table_of_texts, is_whole, read_json, shown
 from ..tasks import Task
 from ..tasks.user_tasks import digest_of_user_task
 from .build import choose_device, initialize, make_model, make_task
@@ -90,18 +90,48 @@ def read_record(directory: Path) -> RunRecord:
     path = directory / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{directory}: not a run: it lacks {CONFIG_FILE}")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(values, dict) or values.get("format") not in (1, FORMAT):
-        raise UserError(f"{path}: not a configuration of format {FORMAT} or 1, those that this version reads")
+    values = read_values(path)
     sections = upgraded(values.get("config")) if values["format"] == 1 else values.get("config")
     config = Config.from_dict(sections, source=str(path)).resolved()
-    kind = config.task.kind
-    if "task_digest" in values and values["task_digest"] != digest_of_user_task(kind):
-        raise UserError(f"{path}: was trained on other pairs than --task {kind} lists now")
-    return RunRecord(config, preset=str(values.get("preset")), until=values.get("until"))
+    check_made(path, values)
+    check_digest(path, values, config.task.kind)
+    return RunRecord(config, preset=values["preset"], until=values.get("until"))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What a `config.json` holds; raises UserError if it is none of a format that this version reads."""
+    values = read_json(path)
+    if not isinstance(values, dict) or not is_whole(values.get("format"), 1, FORMAT + 1):
+        raise UserError(f"{path}: not a configuration of format {FORMAT} or 1, those that this version reads")
+    return values
+
+
+def check_made(path: Path, values: dict[str, Any]) -> None:
+    """Raise UserError unless what a `config.json` holds beside the options is of the right types."""
+    preset, until, sittings = values.get("preset"), values.get("until"), values.get("resumed", [])
+    if not isinstance(preset, str) or not preset.isprintable() or Path(preset).name != preset or preset in ("", ".."):
+        raise UserError(f"{path}: preset is {shown(preset)}, not the name of a preset")
+    if until is not None and not (is_number(until) and until > 0):
+        raise UserError(f"{path}: until is {shown(until)}, not a number above 0 or null")
+    if not isinstance(sittings, list) or not all(isinstance(sitting, dict) for sitting in sittings):
+        raise UserError(f"{path}: resumed is {shown(sittings)}, not a list of tables")
+    for computed_by in (made.get("computed_by") for made in (values, *sittings)):
+        if computed_by is not None and not is_table_of_texts(computed_by):
+            raise UserError(f"{path}: computed_by is {shown(computed_by)}, not a table of texts or null")
+
+
+def check_digest(path: Path, values: dict[str, Any], kind: str) -> None:
+    """Raise UserError if the pairs of a user's task are others than those that a run was trained on."""
+    try:
+        digest = digest_of_user_task(kind)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    if "task_digest" not in values or values["task_digest"] == digest:
+        return
+    if digest is None:
+        noted = shown(values["task_digest"])
+        raise UserError(f"{path}: task_digest is {noted}, but --task {kind} lists no pairs: the file was changed")
+    raise UserError(f"{path}: was trained on other pairs than --task {kind} lists now")
 
 
 def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str] | None = None) -> None:
@@ -117,7 +147,7 @@ def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str]
 
 def rewrite_record(directory: Path, record: RunRecord) -> None:
     """Write what has changed of a record into the `config.json` of a run, and leave the rest of it as it is."""
-    before = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    before = read_values(directory / CONFIG_FILE)
     write_json(directory / CONFIG_FILE, before | record_values(record, {}))
 
 
@@ -129,7 +159,8 @@ def write_resumption(
     Returns what computes now and did not in the last sitting, or the other way round: with it the run goes on to other
     bits. Nothing where that was not noted.
     """
-    before = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    before = read_values(directory / CONFIG_FILE)
+    check_made(directory / CONFIG_FILE, before)
     date, versions = date_and_versions()
     made = {name: before.get(name) for name in MADE}
     sittings = before.get("resumed", [])
