@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from tinygrad_arith.cli.flags import (
 )
 from tinygrad_arith.options.errors import MisuseError, UserError, as_misuse
 from tinygrad_arith.options.option import flag_name
+from tinygrad_arith.run_files.reading import read_json
 from tinygrad_arith.training.config import Config, with_options
 from tinygrad_arith.training.presets import load_preset
 
@@ -209,9 +209,9 @@ def directory_of_named(runs: Sequence[Path]) -> Path:
 def compared_runs(directory: Path) -> set[Path] | None:
     """The runs of the comparison in a directory; None if there is none, or none that can be read."""
     try:
-        values = json.loads((directory / COMPARISON_FILE).read_text(encoding="utf-8"))
+        values = read_json(directory / COMPARISON_FILE)
         return {Path(run["run"]) for group in values["groups"] for run in group["runs"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, OSError, KeyError, TypeError):
         return None
 
 

@@ -16,7 +16,7 @@ from ..run_files.machine import what_computes
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import read_metrics, trim_metrics
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
-from ..run_files.predictions import trim_predictions
+from ..run_files.predictions import read_predictions, trim_predictions
 from ..tasks import Task, build_task
 from .build import choose_training_device, initialize, make_model, make_optimizer
 from .config import Config, TrainingOptions
@@ -128,7 +128,9 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
     with locked(directory):
         record = read_record(directory)
         task, model = plan(record.config)
-        check_goal(task, until)
+        check_goal(task, record.until if until is None else until)
+        read_metrics(directory / METRICS)  # what is damaged is told before anything is rewritten
+        read_predictions(directory / PREDICTIONS)
         checkpoint = load_newest(directory / CHECKPOINTS)
         step = checkpoint.progress.step if checkpoint else 0
         check_checkpoints(directory, record.config.training, checkpoint)
