@@ -23,7 +23,6 @@ from .tolerances import Tolerance
 __all__ = ["SMALLER", "Bounds", "Judgement", "first_survey", "judge"]
 
 SMALLER = 8  # times than the first of several steps: one step by itself
-VISIBLE = 0.25  # the relative error of an entry that is seen
 MANY = 4  # more elements than these are looked at all together, before each by itself
 NEARLY_STRAIGHT = 2.0**-8  # steps over an element's size, over which most functions are
 WIDEST = 1 / 8  # first step of that look, over an element's size
@@ -144,9 +143,7 @@ class Judgement:
             return Bounds(zero, zero, sizes, scales)
         largest = float(sizes.max(initial=0.0))
         strict = self.tolerance.bound_beside(sizes, largest, scales)
-        # Rounding may hide an entry that is not seen beside the largest one; one that is seen has outputs of its own.
-        measured_by = np.where(self.error <= VISIBLE * np.abs(self.numeric), scales, largest)  # (n,)
-        return Bounds(strict, self.tolerance.hidden_beside(sizes, measured_by), sizes, scales)
+        return Bounds(strict, self.tolerance.hidden_beside(sizes, largest), sizes, scales)
 
     def verdicts(self, bounds: Bounds | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Per element: is it wrong, is it undecided?
