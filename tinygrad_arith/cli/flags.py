@@ -31,11 +31,11 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse, or exit with code 2 after naming the nearest flag for one that is not known."""
         words = list(sys.argv[1:] if args is None else args)
-        for word in (
-            words[: words.index("--")] if "--" in words else words
-        ):  # of `--flag=--` argparse makes an empty list
-            if word.startswith("-") and word.endswith("=--") and word.removesuffix("=--") in self.known_flags():
-                self.error(f"{word.removesuffix('=--')}: needs a value, and -- is none")  # argparse makes [] of it
+        flags = words[: words.index("--")] if "--" in words else words
+        for word in flags:
+            flag = word.removesuffix("=--")
+            if flag != word and flag in self.known_flags():
+                self.error(f"{flag}: needs a value, and -- is none")  # argparse makes an empty list of it
         parsed, unknown = self.parse_known_args(words, namespace)
         unknown = [word for word in unknown if word != "--"]  # which only says that no flag follows
         for word in unknown:

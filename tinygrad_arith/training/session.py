@@ -17,8 +17,8 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import read_metrics, trim_metrics
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import read_predictions, trim_predictions
-from ..tasks import Task, build_task
-from .build import choose_training_device, initialize, make_model, make_optimizer
+from ..tasks import Task
+from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from .config import Config, TrainingOptions
 from .reporter import Reporter
 from .runs import (
@@ -73,10 +73,7 @@ def plan(config: Config) -> tuple[Task, Model]:
 
     Raises UserError for whatever does not fit. Nothing of the model's size is made yet.
     """
-    try:
-        task = build_task(config.task)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    task = make_task(config.task)
     batch, count = config.training.batch, config.training.eval_size
     in_epochs = task.config.draws == "epochs" and task.config.rows == "whole"
     if in_epochs and (size := task.train_size) is not None and batch > size:
