@@ -183,6 +183,34 @@ def test_a_right_backward_in_float32_is_not_accused_of_its_inputs_rounding():
         assert GradientCheck(forward, x).run(lambda dy, cache: -backward(dy, cache)).verdict == "wrong"
 
 
+NEAR_ONE = {  # functions that add their small input to 1 first: what is left of it has six digits
+    "arccos(1 - x)": (lambda x: np.arccos(1 - x), lambda dy, x: dy / np.sqrt(1 - (1 - x) ** 2)),
+    "arcsin(1 - x)": (lambda x: np.arcsin(1 - x), lambda dy, x: -dy / np.sqrt(1 - (1 - x) ** 2)),
+    "arctanh(1 - x)": (lambda x: np.arctanh(1 - x), lambda dy, x: -dy / (1 - (1 - x) ** 2)),
+    "log(1 - exp(-x))": (lambda x: np.log(1 - np.exp(-x)), lambda dy, x: dy * np.exp(-x) / (1 - np.exp(-x))),
+}
+
+
+@pytest.mark.parametrize("name", NEAR_ONE)
+@pytest.mark.parametrize("scale", [1e-8, 1e-9, 1e-10])
+def test_a_small_input_beside_one_is_seen_as_far_as_its_digits_go(name, scale):
+    forward, backward = NEAR_ONE[name]
+    for seed in range(4):
+        x = scale * np.random.default_rng(seed).uniform(0.6, 1.5, (2, 3))
+        assert verdict(forward, backward, x) == "passed"
+        assert verdict(forward, lambda dy, x: 1.01 * backward(dy, x), x) == "wrong"
+
+
+@pytest.mark.parametrize("name", NEAR_ONE)
+def test_what_its_digits_hide_does_not_pass(name):
+    forward, backward = NEAR_ONE[name]
+    x = 1e-10 * np.random.default_rng(0).uniform(0.6, 1.5, (2, 3))
+    with pytest.raises((GradientFailure, VacuousCheck)):
+        check_gradients(lambda x: (forward(x), x), lambda dy, x: 1.0001 * backward(dy, x), x)
+    with pytest.raises((GradientFailure, VacuousCheck)):
+        check_gradients(lambda x: (forward(x), x), backward, x / 100)
+
+
 class Scaled:
     """A module of one parameter."""
 

@@ -16,16 +16,17 @@ from .noise import power_of_two
 
 __all__ = ["fitted_slope"]
 
-PAIRS = 32  # of points, one on each side
+FEW, MANY = 32, 128  # pairs of points, one on each side
+WELL = 2e-6  # the relative error of a slope that needs no more of them
 TERMS = range(2, 7)  # of the polynomial: t, t^3, ...
 REACH = 0.47  # of the line's scale
 SURE = 4.0  # standard deviations
-PLACES = np.round(2.0**20 * np.sin(np.pi / 2 * (np.arange(PAIRS) + 0.5) / PAIRS)) * 2.0**-20  # over the reach
 
 
-def least_error(line: Line, cotangent: np.ndarray) -> float:
+def _least_error(pairs: int, line: Line, cotangent: np.ndarray) -> float:
     """What the known rounding leaves of a fit's error at best: with the fewest terms."""
-    return SURE * _known(line, cotangent) * float(np.linalg.norm(_powers(TERMS.start, 1)[1][0])) / (REACH * line.scale)
+    gain = float(np.linalg.norm(_powers(pairs, TERMS.start, 1)[1][0]))
+    return SURE * _known(line, cotangent) * gain / (REACH * line.scale)
 
 
 def _known(line: Line, cotangent: np.ndarray) -> float:
@@ -37,11 +38,21 @@ def fitted_slope(line: Line, cotangent: np.ndarray, worse_than: float = np.inf) 
     """The slope of <c, F> by a least-squares fit, with the number of terms that leaves the smallest error; None where
     the forward does not reach so far, or rounding makes every fit worse than that.
     """
+    few = _through(FEW, line, cotangent, worse_than)
+    if few is None or few.error <= WELL * abs(few.value):
+        return few
+    many = _through(MANY, line, cotangent, worse_than)
+    return many if many is not None and many.error < few.error else few
+
+
+def _through(pairs: int, line: Line, cotangent: np.ndarray, worse_than: float) -> Estimate | None:
+    """The same through so many pairs of points."""
     reach = _few_bits(REACH * line.scale)
-    if not 0 < reach < np.inf or least_error(line, cotangent) > worse_than:
+    if not 0 < reach < np.inf or _least_error(pairs, line, cotangent) > worse_than:
         return None
-    plus, minus = (np.array([line.at(float(side * reach * t))[1] for t in PLACES]) for side in (1, -1))  # (PAIRS, m)
-    odd, even = (plus - minus) / 2, (plus + minus) / 2 - line.here  # (PAIRS, m)
+    places = _places(pairs)
+    plus, minus = (np.array([line.at(float(side * reach * t))[1] for t in places]) for side in (1, -1))  # (pairs, m)
+    odd, even = (plus - minus) / 2, (plus + minus) / 2 - line.here  # (pairs, m)
     if not np.isfinite(odd).all():
         return None
     known = _known(line, cotangent)
@@ -60,15 +71,22 @@ def _fit(part: np.ndarray, cotangent: np.ndarray, terms: int, first: int = 1) ->
     """The coefficients of the first power (m,), the standard deviation of <c, part> from the fit, and the factor by
     which rounding enters the former.
     """
-    powers, inverse = _powers(terms, first)
-    rest = part @ cotangent - powers @ (inverse @ (part @ cotangent))  # (PAIRS,)
-    return inverse[0] @ part, float(np.sqrt(rest @ rest / (PAIRS - terms))), float(np.linalg.norm(inverse[0]))
+    pairs = len(part)
+    powers, inverse = _powers(pairs, terms, first)
+    rest = part @ cotangent - powers @ (inverse @ (part @ cotangent))  # (pairs,)
+    return inverse[0] @ part, float(np.sqrt(rest @ rest / (pairs - terms))), float(np.linalg.norm(inverse[0]))
 
 
 @cache
-def _powers(terms: int, first: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every second power of the places (PAIRS, terms), and the pseudo-inverse (terms, PAIRS)."""
-    powers = PLACES[:, None] ** (2 * np.arange(terms) + first)  # (PAIRS, terms)
+def _places(pairs: int) -> np.ndarray:
+    """Where the points lie, over the reach (pairs,): denser towards its end, and in few bits."""
+    return np.round(2.0**20 * np.sin(np.pi / 2 * (np.arange(pairs) + 0.5) / pairs)) * 2.0**-20
+
+
+@cache
+def _powers(pairs: int, terms: int, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every second power of the places (pairs, terms), and the pseudo-inverse (terms, pairs)."""
+    powers = _places(pairs)[:, None] ** (2 * np.arange(terms) + first)  # (pairs, terms)
     return powers, np.linalg.pinv(powers)
 
 

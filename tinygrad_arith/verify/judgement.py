@@ -162,9 +162,11 @@ class Judgement:
             hidden = self.tolerance.hidden_beside(0 * sizes, float(sizes.max(initial=0.0)))  # of the largest entry
             hidden = np.where(scales > hidden, np.minimum(hidden, BESIDE * scales), hidden)
             seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * sizes + hidden)
+            hidden_by_rounding = np.maximum(distance, self.truncation) <= error - self.truncation
+            seen |= hidden_by_rounding  # nothing else may hide more than is allowed
             if self.at_kinks:
                 seen[self.at_kinks] = True
-            passed = ~wrong & (distance + error <= allowed) & seen  # only rounding may hide more than is allowed
+            passed = ~wrong & (distance + error <= allowed) & seen
         looked_at = self._examined_ones(strict)
         if wrong.any():
             certain = (wrong & looked_at).any()  # nothing is called wrong by a first look alone
