@@ -141,8 +141,8 @@ class Expressions(EnumeratedTask):
         return np.concatenate(columns, axis=1)
 
     def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
-        """The prompts as token ids, int64 (n, prompt_width + 1): the expression, padding, and the `=`."""
-        return self.padded_prompts(self.slots(problems.indices, self.depth))
+        """The expressions as token ids, int64 (n, P), padding where there is no parenthesis."""
+        return self.slots(problems.indices, self.depth)
 
     def answers(self, problems: EnumeratedProblems) -> np.ndarray:
         """The right answers as token ids, int64 (n, answer_length), padding behind the `.`."""
@@ -157,9 +157,9 @@ class Expressions(EnumeratedTask):
     def groups(self, problems: EnumeratedProblems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: int64 (n,) each."""
         ids = self.vocabulary.ids
-        prompts = self.prompts(problems)  # (n, prompt_width + 1)
+        prompts = self.prompts(problems)  # (n, P)
         return {
-            "tokens of the expression": np.sum(prompts != self.vocabulary.padding, axis=1) - 1,
+            "tokens of the expression": np.sum(prompts != self.vocabulary.padding, axis=1),
             "multiplications": np.sum(prompts == ids["*"], axis=1),
             "digits of the answer": self.answer_token_counts(problems) - 1,
         }

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..backend import RandomKey, random_bits
+from ..backend import RandomKey, integers, random_bits
 from .arithmetic.digits import from_integers, significant_lengths
 from .batch import Problems
 from .sizes import HELD_OUT_SHARE
@@ -23,6 +23,7 @@ from .sizes import HELD_OUT_SHARE
 Draw = Callable[..., Problems]  # (key, count[, longest]) -> count random operand pairs, of at most `longest` digits
 
 HELD_OUT = ("test", "validation")  # in the order in which they take the lowest hashes
+PARTS = (*HELD_OUT, "train")
 BLOCK = 1 << 16  # pairs drawn at a time to fill a split; fixed, so that a larger split begins with a smaller one
 MOST_BLOCKS = 1000  # drawn before a split is given up as impossible to fill
 
@@ -47,6 +48,26 @@ def hash_pairs(problems: Problems, seed: int) -> np.ndarray:
     return state
 
 
+def split_by_rank(hashes: np.ndarray, sizes: dict[str, int], most: int | None) -> dict[str, np.ndarray]:
+    """The items of each part, int64, by their hashes (n,): "test" has the lowest, "train" the rest, or `most` of it."""
+    ranking = np.argsort(hashes, kind="stable")  # (n,)
+    *held_out, rest = np.split(ranking, np.cumsum([sizes[split] for split in HELD_OUT]))
+    return dict(zip(PARTS, (*held_out, rest[: most or None]), strict=True))
+
+
+def draw_until(draw: Callable[[int], tuple[np.ndarray, ...]], accepts: Callable[..., np.ndarray]) -> tuple:
+    """The arrays (n, ...) of `draw(0)`, with rows that are not accepted, bool (n,), from `draw(1)`, and so on."""
+    arrays = tuple(array.copy() for array in draw(0))
+    again = np.flatnonzero(~accepts(*arrays))  # (m,)
+    attempt = 0
+    while len(again):
+        attempt += 1
+        for array, new in zip(arrays, draw(attempt), strict=True):
+            array[again] = new[again]
+        again = again[~accepts(*(array[again] for array in arrays))]
+    return arrays
+
+
 class TrainingList:
     """Training pairs few enough to list, drawn with replacement."""
 
@@ -55,17 +76,13 @@ class TrainingList:
         self.pairs, self.by_length = pairs, by_length
         self.found: dict[int | None, tuple[np.ndarray, np.ndarray | None]] = {}  # an entry a stage of the curriculum
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
     def draw(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
         """`count` pairs, with operands of at most `longest` digits if given."""
         rows, cumulative = self.reachable(longest)
-        bits = random_bits(key, count).astype(np.uint64)  # (count,)
         if cumulative is None:
-            rank = (bits * np.uint64(len(rows))) >> np.uint64(32)  # as in backend.integers
+            rank = integers(key, count, 0, len(rows))  # (count,)
         else:
-            rank = np.searchsorted(cumulative, bits * 2.0**-32, side="right")
+            rank = np.searchsorted(cumulative, random_bits(key, count) * 2.0**-32, side="right")
         return self.pairs[rows[rank]]
 
     def reachable(self, longest: int | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -75,7 +92,7 @@ class TrainingList:
         Raises ValueError if there are none.
         """
         if longest not in self.found:
-            rows = np.arange(len(self))
+            rows = np.arange(len(self.pairs))
             if longest is not None:
                 rows = rows[~beyond(self.pairs, longest)]
             if len(rows) == 0:
@@ -106,7 +123,46 @@ def all_pairs(width: int, base: int) -> Problems:
     return Problems(from_integers(first, width, base), from_integers(second, width, base))
 
 
-class ListedSplit:
+class PairSplit:
+    """What the splits share: a part of them, for training or held out, is told by the hashes of its pairs.
+
+    listed: the training pairs, where they are listed
+    """
+
+    seed: int
+    draw: Draw
+    listed: TrainingList | None = None
+
+    def parts(self, problems: Problems) -> np.ndarray:
+        """The part of each pair, as its place in `PARTS`: int64 (n,). Of "train" is what is not held out."""
+        raise NotImplementedError
+
+    def held_out(self, split: str) -> Problems:
+        """All problems of "validation" or "test": distinct, in an order that the split's seed decides."""
+        raise NotImplementedError
+
+    @property
+    def train_size(self) -> int | None:
+        """The number of training pairs; None if they are not listed."""
+        return None if self.listed is None else len(self.listed.pairs)
+
+    def members(self, problems: Problems, split: str) -> np.ndarray:
+        """Which of the pairs belong to "train", "validation" or "test": bool (n,)."""
+        return self.parts(problems) == PARTS.index(split)
+
+    def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
+        """`count` training pairs, drawn with replacement, of at most `longest` digits if given."""
+        if self.listed is not None:
+            return self.listed.draw(key, count, longest)
+
+        def draw(attempt: int) -> tuple[np.ndarray, np.ndarray]:
+            drawn = self.draw(key.at(site=attempt), count, *(() if longest is None else (longest,)))
+            return drawn.first, drawn.second
+
+        return Problems(*draw_until(draw, lambda *operands: self.members(Problems(*operands), "train")))
+
+
+class ListedSplit(PairSplit):
     """The splits of all pairs of operands below base**width, ranked by hash."""
 
     def __init__(
@@ -118,62 +174,34 @@ class ListedSplit:
         """
         self.pairs, self.seed = all_pairs(width, base), seed
         hashes = hash_pairs(self.pairs, seed)  # (pairs,)
-        ranking = np.argsort(hashes, kind="stable")  # (pairs,)
-        ends = np.cumsum([sizes[split] for split in HELD_OUT])
-        *held_out, rest = np.split(ranking, ends)
-        self.indices = dict(zip((*HELD_OUT, "train"), (*held_out, rest[:most]), strict=True))
-        self.first_hashes = hashes[ranking[ends]]  # (2,), of the first pair behind each held-out split
+        self.indices = split_by_rank(hashes, sizes, most)
+        self.first_hashes = np.sort(hashes)[np.cumsum([sizes[split] for split in HELD_OUT])]  # (2,), of the next parts
         self.listed = TrainingList(self.pairs[self.indices["train"]], base if by_length else None)
-        self.train_size = len(self.listed)
 
-    def members(self, problems: Problems, split: str) -> np.ndarray:
-        """Which pairs belong to "test" or "validation", or, for "train", to neither: bool (n,)."""
-        place = np.searchsorted(self.first_hashes, hash_pairs(problems, self.seed), side="right")  # (n,)
-        return place == (*HELD_OUT, "train").index(split)
-
-    def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
-        """`count` training pairs, drawn with replacement, of at most `longest` digits if given."""
-        return self.listed.draw(key, count, longest)
+    def parts(self, problems: Problems) -> np.ndarray:
+        """By the hashes at which the parts begin."""
+        return np.searchsorted(self.first_hashes, hash_pairs(problems, self.seed), side="right")
 
     def held_out(self, split: str) -> Problems:
-        """All problems of "validation" or "test", in the order of their hashes."""
+        """In the order of their hashes."""
         return self.pairs[self.indices[split]]
 
 
-class HashedSplit:
+class HashedSplit(PairSplit):
     """The splits of pairs too many to list. `draw` gives random pairs of the distribution that is trained on."""
 
     def __init__(self, draw: Draw, sizes: dict[str, int], seed: int, most: int | None = None):
         """`sizes` are those of "validation" and "test"; `most` is the size of the training set, if it has one."""
         self.draw, self.sizes, self.seed = draw, sizes, seed
-        self.train_size = most
-        self.listed = None if most is None else TrainingList(self.distinct("train", most))
+        self.listed = TrainingList(self.distinct("train", most)) if most else None
 
-    def members(self, problems: Problems, split: str) -> np.ndarray:
-        """Which of the pairs belong to the split "train", "validation" or "test": bool (n,)."""
+    def parts(self, problems: Problems) -> np.ndarray:
+        """By the hash modulo 16."""
         bucket = hash_pairs(problems, self.seed) % np.uint64(HELD_OUT_SHARE)  # (n,)
-        if split == "train":
-            return bucket >= len(HELD_OUT)
-        return bucket == HELD_OUT.index(split)
-
-    def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
-        """`count` training pairs, of at most `longest` digits if given: rows that are held out are drawn again, the
-        attempt's number in the key's site."""
-        if self.listed is not None:
-            return self.listed.draw(key, count, longest)
-        limit = () if longest is None else (longest,)
-        problems = self.draw(key, count, *limit)
-        again = np.flatnonzero(~self.members(problems, "train"))  # (m,), the rows that are held out
-        attempt = 0
-        while len(again):
-            attempt += 1
-            drawn = self.draw(key.at(site=attempt), count, *limit)[again]
-            problems.first[again], problems.second[again] = drawn.first, drawn.second
-            again = again[~self.members(drawn, "train")]
-        return problems
+        return np.minimum(bucket, len(HELD_OUT)).astype(np.int64)
 
     def held_out(self, split: str) -> Problems:
-        """All problems of "validation" or "test": distinct, in the order in which they were first drawn."""
+        """In the order in which they were first drawn."""
         return self.distinct(split, self.sizes[split])
 
     def distinct(self, split: str, size: int) -> Problems:
@@ -189,8 +217,7 @@ class HashedSplit:
             rows = first_of_each(np.concatenate(kept))  # (distinct, 2D)
             kept = [rows]
             if len(rows) >= size:
-                first, second = np.split(rows[:size], 2, axis=1)
-                return Problems(first, second)
+                return Problems(*np.split(rows[:size], 2, axis=1))
         raise ValueError(f"--{split}-size {size}: only {len(rows):,} distinct problems of this length were found")
 
 
@@ -199,42 +226,29 @@ class LengthSplit(HashedSplit):
     most `width` digits, may train on. There is no training here."""
 
     def __init__(
-        self,
-        trained: ListedSplit | HashedSplit,
-        width: int,
-        draw: Draw,
-        sizes: dict[str, int],
-        listed: Problems | None = None,
+        self, trained: PairSplit, width: int, draw: Draw, sizes: dict[str, int], listed: Problems | None = None
     ):
         """`listed` are all pairs of these lengths, where they are few: a split may then hold less than its size."""
         super().__init__(draw, sizes, trained.seed)
         self.trained, self.width, self.pairs = trained, width, listed
 
-    def members(self, problems: Problems, split: str) -> np.ndarray:
-        """Which of the pairs belong to "validation" or "test": bool (n,)."""
+    def parts(self, problems: Problems) -> np.ndarray:
+        """Pairs that are short enough for training stay where they are; one half of the others is for each part."""
         short = Problems(problems.first[:, : self.width], problems.second[:, : self.width])
         half = hash_pairs(problems, self.seed) % np.uint64(len(HELD_OUT))  # (n,)
-        too_long = beyond(problems, self.width)  # (n,)
-        return np.where(too_long, half == HELD_OUT.index(split), self.trained.members(short, split))
+        return np.where(beyond(problems, self.width), half.astype(np.int64), self.trained.parts(short))
 
     def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
         """Raises ValueError: these lengths are for evaluation."""
         raise ValueError("a task for other operand lengths is for evaluation: train with the task that it was made of")
 
     def held_out(self, split: str) -> Problems:
-        """All problems of "validation" or "test", in the order of their hashes or of their draws."""
+        """In the order of their hashes or of their draws."""
         if self.pairs is None:
             return super().held_out(split)
         members = self.pairs[self.members(self.pairs, split)]
         ranking = np.argsort(hash_pairs(members, self.seed), kind="stable")
         return members[ranking[: self.sizes[split]]]
-
-
-def where(chosen: np.ndarray, first: Problems, second: Problems) -> Problems:
-    """The pairs of `first` where `chosen` (n,), else those of `second`."""
-    return Problems(
-        np.where(chosen[:, None], first.first, second.first), np.where(chosen[:, None], first.second, second.second)
-    )
 
 
 def first_of_each(rows: np.ndarray) -> np.ndarray:
