@@ -16,12 +16,10 @@ from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..options.errors import UserError
 from . import scoring
 from .answers import as_preview, sample_answer
-from .arithmetic.positions import with_row_offsets
 from .batch import Problem
 from .metrics import EXACT_MATCH, Breakdown, Goal, Groups, Metrics, Preview
 from .options import ProblemOptions
 from .rows import (
-    all_prefix_rows,
     epoch_indices,
     next_token_targets,
     pack,
@@ -182,22 +180,19 @@ class AnsweringTask:
 
         None where a row is a whole sample.
         """
-        if self.rows == "whole":
-            return self.listed[self.draw_listed(step, size, seed, len(self.listed))], None
-        chosen = self.draw_listed(step, size, seed, int(self.prefix_ends[-1]))  # (n,), among all prefixes
-        rows, places = prefix_at(self.prefix_ends, chosen)
-        return self.listed[rows], places
+        prefixes = self.rows == "prefix"
+        count = int(self.prefix_ends[-1]) if prefixes else len(self.listed)
+        if self.config.draws == "epochs":
+            chosen = epoch_indices(RandomKey(seed, "train.order"), step, size, count)  # (n,)
+        else:
+            chosen = integers(RandomKey(seed, "train", step=step), size, 0, count)  # (n,)
+        chosen, places = prefix_at(self.prefix_ends, chosen) if prefixes else (chosen, None)
+        return self.listed[chosen], places
 
     @cached_property
     def prefix_ends(self) -> np.ndarray:
         """How many prefixes the training problems have, up to and including each: int64 (train_size,)."""
         return np.cumsum(self.answer_token_counts(self.listed))
-
-    def draw_listed(self, step: int, size: int, seed: int, count: int) -> np.ndarray:
-        """Which of `count` training rows are in a step's batch: int64 (size,)."""
-        if self.config.draws == "epochs":
-            return epoch_indices(RandomKey(seed, "train.order"), step, size, count)
-        return integers(RandomKey(seed, "train", step=step), size, 0, count)
 
     def train_problems(self, step: int, size: int, seed: int) -> Any:
         """The problems of the rows of a training step's batch."""
@@ -228,16 +223,15 @@ class AnsweringTask:
         """
         problems, places = self.train_rows(step, size, seed)
         if places is not None:
-            samples, _ = self.samples(problems[rows])
-            return self.prefix_batch(
-                *prefix_rows(samples, self.prompt_width + 1, places[rows], self.vocabulary.padding)
-            )
-        batch = self.batch(problems[rows])
-        if self.config.position_offset == 0:
+            return self.prefix_batch(problems[rows], places[rows])
+        batch, largest = self.batch(problems[rows]), self.config.position_offset
+        if largest == 0:
             return batch
-        key, largest = RandomKey(seed, "train.offset", step=step), self.config.position_offset
-        offsets = integers(key, (size, 1), 0, largest + 1)[rows]  # (n, 1)
-        return with_row_offsets(batch, offsets, zeros_too=self.config.position_ids == "order")
+        offsets = integers(RandomKey(seed, "train.offset", step=step), (size, 1), 0, largest + 1)[rows]  # (n, 1)
+        if batch.positions is None:
+            return batch._replace(positions=np.arange(self.context) + offsets)  # (n, T)
+        # An id of 0, which padding has, and in "abacus" all that is no digit, stays.
+        return batch._replace(positions=batch.positions + np.where(batch.positions > 0, offsets, 0))  # (n, T)
 
     def batch(self, problems: Any) -> Batch:
         """The problems with their right answers as a batch (n, T), with a key mask where that hides padding.
@@ -245,18 +239,20 @@ class AnsweringTask:
         Where a row is a prefix: (n * answer_length, T), all prefixes of the first problem, then those of the next;
         targets (n * answer_length, 1) are -1 where the answer has ended.
         """
-        samples, ids = self.samples(problems)  # (n, W)
-        padding = self.vocabulary.padding
         if self.rows == "prefix":
-            return self.prefix_batch(*all_prefix_rows(samples, self.prompt_width + 1, self.answer_length, padding))
+            rows, places = np.divmod(np.arange(len(problems) * self.answer_length), self.answer_length)
+            return self.prefix_batch(problems[rows], places)
+        samples, ids = self.samples(problems)  # (n, W)
         tokens, targets = samples[:, : self.context], self.targets(samples)[:, : self.context]  # (n, T)
         masked = self.ragged and self.config.loss != "padding-too"
-        return Batch(tokens, targets, positions=ids, key_mask=tokens != padding if masked else None)
+        return Batch(tokens, targets, positions=ids, key_mask=tokens != self.vocabulary.padding if masked else None)
 
-    def prefix_batch(self, tokens: np.ndarray, targets: np.ndarray) -> Batch:
-        """Prefixes of samples and their next tokens (n, 1) as a batch: columns behind the context are all padding."""
-        tokens = tokens[:, : self.context]  # (n, T)
-        return Batch(tokens, targets, key_mask=tokens != self.vocabulary.padding)
+    def prefix_batch(self, problems: Any, places: np.ndarray) -> Batch:
+        """A prefix of each sample, targets (n, 1): the token at a place (n,) of the answer, -1 behind its end."""
+        padding = self.vocabulary.padding
+        tokens, targets = prefix_rows(self.samples(problems)[0], self.prompt_width + 1, places, padding)
+        tokens = tokens[:, : self.context]  # (n, T); behind it is padding
+        return Batch(tokens, targets, key_mask=tokens != padding)
 
     def targets(self, tokens: np.ndarray) -> np.ndarray:
         """The token to be predicted at each position of samples (n, W), -1 where that bears no loss: int64 (n, W)."""
@@ -312,7 +308,7 @@ class AnsweringTask:
         logits (n, T, V), or (n * answer_length, 1, V) where a row is a prefix.
         """
         if self.rows == "prefix":
-            return scoring.prefix_predictions(logits, self.answer_length)
+            return scoring.most_likely(logits).reshape(-1, self.answer_length)
         return scoring.answer_predictions(logits, batch.tokens, self.vocabulary.ids["="], self.answer_length)
 
     def score(self, predictions: np.ndarray, problems: Any) -> np.ndarray:

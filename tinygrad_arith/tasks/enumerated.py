@@ -14,7 +14,7 @@ from .answering import AnsweringTask
 from .batch import EnumeratedProblems
 from .rows import packed_left
 from .sizes import kept_sizes
-from .splits import mix, split_by_rank
+from .splits import HELD_OUT, PARTS, mix
 from .vocabulary import Vocabulary
 
 
@@ -30,8 +30,12 @@ class EnumeratedTask(AnsweringTask):
     def __init__(self, config: Any, vocabulary: Vocabulary, count: int, prompt_length: int, answer_length: int):
         """As `AnsweringTask`, with the number of problems, `count`."""
         super().__init__(config, vocabulary, prompt_length, answer_length)
-        hashes = hash_indices(count, config.split_seed)  # (count,)
-        self.split = split_by_rank(hashes, kept_sizes(config), config.train_size)
+        ranking, sizes = (
+            np.argsort(hash_indices(count, config.split_seed), kind="stable"),
+            kept_sizes(config),
+        )  # (count,)
+        *held_out, rest = np.split(ranking, np.cumsum([sizes[part] for part in HELD_OUT]))
+        self.split = dict(zip(PARTS, (*held_out, rest[: config.train_size or None]), strict=True))
         self.listed = EnumeratedProblems(self.split["train"])
         self.train_size = len(self.listed)
 

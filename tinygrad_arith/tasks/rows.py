@@ -49,20 +49,6 @@ def prefix_rows(
     return np.where(known, tokens, padding), np.where(target == padding, -1, target)
 
 
-def all_prefix_rows(
-    tokens: np.ndarray, start: int | np.ndarray, answer_length: int, padding: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Every prefix of every sample, sample by sample: tokens (n * answer_length, W), targets (n * answer_length, 1).
-
-    Arguments as in `prefix_rows`; a sample whose answer is shorter still has `answer_length` rows, the last of them
-    with the target -1.
-    """
-    places = np.tile(np.arange(answer_length), len(tokens))  # (n * answer_length,)
-    if not isinstance(start, int):
-        start = np.repeat(start, answer_length)  # (n * answer_length,)
-    return prefix_rows(np.repeat(tokens, answer_length, axis=0), start, places, padding)
-
-
 def prefix_at(ends: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which samples, and which places of their answers, some of all prefixes are, counted sample by sample.
 

@@ -1,10 +1,10 @@
 """Which operand pairs are for training, which for validation, which for the test: never the same pair in two of them.
 
 A pair's hash decides, and nothing else, so the splits do not depend on the order of draws or on the training seed.
-- Few pairs (`ListedSplit`): all are ranked by hash; the test split takes the lowest, validation the next, training the
-  rest. Sizes are met exactly.
-- Many pairs (`HashedSplit`): a pair whose hash is 0 modulo 16 belongs to the test, 1 to validation, all others to
-  training. Nothing is listed; the problems of a split are drawn, filtered and made distinct.
+- Few pairs: all are ranked by hash; the test split takes the lowest, validation the next, training the rest. Sizes are
+  met exactly.
+- Many pairs: a pair whose hash is 0 modulo 16 belongs to the test, 1 to validation, all others to training. Nothing is
+  listed; the problems of a split are drawn, filtered and made distinct.
 - Operands of other lengths than those of training (`LengthSplit`): a pair that training may hold stays out, a pair
   that the split above keeps stays in its part, and of pairs too long for training one half is for each part.
 Pairs are ordered: 3 + 5 and 5 + 3 are two problems. A training set that is to be smaller is the first pairs of one
@@ -46,13 +46,6 @@ def hash_pairs(problems: Problems, seed: int) -> np.ndarray:
         for i in range(words.shape[1]):
             state = mix((state ^ words[:, i]) + np.uint64(0x9E3779B97F4A7C15))
     return state
-
-
-def split_by_rank(hashes: np.ndarray, sizes: dict[str, int], most: int | None) -> dict[str, np.ndarray]:
-    """The items of each part, int64, by their hashes (n,): "test" has the lowest, "train" the rest, or `most` of it."""
-    ranking = np.argsort(hashes, kind="stable")  # (n,)
-    *held_out, rest = np.split(ranking, np.cumsum([sizes[split] for split in HELD_OUT]))
-    return dict(zip(PARTS, (*held_out, rest[: most or None]), strict=True))
 
 
 def draw_until(draw: Callable[[int], tuple[np.ndarray, ...]], accepts: Callable[..., np.ndarray]) -> tuple:
@@ -124,34 +117,87 @@ def all_pairs(width: int, base: int) -> Problems:
 
 
 class PairSplit:
-    """What the splits share: a part of them, for training or held out, is told by the hashes of its pairs.
+    """What the splits share: the part that a pair belongs to, held out or not, is told by its hash.
 
     listed: the training pairs, where they are listed
     """
 
-    seed: int
-    draw: Draw
     listed: TrainingList | None = None
 
+    def __init__(self, draw: Draw, sizes: dict[str, int], seed: int, pairs: Problems | None):
+        """`draw` gives random pairs, `pairs` are all that there are, if they are few; `sizes` are the most of a part."""
+        self.draw, self.sizes, self.seed, self.pairs = draw, sizes, seed, pairs
+        if pairs is not None:
+            self.pairs = pairs[np.argsort(hash_pairs(pairs, seed), kind="stable")]
+
     def parts(self, problems: Problems) -> np.ndarray:
-        """The part of each pair, as its place in `PARTS`: int64 (n,). Of "train" is what is not held out."""
+        """The part of each pair, as its place in `PARTS`: int64 (n,)."""
         raise NotImplementedError
 
-    def held_out(self, split: str) -> Problems:
-        """All problems of "validation" or "test": distinct, in an order that the split's seed decides."""
-        raise NotImplementedError
-
-    @property
-    def train_size(self) -> int | None:
-        """The number of training pairs; None if they are not listed."""
-        return None if self.listed is None else len(self.listed.pairs)
-
-    def members(self, problems: Problems, split: str) -> np.ndarray:
+    def members(self, problems: Problems, part: str) -> np.ndarray:
         """Which of the pairs belong to "train", "validation" or "test": bool (n,)."""
-        return self.parts(problems) == PARTS.index(split)
+        return self.parts(problems) == PARTS.index(part)
 
     def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
         """`count` training pairs, drawn with replacement, of at most `longest` digits if given."""
+        raise ValueError("a task for other operand lengths is for evaluation: train with the task that it was made of")
+
+    def first(self, part: str, size: int | None) -> Problems:
+        """The first `size` distinct pairs of a part, in the order of their hashes or of draws with the split's seed."""
+        if self.pairs is not None:
+            return self.pairs[self.members(self.pairs, part)][:size]
+        kept: list[np.ndarray] = []
+        rows = np.empty((0, 0), dtype=np.uint8)
+        size = size or 0
+        for attempt in range(MOST_BLOCKS):
+            drawn = self.draw(RandomKey(self.seed, f"split.{part}", site=attempt), BLOCK)
+            drawn = drawn[self.members(drawn, part)]
+            kept.append(np.concatenate([drawn.first, drawn.second], axis=1))  # (m, 2D)
+            if sum(map(len, kept)) < size:
+                continue
+            rows = first_of_each(np.concatenate(kept))  # (distinct, 2D)
+            kept = [rows]
+            if len(rows) >= size:
+                return Problems(*np.split(rows[:size], 2, axis=1))
+        raise ValueError(f"--{part}-size {size}: only {len(rows):,} distinct problems of this length were found")
+
+    def held_out(self, part: str) -> Problems:
+        """All problems of "validation" or "test"."""
+        return self.first(part, self.sizes[part])
+
+
+class TrainingSplit(PairSplit):
+    """The splits of a task that is trained. Few pairs are ranked by their hashes, of many the hash modulo 16 decides."""
+
+    def __init__(
+        self,
+        draw: Draw,
+        sizes: dict[str, int],
+        seed: int,
+        pairs: Problems | None = None,
+        by_length: int | None = None,
+    ):
+        """Training takes all pairs that are left, or the first `sizes["train"]` of them.
+
+        by_length: see `TrainingList`
+        """
+        super().__init__(draw, sizes, seed, pairs)
+        if self.pairs is not None:
+            ends = np.cumsum([sizes[part] for part in HELD_OUT])
+            self.next_hashes = hash_pairs(self.pairs[ends], seed)  # (2,), of the first pair behind each held-out part
+        train_size = sizes.get("train") or None
+        if pairs is not None or train_size:
+            self.listed = TrainingList(self.first("train", train_size), by_length)
+
+    def parts(self, problems: Problems) -> np.ndarray:
+        """By rank or modulo 16."""
+        hashes = hash_pairs(problems, self.seed)  # (n,)
+        if self.pairs is not None:
+            return np.searchsorted(self.next_hashes, hashes, side="right")
+        return np.minimum(hashes % np.uint64(HELD_OUT_SHARE), len(HELD_OUT))
+
+    def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
+        """From the list, or random pairs that are not held out."""
         if self.listed is not None:
             return self.listed.draw(key, count, longest)
 
@@ -162,93 +208,21 @@ class PairSplit:
         return Problems(*draw_until(draw, lambda *operands: self.members(Problems(*operands), "train")))
 
 
-class ListedSplit(PairSplit):
-    """The splits of all pairs of operands below base**width, ranked by hash."""
-
-    def __init__(
-        self, width: int, base: int, sizes: dict[str, int], seed: int, by_length: bool, most: int | None = None
-    ):
-        """`sizes` are those of "validation" and "test"; training takes the rest, or the first `most` of it.
-
-        `by_length` makes training draw lengths first, then values.
-        """
-        self.pairs, self.seed = all_pairs(width, base), seed
-        hashes = hash_pairs(self.pairs, seed)  # (pairs,)
-        self.indices = split_by_rank(hashes, sizes, most)
-        self.first_hashes = np.sort(hashes)[np.cumsum([sizes[split] for split in HELD_OUT])]  # (2,), of the next parts
-        self.listed = TrainingList(self.pairs[self.indices["train"]], base if by_length else None)
-
-    def parts(self, problems: Problems) -> np.ndarray:
-        """By the hashes at which the parts begin."""
-        return np.searchsorted(self.first_hashes, hash_pairs(problems, self.seed), side="right")
-
-    def held_out(self, split: str) -> Problems:
-        """In the order of their hashes."""
-        return self.pairs[self.indices[split]]
-
-
-class HashedSplit(PairSplit):
-    """The splits of pairs too many to list. `draw` gives random pairs of the distribution that is trained on."""
-
-    def __init__(self, draw: Draw, sizes: dict[str, int], seed: int, most: int | None = None):
-        """`sizes` are those of "validation" and "test"; `most` is the size of the training set, if it has one."""
-        self.draw, self.sizes, self.seed = draw, sizes, seed
-        self.listed = TrainingList(self.distinct("train", most)) if most else None
-
-    def parts(self, problems: Problems) -> np.ndarray:
-        """By the hash modulo 16."""
-        bucket = hash_pairs(problems, self.seed) % np.uint64(HELD_OUT_SHARE)  # (n,)
-        return np.minimum(bucket, len(HELD_OUT)).astype(np.int64)
-
-    def held_out(self, split: str) -> Problems:
-        """In the order in which they were first drawn."""
-        return self.distinct(split, self.sizes[split])
-
-    def distinct(self, split: str, size: int) -> Problems:
-        """The first `size` distinct pairs of a split that draws with the split's seed give."""
-        kept: list[np.ndarray] = []
-        rows = np.empty((0, 0), dtype=np.uint8)
-        for attempt in range(MOST_BLOCKS):
-            drawn = self.draw(RandomKey(self.seed, f"split.{split}", site=attempt), BLOCK)
-            drawn = drawn[self.members(drawn, split)]
-            kept.append(np.concatenate([drawn.first, drawn.second], axis=1))  # (m, 2D)
-            if sum(map(len, kept)) < size:
-                continue
-            rows = first_of_each(np.concatenate(kept))  # (distinct, 2D)
-            kept = [rows]
-            if len(rows) >= size:
-                return Problems(*np.split(rows[:size], 2, axis=1))
-        raise ValueError(f"--{split}-size {size}: only {len(rows):,} distinct problems of this length were found")
-
-
-class LengthSplit(HashedSplit):
+class LengthSplit(PairSplit):
     """Held-out pairs of other operand lengths than those of training: none that `trained`, a split of operands of at
-    most `width` digits, may train on. There is no training here."""
+    most `width` digits, may train on. There is no training here; of few pairs, a part may hold less than its size."""
 
     def __init__(
-        self, trained: PairSplit, width: int, draw: Draw, sizes: dict[str, int], listed: Problems | None = None
+        self, trained: PairSplit, width: int, draw: Draw, sizes: dict[str, int], pairs: Problems | None = None
     ):
-        """`listed` are all pairs of these lengths, where they are few: a split may then hold less than its size."""
-        super().__init__(draw, sizes, trained.seed)
-        self.trained, self.width, self.pairs = trained, width, listed
+        super().__init__(draw, sizes, trained.seed, pairs)
+        self.trained, self.width = trained, width
 
     def parts(self, problems: Problems) -> np.ndarray:
         """Pairs that are short enough for training stay where they are; one half of the others is for each part."""
         short = Problems(problems.first[:, : self.width], problems.second[:, : self.width])
         half = hash_pairs(problems, self.seed) % np.uint64(len(HELD_OUT))  # (n,)
-        return np.where(beyond(problems, self.width), half.astype(np.int64), self.trained.parts(short))
-
-    def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
-        """Raises ValueError: these lengths are for evaluation."""
-        raise ValueError("a task for other operand lengths is for evaluation: train with the task that it was made of")
-
-    def held_out(self, split: str) -> Problems:
-        """In the order of their hashes or of their draws."""
-        if self.pairs is None:
-            return super().held_out(split)
-        members = self.pairs[self.members(self.pairs, split)]
-        ranking = np.argsort(hash_pairs(members, self.seed), kind="stable")
-        return members[ranking[: self.sizes[split]]]
+        return np.where(beyond(problems, self.width), half, self.trained.parts(short).astype(np.uint64))
 
 
 def first_of_each(rows: np.ndarray) -> np.ndarray:

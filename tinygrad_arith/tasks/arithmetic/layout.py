@@ -9,7 +9,20 @@
 - spaces: `1011 + 110 = 00001.`; the answer begins with the space behind the `=`.
 - sign: a task whose results may be negative writes `+` or `-` with every answer, behind its digits ("last", in writing
   direction) or before them ("first"): `01+11=01-.` is 2 - 3 = -1.
+
+Position ids say which places of a sample a model is to take for equal.
+
+- order: 0, 1, 2, ...: no two places are equal.
+- coupled: digits of one significance share an id, whichever number they are in (position coupling, Cho et al. 2024,
+  arXiv 2405.20671): 2 for units, 3 for the next, and so on. Operator, `=`, sign and spaces share 1.
+- abacus: a digit's place within its number, 1 for units (abacus embeddings, McLeish et al. 2024, arXiv 2405.17399);
+  all else has 0.
+
+Padding has 0. What stands behind a reversed answer, its sign or `.`, goes on counting: while an answer is being
+written, nobody knows whether its next token is another digit.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,11 +30,20 @@ from ..rows import packed_left
 from ..vocabulary import Vocabulary
 from .digits import significant_lengths
 from .options import NumberOptions
-from .positions import SCHEMES
 
 # Padding, then the order of the ids in the articles that the tasks are from.
 BINARY_TOKENS = ("_", " ", "0", "1", "+", "=", ".")
 DECIMAL_TOKENS = ("_", "+", "*", "=", *"0123456789", "(", ")", ".")
+
+
+class Scheme(NamedTuple):
+    """The ids of a scheme: of what is no digit, and of the units; a digit of significance s has `units` + s."""
+
+    mark: int
+    units: int
+
+
+SCHEMES = {"coupled": Scheme(mark=1, units=2), "abacus": Scheme(mark=0, units=1)}
 
 
 def vocabulary_of_numbers(base: int, symbol: str, signed: bool, spaces: bool) -> Vocabulary:
@@ -87,10 +109,7 @@ class Layout:
         return longer, longer
 
     def position_ids(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """The position ids of the prompts, the `=` and the answers: int64 (n, prompt_length + 1 + answer_length).
-
-        Those of an answer tell of it, where it is reversed, nothing but the place, even behind its last digit.
-        """
+        """The position ids of the prompts, the `=` and the answers: int64 (n, prompt_length + 1 + answer_length)."""
         mark, units = SCHEMES[self.config.position_ids]
         operand = digit_places(first.shape[1], self.config.order == "reversed") + units  # (D,)
         operator, equals = np.full(len(self.operator), mark), np.full(len(self.space) + 1, mark)

@@ -20,13 +20,12 @@ from ..batch import Problems
 from ..metrics import Breakdown, Grid
 from ..scoring import GroupScore, by_length_pair
 from ..sizes import HELD_OUT_SHARE, LARGEST_LISTED, kept_sizes
-from ..splits import HashedSplit, LengthSplit, ListedSplit, TrainingList, all_pairs
+from ..splits import LengthSplit, PairSplit, TrainingList, TrainingSplit, all_pairs
 from .checks import ask, check_chain_digits, check_result
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import random_prefixes, random_problems
-from .layout import Layout, vocabulary_of_numbers
+from .layout import SCHEMES, Layout, vocabulary_of_numbers
 from .options import CarryOptions, NumberOptions, SignAndCarryOptions, SignOptions
-from .positions import SCHEMES
 from .typed import split_operands
 
 OPTIONS: dict[tuple[bool, bool], type[NumberOptions]] = {  # by whether there are signs, and carries
@@ -87,26 +86,10 @@ class NumberTask(AnsweringTask):
         self.trained_length = trained.digits if trained else config.digits
         if trained:
             self.longest_context, self.position_count = trained.longest_context, trained.position_count
-            self.split = self.make_length_split(trained)
+            self.split = self.length_split(trained)
         else:
             self.make_room_for_longest()
             self.check_curriculum()
-
-    @cached_property
-    def split(self) -> Any:  # ListedSplit, HashedSplit or LengthSplit
-        """Which pairs are for training, and which are kept; made when first asked for."""
-        return self.make_split()
-
-    @property
-    def listed(self) -> Problems:
-        """All training pairs, where they are listed."""
-        assert self.split.listed is not None  # the options saw to it
-        return self.split.listed.pairs
-
-    @property
-    def train_size(self) -> int | None:
-        """How many training pairs there are; None if they are too many to list."""
-        return self.split.train_size
 
     def check_arithmetic(self) -> None:
         """Raise ValueError if what a user's class computes is not what this class promises."""
@@ -177,29 +160,41 @@ class NumberTask(AnsweringTask):
 
     # What is learned from, and what is tested on
 
-    def make_split(self) -> ListedSplit | HashedSplit:
-        """Which pairs are for training, and which are kept."""
-        config, sizes = self.config, kept_sizes(self.config)
-        if self.problem_count(config) <= LARGEST_LISTED:
-            by_length = config.operands == "by-length"
-            return ListedSplit(self.digits, self.base, sizes, config.split_seed, by_length, config.train_size)
-        return HashedSplit(self.draw, sizes, config.split_seed, config.train_size)
+    @cached_property
+    def split(self) -> PairSplit:
+        """Which pairs are for training, and which are kept; made when first asked for."""
+        config, sizes = self.config, kept_sizes(self.config) | {"train": self.config.train_size}
+        by_length = self.base if config.operands == "by-length" else None
+        return TrainingSplit(self.draw, sizes, config.split_seed, self.all_pairs(), by_length)
 
-    def make_length_split(self, trained: "NumberTask") -> LengthSplit:
+    def length_split(self, trained: "NumberTask") -> LengthSplit:
         """Held-out pairs of other operand lengths. Where they are few, `config` then says how many there are."""
-        config, pairs, sizes = self.config, self.problem_count(self.config), kept_sizes(self.config)
-        few, listed = pairs <= LARGEST_LISTED, None
-        if few:
-            listed = self.widened(all_pairs(self.digits, self.base))
-        else:
-            limit = pairs // HELD_OUT_SHARE // 4  # as for the training's own splits
-            sizes = {name: min(size, limit) for name, size in sizes.items()}
-        split = LengthSplit(trained.split, trained.width, self.draw, sizes, listed)
-        if few:
-            sizes = {name: len(split.held_out(name)) for name in sizes}
+        config, pairs, sizes = self.config, self.all_pairs(), kept_sizes(self.config)
+        if pairs is None:
+            limit = self.problem_count(config) // HELD_OUT_SHARE // 4  # as for the training's own splits
+            sizes = {part: min(size, limit) for part, size in sizes.items()}
+        split = LengthSplit(trained.split, trained.width, self.draw, sizes, pairs)
+        if pairs is not None:
+            sizes = {part: len(split.held_out(part)) for part in sizes}
         validation = sizes["validation"] if config.validation == "own" else min(config.validation_size, sizes["test"])
         self.config = replace(config, validation_size=validation, test_size=sizes["test"])
         return split
+
+    def all_pairs(self) -> Problems | None:
+        """All pairs of operands, where they are few enough to be listed."""
+        few = self.problem_count(self.config) <= LARGEST_LISTED
+        return self.widened(all_pairs(self.digits, self.base)) if few else None
+
+    @property
+    def train_size(self) -> int | None:
+        """How many training pairs there are; None if they are too many to list."""
+        return None if self.split.listed is None else len(self.split.listed.pairs)
+
+    @property
+    def listed(self) -> Problems:
+        """All training pairs, where they are listed."""
+        assert self.split.listed is not None  # the options saw to it
+        return self.split.listed.pairs
 
     def check_curriculum(self) -> None:
         """Raise ValueError if a stage of the curriculum has nothing to train on."""
