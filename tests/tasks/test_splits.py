@@ -31,7 +31,7 @@ def uniform_pairs(key, count, width=20):
 
 def listed_split(width, base, sizes, seed, by_length=False, most=0):
     return TrainingSplit(
-        uniform_pairs, sizes | {"train": most}, seed, all_pairs(width, base), base if by_length else None
+        uniform_pairs, sizes | {"train": most}, seed, all_pairs(width, base, width), base if by_length else None
     )
 
 
@@ -43,7 +43,7 @@ def hashed_split(draw, sizes, seed, most=0):
 @pytest.mark.parametrize(("width", "base"), [(4, 2), (2, 10)])
 def test_listed_splits_have_exact_sizes_and_make_up_all_pairs(width, base, by_length):
     split = listed_split(width, base, SIZES, seed=5, by_length=by_length)
-    test, validation = as_set(split.held_out("test"), base), as_set(split.held_out("validation"), base)
+    test, validation = as_set(split.problems("test"), base), as_set(split.problems("validation"), base)
     train = as_set(split.listed.pairs, base)
     assert (len(test), len(validation)) == (71, 23)
     assert len(train) == len(split.listed.pairs) == base ** (2 * width) - 94
@@ -70,7 +70,7 @@ def test_a_listed_draw_by_length_has_the_shares_of_lengths_that_rejection_would_
 @pytest.mark.parametrize("seed", [0, 2**63])
 def test_hashed_splits_are_disjoint_distinct_and_of_the_asked_size(seed):
     split = hashed_split(uniform_pairs, SIZES, seed)
-    test, validation = split.held_out("test"), split.held_out("validation")
+    test, validation = split.problems("test"), split.problems("validation")
     assert (len(as_set(test)), len(as_set(validation))) == (len(test), len(validation)) == (71, 23)
     train = as_set(split.train(RandomKey(1, "train"), 3000))
     assert not as_set(test) & as_set(validation)
@@ -88,7 +88,7 @@ def test_the_hash_gives_each_held_out_split_a_sixteenth():
 
 
 def test_a_larger_hashed_split_begins_with_a_smaller_one():
-    small, large = (hashed_split(uniform_pairs, {"test": size}, seed=1).held_out("test") for size in (50, 9000))
+    small, large = (hashed_split(uniform_pairs, {"test": size}, seed=1).problems("test") for size in (50, 9000))
     np.testing.assert_array_equal(small.first, large.first[:50])
     np.testing.assert_array_equal(small.second, large.second[:50])
 
@@ -133,7 +133,7 @@ def test_held_out_problems_depend_on_the_split_seed_alone(bits):
 @pytest.mark.parametrize("by_length", [False, True])
 def test_a_listed_split_knows_the_members_of_each_part_by_their_hashes(by_length):
     split = listed_split(4, 2, SIZES, seed=5, by_length=by_length)
-    pairs = all_pairs(4, 2)
+    pairs = all_pairs(4, 2, 4)
     ranks = np.argsort(np.argsort(hash_pairs(pairs, 5)))
     for name, begin, end in zip(PARTS, (0, 71, 71 + 23), (71, 71 + 23, 256), strict=True):
         np.testing.assert_array_equal(split.members(pairs, name), (ranks >= begin) & (ranks < end))
@@ -141,7 +141,7 @@ def test_a_listed_split_knows_the_members_of_each_part_by_their_hashes(by_length
 
 def test_a_split_without_validation_gives_its_problems_to_training():
     split = listed_split(4, 2, {"validation": 0, "test": 71}, seed=5, by_length=False)
-    assert (len(split.listed.pairs), len(split.held_out("validation"))) == (256 - 71, 0)
+    assert (len(split.listed.pairs), len(split.problems("validation"))) == (256 - 71, 0)
     assert not split.members(split.pairs, "validation").any()
     assert split.members(split.pairs, "train").sum() == 256 - 71
 
@@ -188,9 +188,9 @@ def test_held_out_pairs_of_other_lengths_were_never_for_training(trained_bits, b
     def widened(problems):
         return Problems(*(np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in (problems.first, problems.second)))
 
-    listed = widened(all_pairs(bits, 2)) if bits < 10 else None
+    listed = all_pairs(bits, 2, width) if bits < 10 else None
     split = LengthSplit(trained, trained_width, lambda key, count: widened(draw(key, count, bits)), sizes, listed)
-    parts = [split.held_out(name) for name in ("test", "validation")]
+    parts = [split.problems(name) for name in ("test", "validation")]
     assert not as_set(parts[0]) & as_set(parts[1])
     for part, name in zip(parts, ("test", "validation"), strict=True):
         assert len(part) == len(as_set(part)) <= 200

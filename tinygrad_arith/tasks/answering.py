@@ -91,7 +91,7 @@ class AnsweringTask:
 
     # What a subclass says
 
-    listed: Any  # all training problems
+    listed: Any  # all training problems; None where there are too many to list
 
     @classmethod
     def problem_count(cls, options: Any) -> int:
@@ -153,6 +153,11 @@ class AnsweringTask:
         return None
 
     # Which problems
+
+    @property
+    def train_size(self) -> int | None:
+        """See `Task.train_size`."""
+        return None if self.listed is None else len(self.listed)
 
     def all_held_out(self, split: str) -> Any:
         """All problems of "validation" or "test"; found once."""

@@ -37,7 +37,6 @@ class EnumeratedTask(AnsweringTask):
         *held_out, rest = np.split(ranking, np.cumsum([sizes[part] for part in HELD_OUT]))
         self.split = dict(zip(PARTS, (*held_out, rest[: config.train_size or None]), strict=True))
         self.listed = EnumeratedProblems(self.split["train"])
-        self.train_size = len(self.listed)
 
     def held_out(self, split: str) -> EnumeratedProblems:
         """All problems of "validation" or "test", in the order of their hashes."""

@@ -109,9 +109,9 @@ def beyond(problems: Problems, width: int) -> np.ndarray:
     return np.any(problems.first[:, width:], axis=1) | np.any(problems.second[:, width:], axis=1)
 
 
-def all_pairs(width: int, base: int) -> Problems:
-    """All pairs of operands below base**width, in order."""
-    numbers = base**width
+def all_pairs(digits: int, base: int, width: int) -> Problems:
+    """All pairs of operands of at most so many digits, in order: uint8 (pairs, width) each."""
+    numbers = base**digits
     first, second = np.divmod(np.arange(numbers * numbers, dtype=np.int64), numbers)  # (pairs,)
     return Problems(from_integers(first, width, base), from_integers(second, width, base))
 
@@ -125,7 +125,10 @@ class PairSplit:
     listed: TrainingList | None = None
 
     def __init__(self, draw: Draw, sizes: dict[str, int], seed: int, pairs: Problems | None):
-        """`draw` gives random pairs, `pairs` are all that there are, if they are few; `sizes` are the most of a part."""
+        """draw:  gives random pairs
+        sizes: of "validation" and "test", and of "train" if that is not all that is left
+        pairs: all that there are, where these are few
+        """
         self.draw, self.sizes, self.seed, self.pairs = draw, sizes, seed, pairs
         if pairs is not None:
             self.pairs = pairs[np.argsort(hash_pairs(pairs, seed), kind="stable")]
@@ -139,16 +142,19 @@ class PairSplit:
         return self.parts(problems) == PARTS.index(part)
 
     def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
-        """`count` training pairs, drawn with replacement, of at most `longest` digits if given."""
+        """Training pairs; here there are none."""
         raise ValueError("a task for other operand lengths is for evaluation: train with the task that it was made of")
 
-    def first(self, part: str, size: int | None) -> Problems:
-        """The first `size` distinct pairs of a part, in the order of their hashes or of draws with the split's seed."""
+    def problems(self, part: str) -> Problems:
+        """All pairs of a part that is listed, distinct: in the order of their hashes or of draws with the split's seed.
+
+        Raises ValueError if there are too few.
+        """
+        size = self.sizes.get(part, 0)
         if self.pairs is not None:
-            return self.pairs[self.members(self.pairs, part)][:size]
+            return self.pairs[self.members(self.pairs, part)][: size or None]
         kept: list[np.ndarray] = []
         rows = np.empty((0, 0), dtype=np.uint8)
-        size = size or 0
         for attempt in range(MOST_BLOCKS):
             drawn = self.draw(RandomKey(self.seed, f"split.{part}", site=attempt), BLOCK)
             drawn = drawn[self.members(drawn, part)]
@@ -161,33 +167,19 @@ class PairSplit:
                 return Problems(*np.split(rows[:size], 2, axis=1))
         raise ValueError(f"--{part}-size {size}: only {len(rows):,} distinct problems of this length were found")
 
-    def held_out(self, part: str) -> Problems:
-        """All problems of "validation" or "test"."""
-        return self.first(part, self.sizes[part])
-
 
 class TrainingSplit(PairSplit):
-    """The splits of a task that is trained. Few pairs are ranked by their hashes, of many the hash modulo 16 decides."""
+    """The splits of a task that is trained: few pairs are ranked by their hashes, many go by the hash modulo 16."""
 
     def __init__(
-        self,
-        draw: Draw,
-        sizes: dict[str, int],
-        seed: int,
-        pairs: Problems | None = None,
-        by_length: int | None = None,
+        self, draw: Draw, sizes: dict[str, int], seed: int, pairs: Problems | None = None, by_length: int | None = None
     ):
-        """Training takes all pairs that are left, or the first `sizes["train"]` of them.
-
-        by_length: see `TrainingList`
-        """
         super().__init__(draw, sizes, seed, pairs)
         if self.pairs is not None:
             ends = np.cumsum([sizes[part] for part in HELD_OUT])
             self.next_hashes = hash_pairs(self.pairs[ends], seed)  # (2,), of the first pair behind each held-out part
-        train_size = sizes.get("train") or None
-        if pairs is not None or train_size:
-            self.listed = TrainingList(self.first("train", train_size), by_length)
+        if pairs is not None or sizes.get("train"):
+            self.listed = TrainingList(self.problems("train"), by_length)
 
     def parts(self, problems: Problems) -> np.ndarray:
         """By rank or modulo 16."""
@@ -197,7 +189,7 @@ class TrainingSplit(PairSplit):
         return np.minimum(hashes % np.uint64(HELD_OUT_SHARE), len(HELD_OUT))
 
     def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
-        """From the list, or random pairs that are not held out."""
+        """`count` pairs with replacement, of at most `longest` digits if given: of the list, or any not held out."""
         if self.listed is not None:
             return self.listed.draw(key, count, longest)
 

@@ -12,12 +12,13 @@ from ...backend import RandomKey, integers, random_bits
 
 def add(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
     """The sums of the rows of two digit arrays, each (n, D) uint8: (n, D + 1) uint8."""
-    columns = first.astype(np.int64) + second  # (n, D)
-    return carried(np.pad(columns, ((0, 0), (0, 1))), base)
+    columns = np.zeros((len(first), first.shape[1] + 1), dtype=np.int64)  # (n, D + 1)
+    columns[:, :-1] = first + second  # at most 2 * (base - 1)
+    return carried(columns, base)
 
 
 def carried(columns: np.ndarray, base: int) -> np.ndarray:
-    """Sums of digits, int64 (n, W), as digits (n, W) uint8: what is base or more is carried, of what is below 0 borrowed."""
+    """Columns of any numbers, int64 (n, W), as digits (n, W) uint8: carries and borrows go to the next column."""
     digits = np.empty(columns.shape, dtype=np.uint8)
     carry = np.zeros(len(columns), dtype=np.int64)  # (n,)
     for i in range(columns.shape[1]):

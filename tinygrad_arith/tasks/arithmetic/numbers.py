@@ -1,11 +1,8 @@
 """Tasks of two numbers: `1011+110=` is answered by `00001.` (13 + 3 = 16, least significant bit first).
 
-`NumberTask` does all but the arithmetic; a task is a few lines (see `arithmetic.py`, and docs/tasks.md for a task of
+`NumberTask` does all but the arithmetic; a task is a few lines (see `operations.py`, and docs/tasks.md for a task of
 your own). `layout.py` says how a sample is written, `splits.py` what is kept from training, `draws.py` what a training
-step gets, `typed.py` how problems that people type are read.
-
-loss "answer" counts the predictions of the answer's tokens, its final `.` included; "all" those of all tokens but
-padding; "padding-too" every position, padding included: there is no key mask then.
+step gets.
 """
 
 from dataclasses import replace
@@ -21,7 +18,7 @@ from ..metrics import Breakdown, Grid
 from ..scoring import GroupScore, by_length_pair
 from ..sizes import HELD_OUT_SHARE, LARGEST_LISTED, kept_sizes
 from ..splits import LengthSplit, PairSplit, TrainingList, TrainingSplit, all_pairs
-from .checks import ask, check_chain_digits, check_result
+from .checks import check_arithmetic
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import random_prefixes, random_problems
 from .layout import SCHEMES, Layout, vocabulary_of_numbers
@@ -75,7 +72,7 @@ class NumberTask(AnsweringTask):
         self.config, self.trained, self.digits = config, trained, config.digits
         self.width = max(config.digits, trained.width if trained else 0)
         if not type(self).__module__.startswith("tinygrad_arith."):
-            self.check_arithmetic()
+            check_arithmetic(self)
         vocabulary = vocabulary_of_numbers(self.base, self.symbol, self.signed, config.spaces)
         widths = np.full(self.width + 1, self.result_width(self.width))  # (D + 1,), by digits of the operands
         if config.padding == "longer":
@@ -90,13 +87,6 @@ class NumberTask(AnsweringTask):
         else:
             self.make_room_for_longest()
             self.check_curriculum()
-
-    def check_arithmetic(self) -> None:
-        """Raise ValueError if what a user's class computes is not what this class promises."""
-        check_result(self, self.width)
-        ask(self, "result", *np.zeros((2, 1, self.config.longest or self.width), np.uint8))
-        if self.config.carry_mix:
-            check_chain_digits(self, self.width)
 
     @classmethod
     def check_class(cls) -> None:
@@ -148,9 +138,8 @@ class NumberTask(AnsweringTask):
         """
         config, longest = self.config, self.config.longest
         wider = 2 * (longest - self.digits) + self.result_width(longest) - self.result_width(self.digits)
-        if wider:
-            needed = self.prompt_width + 1 + self.answer_length + wider
-            self.longest_context = max(self.context, needed)
+        needed = self.prompt_width + self.answer_length + (self.rows == "whole") + wider
+        self.longest_context = max(self.context, needed)
         self.position_count = max(self.longest_context, self.context + config.position_offset)
         if config.position_ids != "order":
             trained, tested = (
@@ -163,9 +152,10 @@ class NumberTask(AnsweringTask):
     @cached_property
     def split(self) -> PairSplit:
         """Which pairs are for training, and which are kept; made when first asked for."""
-        config, sizes = self.config, kept_sizes(self.config) | {"train": self.config.train_size}
-        by_length = self.base if config.operands == "by-length" else None
-        return TrainingSplit(self.draw, sizes, config.split_seed, self.all_pairs(), by_length)
+        config, pairs = self.config, self.all_pairs()
+        sizes = kept_sizes(config) | {"train": config.train_size}
+        by_length = self.base if config.operands == "by-length" and pairs is not None else None
+        return TrainingSplit(self.draw, sizes, config.split_seed, pairs, by_length)
 
     def length_split(self, trained: "NumberTask") -> LengthSplit:
         """Held-out pairs of other operand lengths. Where they are few, `config` then says how many there are."""
@@ -175,7 +165,7 @@ class NumberTask(AnsweringTask):
             sizes = {part: min(size, limit) for part, size in sizes.items()}
         split = LengthSplit(trained.split, trained.width, self.draw, sizes, pairs)
         if pairs is not None:
-            sizes = {part: len(split.held_out(part)) for part in sizes}
+            sizes = {part: len(split.problems(part)) for part in sizes}
         validation = sizes["validation"] if config.validation == "own" else min(config.validation_size, sizes["test"])
         self.config = replace(config, validation_size=validation, test_size=sizes["test"])
         return split
@@ -183,25 +173,19 @@ class NumberTask(AnsweringTask):
     def all_pairs(self) -> Problems | None:
         """All pairs of operands, where they are few enough to be listed."""
         few = self.problem_count(self.config) <= LARGEST_LISTED
-        return self.widened(all_pairs(self.digits, self.base)) if few else None
+        return all_pairs(self.digits, self.base, self.width) if few else None
 
     @property
-    def train_size(self) -> int | None:
-        """How many training pairs there are; None if they are too many to list."""
-        return None if self.split.listed is None else len(self.split.listed.pairs)
-
-    @property
-    def listed(self) -> Problems:
-        """All training pairs, where they are listed."""
-        assert self.split.listed is not None  # the options saw to it
-        return self.split.listed.pairs
+    def listed(self) -> Problems | None:
+        """All training pairs; None if they are too many to list."""
+        return None if self.split.listed is None else self.split.listed.pairs
 
     def check_curriculum(self) -> None:
         """Raise ValueError if a stage of the curriculum has nothing to train on."""
         for stage in self.config.stages:
             listed = self.split.listed
             if listed is None and self.base ** (2 * stage.digits) <= FEW_PAIRS:
-                pairs = self.widened(all_pairs(stage.digits, self.base))
+                pairs = all_pairs(stage.digits, self.base, self.width)
                 listed = TrainingList(pairs[self.split.members(pairs, "train")])
             if listed is not None:
                 listed.reachable(stage.digits)
@@ -214,14 +198,8 @@ class NumberTask(AnsweringTask):
         else:
             positive = self.config.operands == "by-length-positive"
             both = random_digits_by_length(key, *sizes, positive=positive)
-        return self.widened(Problems(both[:count], both[count:]))
-
-    def widened(self, problems: Problems) -> Problems:
-        """The same problems with zeros up to D digits."""
-        missing = self.width - problems.first.shape[1]
-        if missing == 0:
-            return problems
-        return Problems(*(np.pad(digits, ((0, 0), (0, missing))) for digits in (problems.first, problems.second)))
+        both = np.pad(both, ((0, 0), (0, self.width - both.shape[1])))  # (2 * count, D)
+        return Problems(both[:count], both[count:])
 
     def train_rows(self, step: int, size: int, seed: int) -> tuple[Problems, np.ndarray | None]:
         """See `AnsweringTask`."""
@@ -232,7 +210,7 @@ class NumberTask(AnsweringTask):
 
     def held_out(self, split: str) -> Problems:
         """See `AnsweringTask`."""
-        return self.split.held_out(split)
+        return self.split.problems(split)
 
     def with_digits(self, digits: int) -> "NumberTask":
         """The same task for operands of at most so many digits, written as in training; see `AnsweringTask`.
@@ -320,19 +298,18 @@ class NumberTask(AnsweringTask):
 
         Raises ValueError with one sentence that says what is wrong and what is allowed.
         """
-        first, second = split_operands(text, self.symbol, self.base, self.form())
-        operands = [self.parse_operand(word, name) for word, name in ((first, "first"), (second, "second"))]
-        return Problems(*(from_integers([value], self.width, self.base) for value in operands))
-
-    def parse_operand(self, word: str, name: str) -> int:
-        """The value of one operand as it was typed."""
-        if not word:
-            raise ValueError(f"the {name} operand is empty: {self.form()}")
-        if len(word) > self.digits:
-            raise ValueError(
-                f"the {name} operand has {len(word)} digits: this model {self.verb} numbers of at most {self.digits}"
-            )
-        return int(word[::-1] if self.config.order == "reversed" else word, self.base)
+        operands = []
+        for name, word in zip(
+            ("first", "second"), split_operands(text, self.symbol, self.base, self.form()), strict=True
+        ):
+            if not word:
+                raise ValueError(f"the {name} operand is empty: {self.form()}")
+            if len(word) > self.digits:
+                limit = f"this model {self.verb} numbers of at most {self.digits}"
+                raise ValueError(f"the {name} operand has {len(word)} digits: {limit}")
+            value = int(word[::-1] if self.config.order == "reversed" else word, self.base)
+            operands.append(from_integers([value], self.width, self.base))
+        return Problems(*operands)
 
     def form(self) -> str:
         """How a problem is typed, by an example: `write 13 + 3 as 1011+11, least significant bit first`."""
