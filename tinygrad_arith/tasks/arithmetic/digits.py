@@ -12,9 +12,13 @@ from ...backend import RandomKey, integers, random_bits
 
 def add(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
     """The sums of the rows of two digit arrays, each (n, D) uint8: (n, D + 1) uint8."""
-    columns = np.zeros((len(first), first.shape[1] + 1), dtype=np.int64)  # (n, D + 1)
-    columns[:, :-1] = first + second  # at most 2 * (base - 1)
-    return carried(columns, base)
+    count, width = first.shape
+    total = np.zeros((count, width + 1), dtype=np.uint8)  # (n, D + 1)
+    for i in range(width):
+        column = first[:, i] + second[:, i] + total[:, i]  # (n,), at most 2 * base - 1
+        total[:, i + 1] = column >= base
+        total[:, i] = column - base * total[:, i + 1]
+    return total
 
 
 def carried(columns: np.ndarray, base: int) -> np.ndarray:

@@ -46,23 +46,20 @@ class Scheme(NamedTuple):
 SCHEMES = {"coupled": Scheme(mark=1, units=2), "abacus": Scheme(mark=0, units=1)}
 
 
-def vocabulary_of_numbers(base: int, symbol: str, signed: bool, spaces: bool) -> Vocabulary:
-    """The tokens of a published vocabulary, with those behind them that it has not but the task needs."""
-    published = BINARY_TOKENS if base == 2 else DECIMAL_TOKENS
-    needed = [symbol, *("+-" if signed else ""), *(" " if spaces else "")]
-    return Vocabulary(tuple(dict.fromkeys([*published, *needed])))
-
-
 class Layout:
     """Writes the problems of one task. Operands are digit arrays (n, D), least significant digit first.
 
+    vocabulary:    the tokens of a published one, with those behind them that it has not but the task needs
     widths:        int64 (D + 1,), how many digits the result of two operands of that many digits has room for
     prompt_length: the most tokens up to and without `=`
     answer_length: the most tokens of an answer, from behind the `=` to the `.`
     """
 
-    def __init__(self, config: NumberOptions, vocabulary: Vocabulary, symbol: str, signed: bool, widths: np.ndarray):
-        self.config, self.vocabulary, self.widths = config, vocabulary, widths
+    def __init__(self, config: NumberOptions, base: int, symbol: str, signed: bool, widths: np.ndarray):
+        self.config, self.widths = config, widths
+        published = BINARY_TOKENS if base == 2 else DECIMAL_TOKENS
+        needed = [symbol, *("+-" if signed else ""), *(" " if config.spaces else "")]
+        self.vocabulary = Vocabulary(tuple(dict.fromkeys([*published, *needed])))
         self.space = " " if config.spaces else ""
         self.operator = self.space + symbol + self.space
         self.prompt_length = 2 * (len(widths) - 1) + len(self.operator + self.space)

@@ -21,7 +21,7 @@ from ..splits import LengthSplit, PairSplit, TrainingList, TrainingSplit, all_pa
 from .checks import check_arithmetic
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
 from .draws import random_prefixes, random_problems
-from .layout import SCHEMES, Layout, vocabulary_of_numbers
+from .layout import SCHEMES, Layout
 from .options import CarryOptions, NumberOptions, SignAndCarryOptions, SignOptions
 from .typed import split_operands
 
@@ -73,19 +73,19 @@ class NumberTask(AnsweringTask):
         self.width = max(config.digits, trained.width if trained else 0)
         if not type(self).__module__.startswith("tinygrad_arith."):
             check_arithmetic(self)
-        vocabulary = vocabulary_of_numbers(self.base, self.symbol, self.signed, config.spaces)
         widths = np.full(self.width + 1, self.result_width(self.width))  # (D + 1,), by digits of the operands
         if config.padding == "longer":
             widths[1:-1] = [self.result_width(digits) for digits in range(1, self.width)]
-        self.layout = layout = Layout(config, vocabulary, self.symbol, self.signed, widths)
-        super().__init__(config, vocabulary, layout.prompt_length, layout.answer_length)
+        self.layout = layout = Layout(config, self.base, self.symbol, self.signed, widths)
+        super().__init__(config, layout.vocabulary, layout.prompt_length, layout.answer_length)
         self.ragged = config.padding != "zero" or self.context > self.prompt_width + 1 + self.answer_length
         self.trained_length = trained.digits if trained else config.digits
         if trained:
             self.longest_context, self.position_count = trained.longest_context, trained.position_count
             self.split = self.length_split(trained)
-        else:
+        elif config.longest > config.digits or config.position_ids != "order":
             self.make_room_for_longest()
+        if config.curriculum:
             self.check_curriculum()
 
     @classmethod

@@ -61,7 +61,7 @@ class NumberOptions(RowOptions):
         if self.rows == "prefix" and self.longest > self.digits:
             raise ValueError(f"--longest {self.longest}: must be --digits {self.digits} with --rows prefix")
         shorter = Stage(0, 0)
-        for stage in self.stages:
+        for stage in self.stages if self.curriculum else ():
             if not shorter.digits < stage.digits < self.digits or stage.until <= shorter.until:
                 raise ValueError(
                     f"--curriculum {self.curriculum}: digits and steps must rise from stage to stage, "
