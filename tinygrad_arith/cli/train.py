@@ -186,11 +186,12 @@ def conclude(session: "Session", progress: "Progress") -> None:
     """Test the trained model, print what came out and draw the curve."""
     from tinygrad_arith.cli.summary import print_result
     from tinygrad_arith.plots.training_curve import plot_training_curve
-    from tinygrad_arith.training.final_test import final_test, write_result
+    from tinygrad_arith.training.runs import write_result
 
-    found = final_test(session.model, session.task)
-    write_result(session.directory, progress.step, progress.seconds, found.metrics)
-    print_result(session.directory, progress, found)
+    metrics = session.task.evaluate(session.model, "test")
+    previews = session.task.preview(session.model, metrics)
+    write_result(session.directory, progress.step, progress.seconds, metrics)
+    print_result(session.directory, progress, metrics, previews)
     picture = None
     with only_warn(f"the curves of loss and {session.task.goal.title}"):
         picture = plot_training_curve(session.directory, session.task.goal)

@@ -48,6 +48,16 @@ def as_misuse() -> Iterator[None]:
 
 
 @contextmanager
+def as_user_error(start: str = "", also: type[Exception] = ValueError) -> Iterator[None]:
+    """Raises UserError, whose sentence begins with `start`, instead of ValueError and of one other kind."""
+    try:
+        yield
+    except (ValueError, also) as error:
+        said = f"KeyError: {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{start}{said}") from error
+
+
+@contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Name the file in an error of the system that names none: that of a full disk, or of a limit, does not."""
     try:

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..backend import available_cores
 from ..models.model import Model
+from ..optim import AdamW
 from ..options.errors import MisuseError, UserError, as_misuse, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
@@ -28,11 +30,9 @@ from .runs import (
     locked,
     make_directory,
     read_record,
-    rewrite_record,
     write_record,
     write_resumption,
 )
-from .steps import Optimizer
 from .threads import resolve_threads
 from .trainer import Trainer
 
@@ -45,26 +45,21 @@ class Session:
     directory: Path
     task: Task
     model: Model
-    optimizer: Optimizer
+    optimizer: AdamW
     checkpoint: Checkpoint | None  # where to go on from; None: from the start
     device: str = "cpu"
 
     def trainer(self, reporter: Reporter) -> Trainer:
         """The trainer, restored from the checkpoint if there is one. UserError if that belongs to another model."""
-        trainer = Trainer(
-            self.record.config,
-            self.task,
-            self.model,
-            self.optimizer,
-            self.directory,
-            until=self.record.until,
-            reporter=reporter,
-        )
+        record, parts = self.record, (self.task, self.model, self.optimizer, self.directory)
+        trainer = Trainer(record.config, *parts, until=record.until, reporter=reporter)
         if self.checkpoint is not None:
             try:
-                trainer.restore(self.checkpoint)
+                self.model.load_state_dict(self.checkpoint.model)
+                self.optimizer.load_state_dict(self.checkpoint.optimizer)
             except (ValueError, KeyError) as error:
                 raise UserError(f"{self.checkpoint.path}: does not fit the model of this run: {error}") from error
+            trainer.progress = self.checkpoint.progress
         return trainer
 
 
@@ -126,21 +121,22 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         record = read_record(directory)
         task, model = plan(record.config)
         check_goal(task, record.until if until is None else until)
-        read_metrics(directory / METRICS)  # what is damaged is told before anything is rewritten
+        rows = read_metrics(directory / METRICS)  # what is damaged is told before anything is rewritten
         read_predictions(directory / PREDICTIONS)
         checkpoint = load_newest(directory / CHECKPOINTS)
+        if checkpoint is None:
+            check_nothing_is_lost(directory, record.config.training, rows)
         step = checkpoint.progress.step if checkpoint else 0
-        check_checkpoints(directory, record.config.training, checkpoint)
-        changed = change_record(record, step, steps, until)
-        if checkpoint is None or not checkpoint.progress.finished(changed.config.training.steps, changed.until):
-            begin_sitting(directory, changed, step)
+        record = change_record(record, step, steps, until)
+        if checkpoint is None or not checkpoint.progress.finished(record.config.training.steps, record.until):
+            begin_sitting(directory, record, step)
         else:
-            rewrite_record(directory, changed)
+            write_record(directory, record)
         remove_temporaries(directory)
         clean_folder(directory / CHECKPOINTS, step)
         trim_metrics(directory / METRICS, step)
         trim_predictions(directory / PREDICTIONS, step)
-        yield ready(changed, directory, task, model, checkpoint)
+        yield ready(record, directory, task, model, checkpoint)
 
 
 def begin_sitting(directory: Path, record: RunRecord, step: int) -> None:
@@ -152,11 +148,9 @@ def begin_sitting(directory: Path, record: RunRecord, step: int) -> None:
         warn(f"{directory}: goes on, but not to the bits that it would have come to: {'; '.join(differing)}")
 
 
-def check_checkpoints(directory: Path, training: TrainingOptions, checkpoint: Checkpoint | None) -> None:
-    """Raise UserError if a run has none of the checkpoints that it saved: to begin anew would wipe out what is left."""
-    if checkpoint is not None:
-        return
-    done = max((row["step"] for row in read_metrics(directory / METRICS)), default=0)
+def check_nothing_is_lost(directory: Path, training: TrainingOptions, rows: list[dict[str, Any]]) -> None:
+    """Raise UserError if a run without a checkpoint had saved one: to begin anew would wipe out what is left."""
+    done = max((row["step"] for row in rows), default=0)
     if (directory / RESULT_FILE).is_file() or done > training.checkpoint_every:
         raise UserError(
             f"{directory}: its {CHECKPOINTS}/ is gone or empty, though {METRICS} reaches step {done:,}, so there is "

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..backend import array_module
 from ..nn import Module
+from ..objectives import NEXT_TOKEN, Objective
+from ..optim import AdamW
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
@@ -23,11 +28,11 @@ from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import PredictionsWriter
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask
-from .batches import Batches, BatchesAhead, make_batches
+from .batches import Batches, make_batches
 from .config import Config
 from .reporter import Reporter
-from .step_result import StepResult, dropout_key
-from .steps import Optimizer, Steps, explain_nonfinite, is_finite, start_steps
+from .steps import HostSteps, StepResult, Steps, dropout_key, explain_nonfinite
+from .workers import start_workers
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 
@@ -45,32 +50,41 @@ class Outcome:
         return self.signal is not None or self.output_error is not None
 
 
+def start_steps(model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:
+    """What runs the steps, where the model's parameters are; to be closed after use."""
+    training = config.training
+    if array_module(model.flat.values) is np:
+        workers = start_workers(model, max(training.workers, 1), training.worker_kind, objective)
+        return HostSteps(workers, optimizer, config)
+    from .device_step import DeviceSteps  # loads what only a GPU needs
+
+    return DeviceSteps(model, optimizer, config, objective)
+
+
 class Trainer:
     """Trains a model on a task, in a run directory: steps, evaluates, measures, saves; tells a Reporter about it."""
+
+    steps: Steps  # these are there while `run` runs
+    batches: Batches
+    metrics: MetricsWriter
+    predictions: PredictionsWriter | None = None  # None for a task without answers
 
     def __init__(
         self,
         config: Config,
         task: Task,
         model: Module,
-        optimizer: Optimizer,
+        optimizer: AdamW,
         directory: Path,
         *,
         until: float | None = None,
         reporter: Reporter | None = None,
     ):
         self.config, self.task, self.model, self.optimizer = config, task, model, optimizer
-        self.directory = directory
-        self.until = until
-        self.reporter = reporter or Reporter()
+        self.directory, self.until, self.reporter = directory, until, reporter or Reporter()
         self.progress = Progress(goal=task.goal)
         self.under_way = 0  # steps that were enqueued since the last look
         self.began = 0.0  # when the first of them was
-        # While `run` runs:
-        self.steps: Steps
-        self.batches: Batches | BatchesAhead
-        self.metrics: MetricsWriter
-        self.predictions: PredictionsWriter | None = None  # None for a task without answers
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: weights, optimizer state and progress.
@@ -93,12 +107,12 @@ class Trainer:
                 for row in self.look():
                     self.metrics.append(row)
                     self.reporter.stepped(row)
-                outcome = self.outcome(signals)
+                outcome = Outcome(signals.received, self.reporter.output_error)
                 if self.checkpoint_due() or outcome.stopped:
                     self.save()
                 if outcome.stopped:
                     return outcome
-        return self.outcome(signals)  # asked again: a signal may have come while the last step was saved
+        return Outcome(signals.received, self.reporter.output_error)  # a signal may have come during the last save
 
     def open(self, opened: ExitStack) -> None:
         """Open what the loop needs, to be closed with `opened`, be it only a part because the rest cannot be opened."""
@@ -114,10 +128,6 @@ class Trainer:
         self.steps = opened.enter_context(closing(steps))
         batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
         self.batches = opened.enter_context(closing(batches))
-
-    def outcome(self, signals: StopSignals) -> Outcome:
-        """What there is by now that stops the training."""
-        return Outcome(signals.received, self.reporter.output_error)
 
     def finished(self) -> bool:
         """Whether there is no step left to do."""
@@ -151,17 +161,15 @@ class Trainer:
 
         Raises UserError, after the rows before it, if a step was not finite.
         """
-        results = self.steps.results()
+        progress, results = self.progress, self.steps.results()
         trained = time.perf_counter() - self.began
-        first, examples = self.progress.step - len(results), self.progress.examples
-        made = list(itertools.takewhile(is_finite, results))
-        for result in made:
-            self.progress.examples += result.examples
-        evaluated = len(made) == len(results) and self.evaluation_due()
-        measured = self.evaluate() if evaluated else {}
         speed = round(sum(result.examples for result in results) / trained, 1)
-        before, elapsed = self.progress.seconds, time.perf_counter() - self.began
-        self.progress.seconds += elapsed
+        made = list(itertools.takewhile(StepResult.is_finite, results))
+        first, examples, before = progress.step - len(results), progress.examples, progress.seconds
+        progress.examples += sum(result.examples for result in made)
+        measured = self.evaluate() if len(made) == len(results) and self.evaluation_due() else {}
+        elapsed = time.perf_counter() - self.began
+        progress.seconds += elapsed
         self.under_way = 0
         for number, result in enumerate(made, start=1):
             examples += result.examples
@@ -180,10 +188,9 @@ class Trainer:
 
     def explain(self, step: int, result: StepResult) -> str:
         """What went wrong in a step, counted from 0, on the GPU; the weights are those of before it."""
-        training = self.config.training
+        training, objective = self.config.training, self.task.objective
         batch = self.task.train_batch(step, training.batch, training.seed)
-        key = dropout_key(training.seed, step)
-        return explain_nonfinite(self.steps, batch, key, result.loss, result.gradient_norm)
+        return explain_nonfinite(self.model, objective, batch, dropout_key(training.seed, step), result)
 
     def evaluate(self) -> dict[str, Any]:
         """Measure how the model does on the validation examples; returns what metrics tell.
