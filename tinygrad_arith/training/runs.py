@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
 from ..models.model import Model
 from ..options.errors import MisuseError, UserError, as_user_error
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_newest
 from ..run_files.files import TEMPORARY_SUFFIX, write_json
+from ..run_files.machine import installed_versions
 from ..run_files.reading import expect, is_number, is_table_of_texts, is_whole, read_json, shown
 from ..tasks import Task
 from ..tasks.metrics import Metrics
@@ -133,7 +132,7 @@ def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str]
     """
     made = record.made
     if not made:
-        made = {"created": timestamp(), "versions": versions(), "computed_by": computed_by}
+        made = date_and_versions("created", computed_by)
         made |= {"task_digest": digest_of_user_task(record.config.task.kind)}
     values = {"format": FORMAT, "preset": record.preset, "until": record.until, "seed": record.config.training.seed}
     write_json(directory / CONFIG_FILE, values | made | {"config": record.config.to_dict()})
@@ -148,7 +147,7 @@ def write_resumption(
     bits. Nothing where that was not noted.
     """
     sittings = record.made.get("resumed", [])
-    sitting = {"date": timestamp(), "step": step, "versions": versions(), "computed_by": computed_by}
+    sitting = {"step": step} | date_and_versions("date", computed_by)
     made = record.made | {"resumed": [*sittings, sitting]}
     write_record(directory, dataclasses.replace(record, made=made))
     return differences((sittings or [record.made])[-1].get("computed_by") or {}, computed_by or {})
@@ -161,15 +160,11 @@ def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return [f"{name}: {there} before, {here} now" for name, there, here in found]
 
 
-def timestamp() -> str:
-    """Now (UTC)."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """The versions of what computes."""
-    python, here = platform.python_version(), platform.platform()
-    return {"tinygrad_arith": __version__, "python": python, "numpy": np.__version__, "platform": here}
+def date_and_versions(date: str, computed_by: dict[str, str] | None) -> dict[str, Any]:
+    """Now (UTC), under the name `date`, and what computes."""
+    versions = {"tinygrad_arith": __version__} | installed_versions(["numpy"]) | {"platform": platform.platform()}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {date: now, "versions": versions, "computed_by": computed_by}
 
 
 def write_result(directory: Path, step: int, seconds: float, metrics: Metrics) -> None:

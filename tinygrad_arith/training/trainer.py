@@ -21,7 +21,7 @@ from ..optim import AdamW
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import Checkpoint, Progress, save_checkpoint
+from ..run_files.checkpoints import Progress, save_checkpoint
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import MetricsWriter, evaluation_fields
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
@@ -83,25 +83,18 @@ class Trainer:
         self.config, self.task, self.model, self.optimizer = config, task, model, optimizer
         self.directory, self.until, self.reporter = directory, until, reporter or Reporter()
         self.progress = Progress(goal=task.goal)
-        self.under_way = 0  # steps that were enqueued since the last look
-        self.began = 0.0  # when the first of them was
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint: weights, optimizer state and progress.
-
-        Raises ValueError or KeyError if they belong to another model.
-        """
-        self.model.load_state_dict(checkpoint.model)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.progress = checkpoint.progress
+        self.began = 0.0  # when the first step since the last look was enqueued
 
     def run(self) -> Outcome:
         """Train until the last step, the goal of `until`, a signal, or a failure of the output; then save."""
         with ExitStack() as opened:
             self.open(opened)
             signals = opened.enter_context(StopSignals())
+            self.began = time.perf_counter()
             while not self.finished():
-                self.enqueue()
+                step = self.progress.step
+                self.steps.enqueue(self.batches.at(step), step)
+                self.progress.step += 1
                 if not (self.look_due() or signals.received):
                     continue
                 for row in self.look():
@@ -112,6 +105,7 @@ class Trainer:
                     self.save()
                 if outcome.stopped:
                     return outcome
+                self.began = time.perf_counter()
         return Outcome(signals.received, self.reporter.output_error)  # a signal may have come during the last save
 
     def open(self, opened: ExitStack) -> None:
@@ -147,15 +141,6 @@ class Trainer:
         due = not self.steps.waits or self.evaluation_due() or self.checkpoint_due()
         return due or time.perf_counter() - self.began > LOOK_EVERY
 
-    def enqueue(self) -> None:
-        """Hands the next batch to whatever runs the steps."""
-        if self.under_way == 0:
-            self.began = time.perf_counter()
-        step = self.progress.step
-        self.steps.enqueue(self.batches.at(step), step)
-        self.progress.step += 1
-        self.under_way += 1
-
     def look(self) -> Iterator[dict[str, Any]]:
         """The rows for the metrics, one for each step since the last look; an evaluation, where due, is in the last.
 
@@ -170,7 +155,6 @@ class Trainer:
         measured = self.evaluate() if len(made) == len(results) and self.evaluation_due() else {}
         elapsed = time.perf_counter() - self.began
         progress.seconds += elapsed
-        self.under_way = 0
         for number, result in enumerate(made, start=1):
             examples += result.examples
             row = {
