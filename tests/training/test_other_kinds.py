@@ -22,7 +22,7 @@ from tinygrad_arith.tasks.answering import answering
 from tinygrad_arith.tasks.metrics import Goal, Metrics, Preview
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.runs import RunRecord, write_record, write_result
-from tinygrad_arith.training.trainer import Trainer
+from tinygrad_arith.training.trainer import Session, Trainer
 
 CONFIG = Config.from_dict(
     {
@@ -73,7 +73,8 @@ def trained(tmp_path_factory):
     model = GPT(GPTConfig(vocabulary=10, context=6, d_model=16, layers=1, heads=2)).initialize(seed=1)
     config = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, eval_size=10))
     reporter = LineReporter(task.goal)
-    trainer = Trainer(config, task, model, AdamW(model.flat), directory, until=0.1, reporter=reporter)
+    session = Session(RunRecord(config, "counting", 0.1), directory, task, model, AdamW(model.flat))
+    trainer = Trainer(session, reporter)
     assert not trainer.run().stopped
     return trainer, directory
 

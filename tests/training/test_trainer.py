@@ -13,7 +13,8 @@ from tinygrad_arith.run_files.predictions import read_predictions
 from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.reporter import Reporter
-from tinygrad_arith.training.trainer import Trainer
+from tinygrad_arith.training.runs import RunRecord
+from tinygrad_arith.training.trainer import Session, Trainer
 
 TINY = Config.from_dict(
     {
@@ -30,11 +31,12 @@ def tiny(**sections):
     return dataclasses.replace(TINY, **changes)
 
 
-def make_trainer(config, directory, **options):
+def make_trainer(config, directory, until=None, reporter=None):
     directory.mkdir(exist_ok=True)
     task = make_task(config.task)
     model = initialize(make_model(config, task), config)
-    return Trainer(config, task, model, make_optimizer(config, model), directory, **options)
+    record = RunRecord(config, "tiny", until)
+    return Trainer(Session(record, directory, task, model, make_optimizer(config, model)), reporter)
 
 
 def weights_after(config, directory, **options):

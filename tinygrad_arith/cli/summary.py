@@ -13,8 +13,8 @@ from ..training.build import choose_training_device, initialize, policy_on
 from ..training.config import TrainingOptions
 from ..training.presets import Preset, changed_options, load_preset, preset_names
 from ..training.runs import RunRecord
-from ..training.session import Session
 from ..training.threads import Threads
+from ..training.trainer import Session
 from ..training.workers import loss_and_gradient
 from .console import as_bytes, as_duration, console, data_table, print_facts
 from .evaluation_report import goal_facts, preview_table

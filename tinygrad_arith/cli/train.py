@@ -23,7 +23,7 @@ from tinygrad_arith.training.presets import DEFAULT_PRESET, Preset, load_preset
 
 if TYPE_CHECKING:
     from tinygrad_arith.run_files.checkpoints import Progress
-    from tinygrad_arith.training.session import Session
+    from tinygrad_arith.training.trainer import Session
 
 NEWEST = object()  # what `--resume` without a directory stands for
 NO_GOAL = 0.0  # what `--until none` stands for
@@ -163,8 +163,9 @@ def train(session: "Session") -> int:
 def train_and_test(session: "Session", go_on: str) -> int:
     """Train, then test; `go_on` is the command that takes the run up again. Returns the exit code."""
     from tinygrad_arith.cli.progress import make_reporter
+    from tinygrad_arith.training.trainer import Trainer
 
-    trainer = session.trainer(make_reporter(session.task.goal))
+    trainer = Trainer(session, make_reporter(session.task.goal))
     outcome = trainer.run()
     step = trainer.progress.step
     if outcome.signal is not None:

@@ -28,7 +28,7 @@ from ..optim import AdamW
 from ..optim.adamw import Rates
 from ..options.errors import warn
 from .config import Config
-from .steps import StepResult, dropout_key, rate_of
+from .steps import StepResult, Steps, dropout_key, rate_of
 
 KEPT = 256  # steps whose loss and norm wait on the device at most
 SLOTS = 2  # while the batch in one is computed with, the next is copied into the other
@@ -48,8 +48,8 @@ class Slot:
         self.run = GraphedFunction(lambda: steps.compute(there, arrays), steps.memory, capture=steps.capture)
 
 
-class DeviceSteps:
-    """Runs training steps of a model whose parameters are on the GPU; see `Steps`.
+class DeviceSteps(Steps):
+    """Runs training steps of a model whose parameters are on the GPU.
 
     capture: False: without graphs; for comparison
     """
@@ -65,13 +65,13 @@ class DeviceSteps:
         *,
         capture: bool = True,
     ):
+        super().__init__()
         self.model, self.optimizer, self.config, self.objective = model, optimizer, config, objective
         self.capture = capture and unavailable() is None
         self.memory, self.copies = GraphMemory(), cupy.cuda.Stream(non_blocking=True)
         self.record = Record(KEPT)
         self._slots: dict[Any, list[Slot]] = {}
         self._sent: list[tuple[int, int, float, int]] = []  # step, normaliser, rate, examples
-        self._done: list[StepResult] = []
         self._told = False
 
     @property
@@ -81,7 +81,7 @@ class DeviceSteps:
         return unavailable() or next(filter(None, reasons), None)
 
     def enqueue(self, batch: Batch, step: int) -> None:
-        """One step of AdamW on one batch of NumPy arrays; `step` counts from 0. One that raises does not count."""
+        """See `Steps.enqueue`. A step that raises does not count."""
         if len(self._sent) == KEPT:
             self._collect()
         rate, normalizer = rate_of(self.config, step), max(self.objective.count(batch), 1)
@@ -99,13 +99,9 @@ class DeviceSteps:
         self._sent.append((step, normalizer, rate, len(batch.tokens)))
 
     def results(self) -> list[StepResult]:
-        """Those of the steps enqueued since the last call, in order. Waits for the GPU.
-
-        From the first one on whose loss or gradient is not finite the weights have not changed.
-        """
+        """See `Steps.results`. Waits for the GPU."""
         self._collect()
-        done, self._done = self._done, []
-        return done
+        return super().results()
 
     def close(self) -> None:
         """Lets the graphs and their memory go."""
@@ -141,5 +137,5 @@ class DeviceSteps:
         kept: Any = self.record.read() if self._sent else None
         for step, normalizer, rate, examples in self._sent:
             loss, norm = kept[step % KEPT].tolist()
-            self._done.append(StepResult(loss / normalizer, norm, rate, examples))
+            self.done.append(StepResult(loss / normalizer, norm, rate, examples))
         self._sent.clear()

@@ -3,13 +3,11 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores
 from ..models.model import Model
-from ..optim import AdamW
 from ..options.errors import MisuseError, UserError, as_misuse, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
@@ -22,7 +20,6 @@ from ..run_files.predictions import read_predictions, trim_predictions
 from ..tasks import Task
 from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from .config import Config, TrainingOptions
-from .reporter import Reporter
 from .runs import (
     RESULT_FILE,
     RunRecord,
@@ -34,33 +31,7 @@ from .runs import (
     write_resumption,
 )
 from .threads import resolve_threads
-from .trainer import Trainer
-
-
-@dataclass(frozen=True)
-class Session:
-    """A run that is ready to train: its directory is locked for as long as the session is open."""
-
-    record: RunRecord
-    directory: Path
-    task: Task
-    model: Model
-    optimizer: AdamW
-    checkpoint: Checkpoint | None  # where to go on from; None: from the start
-    device: str = "cpu"
-
-    def trainer(self, reporter: Reporter) -> Trainer:
-        """The trainer, restored from the checkpoint if there is one. UserError if that belongs to another model."""
-        record, parts = self.record, (self.task, self.model, self.optimizer, self.directory)
-        trainer = Trainer(record.config, *parts, until=record.until, reporter=reporter)
-        if self.checkpoint is not None:
-            try:
-                self.model.load_state_dict(self.checkpoint.model)
-                self.optimizer.load_state_dict(self.checkpoint.optimizer)
-            except (ValueError, KeyError) as error:
-                raise UserError(f"{self.checkpoint.path}: does not fit the model of this run: {error}") from error
-            trainer.progress = self.checkpoint.progress
-        return trainer
+from .trainer import Session
 
 
 def plan(config: Config) -> tuple[Task, Model]:

@@ -2,15 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ..backend import RandomKey
-from ..nn import Module, first_nonfinite
-from ..objectives import Batch, Objective
+from ..objectives import Batch
 from ..optim import AdamW, clip_scale, gradient_norm, learning_rate
-from ..options.errors import UserError
 from .config import Config
-from .workers import Workers, loss_and_gradient
+from .workers import Workers
 
 
 @dataclass(frozen=True)
@@ -27,60 +25,60 @@ class StepResult:
         return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
 
 
-class Steps(Protocol):
+class Steps:
     """Runs training steps, maybe later than they are asked for."""
 
     waits: bool  # whether there is something to wait for in `results`
 
+    def __init__(self) -> None:
+        self.done: list[StepResult] = []
+
     def enqueue(self, batch: Batch, step: int) -> None:
-        """One step on one batch of NumPy arrays; `step` counts from 0."""
-        ...
+        """One step of the optimizer on one batch of NumPy arrays; `step` counts from 0."""
+        raise NotImplementedError
 
     def results(self) -> list[StepResult]:
-        """Those of the steps since the last call, in order; from one that is not finite on no weights have changed."""
-        ...
+        """Those of the steps since the last call, in order.
+
+        From the first one on whose loss or gradient is not finite the weights have not changed.
+        """
+        done, self.done = self.done, []
+        return done
 
     def close(self) -> None:
         """Ends what runs beside this thread."""
-        ...
+        raise NotImplementedError
 
 
-class HostSteps:
+class HostSteps(Steps):
     """Runs training steps on the CPU: every step is done at once."""
 
     waits = False
 
     def __init__(self, workers: Workers, optimizer: AdamW, config: Config):
+        super().__init__()
         self.workers, self.optimizer, self.config = workers, optimizer, config
-        self.close = workers.close
-        self.done: list[StepResult] = []
 
     def enqueue(self, batch: Batch, step: int) -> None:
-        """See `training_step`."""
         self.done.append(training_step(self.workers, self.optimizer, batch, self.config, step))
 
-    def results(self) -> list[StepResult]:
-        """Those of the steps since the last call."""
-        done, self.done = self.done, []
-        return done
+    def close(self) -> None:
+        self.workers.close()
 
 
 def training_step(workers: Workers, optimizer: AdamW, batch: Batch, config: Config, step: int) -> StepResult:
     """One step of the optimizer on one batch; `step` counts from 0.
 
-    Raises UserError, naming the step and the first tensor that is not finite, if the loss or the gradient is not.
-    The parameters are then as they were before the step.
+    If the loss or the gradient is not finite, the parameters are left as they were before the step.
     """
-    model = workers.model
-    key = dropout_key(config.training.seed, step)
-    loss, _ = workers.forward_backward(batch, key)
+    loss, _ = workers.forward_backward(batch, dropout_key(config.training.seed, step))
+    flat = workers.model.flat
     if not config.optimizer.train_biases:
-        model.flat.hold_undecayed()
-    norm = float(gradient_norm(model.flat))
+        flat.hold_undecayed()
+    norm = float(gradient_norm(flat))
     result = StepResult(loss, norm, rate_of(config, step), len(batch.tokens))
-    if not result.is_finite():
-        raise UserError(explain_nonfinite(model, workers.objective, batch, key, result))
-    optimizer.step(result.learning_rate, clip_scale(norm, config.optimizer.clip))
+    if result.is_finite():
+        optimizer.step(result.learning_rate, clip_scale(norm, config.optimizer.clip))
     return result
 
 
@@ -103,17 +101,3 @@ def dropout_key(seed: int, step: Any) -> RandomKey:
     The 0 in the name was a worker's number once; it stays, so that older runs with one worker go on to the same bits.
     """
     return RandomKey(seed, "dropout 0", step)
-
-
-def explain_nonfinite(model: Module, objective: Objective, batch: Batch, key: RandomKey, result: StepResult) -> str:
-    """A sentence that names the step and the first tensor that is not finite, by its dotted name.
-
-    The step is a pure function of its arguments, so it is run again, unclipped, to look at every tensor.
-    """
-    loss, norm = result.loss, result.gradient_norm
-    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
-    normalizer, batch = max(objective.count(batch), 1), batch.on_device_of(model.flat.values)
-    loss_and_gradient(model, objective, batch, key, normalizer)
-    name = first_nonfinite(model, lambda: objective.loss(model, batch, key))
-    where = f"{name} is the first tensor that is not finite" if name else "though every tensor is finite"
-    return f"step {key.step + 1}: {what}; {where} (a lower --learning-rate or a longer --warmup may help)"

@@ -5,6 +5,7 @@ any instant and resumed computes the very bits of one that was not.
 """
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
-from ..nn import Module
+from ..models.model import Model
+from ..nn import Module, first_nonfinite
 from ..objectives import NEXT_TOKEN, Objective
 from ..optim import AdamW
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import Progress, save_checkpoint
+from ..run_files.checkpoints import Checkpoint, Progress, save_checkpoint
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import MetricsWriter, evaluation_fields
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
@@ -31,10 +33,24 @@ from ..tasks.answering import AnsweringTask
 from .batches import Batches, make_batches
 from .config import Config
 from .reporter import Reporter
-from .steps import HostSteps, StepResult, Steps, dropout_key, explain_nonfinite
-from .workers import start_workers
+from .runs import RunRecord
+from .steps import HostSteps, StepResult, Steps, dropout_key
+from .workers import loss_and_gradient, start_workers
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is ready to train."""
+
+    record: RunRecord
+    directory: Path
+    task: Task
+    model: Model
+    optimizer: AdamW
+    checkpoint: Checkpoint | None = None  # where to go on from; None: from the start
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -68,22 +84,22 @@ class Trainer:
     batches: Batches
     metrics: MetricsWriter
     predictions: PredictionsWriter | None = None  # None for a task without answers
+    began: float  # when the first step since the last look was enqueued
 
-    def __init__(
-        self,
-        config: Config,
-        task: Task,
-        model: Module,
-        optimizer: AdamW,
-        directory: Path,
-        *,
-        until: float | None = None,
-        reporter: Reporter | None = None,
-    ):
-        self.config, self.task, self.model, self.optimizer = config, task, model, optimizer
-        self.directory, self.until, self.reporter = directory, until, reporter or Reporter()
-        self.progress = Progress(goal=task.goal)
-        self.began = 0.0  # when the first step since the last look was enqueued
+    def __init__(self, session: Session, reporter: Reporter | None = None):
+        """Raises UserError if the session's checkpoint belongs to another model."""
+        self.session, self.reporter = session, reporter or Reporter()
+        self.task, self.model, self.optimizer = session.task, session.model, session.optimizer
+        self.training = session.record.config.training
+        self.progress = Progress(goal=session.task.goal)
+        checkpoint = session.checkpoint
+        if checkpoint is not None:
+            try:
+                self.model.load_state_dict(checkpoint.model)
+                self.optimizer.load_state_dict(checkpoint.optimizer)
+            except (ValueError, KeyError) as error:
+                raise UserError(f"{checkpoint.path}: does not fit the model of this run: {error}") from error
+            self.progress = checkpoint.progress
 
     def run(self) -> Outcome:
         """Train until the last step, the goal of `until`, a signal, or a failure of the output; then save."""
@@ -93,7 +109,8 @@ class Trainer:
             self.began = time.perf_counter()
             while not self.finished():
                 step = self.progress.step
-                self.steps.enqueue(self.batches.at(step), step)
+                self.batch = self.batches.at(step)
+                self.steps.enqueue(self.batch, step)
                 self.progress.step += 1
                 if not (self.look_due() or signals.received):
                     continue
@@ -110,31 +127,32 @@ class Trainer:
 
     def open(self, opened: ExitStack) -> None:
         """Open what the loop needs, to be closed with `opened`, be it only a part because the rest cannot be opened."""
-        training = self.config.training
+        directory, task, training = self.session.directory, self.task, self.training
         self.reporter.started(self.progress.step, training.steps)
         opened.callback(self.reporter.ended)
-        self.metrics = opened.enter_context(closing(MetricsWriter(self.directory / METRICS)))
-        if isinstance(self.task, AnsweringTask):
-            followed = self.task.problems("validation", training.eval_size)
-            predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, followed)
+        self.metrics = opened.enter_context(closing(MetricsWriter(directory / METRICS)))
+        if isinstance(task, AnsweringTask):
+            predictions = PredictionsWriter(
+                directory / PREDICTIONS, task, task.problems("validation", training.eval_size)
+            )
             self.predictions = opened.enter_context(closing(predictions))
-        steps = start_steps(self.model, self.optimizer, self.config, self.task.objective)
+        steps = start_steps(self.model, self.optimizer, self.session.record.config, task.objective)
         self.steps = opened.enter_context(closing(steps))
-        batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
+        batches = make_batches(task, training, ahead=self.steps.waits, first=self.progress.step)
         self.batches = opened.enter_context(closing(batches))
 
     def finished(self) -> bool:
         """Whether there is no step left to do."""
-        return self.progress.finished(self.config.training.steps, self.until)
+        return self.progress.finished(self.training.steps, self.session.record.until)
 
     def checkpoint_due(self) -> bool:
         """Whether the step just done is to be saved."""
-        return self.finished() or self.progress.step % self.config.training.checkpoint_every == 0
+        return self.finished() or self.progress.step % self.training.checkpoint_every == 0
 
     def evaluation_due(self) -> bool:
         """Whether the model is to be evaluated after the step just done."""
-        training, step = self.config.training, self.progress.step
-        return step % training.eval_every == 0 or step == training.steps
+        step = self.progress.step
+        return step % self.training.eval_every == 0 or step == self.training.steps
 
     def look_due(self) -> bool:
         """Whether it is time to ask how the steps went: at once on the CPU, where they are done."""
@@ -171,10 +189,21 @@ class Trainer:
             raise UserError(self.explain(first + len(made), results[len(made)]))
 
     def explain(self, step: int, result: StepResult) -> str:
-        """What went wrong in a step, counted from 0, on the GPU; the weights are those of before it."""
-        training, objective = self.config.training, self.task.objective
-        batch = self.task.train_batch(step, training.batch, training.seed)
-        return explain_nonfinite(self.model, objective, batch, dropout_key(training.seed, step), result)
+        """A sentence that names a step, counted from 0, and the first tensor that is not finite, by its dotted name.
+
+        The weights are those of before the step, so it is run again, unclipped, to look at every tensor.
+        """
+        training, objective = self.training, self.task.objective
+        is_last = step + 1 == self.progress.step
+        batch = self.batch if is_last else self.task.train_batch(step, training.batch, training.seed)
+        normalizer, key = max(objective.count(batch), 1), dropout_key(training.seed, step)
+        batch = batch.on_device_of(self.model.flat.values)
+        loss_and_gradient(self.model, objective, batch, key, normalizer)
+        name = first_nonfinite(self.model, lambda: objective.loss(self.model, batch, key))
+        lost = not math.isfinite(result.loss)
+        what = f"the loss is {result.loss}" if lost else f"the norm of the gradient is {result.gradient_norm}"
+        where = f"{name} is the first tensor that is not finite" if name else "though every tensor is finite"
+        return f"step {step + 1}: {what}; {where} (a lower --learning-rate or a longer --warmup may help)"
 
     def evaluate(self) -> dict[str, Any]:
         """Measure how the model does on the validation examples; returns what metrics tell.
@@ -182,7 +211,7 @@ class Trainer:
         What it predicts for the first of them goes into `predictions.jsonl`.
         """
         progress = self.progress
-        metrics = self.task.evaluate(self.model, "validation", self.config.training.eval_size or None)
+        metrics = self.task.evaluate(self.model, "validation", self.training.eval_size or None)
         progress.goal, progress.value = metrics.goal, metrics.value
         if self.predictions is not None:
             self.predictions.append_prediction(progress.step, self.model)
@@ -190,16 +219,10 @@ class Trainer:
 
     def save(self) -> None:
         """Save a checkpoint of the step just done, after all that was measured up to it."""
-        training = self.config.training
         for writer in (self.metrics, self.predictions):
             if writer is not None:
                 writer.sync()
-        path = save_checkpoint(
-            self.directory / CHECKPOINTS,
-            self.progress,
-            self.model.state_dict(),
-            self.optimizer.state_dict(),
-            seed=training.seed,
-            keep=training.keep_checkpoints,
-        )
+        folder, arrays = self.session.directory / CHECKPOINTS, (self.model.state_dict(), self.optimizer.state_dict())
+        kept = self.training.keep_checkpoints
+        path = save_checkpoint(folder, self.progress, *arrays, seed=self.training.seed, keep=kept)
         self.reporter.saved(self.progress.step, path)
