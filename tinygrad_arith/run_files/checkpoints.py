@@ -27,6 +27,7 @@ from .reading import expect, is_number, is_step, is_whole, read_json
 
 FOLDER = "checkpoints"
 FORMAT = 1
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass
@@ -66,8 +67,8 @@ class Checkpoint:
 
     path: Path
     progress: Progress
-    model: dict[str, np.ndarray]
-    optimizer: dict[str, np.ndarray]
+    model: Arrays
+    optimizer: Arrays
 
 
 class DamagedCheckpoint(Exception):
@@ -80,13 +81,7 @@ def arrays_path(folder: Path, step: int) -> Path:
 
 
 def save_checkpoint(
-    folder: Path,
-    progress: Progress,
-    model: dict[str, np.ndarray],
-    optimizer: dict[str, np.ndarray],
-    *,
-    seed: int,
-    keep: int,
+    folder: Path, progress: Progress, model: Arrays, optimizer: Arrays, *, seed: int, keep: int
 ) -> Path:
     """Write a checkpoint, arrays first and the JSON that completes it last, then prune; returns the arrays' path."""
     folder.mkdir(exist_ok=True)
@@ -103,7 +98,7 @@ def save_checkpoint(
     return path
 
 
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays as a safetensors file. Raises OSError where the disk does not take it."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
@@ -193,7 +188,7 @@ def verify_arrays_file(path: Path, facts: dict[str, Any]) -> None:
         raise DamagedCheckpoint("its SHA-256 is not the one that was saved")
 
 
-def with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def with_prefix(arrays: Arrays, prefix: str) -> Arrays:
     """The arrays whose names start with `prefix`, without it."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 

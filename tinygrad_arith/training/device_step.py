@@ -57,16 +57,9 @@ class DeviceSteps(Steps):
     waits = True  # `results` waits for the GPU
 
     def __init__(
-        self,
-        model: Module,
-        optimizer: AdamW,
-        config: Config,
-        objective: Objective = NEXT_TOKEN,
-        *,
-        capture: bool = True,
+        self, model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN, capture: bool = True
     ):
-        super().__init__()
-        self.model, self.optimizer, self.config, self.objective = model, optimizer, config, objective
+        super().__init__(model, optimizer, config, objective)
         self.capture = capture and unavailable() is None
         self.memory, self.copies = GraphMemory(), cupy.cuda.Stream(non_blocking=True)
         self.record = Record(KEPT)

@@ -9,14 +9,9 @@ from typing import Any
 from ..backend import available_cores
 from ..models.model import Model
 from ..options.errors import MisuseError, UserError, as_misuse, warn
-from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
+from ..run_files import checkpoints, metrics, predictions
 from ..run_files.files import remove_temporaries
 from ..run_files.machine import what_computes
-from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.metrics import read_metrics, trim_metrics
-from ..run_files.predictions import FILE_NAME as PREDICTIONS
-from ..run_files.predictions import read_predictions, trim_predictions
 from ..tasks import Task
 from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from .config import Config, TrainingOptions
@@ -75,7 +70,7 @@ def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
     with locked(directory):
         check_unused(directory)
         write_record(directory, record, what_computes(choose_training_device(training)))
-        yield ready(record, directory, task, model, None)
+        yield ready(record, directory, task, model)
 
 
 @contextmanager
@@ -92,9 +87,9 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         record = read_record(directory)
         task, model = plan(record.config)
         check_goal(task, record.until if until is None else until)
-        rows = read_metrics(directory / METRICS)  # what is damaged is told before anything is rewritten
-        read_predictions(directory / PREDICTIONS)
-        checkpoint = load_newest(directory / CHECKPOINTS)
+        rows = metrics.read_metrics(directory / metrics.FILE_NAME)  # damage is told before anything is rewritten
+        predictions.read_predictions(directory / predictions.FILE_NAME)
+        checkpoint = checkpoints.load_newest(directory / checkpoints.FOLDER)
         if checkpoint is None:
             check_nothing_is_lost(directory, record.config.training, rows)
         step = checkpoint.progress.step if checkpoint else 0
@@ -104,10 +99,10 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         else:
             write_record(directory, record)
         remove_temporaries(directory)
-        clean_folder(directory / CHECKPOINTS, step)
-        trim_metrics(directory / METRICS, step)
-        trim_predictions(directory / PREDICTIONS, step)
-        yield ready(record, directory, task, model, checkpoint)
+        checkpoints.clean_folder(directory / checkpoints.FOLDER, step)
+        metrics.trim_metrics(directory / metrics.FILE_NAME, step)
+        predictions.trim_predictions(directory / predictions.FILE_NAME, step)
+        yield dataclasses.replace(ready(record, directory, task, model), checkpoint=checkpoint)
 
 
 def begin_sitting(directory: Path, record: RunRecord, step: int) -> None:
@@ -124,8 +119,8 @@ def check_nothing_is_lost(directory: Path, training: TrainingOptions, rows: list
     done = max((row["step"] for row in rows), default=0)
     if (directory / RESULT_FILE).is_file() or done > training.checkpoint_every:
         raise UserError(
-            f"{directory}: its {CHECKPOINTS}/ is gone or empty, though {METRICS} reaches step {done:,}, so there is "
-            "nothing to go on from (nothing was changed); train a new run in another directory"
+            f"{directory}: its {checkpoints.FOLDER}/ is gone or empty, though {metrics.FILE_NAME} reaches step "
+            f"{done:,}, so there is nothing to go on from (nothing was changed); train a new run in another directory"
         )
 
 
@@ -149,11 +144,11 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
     return dataclasses.replace(record, config=config)
 
 
-def ready(record: RunRecord, directory: Path, task: Task, model: Model, checkpoint: Checkpoint | None) -> Session:
-    """The session, with the parameters and the optimizer made where they are to live."""
+def ready(record: RunRecord, directory: Path, task: Task, model: Model) -> Session:
+    """The session of a new run, with the parameters and the optimizer made where they are to live."""
     training = record.config.training
     device, cores = choose_training_device(training), available_cores()
     if device == "cpu" and training.workers > cores:
         warn(f"--workers {training.workers}: more than the {cores} cores that this process may use; they will wait")
     initialize(model, record.config, device)
-    return Session(record, directory, task, model, make_optimizer(record.config, model), checkpoint, device)
+    return Session(record, directory, task, model, make_optimizer(record.config, model), device)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend import RandomKey
-from ..objectives import Batch
+from ..nn import Module
+from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..optim import AdamW, clip_scale, gradient_norm, learning_rate
 from .config import Config
-from .workers import Workers
+from .workers import Workers, start_workers
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Steps:
 
     waits: bool  # whether there is something to wait for in `results`
 
-    def __init__(self) -> None:
+    def __init__(self, model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN):
+        self.model, self.optimizer, self.config, self.objective = model, optimizer, config, objective
         self.done: list[StepResult] = []
 
     def enqueue(self, batch: Batch, step: int) -> None:
@@ -55,9 +57,10 @@ class HostSteps(Steps):
 
     waits = False
 
-    def __init__(self, workers: Workers, optimizer: AdamW, config: Config):
-        super().__init__()
-        self.workers, self.optimizer, self.config = workers, optimizer, config
+    def __init__(self, model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN):
+        super().__init__(model, optimizer, config, objective)
+        training = config.training
+        self.workers = start_workers(model, max(training.workers, 1), training.worker_kind, objective)
 
     def enqueue(self, batch: Batch, step: int) -> None:
         self.done.append(training_step(self.workers, self.optimizer, batch, self.config, step))

@@ -22,12 +22,7 @@ from ..objectives import NEXT_TOKEN, Objective
 from ..optim import AdamW
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
-from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import Checkpoint, Progress, save_checkpoint
-from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.metrics import MetricsWriter, evaluation_fields
-from ..run_files.predictions import FILE_NAME as PREDICTIONS
-from ..run_files.predictions import PredictionsWriter
+from ..run_files import checkpoints, metrics, predictions
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask
 from .batches import Batches, make_batches
@@ -35,7 +30,7 @@ from .config import Config
 from .reporter import Reporter
 from .runs import RunRecord
 from .steps import HostSteps, StepResult, Steps, dropout_key
-from .workers import loss_and_gradient, start_workers
+from .workers import loss_and_gradient
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 
@@ -49,8 +44,8 @@ class Session:
     task: Task
     model: Model
     optimizer: AdamW
-    checkpoint: Checkpoint | None = None  # where to go on from; None: from the start
     device: str = "cpu"
+    checkpoint: checkpoints.Checkpoint | None = None  # where to go on from; None: from the start
 
 
 @dataclass(frozen=True)
@@ -68,10 +63,8 @@ class Outcome:
 
 def start_steps(model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:
     """What runs the steps, where the model's parameters are; to be closed after use."""
-    training = config.training
     if array_module(model.flat.values) is np:
-        workers = start_workers(model, max(training.workers, 1), training.worker_kind, objective)
-        return HostSteps(workers, optimizer, config)
+        return HostSteps(model, optimizer, config, objective)
     from .device_step import DeviceSteps  # loads what only a GPU needs
 
     return DeviceSteps(model, optimizer, config, objective)
@@ -80,18 +73,18 @@ def start_steps(model: Module, optimizer: AdamW, config: Config, objective: Obje
 class Trainer:
     """Trains a model on a task, in a run directory: steps, evaluates, measures, saves; tells a Reporter about it."""
 
-    steps: Steps  # these are there while `run` runs
-    batches: Batches
-    metrics: MetricsWriter
-    predictions: PredictionsWriter | None = None  # None for a task without answers
-    began: float  # when the first step since the last look was enqueued
-
     def __init__(self, session: Session, reporter: Reporter | None = None):
         """Raises UserError if the session's checkpoint belongs to another model."""
         self.session, self.reporter = session, reporter or Reporter()
         self.task, self.model, self.optimizer = session.task, session.model, session.optimizer
         self.training = session.record.config.training
-        self.progress = Progress(goal=session.task.goal)
+        self.progress = checkpoints.Progress(goal=session.task.goal)
+        # While `run` runs:
+        self.steps: Steps
+        self.batches: Batches
+        self.metrics: metrics.MetricsWriter
+        self.predictions: predictions.PredictionsWriter | None = None  # None for a task without answers
+        self.began: float  # when the first step since the last look was enqueued
         checkpoint = session.checkpoint
         if checkpoint is not None:
             try:
@@ -130,12 +123,11 @@ class Trainer:
         directory, task, training = self.session.directory, self.task, self.training
         self.reporter.started(self.progress.step, training.steps)
         opened.callback(self.reporter.ended)
-        self.metrics = opened.enter_context(closing(MetricsWriter(directory / METRICS)))
+        self.metrics = opened.enter_context(closing(metrics.MetricsWriter(directory / metrics.FILE_NAME)))
         if isinstance(task, AnsweringTask):
-            predictions = PredictionsWriter(
-                directory / PREDICTIONS, task, task.problems("validation", training.eval_size)
-            )
-            self.predictions = opened.enter_context(closing(predictions))
+            path, followed = directory / predictions.FILE_NAME, task.problems("validation", training.eval_size)
+            writer = predictions.PredictionsWriter(path, task, followed)
+            self.predictions = opened.enter_context(closing(writer))
         steps = start_steps(self.model, self.optimizer, self.session.record.config, task.objective)
         self.steps = opened.enter_context(closing(steps))
         batches = make_batches(task, training, ahead=self.steps.waits, first=self.progress.step)
@@ -211,18 +203,19 @@ class Trainer:
         What it predicts for the first of them goes into `predictions.jsonl`.
         """
         progress = self.progress
-        metrics = self.task.evaluate(self.model, "validation", self.training.eval_size or None)
-        progress.goal, progress.value = metrics.goal, metrics.value
+        measured = self.task.evaluate(self.model, "validation", self.training.eval_size or None)
+        progress.goal, progress.value = measured.goal, measured.value
         if self.predictions is not None:
             self.predictions.append_prediction(progress.step, self.model)
-        return evaluation_fields(metrics)
+        return metrics.evaluation_fields(measured)
 
     def save(self) -> None:
         """Save a checkpoint of the step just done, after all that was measured up to it."""
         for writer in (self.metrics, self.predictions):
             if writer is not None:
                 writer.sync()
-        folder, arrays = self.session.directory / CHECKPOINTS, (self.model.state_dict(), self.optimizer.state_dict())
-        kept = self.training.keep_checkpoints
-        path = save_checkpoint(folder, self.progress, *arrays, seed=self.training.seed, keep=kept)
+        folder, training = self.session.directory / checkpoints.FOLDER, self.training
+        arrays = self.model.state_dict(), self.optimizer.state_dict()
+        kept = training.keep_checkpoints
+        path = checkpoints.save_checkpoint(folder, self.progress, *arrays, seed=training.seed, keep=kept)
         self.reporter.saved(self.progress.step, path)
