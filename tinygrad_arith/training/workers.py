@@ -44,7 +44,7 @@ def loss_or_error(model: Module, objective: Objective, *job: Any) -> float | Exc
 
 
 def split(batch: Batch, key: RandomKey, parts: int) -> list[tuple[Batch, RandomKey]]:
-    """At most `parts` parts of a batch, none empty; each with the key of its rows of the whole batch's dropout masks."""
+    """At most `parts` parts of a batch, none empty; each with the key of its rows of the batch's dropout masks."""
     bounds = np.array_split(np.arange(len(batch.tokens)), parts)
     return [(batch.rows(slice(rows[0], rows[-1] + 1)), key.at(row=int(rows[0]))) for rows in bounds if len(rows)]
 
