@@ -68,12 +68,13 @@ def experiment_values(group: Group, journal: dict[str, Any], machine: str | None
     """One group of runs as values for JSON."""
     facts = {name: journal[name] for name in MACHINE_FACTS} if journal else written_down(group)
     whole = {name: entry["whole_seconds"] for name, entry in journal.get("runs", {}).items() if entry["sittings"] == 1}
+    record = group.runs[0].record
     values = {
         "benchmark": "experiment",
         "format": FORMAT,
         "preset": group.preset,
-        "config": group.config.to_dict(),
-        "until": group.runs[0].record.until,
+        "config": record.config.to_dict(),
+        "until": record.until,
         **facts,
         "machine": machine or machine_in_words(facts),
         "jobs": journal.get("jobs", 1),

@@ -1,22 +1,30 @@
 """What several runs are drawn as: a series for each group of runs that differ in their seed only."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .figure import line_look, marked_places
+from .figure import LINES
 
+STYLES = ("-", "--", "-.", ":")  # as many as have no common factor with the colours: 28 looks
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKED = 30  # points of a line up to which each is marked; of more, some
+FEW_MARKS = 8  # on a line of more points
 BAND_OPACITY = 0.18
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Shares y (n,) at x (n,), of one run."""
+class Curve(NamedTuple):
+    """What one run measured: y (n,) at x (n,)."""
 
     x: np.ndarray
     y: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], x: str, y: str) -> "Curve":
+        """One field of rows of a `metrics.jsonl` against another."""
+        return cls(*(np.array([row[field] for row in rows], dtype=np.float64) for field in (x, y)))
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Series:
     """
 
     label: str
-    curves: Sequence[Curve] = field(default_factory=tuple)
+    curves: Sequence[Curve]
     seeds: int | None = None
 
     @property
@@ -42,6 +50,24 @@ class Series:
         at = [np.concatenate([curve.y[curve.x == place] for curve in self.curves]) for place in x]
         low, median, high = (np.array([summary(y) for y in at]) for summary in (np.min, np.median, np.max))
         return x, low, median, high
+
+
+def line_look(index: int) -> dict[str, Any]:
+    """Colour, style and marker of the line number `index`; of the first 28, no two are alike in colour and style."""
+    return {
+        "color": LINES[index % len(LINES)],
+        "linestyle": STYLES[index % len(STYLES)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 3.5,
+    }
+
+
+def marked_places(index: int, points: int) -> dict[str, Any]:
+    """Which points of the line number `index` get its marker: all of few, some of many, not those of other lines."""
+    if points <= MARKED:
+        return {}
+    distance = points // FEW_MARKS
+    return {"markevery": (index * max(1, distance // len(MARKERS)) % distance, distance)}
 
 
 def title_of(series: Sequence[Series], title: str) -> str:
