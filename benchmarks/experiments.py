@@ -72,7 +72,7 @@ def experiment_values(group: Group, journal: dict[str, Any], machine: str | None
     values = {
         "benchmark": "experiment",
         "format": FORMAT,
-        "preset": group.preset,
+        "preset": record.preset,
         "config": record.config.to_dict(),
         "until": record.until,
         **facts,
@@ -124,7 +124,7 @@ def changes_from_preset(values: dict[str, Any]) -> list[str]:
 def train_command(values: dict[str, Any], group: Group) -> str:
     """How the runs of a group can be trained one by one."""
     seeds = ",".join(str(run.seed) for run in group.runs)
-    flags = ["--preset", group.preset, *changes_from_preset(values)]
+    flags = ["--preset", values["preset"], *changes_from_preset(values)]
     return shlex.join(["python", "-m", "tinygrad_arith.train", *flags]) + f" --seed {{{seeds}}}"
 
 

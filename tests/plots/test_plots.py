@@ -10,7 +10,7 @@ import pytest
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.plots.breakdowns import heatmap_name, length_heatmap
 from tinygrad_arith.plots.figure import BLUE, LINES, percent, save_figure
-from tinygrad_arith.plots.series import line_look, marked_places
+from tinygrad_arith.plots.series import line_look
 from tinygrad_arith.plots.tokens import loss_mask
 from tinygrad_arith.plots.training_curve import plot_training_curve, training_curve
 from tinygrad_arith.tasks import build_task, task_options
@@ -125,7 +125,7 @@ def test_lines_differ_in_grey_too():
 
 
 def first_and_step(index, points):
-    start, step = marked_places(index, points).get("markevery", (0, 1))
+    start, step = line_look(index, points).get("markevery", (0, 1))
     return slice(start, None, step)
 
 

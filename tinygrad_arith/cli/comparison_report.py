@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 NARROW_LABEL = 17  # characters of a name on a terminal that is too narrow for the whole table
-IN_WORDS = {0.99: "99 %", 0.999: "99.9 %"}
 
 
 def comparison_table(groups: Sequence[Group]) -> "Table":
@@ -54,7 +53,7 @@ def figures_of(goal: Goal, wide: bool) -> list[tuple[str, str, Callable[[float],
     for threshold in THRESHOLDS:
         for what, written in (("steps", as_steps), ("seconds", as_seconds))[: 1 + wide]:
             shown = written if goal.share else as_nothing
-            figures.append((f"{what} to\n{IN_WORDS[threshold]}", f"{what}_to_{threshold}", shown))
+            figures.append((f"{what} to\n{100 * threshold:g} %", f"{what}_to_{threshold}", shown))
     return [*figures, ("training\nloss", "loss", as_loss), ("seconds", "seconds", as_seconds)]
 
 

@@ -119,16 +119,11 @@ class Group:
     label: str  # told apart from the other groups of a comparison
     runs: list[FinishedRun]
 
-    @property
-    def preset(self) -> str:
-        """The preset that the runs were started from."""
-        return self.runs[0].record.preset
-
     def values(self) -> dict[str, Any]:
         """The figures of this group, ready for JSON: of every run, and medians with ranges."""
         return {
             "label": self.label,
-            "preset": self.preset,
+            "preset": self.runs[0].record.preset,
             "runs": [run.values() | {"run": str(run.directory)} for run in self.runs],
             "summary": {name: spread.values() for name, spread in spreads(self.runs).items()},
         }

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..tasks.metrics import EXACT_MATCH, Goal
 from .figure import LIGHT_GREY, Figure, blank_axes, count_axis, legend_below, put_title, share_axis
-from .series import Series, draw_group, line_look, marked_places, title_of
+from .series import Series, draw_group, line_look
 
 FAR_APART = 20.0  # longest run / shortest run, from which on the axis of steps is logarithmic
 LABEL_WIDTH = 0.08  # of the axis of training problems: a number with a little room around it
@@ -20,7 +20,7 @@ def accuracy_curves(series: Sequence[Series], x_label: str, goal: Goal = EXACT_M
     figure, axes = goal_axes(goal)
     for index, group in enumerate(series):
         for number, curve in enumerate(group.curves):
-            look = line_look(index) | marked_places(index, len(curve.x))
+            look = line_look(index, len(curve.x))
             look |= {"linewidth": 1.6} if len(group.curves) == 1 else {"linewidth": 1.0, "alpha": 0.75}
             axes.plot(curve.x, curve.y, label=group.title if number == 0 else None, clip_on=False, **look)
     ends = [curve.x[-1] for group in series for curve in group.curves]
@@ -81,9 +81,9 @@ def goal_axes(goal: Goal) -> tuple[Figure, Any]:
 
 
 def labelled(figure: Figure, axes: Any, series: Sequence[Series], title: str, x_label: str) -> Figure:
-    """The figure with its words: title, horizontal axis, legend."""
+    """The figure with its words; the title tells the name of a single series, since that gets no legend."""
     axes.set_xlabel(x_label)
-    put_title(axes, title_of(series, title))
+    put_title(axes, title if len(series) > 1 else f"{title}: {series[0].title}")
     legend_below(figure, axes)
     return figure
 

@@ -64,23 +64,20 @@ def short_labels(records: Sequence[RunRecord], apart: frozenset[str] = OPTIONS_A
     return [label.removeprefix(f"{records[0].name} (").removesuffix(")") for label in labels]
 
 
-def of_one_goal(runs: Sequence[RunData]) -> list[RunData]:
-    """Those of the runs that have the first one's goal."""
-    return [run for run in runs if run.goal == runs[0].goal]
-
-
 def find_over_training(runs: Sequence[RunData], file: str, field: str, x_label: str) -> Figures:
-    """The goal metric against a number of the metrics: `step`, `examples`."""
-    found = of_one_goal([run for run in runs if run.evaluated])
+    """The goal metric of all runs that have the first one's goal, against a number of the metrics."""
+    found = [run for run in runs if run.evaluated]
     if not found:
         raise Lacking("no run was evaluated yet")
+    found = [run for run in found if run.goal == found[0].goal]
     series = series_of(found, lambda run: Curve.of(run.evaluated, field, run.goal.field))
     return {file: lambda: accuracy_curves(series, x_label, found[0].goal)}
 
 
 def find_train_sizes(runs: Sequence[RunData]) -> Figures:
-    """The goal metric against the number of distinct training problems."""
-    found = of_one_goal([run for run in runs if run.test_value is not None and run.task.train_size is not None])
+    """The goal metric of all runs that have the first one's goal, against the number of training problems."""
+    found = [run for run in runs if run.test_value is not None and run.task.train_size is not None]
+    found = [run for run in found if run.goal == found[0].goal]
     if len({run.task.train_size for run in found}) < 2:
         raise Lacking("needs finished runs with different --train-size")
 

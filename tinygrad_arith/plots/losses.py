@@ -62,13 +62,11 @@ def fourier_norms(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     table (p, C). The basis is orthonormal: cosines and sines of 2 pi k n / p, k = 0 to p // 2 (k = 0 is the constant).
     Returns (cosine, sine), each (p // 2 + 1,): the sum of all their squares is that of the table's entries.
     """
-    modulus = len(table)
-    spectrum = np.fft.rfft(np.asarray(table, dtype=np.float64), axis=0)  # (p // 2 + 1, C)
-    scale = np.full((len(spectrum), 1), np.sqrt(2.0 / modulus))
-    scale[0] = np.sqrt(1.0 / modulus)
-    if modulus % 2 == 0:
-        scale[-1] = np.sqrt(1.0 / modulus)  # cos(pi n) is 1 or -1: no factor of a half in its mean square
-    cosine, sine = (np.linalg.norm(scale * part, axis=1) for part in (spectrum.real, spectrum.imag))
+    spectrum = np.fft.rfft(np.asarray(table, dtype=np.float64), axis=0, norm="ortho")  # (p // 2 + 1, C)
+    spectrum[1:] *= np.sqrt(2.0)
+    if len(table) % 2 == 0:
+        spectrum[-1] /= np.sqrt(2.0)  # cos(pi n) is 1 or -1: no factor of a half in its mean square
+    cosine, sine = (np.linalg.norm(part, axis=1) for part in (spectrum.real, spectrum.imag))
     return cosine, sine
 
 

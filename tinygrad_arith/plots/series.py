@@ -52,27 +52,21 @@ class Series:
         return x, low, median, high
 
 
-def line_look(index: int) -> dict[str, Any]:
-    """Colour, style and marker of the line number `index`; of the first 28, no two are alike in colour and style."""
-    return {
+def line_look(index: int, points: int = 0) -> dict[str, Any]:
+    """Colour, style and marker of the line number `index`; of the first 28, no two are alike in colour and style.
+
+    Of a line of many `points` only some get the marker, and not those of other lines.
+    """
+    look: dict[str, Any] = {
         "color": LINES[index % len(LINES)],
         "linestyle": STYLES[index % len(STYLES)],
         "marker": MARKERS[index % len(MARKERS)],
         "markersize": 3.5,
     }
-
-
-def marked_places(index: int, points: int) -> dict[str, Any]:
-    """Which points of the line number `index` get its marker: all of few, some of many, not those of other lines."""
-    if points <= MARKED:
-        return {}
-    distance = points // FEW_MARKS
-    return {"markevery": (index * max(1, distance // len(MARKERS)) % distance, distance)}
-
-
-def title_of(series: Sequence[Series], title: str) -> str:
-    """The title of a picture; that of a single series tells its name, since it gets no legend."""
-    return title if len(series) > 1 else f"{title}: {series[0].title}"
+    if points > MARKED:
+        distance = points // FEW_MARKS
+        look["markevery"] = (index * max(1, distance // len(MARKERS)) % distance, distance)
+    return look
 
 
 def draw_group(axes: Any, group: Series, index: int, clipped: bool) -> None:
@@ -82,7 +76,7 @@ def draw_group(axes: Any, group: Series, index: int, clipped: bool) -> None:
     cannot be.
     """
     x, low, median, high = group.spread()
-    look = line_look(index) | marked_places(index, len(x))
+    look = line_look(index, len(x))
     if len(group.curves) > 1:
         axes.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
     axes.plot(x, median, linewidth=1.6, label=group.title, clip_on=clipped, **look)
