@@ -1,7 +1,6 @@
 """The train command, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
 
 import errno
-import importlib
 import json
 import os
 import random
@@ -422,8 +421,7 @@ def test_a_stdout_that_takes_no_more_is_not_told_as_a_missing_picture(here, caps
         monkeypatch.setattr("builtins.print", full)
         return directory / "plots" / "curves.png"
 
-    module = importlib.import_module("tinygrad_arith.plots.training_curve")  # the package has a function of that name
-    monkeypatch.setattr(module, "plot_training_curve", draw)
+    monkeypatch.setattr("tinygrad_arith.plots.training_curve.plot_training_curve", draw)
     with pytest.raises(OSError, match="No space left on device"):
         main([*TINY, "--steps", "6", "--out", "run"])
     assert capsys.readouterr().err == ""

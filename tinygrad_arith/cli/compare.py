@@ -37,8 +37,7 @@ from tinygrad_arith.training.presets import load_preset
 
 if TYPE_CHECKING:
     from tinygrad_arith.comparisons.finished_runs import Group
-    from tinygrad_arith.comparisons.jobs import Job, Outcome
-    from tinygrad_arith.comparisons.reporter import JobsReporter
+    from tinygrad_arith.comparisons.jobs import Job, JobsReporter, Outcome
 
 DESCRIPTION = """Set several runs side by side: medians and ranges over seeds in one table and one picture.
 
@@ -149,7 +148,7 @@ def train(jobs: "Sequence[Job]", args: argparse.Namespace, out: Path, command: s
     from tinygrad_arith.run_files.machine import machine_facts
 
     slots = make_slots([job.config.training for job in jobs], args.jobs)
-    machine = machine_facts(on_gpu=any(slot.environment for slot in slots))
+    machine = machine_facts(on_gpu=any(slots))
     journal = Journal(out, command, len(slots), machine)
     return SideBySide(jobs, slots, make_reporter(args.json), journal).run()
 
@@ -229,8 +228,8 @@ def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[s
     """Print the table or the JSON of finished runs; `comparison.json` and `comparison.png` go into `out`."""
     from tinygrad_arith.cli.comparison_report import comparison_table
     from tinygrad_arith.comparisons.finished_runs import group_runs, read_finished
-    from tinygrad_arith.plots.comparison import comparison_picture
     from tinygrad_arith.plots.figure import save_figure
+    from tinygrad_arith.plots.training_curve import comparison_picture
     from tinygrad_arith.run_files.files import write_json
 
     groups = group_runs(read_finished(directory) for directory in directories)

@@ -130,10 +130,10 @@ def draw(measured: Measured) -> Path | None:
     grid = measured.metrics.grids.get("by_operand_lengths")
     if grid is None:
         return None
+    from tinygrad_arith.plots.breakdowns import heatmap_name, length_heatmap
     from tinygrad_arith.plots.figure import save_figure
-    from tinygrad_arith.plots.length_heatmap import heatmap_name, length_heatmap
 
-    figure = length_heatmap(grid.correct, grid.count, split=measured.asked.split)
+    figure = length_heatmap(grid, split=measured.asked.split)
     name = heatmap_name(measured.asked.split, measured.asked.digits, measured.asked.count)
     with only_warn("the heat map over the operands' lengths"):
         return save_figure(figure, measured.run.path / "plots" / f"{name}.png")

@@ -138,7 +138,7 @@ def row_table(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "Table":
 def draw(tokens: "np.ndarray", targets: "np.ndarray", vocabulary: "Vocabulary", path: Path) -> None:
     """Draw a row, tokens and targets (T,), with its loss mask; raises MisuseError for a suffix of no picture format."""
     from tinygrad_arith.plots.figure import save_figure
-    from tinygrad_arith.plots.loss_mask import loss_mask
+    from tinygrad_arith.plots.tokens import loss_mask
 
     try:
         save_figure(loss_mask(tokens, targets, vocabulary), path)
