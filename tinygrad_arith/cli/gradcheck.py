@@ -36,9 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     from tinygrad_arith.gradcheck_suite.pool import GradientPool, Work
-    from tinygrad_arith.gradcheck_suite.suite import choose_subjects, require_device
+    from tinygrad_arith.gradcheck_suite.suite import choose_subjects
+    from tinygrad_arith.training.build import choose_device
 
-    require_device(args.device)
+    choose_device(args.device)
     began = time.perf_counter()
     work = Work(args.file and str(args.file), args.seed, args.dtype, args.device)
     with GradientPool(work, choose_jobs(args)) as pool:

@@ -13,7 +13,6 @@ import numpy as np
 from .. import verify
 from ..options.errors import UserError
 from ..options.option import did_you_mean
-from ..training.build import choose_device
 from ..verify import GradientCheck, GradientFailure, GradientUndecided, Report, VacuousCheck, tolerance
 from ..verify.report import Verdict
 
@@ -108,11 +107,6 @@ def choose_subjects(subjects: Sequence[Subject], wanted: Iterable[str]) -> list[
             hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise UserError(f"--op {name or repr(name)}: there is no such check{hint}")
     return [subject for subject in subjects if not wanted or subject.name in wanted]
-
-
-def require_device(device: str) -> None:
-    """UserError if the arrays cannot be put on this device ("cpu" or "cuda")."""
-    choose_device(device)
 
 
 def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cpu", seed: int = 0) -> Outcome:
