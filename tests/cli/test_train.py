@@ -1,7 +1,6 @@
 """The train command, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
 
 import errno
-import importlib
 import json
 import os
 import random
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_arith
+from tinygrad_arith.cli import train as command
 from tinygrad_arith.cli.console import printed_warnings, run_command
 from tinygrad_arith.cli.flags import given_flags
 from tinygrad_arith.cli.train import main, make_train_parser
@@ -422,8 +422,7 @@ def test_a_stdout_that_takes_no_more_is_not_told_as_a_missing_picture(here, caps
         monkeypatch.setattr("builtins.print", full)
         return directory / "plots" / "curves.png"
 
-    module = importlib.import_module("tinygrad_arith.plots.training_curve")  # the package has a function of that name
-    monkeypatch.setattr(module, "plot_training_curve", draw)
+    monkeypatch.setattr(command, "plot_training_curve", draw)
     with pytest.raises(OSError, match="No space left on device"):
         main([*TINY, "--steps", "6", "--out", "run"])
     assert capsys.readouterr().err == ""
@@ -433,7 +432,7 @@ def test_ctrl_c_during_the_test_says_that_the_training_is_saved(here, capsys, mo
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tinygrad_arith.training.final_test.final_test", interrupted)
+    monkeypatch.setattr(command, "final_test", interrupted)
     assert main([*TINY, "--steps", "6", "--out", "a run"]) == 130
     err = capsys.readouterr().err
     assert err == (
