@@ -2,24 +2,23 @@
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.table import Table
 
 from ..tasks.metrics import Goal, Metrics, Preview
 from ..tasks.scoring import GroupScore, wilson_interval
 from .console import as_share, console, data_table
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 COLUMN_EDGES = 2  # characters that a table adds to each column
 
 
-def evaluation_tables(metrics: Metrics) -> list["Table"]:
+def evaluation_tables(metrics: Metrics) -> list[Table]:
     """A table for each breakdown into groups: by operand length, longest carry chain, ..., place in the answer."""
     return [score_table(groups.heading, groups.title, groups.scores) for groups in metrics.groups.values()]
 
 
-def score_table(title: str, group: str, scores: Iterable[GroupScore]) -> "Table":
+def score_table(title: str, group: str, scores: Iterable[GroupScore]) -> Table:
     """A row per group: how many there are, how many were right, the share and its interval."""
     table = data_table(title, (group, "count", "right", "share", "95 % interval"), map(score_row, scores))
     for column in table.columns:
@@ -34,7 +33,7 @@ def score_row(score: GroupScore) -> tuple[str, ...]:
     return str(score.group), f"{score.total:,}", f"{score.correct:,}", share, interval
 
 
-def preview_table(preview: Preview) -> "Table":
+def preview_table(preview: Preview) -> Table:
     """Examples as a table; on a terminal too narrow for them, what is in the first column is broken before its `=`."""
     rows = preview.rows
     widths = [max(map(len, column)) for column in zip(preview.columns, *rows, strict=True)]

@@ -202,9 +202,7 @@ def digits_only(text: str) -> int:
 
 
 positive = checked(digits_only, lambda value: value >= 1, "a whole number of at least 1")
-whole = checked(
-    digits_only, lambda value: value < 2**32, "a whole number from 0 to 2**32 - 1"
-)  # as parts of a random key
+whole = checked(digits_only, lambda value: value < 2**32, "a whole number from 0 to 2**32 - 1")  # for random keys
 
 
 def some_path(text: str) -> Path:

@@ -57,9 +57,8 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
     """All flags of this command, those of this configuration's kinds among them, or of all kinds (`more`)."""
     parser = make_parser("train", DESCRIPTION, "run")
     parser.add_flag("--preset NAME", f"the configuration to start from (default: {DEFAULT_PRESET})")
-    parser.add_flag(
-        "--list-presets [NAME]", "list the presets and stop; with a name, tell all about that one", const=""
-    )
+    listed = "list the presets and stop; with a name, tell all about that one"
+    parser.add_flag("--list-presets [NAME]", listed, const="")
     parser.add_flag("--dry-run", "check every shape, show the model and its memory, and stop")
     parser.add_flag(
         "--until FLOAT",
