@@ -8,43 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tinygrad_arith.cli.comparison_progress import BarJobsReporter, LineJobsReporter
-from tinygrad_arith.cli.comparison_report import comparison_table
-from tinygrad_arith.cli.console import (
-    EXIT_FAILURE,
-    console,
-    fail,
-    leave_output,
-    lost_output,
-    only_json,
-    only_warn,
-    print_json,
-    warn,
-)
-from tinygrad_arith.cli.flags import (
-    Parser,
-    add_config_flags,
-    given_flags,
-    given_names,
-    make_parser,
-    positive,
-    presets_chosen,
-    some_path,
-)
-from tinygrad_arith.comparisons.finished_runs import group_runs, is_finished, read_finished, run_directories
-from tinygrad_arith.options.errors import MisuseError, UserError, as_misuse
-from tinygrad_arith.options.option import flag_name
-from tinygrad_arith.plots.comparison import comparison_picture
-from tinygrad_arith.plots.figure import save_figure
-from tinygrad_arith.run_files.files import write_json
-from tinygrad_arith.run_files.machine import machine_facts
-from tinygrad_arith.run_files.reading import read_json
-from tinygrad_arith.training.config import Config, with_options
-from tinygrad_arith.training.presets import load_preset
-from tinygrad_arith.training.runs import RUNS, check_directory, locked, read_record, resume_command
+from ..comparisons.finished_runs import group_runs, is_finished, read_finished, run_directories
+from ..options.errors import MisuseError, UserError, as_misuse
+from ..options.option import flag_name
+from ..plots.comparison import comparison_picture
+from ..plots.figure import save_figure
+from ..run_files.files import write_json
+from ..run_files.machine import machine_facts
+from ..run_files.reading import read_json
+from ..training.config import Config, with_options
+from ..training.presets import load_preset
+from ..training.runs import RUNS, check_directory, locked, read_record, resume_command
+from .comparison_progress import BarJobsReporter, LineJobsReporter
+from .comparison_report import comparison_table
+from .console import EXIT_FAILURE, console, fail, leave_output, lost_output, only_json, only_warn, print_json, warn
+from .flags import Parser, add_config_flags, given_flags, given_names, make_parser, positive, presets_chosen, some_path
 
 if TYPE_CHECKING:  # `jobs` loads the libraries of the CPU, which a comparison of finished runs does without
-    from tinygrad_arith.comparisons.jobs import Job, Outcome
+    from ..comparisons.jobs import Job, Outcome
 
 DESCRIPTION = """Set several runs side by side: medians and ranges over seeds in one table and one picture.
 
@@ -96,7 +77,7 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, command: str) ->
 
     command: the whole command line, which goes on where it was stopped
     """
-    from tinygrad_arith.comparisons.jobs import job_name, plan_jobs
+    from ..comparisons.jobs import job_name, plan_jobs
 
     if args.runs:
         parser.error(f"{args.runs[0]}: name runs or --preset, not both")
@@ -130,7 +111,7 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, command: str) ->
 
 def train(jobs: "Sequence[Job]", count: int | None, out: Path, command: str, stream: TextIO) -> "Outcome":
     """Train side by side, `count` at a time, with progress on a stream: bars on a terminal, lines otherwise."""
-    from tinygrad_arith.comparisons.jobs import Journal, SideBySide, make_slots
+    from ..comparisons.jobs import Journal, SideBySide, make_slots
 
     slots = make_slots([job.config.training for job in jobs], count)
     machine = machine_facts(on_gpu=any(slot.environment for slot in slots))
@@ -163,7 +144,7 @@ def compare_finished(args: argparse.Namespace, parser: Parser) -> int:
 
 def check_not_trained_there(out: Path, runs: Sequence[Path]) -> None:
     """Raise MisuseError if `--out` is where the runs of a comparison were trained, and not only some of these."""
-    from tinygrad_arith.comparisons.jobs import JOURNAL_FILE
+    from ..comparisons.jobs import JOURNAL_FILE
 
     if (out / JOURNAL_FILE).is_file() and any(run.resolve().parent != out.resolve() for run in runs):
         raise MisuseError(f"--out {out}: holds a comparison of other runs, which were trained there; choose another")

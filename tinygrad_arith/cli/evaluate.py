@@ -6,23 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygrad_arith.cli.console import console, only_json, only_warn, print_facts, print_json
-from tinygrad_arith.cli.evaluation_report import (
-    evaluation_tables,
-    evaluation_values,
-    further_facts,
-    goal_facts,
-    preview_table,
-)
-from tinygrad_arith.cli.flags import Parser, add_device_flag, make_parser, positive, some_path
-from tinygrad_arith.options.errors import MisuseError
-from tinygrad_arith.plots.figure import save_figure
-from tinygrad_arith.plots.length_heatmap import heatmap_name, length_heatmap
-from tinygrad_arith.tasks import Task
-from tinygrad_arith.tasks.answering import AnswerMetrics, answering
-from tinygrad_arith.tasks.answers import Answer, as_preview, sample_answer
-from tinygrad_arith.tasks.metrics import Metrics
-from tinygrad_arith.training.runs import LoadedRun, load_run
+from ..options.errors import MisuseError
+from ..plots.figure import save_figure
+from ..plots.length_heatmap import heatmap_name, length_heatmap
+from ..tasks import Task
+from ..tasks.answering import AnswerMetrics, answering
+from ..tasks.answers import Answer, as_preview, sample_answer
+from ..tasks.metrics import Metrics
+from ..training.runs import LoadedRun, load_run
+from .console import console, only_json, only_warn, print_facts, print_json
+from .evaluation_report import evaluation_tables, evaluation_values, further_facts, goal_facts, preview_table
+from .flags import Parser, add_device_flag, make_parser, positive, some_path
 
 DESCRIPTION = """Measure a trained model, by the goal metric of its task, on examples that it has never seen. Exact
 match is also told by what sets problems apart (operand length, longest carry chain, ...) and by place in the answer. A

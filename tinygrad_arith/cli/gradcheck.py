@@ -8,13 +8,13 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from tinygrad_arith.backend import available_cores
-from tinygrad_arith.cli.console import EXIT_FAILURE, as_duration, console, data_table, on_terminal, print_json
-from tinygrad_arith.cli.flags import Parser, make_parser, positive, some_path, whole
-from tinygrad_arith.gradcheck_suite.pool import GradientPool, Work
-from tinygrad_arith.gradcheck_suite.suite import Outcome, Subject, choose_subjects
-from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.training.build import choose_device
+from ..backend import available_cores
+from ..gradcheck_suite.pool import GradientPool, Work
+from ..gradcheck_suite.suite import Outcome, Subject
+from ..options.option import did_you_mean
+from ..training.build import choose_device
+from .console import EXIT_FAILURE, as_duration, console, data_table, on_terminal, print_json
+from .flags import Parser, make_parser, positive, some_path, whole
 
 DISPENSABLE = ("time", "cases", "elements", "mutants rejected")  # columns, the first to go first
 SAID = {"passed": "ok", "wrong": "FAILED", "undecided": "undecided"}  # of a verdict, in the table
@@ -33,12 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     work = Work(args.file and str(args.file), args.seed, args.dtype, args.device)
     jobs = args.jobs or (1 if args.file else available_cores())  # a user's file is run by each of them
     with GradientPool(work, jobs) as pool:
-        subjects = pool.subjects()
-        try:
-            subjects = choose_subjects(subjects, args.op or ())
-        except UserError as error:
-            parser.error(str(error))
-        outcomes = check_all(pool, subjects, shown=not args.json and on_terminal())
+        known = {subject.name: subject for subject in pool.subjects()}
+        for name in args.op or ():
+            if name not in known:
+                hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+                parser.error(f"--op {name or repr(name)}: there is no such check{hint}")
+        chosen = [subject for name, subject in known.items() if name in (args.op or known)]
+        outcomes = check_all(pool, chosen, shown=not args.json and on_terminal())
     seconds = time.perf_counter() - began
     if args.json:
         print_json(as_json(outcomes, args, seconds))
@@ -91,10 +92,7 @@ def as_json(outcomes: Sequence[Outcome], args: argparse.Namespace, seconds: floa
 def print_table(outcomes: Sequence[Outcome], args: argparse.Namespace, seconds: float) -> None:
     """The table, what failed and why, and the whole in a line."""
     out = console()
-    table = outcomes_table(outcomes, out.width if on_terminal() else None)
-    if not on_terminal():
-        out.width = max(out.width, out.measure(table).maximum)  # a pipe takes lines of any length
-    out.print(table)
+    out.print(outcomes_table(outcomes, out.width if on_terminal() else None))
     for outcome in outcomes:
         for failure in outcome.failures[:FAILURES_SHOWN]:
             out.print(f"{failure}\n", markup=False, soft_wrap=True)

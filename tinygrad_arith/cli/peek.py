@@ -8,25 +8,16 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from tinygrad_arith.cli.console import console, data_table
-from tinygrad_arith.cli.flags import (
-    Parser,
-    add_config_flags,
-    given_flags,
-    make_parser,
-    presets_chosen,
-    some_path,
-    value_of,
-    whole,
-)
-from tinygrad_arith.options.errors import MisuseError, as_misuse
-from tinygrad_arith.plots.figure import save_figure
-from tinygrad_arith.plots.loss_mask import loss_mask
-from tinygrad_arith.tasks import Batch, Task, Vocabulary
-from tinygrad_arith.tasks.answering import AnsweringTask
-from tinygrad_arith.training.build import make_task
-from tinygrad_arith.training.config import Config, TrainingOptions, with_options
-from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+from ..options.errors import MisuseError, as_misuse
+from ..plots.figure import save_figure
+from ..plots.loss_mask import loss_mask
+from ..tasks import Batch, Task, Vocabulary
+from ..tasks.answering import AnsweringTask
+from ..training.build import make_task
+from ..training.config import Config, TrainingOptions, with_options
+from ..training.presets import DEFAULT_PRESET, load_preset
+from .console import console, data_table
+from .flags import Parser, add_config_flags, given_flags, make_parser, presets_chosen, some_path, value_of, whole
 
 DESCRIPTION = """Show rows of a training batch as the model sees them: at each position the token that it reads, the
 token that it is to predict, and whether that prediction counts in the loss."""

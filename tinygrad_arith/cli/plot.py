@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinygrad_arith.cli.console import EXIT_FAILURE, console, data_table, fail, warn
-from tinygrad_arith.cli.flags import Parser, add_device_flag, make_parser, positive, some_path
-from tinygrad_arith.comparisons.finished_runs import run_directories
-from tinygrad_arith.options.errors import MisuseError, UserError
-from tinygrad_arith.options.option import did_you_mean
-from tinygrad_arith.plots.catalogue import PICTURES, Picture
-from tinygrad_arith.plots.figure import save_figure
-from tinygrad_arith.plots.run_data import Choices, Lacking, RunData
+from ..comparisons.finished_runs import run_directories
+from ..options.errors import MisuseError, UserError
+from ..options.option import did_you_mean
+from ..plots.catalogue import PICTURES, Picture
+from ..plots.figure import save_figure
+from ..plots.run_data import Choices, Lacking, RunData
+from .console import EXIT_FAILURE, console, data_table, fail, warn
+from .flags import Parser, add_device_flag, make_parser, positive, some_path
 
 SHARED = Path("runs") / "plots"  # where pictures of several runs go
 DESCRIPTION = """Draw pictures of trained runs. Which ones there are follows from what a run has: --list tells.
@@ -120,7 +120,7 @@ def draw_all(
     for picture in pictures:
         reasons: list[str | None] = []
         for subject in subjects_of(picture, runs):
-            folder = shared_folder(runs, args.out) if picture.together else folder_of(subject, runs, args.out)
+            folder = folder_of(picture, subject, runs, args.out)
             try:
                 for name, draw in picture.find(subject).items():
                     yield save_figure(draw(), folder / f"{name}.{args.format}")
@@ -134,18 +134,15 @@ def draw_all(
             failures.append(f"--only {picture.name}: {reasons[0]}")
 
 
-def shared_folder(runs: Sequence[RunData], out: Path | None) -> Path:
-    """Where a picture that all runs share goes."""
-    return out or (plots_of(runs[0]) if len(runs) == 1 else SHARED)
-
-
-def folder_of(run: RunData, runs: Sequence[RunData], out: Path | None) -> Path:
-    """Where the pictures of one run go: its `plots/`, or `out`, in which each of several runs has a folder."""
-    if out is None:
-        return plots_of(run)
+def folder_of(picture: Picture, subject: Any, runs: Sequence[RunData], out: Path | None) -> Path:
+    """Where a picture goes: of one run into its `plots/`, of all together into `runs/plots/`, or into `out`, in which
+    each of several runs has a folder.
+    """
     if len(runs) == 1:
-        return out
-    return out / folder_name(run.path, [other.path for other in runs])
+        return out or runs[0].path / "plots"
+    if picture.together:
+        return out or SHARED
+    return out / folder_name(subject.path, [run.path for run in runs]) if out else subject.path / "plots"
 
 
 def folder_name(path: Path, all_paths: Sequence[Path]) -> str:
@@ -156,8 +153,3 @@ def folder_name(path: Path, all_paths: Sequence[Path]) -> str:
         if all(other[-count:] != parts[-count:] for other in others):
             return "-".join(parts[-count:])
     return "-".join(parts)
-
-
-def plots_of(run: RunData) -> Path:
-    """The run's own folder of pictures."""
-    return run.path / "plots"

@@ -7,11 +7,11 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 
-from tinygrad_arith.cli.console import fail, only_json, print_json
-from tinygrad_arith.cli.flags import Parser, add_device_flag, checked, digits_only, make_parser, positive, some_path
-from tinygrad_arith.tasks.answering import AnsweringTask, answering
-from tinygrad_arith.tasks.answers import Answer, Sampling, sample_answer
-from tinygrad_arith.training.runs import LoadedRun, load_run
+from ..tasks.answering import AnsweringTask, answering
+from ..tasks.answers import Answer, Sampling, sample_answer
+from ..training.runs import LoadedRun, load_run
+from .console import fail, only_json, print_json
+from .flags import Parser, add_device_flag, checked, digits_only, make_parser, positive, some_path
 
 DESCRIPTION = """Let a trained model answer problems such as 1011+110=, written as it was trained on them.
 

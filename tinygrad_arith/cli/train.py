@@ -6,30 +6,21 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tinygrad_arith.cli.console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
-from tinygrad_arith.cli.flags import (
-    Parser,
-    add_config_flags,
-    checked,
-    given_flags,
-    given_names,
-    make_parser,
-    presets_chosen,
-    some_path,
-)
-from tinygrad_arith.cli.ineffective_flags import ineffective_flags
-from tinygrad_arith.cli.progress import make_reporter
-from tinygrad_arith.options.errors import as_misuse
-from tinygrad_arith.options.option import flag_name
-from tinygrad_arith.plots.training_curve import plot_training_curve
-from tinygrad_arith.run_files.checkpoints import Progress
-from tinygrad_arith.training.config import Config, with_options
-from tinygrad_arith.training.final_test import final_test, write_result
-from tinygrad_arith.training.presets import DEFAULT_PRESET, Preset, load_preset
-from tinygrad_arith.training.runs import RunRecord, newest_run, resume_command
+from ..options.errors import as_misuse
+from ..options.option import flag_name
+from ..plots.training_curve import plot_training_curve
+from ..run_files.checkpoints import Progress
+from ..training.config import Config, with_options
+from ..training.final_test import final_test, write_result
+from ..training.presets import DEFAULT_PRESET, Preset, load_preset
+from ..training.runs import RunRecord, newest_run, resume_command
+from .console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
+from .flags import Parser, add_config_flags, checked, given_flags, given_names, make_parser, presets_chosen, some_path
+from .ineffective_flags import ineffective_flags
+from .progress import make_reporter
 
 if TYPE_CHECKING:  # `session` and `summary` load the libraries of the CPU, which --help does without
-    from tinygrad_arith.training.session import Session
+    from ..training.session import Session
 
 NEWEST = object()  # what `--resume` without a directory stands for
 NO_GOAL = 0.0  # what `--until none` stands for
@@ -87,7 +78,7 @@ def goal_value(text: str) -> float:
 
 def list_presets(name: str) -> int:
     """List all presets, or tell all about one."""
-    from tinygrad_arith.cli.summary import print_preset, print_presets
+    from .summary import print_preset, print_presets
 
     if not name:
         print_presets()
@@ -99,8 +90,8 @@ def list_presets(name: str) -> int:
 
 def start(args: argparse.Namespace, base: Preset) -> int:
     """Train a new run, or only plan it (--dry-run)."""
-    from tinygrad_arith.cli.summary import print_dry_run
-    from tinygrad_arith.training.session import check_goal, new_session, plan
+    from ..training.session import check_goal, new_session, plan
+    from .summary import print_dry_run
 
     with as_misuse():
         config = with_options(load_preset(base.name).config, given_flags(args)).resolved()
@@ -119,7 +110,7 @@ def start(args: argparse.Namespace, base: Preset) -> int:
 
 def resume(args: argparse.Namespace, parser: Parser) -> int:
     """Go on with a run that was stopped."""
-    from tinygrad_arith.training.session import resumed_session
+    from ..training.session import resumed_session
 
     steps = given_flags(args).get("training", {}).get("steps")
     conflicts = [flag for flag in given_names(args) if flag != "--steps"]
@@ -133,8 +124,8 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
 
 def train(session: "Session") -> int:
     """Train, test, draw the curve, and say how it went; returns the exit code."""
-    from tinygrad_arith.cli.summary import print_plan
-    from tinygrad_arith.training.threads import settle_process
+    from ..training.threads import settle_process
+    from .summary import print_plan
 
     settle_process(session.record.config.training.blas_threads)
     go_on = resume_command(session.directory)
@@ -157,7 +148,7 @@ def train(session: "Session") -> int:
 
 def conclude(session: "Session", progress: Progress, go_on: str) -> int:
     """Test the trained model, print what came out and draw the curve; returns the exit code."""
-    from tinygrad_arith.cli.summary import print_result
+    from .summary import print_result
 
     try:
         found = final_test(session.model, session.task)
