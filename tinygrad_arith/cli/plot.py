@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         print_list(chosen, runs)
         return 0
-    check_choices(chosen, runs)
+    for picture in chosen:
+        availability(picture, runs)  # raises MisuseError, before anything is drawn
     drawn, failures = False, list[str]()
     for path in draw_all(chosen, runs, args, failures):
         console().print(str(path), markup=False, soft_wrap=True)
@@ -70,13 +71,6 @@ def make_plot_parser() -> Parser:
     return parser
 
 
-def check_choices(pictures: Sequence[Picture], runs: Sequence[RunData]) -> None:
-    """Raise MisuseError, before anything is drawn, if a flag chooses what a run does not have."""
-    for picture in pictures:
-        for subject in subjects_of(picture, runs):
-            reason_against(picture, subject)
-
-
 def print_list(pictures: Sequence[Picture], runs: Sequence[RunData]) -> None:
     """Print the catalogue; with runs, also which pictures cannot be drawn of them and why."""
     columns = ["name", "what it shows", *(["of these runs"] if runs else [])]
@@ -85,16 +79,16 @@ def print_list(pictures: Sequence[Picture], runs: Sequence[RunData]) -> None:
 
 
 def availability(picture: Picture, runs: Sequence[RunData]) -> str:
-    """`yes`, or why this picture cannot be drawn of any of the runs."""
+    """`yes`, or why this picture cannot be drawn of any of the runs.
+
+    Raises MisuseError where a flag chooses what there is not.
+    """
     reasons = [reason_against(picture, subject) for subject in subjects_of(picture, runs)]
     return "yes" if None in reasons else f"no: {reasons[0]}"
 
 
 def reason_against(picture: Picture, subject: Any) -> str | None:
-    """Why a picture cannot be drawn, be it that something is lacking or that it is damaged; None if it can.
-
-    Raises MisuseError where a flag chooses what there is not.
-    """
+    """Why a picture cannot be drawn, be it that something is lacking or that it is damaged; None if it can."""
     try:
         picture.find(subject)
     except MisuseError:
