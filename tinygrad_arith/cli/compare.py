@@ -22,7 +22,7 @@ from ..training.runs import RUNS, check_directory, locked, read_record, resume_c
 from .comparison_progress import BarJobsReporter, LineJobsReporter
 from .comparison_report import comparison_table
 from .console import EXIT_FAILURE, console, fail, leave_output, lost_output, only_json, only_warn, print_json, warn
-from .flags import Parser, add_config_flags, given_flags, given_names, make_parser, positive, presets_chosen, some_path
+from .flags import Parser, add_config_flags, given_names, make_parser, positive, presets_chosen, some_path
 
 if TYPE_CHECKING:  # `jobs` loads the libraries of the CPU, which a comparison of finished runs does without
     from ..comparisons.jobs import Job, Outcome
@@ -82,7 +82,7 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, command: str) ->
     if args.runs:
         parser.error(f"{args.runs[0]}: name runs or --preset, not both")
     presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
-    given = given_flags(args)
+    given = args.given
     with as_misuse():
         names = [job_name(preset, with_options(preset.config, given)) for preset in presets]
     out = args.out or default_directory("compare", names)

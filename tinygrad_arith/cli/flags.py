@@ -45,7 +45,10 @@ class Parser(argparse.ArgumentParser):
         self.own.add_argument(flag, help=help + " (default: %(default)s)" * ("default" in more), **more)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """Parse, or exit with code 2 after naming the nearest flag for one that is not known."""
+        """Parse, or exit with code 2 after naming the nearest flag for one that is not known.
+
+        `given` holds the options of configurations that the user gave, as {section: {field: value}}.
+        """
         words = list(sys.argv[1:] if args is None else args)
         flags = words[: words.index("--")] if "--" in words else words
         for word in flags:
@@ -60,6 +63,12 @@ class Parser(argparse.ArgumentParser):
                 self.error(foreign_flag(flag, self) or f"unknown flag {flag}{meant_flag(flag, self.known_flags())}")
         if unknown:
             self.error(f"unexpected argument {unknown[0]!r}")
+        given: dict[str, dict[str, Any]] = {}
+        for name, value in vars(parsed).items():
+            section, dot, field_name = name.partition(".")
+            if dot:
+                given.setdefault(section, {})[field_name] = value
+        parsed.given = given
         return parsed
 
     def format_help(self) -> str:
@@ -170,7 +179,7 @@ def given_names(args: argparse.Namespace) -> list[str]:
     """The configuration flags that the user gave, as they are written: `--task`, `--d-model`."""
     return [
         SECTIONS[section].flag if name == "kind" else flag_name(name)
-        for section, fields in given_flags(args).items()
+        for section, fields in args.given.items()
         for name in fields
     ]
 
@@ -222,13 +231,3 @@ def value_of(field: dataclasses.Field, text: str) -> Any:
     if complaint:
         raise argparse.ArgumentTypeError(f"{complaint}, not {text}{meant_choice(field, value)}")
     return value
-
-
-def given_flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The configuration flags that the user gave, as {section: {field: value}}."""
-    given: dict[str, dict[str, Any]] = {}
-    for name, value in vars(args).items():
-        section, dot, field_name = name.partition(".")
-        if dot:
-            given.setdefault(section, {})[field_name] = value
-    return given

@@ -17,7 +17,7 @@ from ..training.build import make_task
 from ..training.config import Config, TrainingOptions, with_options
 from ..training.presets import DEFAULT_PRESET, load_preset
 from .console import console, data_table
-from .flags import Parser, add_config_flags, given_flags, make_parser, presets_chosen, some_path, value_of, whole
+from .flags import Parser, add_config_flags, make_parser, presets_chosen, some_path, value_of, whole
 
 DESCRIPTION = """Show rows of a training batch as the model sees them: at each position the token that it reads, the
 token that it is to predict, and whether that prediction counts in the loss."""
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_peek_parser(base.config)
     args = parser.parse_args(argv)
     with as_misuse():
-        config = with_options(load_preset(base.name).config, given_flags(args))
+        config = with_options(load_preset(base.name).config, args.given)
     training = config.training
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")

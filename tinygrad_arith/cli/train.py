@@ -15,7 +15,7 @@ from ..training.final_test import final_test, write_result
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from ..training.runs import RunRecord, newest_run, resume_command
 from .console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
-from .flags import Parser, add_config_flags, checked, given_flags, given_names, make_parser, presets_chosen, some_path
+from .flags import Parser, add_config_flags, checked, given_names, make_parser, presets_chosen, some_path
 from .ineffective_flags import ineffective_flags
 from .progress import make_reporter
 
@@ -94,7 +94,7 @@ def start(args: argparse.Namespace, base: Preset) -> int:
     from .summary import print_dry_run
 
     with as_misuse():
-        config = with_options(load_preset(base.name).config, given_flags(args)).resolved()
+        config = with_options(load_preset(base.name).config, args.given).resolved()
     record = RunRecord(config, base.name, args.until or None)
     if args.dry_run:
         with as_misuse():
@@ -103,7 +103,7 @@ def start(args: argparse.Namespace, base: Preset) -> int:
         print_dry_run(record, task, model)
         return 0
     with new_session(record, args.out) as session:
-        for sentence in ineffective_flags(given_flags(args), config, session.device):
+        for sentence in ineffective_flags(args.given, config, session.device):
             warn(sentence)
         return train(session)
 
@@ -112,7 +112,7 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
     """Go on with a run that was stopped."""
     from ..training.session import resumed_session
 
-    steps = given_flags(args).get("training", {}).get("steps")
+    steps = args.given.get("training", {}).get("steps")
     conflicts = [flag for flag in given_names(args) if flag != "--steps"]
     conflicts += [flag_name(name) for name in ("preset", "out", "dry_run") if getattr(args, name)]
     if conflicts:
