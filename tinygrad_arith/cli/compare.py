@@ -17,7 +17,7 @@ from ..run_files.files import write_json
 from ..run_files.machine import machine_facts
 from ..run_files.reading import read_json
 from ..training.config import Config, with_options
-from ..training.presets import load_preset
+from ..training.presets import Preset
 from ..training.runs import RUNS, check_directory, locked, read_record, resume_command
 from .comparison_progress import BarJobsReporter, LineJobsReporter
 from .comparison_report import comparison_table
@@ -43,11 +43,13 @@ PICTURE_FILE = "comparison.png"
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, train what is to be trained, gather, print and draw; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    parser = make_compare_parser([preset.config for preset in presets_chosen(argv)])
+    presets = presets_chosen(argv)
+    parser = make_compare_parser([config for _, config in presets])
     args = parser.parse_args(argv)
     with only_json(args.json):
         if args.preset:
-            return train_and_compare(args, parser, shlex.join(["python", "-m", "tinygrad_arith.compare", *argv]))
+            command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
+            return train_and_compare([preset for preset, _ in presets], args, parser, command)
         return compare_finished(args, parser)
 
 
@@ -72,7 +74,7 @@ def make_compare_parser(configs: Sequence[Config]) -> Parser:
     return parser
 
 
-def train_and_compare(args: argparse.Namespace, parser: Parser, command: str) -> int:
+def train_and_compare(presets: Sequence[Preset], args: argparse.Namespace, parser: Parser, command: str) -> int:
     """Train the presets' runs that are not finished yet, then compare all; returns the exit code.
 
     command: the whole command line, which goes on where it was stopped
@@ -81,13 +83,11 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, command: str) ->
 
     if args.runs:
         parser.error(f"{args.runs[0]}: name runs or --preset, not both")
-    presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
-    given = args.given
     with as_misuse():
-        names = [job_name(preset, with_options(preset.config, given)) for preset in presets]
+        names = [job_name(preset, with_options(preset.config, args.given)) for preset in presets]
     out = args.out or default_directory("compare", names)
     check_directory(out)
-    jobs = plan_jobs(presets, given, args.seeds or 5, out)
+    jobs = plan_jobs(presets, args.given, args.seeds or 5, out)
     out.mkdir(parents=True, exist_ok=True)
     stream = sys.stderr if args.json else sys.stdout  # for the progress
     with locked(out):

@@ -148,9 +148,9 @@ def add_option(group: Any, section: str, field: dataclasses.Field, default: Any)
     )
 
 
-def presets_chosen(words: Sequence[str] | None, sections: Iterable[str] = SECTIONS) -> list[Preset]:
-    """The presets that flags name, or the default one, with the kinds that flags choose: which other flags there are,
-    follows from these. Raises MisuseError if there is no such preset or kind.
+def presets_chosen(words: Sequence[str] | None, sections: Iterable[str] = SECTIONS) -> list[tuple[Preset, Config]]:
+    """The presets that flags name, or the default one, and their configurations with the kinds that flags choose: which
+    other flags there are, follows from these. Raises MisuseError if there is no such preset or kind.
     """
     words = sys.argv[1:] if words is None else words
     flags = {name: SECTIONS[name].flag for name in sections if SECTIONS[name].flag}
@@ -162,7 +162,7 @@ def presets_chosen(words: Sequence[str] | None, sections: Iterable[str] = SECTIO
     kinds = {section: {"kind": found[section]} for section in flags if found[section] is not None}
     with as_misuse():
         presets = map(load_preset, dict.fromkeys(found["preset"] or [DEFAULT_PRESET]))
-        return [dataclasses.replace(preset, config=with_options(preset.config, kinds)) for preset in presets]
+        return [(preset, with_options(preset.config, kinds)) for preset in presets]
 
 
 def foreign_flag(flag: str, parser: "Parser") -> str | None:

@@ -15,7 +15,7 @@ from ..tasks import Batch, Task, Vocabulary
 from ..tasks.answering import AnsweringTask
 from ..training.build import make_task
 from ..training.config import Config, TrainingOptions, with_options
-from ..training.presets import DEFAULT_PRESET, load_preset
+from ..training.presets import DEFAULT_PRESET
 from .console import console, data_table
 from .flags import Parser, add_config_flags, make_parser, presets_chosen, some_path, value_of, whole
 
@@ -25,11 +25,11 @@ token that it is to predict, and whether that prediction counts in the loss."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, make the batch and print it; returns the exit code."""
-    base = presets_chosen(argv, ("task",))[-1]
-    parser = make_peek_parser(base.config)
+    preset, config = presets_chosen(argv, ("task",))[-1]
+    parser = make_peek_parser(config)
     args = parser.parse_args(argv)
     with as_misuse():
-        config = with_options(load_preset(base.name).config, args.given)
+        config = with_options(preset.config, args.given)
     training = config.training
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")

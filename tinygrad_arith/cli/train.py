@@ -33,15 +33,15 @@ goes on to the very same bits."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags and do what they ask for; returns the exit code."""
-    base = presets_chosen(argv)[-1]
-    parser = make_train_parser(base.config)
+    preset, config = presets_chosen(argv)[-1]
+    parser = make_train_parser(config)
     args = parser.parse_args(argv)
     if args.help_all:
-        make_train_parser(base.config, more=True).print_help()
+        make_train_parser(config, more=True).print_help()
         return 0
     if args.list_presets is not None:
         return list_presets(args.list_presets)
-    return start(args, base) if args.resume is None else resume(args, parser)
+    return start(args, preset) if args.resume is None else resume(args, parser)
 
 
 def make_train_parser(config: Config, more: bool = False) -> Parser:
@@ -88,14 +88,14 @@ def list_presets(name: str) -> int:
     return 0
 
 
-def start(args: argparse.Namespace, base: Preset) -> int:
+def start(args: argparse.Namespace, preset: Preset) -> int:
     """Train a new run, or only plan it (--dry-run)."""
     from ..training.session import check_goal, new_session, plan
     from .summary import print_dry_run
 
     with as_misuse():
-        config = with_options(load_preset(base.name).config, args.given).resolved()
-    record = RunRecord(config, base.name, args.until or None)
+        config = with_options(preset.config, args.given).resolved()
+    record = RunRecord(config, preset.name, args.until or None)
     if args.dry_run:
         with as_misuse():
             task, model = plan(config)
