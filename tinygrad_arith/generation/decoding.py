@@ -265,12 +265,12 @@ def make_request(
     check_key(key)
     context = model.config.context
     if max_tokens is None:
+        check_room(context, ids.shape[1], 1)
         rooms = context + 1 - lengths  # (P,)
     else:
         check_count("max_tokens", max_tokens)
-        check_room(context, ids.shape[1], max_tokens)
+        check_room(context, ids.shape[1], max(max_tokens, 0))
         rooms = np.full(len(ids), max(int(max_tokens), 0))  # (P,)
-    check_room(context, ids.shape[1], 0)
     require_ids(ids, model.config.vocabulary, "generate: tokens of a prompt")
     new = int(rooms.max(initial=0))
     fed = ids.shape[1] + max(new, 1) - 1

@@ -273,7 +273,7 @@ def usual_samplers(
 
 
 def keep_first(logits: np.ndarray, order: np.ndarray, weights: np.ndarray, target: Any) -> np.ndarray:
-    """Keeps tokens, those of a small `order` first, until their weights sum up to the target. (B, V) all, target (B, 1).
+    """Keeps tokens, of a small `order` first, until their weights sum up to the target: (B, V) all, target (B, 1).
 
     A token stays if the weights of those before it are below the target; so the first one always does.
     """

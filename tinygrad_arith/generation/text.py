@@ -1,6 +1,5 @@
 """Tokens as text, as it grows: characters that are not whole yet, and the beginnings of stop strings, are held back."""
 
-import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -47,7 +46,7 @@ class GrowingText:
         """What the ids behind `said` add: decoded with what stands before them, and that part taken off again."""
         before = self.decode(np.array(self.ids[self.first : self.said], dtype=np.int64))
         whole = self.decode(np.array(self.ids[self.first :], dtype=np.int64))
-        return whole[len(os.path.commonprefix([before, whole])) :]
+        return whole[common_length(before, whole) :]
 
     def certain(self, text: str) -> str:
         """The text up to a stop string, or up to what may become one; the latter is held back."""
@@ -58,6 +57,11 @@ class GrowingText:
         held = max((overlap(text, stop) for stop in self.stop_strings), default=0)
         self.held = text[len(text) - held :]
         return text[: len(text) - held]
+
+
+def common_length(a: str, b: str) -> int:
+    """With how many characters both texts begin."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def overlap(text: str, stop: str) -> int:
