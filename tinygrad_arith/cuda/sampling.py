@@ -13,7 +13,6 @@ from .elements import BFLOAT16, C_NAMES, FLOAT32, contiguous
 from .source import Build, cupy
 
 THREADS = 512  # of a block, which has a row: THREADS of sampling.cu
-MASK_32 = 0xFFFFFFFF
 
 
 def build_for(dtype: np.dtype) -> Build:
@@ -62,8 +61,8 @@ class DeviceSampling:
         for sampler in self.samplers:
             given = scores, weights, self.prompt, self.written, self.vocabulary, sampler.number
             build.kernel(sampler.kernel)(self.rows, THREADS, *given)
-        given = scores, nan, self.key, step, self.written, tokens, self.vocabulary
-        build.kernel("choose_token")(self.rows, THREADS, *given)
+        chosen = self.key, step, self.written, tokens, self.vocabulary
+        build.kernel("choose_token")(self.rows, THREADS, scores, nan, *chosen)
         return tokens
 
 
