@@ -354,9 +354,17 @@ def at_once(request: Request) -> np.ndarray:
     from ..cuda.decoding import decoder_of  # loads what only a GPU needs
 
     ids, _, positions, key_mask = request.prompts
-    given = positions is not None, key_mask is not None
-    chosen = request.samples, request.samplers, request.key is not None
-    decoder = decoder_of(request.model, len(ids), ids.shape[1], request.new, *given, *chosen)
+    decoder = decoder_of(
+        request.model,
+        len(ids),
+        ids.shape[1],
+        request.new,
+        positions is not None,
+        key_mask is not None,
+        request.samples,
+        request.samplers,
+        request.key is not None,
+    )
     counts = None
     if decoder.sampling.needs_counts:
         rows, seen = repeat_rows(ids, request.samples), repeat_rows(request.prompts.seen, request.samples)
