@@ -133,7 +133,7 @@ def test_prompts_may_be_arrays_and_tensors_of_any_lengths():
 # Several samples
 
 
-@pytest.mark.parametrize("prompts", [PROMPTS, [[3, 1, 4], [1, 5, 9]]])
+@pytest.mark.parametrize("prompts", [PROMPTS, [[3, 1, 4], [1, 5, 9]], [[2, 7]]])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_samples_read_the_prompt_once_and_are_rows_of_their_own(scheme, prompts):
     model, key, samples = model_of(scheme), RandomKey(4, "sample"), 3

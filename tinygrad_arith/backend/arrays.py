@@ -41,8 +41,9 @@ def repeat_rows(array: Any, times: int) -> Any:  # (B, ...) -> (B times, ...)
     """Each row so many times, one behind the other; the array itself for once. None stays None."""
     if array is None or times == 1:
         return array
-    rows, *rest = array.shape
-    return array_module(array).broadcast_to(array[:, None], (rows, times, *rest)).reshape(rows * times, *rest)
+    (rows, *rest), xp = array.shape, array_module(array)
+    spread = xp.broadcast_to(array[:, None], (rows, times, *rest))  # (B, times, ...), a view
+    return xp.ascontiguousarray(spread).reshape(rows * times, *rest)
 
 
 def erf(x):

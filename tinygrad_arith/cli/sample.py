@@ -24,8 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, load the run and answer; returns the exit code."""
     parser = make_sample_parser()
     args = parser.parse_args(argv)
-    if args.top_k is not None and args.temperature == 0:
-        parser.error("--top-k: needs a --temperature above 0; without one the most likely token is always taken")
+    for name in ("top_k", "top_p", "min_p", "samples"):
+        if getattr(args, name) is not None and args.temperature == 0:
+            flag = f"--{name.replace('_', '-')}"
+            parser.error(f"{flag}: needs a --temperature above 0; without one the most likely token is always taken")
     with only_json(args.json):
         return answer_all(args)
 
@@ -37,7 +39,8 @@ def answer_all(args: argparse.Namespace) -> int:
 
     run = load_run(args.run, args.device)
     answering_task(run)  # complain before anything is read
-    sampling = Sampling(args.temperature, args.top_k, args.seed)
+    given = {name: getattr(args, name) for name in ("top_p", "min_p", "samples") if getattr(args, name) is not None}
+    sampling = Sampling(args.temperature, args.top_k, args.seed, **given)
     if args.file is None and sys.stdin.isatty():
         return converse(run, sampling, args.json)
     if args.file is None or str(args.file) == "-":
@@ -74,6 +77,21 @@ def make_sample_parser() -> Parser:
     parser.add_argument(
         "--top-k", type=positive, metavar="INT", help="draw among the so many most likely tokens only (default: all)"
     )
+    parser.add_argument(
+        "--top-p",
+        type=share,
+        metavar="FLOAT",
+        help="draw among the most likely tokens that have this probability together (default: all)",
+    )
+    parser.add_argument(
+        "--min-p",
+        type=share,
+        metavar="FLOAT",
+        help="draw among the tokens that are at least so many times as likely as the most likely one (default: all)",
+    )
+    parser.add_argument(
+        "--samples", type=positive, metavar="INT", help="answers to each problem, one below the other (default: 1)"
+    )
     parser.add_argument("--seed", type=seed, default=0, metavar="INT", help="of the draws (default: 0)")
     parser.add_argument("--json", action="store_true", help="answer with one JSON object a line")
     add_device_flag(parser)
@@ -88,6 +106,17 @@ def temperature(text: str) -> float:
         value = -1.0
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """A number above 0, and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 1, not {text}")
     return value
 
 
@@ -115,7 +144,8 @@ def converse(run: "LoadedRun", sampling: "Sampling", as_json: bool) -> int:
             return 0
         number += 1
         try:
-            print_answer(answer_line(run, sampling, line, number), as_json)
+            for answer in answer_line(run, sampling, line, number):
+                print_answer(answer, as_json)
         except ValueError as error:
             print(error)
 
@@ -127,21 +157,22 @@ def answer_lines(run: "LoadedRun", sampling: "Sampling", lines: Iterable[str], a
         if not line.strip():
             continue
         try:
-            answer = answer_line(run, sampling, line, number)
+            answers = answer_line(run, sampling, line, number)
         except ValueError as error:
             fail(f"line {number}: {error}")
             code = EXIT_FAILURE
         else:
-            print_answer(answer, as_json, number)
+            for answer in answers:
+                print_answer(answer, as_json, number)
     return code
 
 
-def answer_line(run: "LoadedRun", sampling: "Sampling", line: str, number: int) -> "Answer":
-    """The model's answer to the problem in a line; ValueError with one sentence if it holds none."""
-    from tinygrad_arith.tasks.answers import sample_answer
+def answer_line(run: "LoadedRun", sampling: "Sampling", line: str, number: int) -> "list[Answer]":
+    """The model's answers to the problem in a line; ValueError with one sentence if it holds none."""
+    from tinygrad_arith.tasks.answers import sample_answers
 
     task = answering_task(run)
-    return sample_answer(run.model, task, task.parse(line), sampling, number)
+    return sample_answers(run.model, task, task.parse(line), sampling, number)
 
 
 def print_answer(answer: "Answer", as_json: bool, line: int | None = None) -> None:
