@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..backend import RandomKey
 from ..generation import Sampler, generate, usual_samplers
 from .metrics import Preview
@@ -79,7 +81,11 @@ def sample_answers(model: Any, task: "AnsweringTask", problem: Any, sampling: Sa
     )
     text = task.text(problem)[0]
     statement = task.statements(problem)[0]
-    return [Answer(statement, text.prompt, text.answer, vocabulary.decode(row)) for row in tokens]
+    ends = [
+        np.flatnonzero(row == vocabulary.end) for row in tokens
+    ]  # samples that ended early are filled with the mark
+    rows = [row[: end[0] + 1] if len(end) else row for row, end in zip(tokens, ends, strict=True)]
+    return [Answer(statement, text.prompt, text.answer, vocabulary.decode(row)) for row in rows]
 
 
 def as_preview(title: str, answers: Iterable[Answer]) -> Preview:
