@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd import no_grad
-from ..backend import RandomKey, array_module, repeat_rows
+from ..backend import RandomKey, array_module, repeat_rows, to_numpy
 from ..ops.ids import require_ids
 from .choosing import NAN, HostChooser, check_key, simple_samplers
 from .prompts import Prompts, check_count, check_room, over_rows, padded_prompts, prompt_rows
@@ -334,7 +334,7 @@ def chooser_of(request: Request, logits: Any) -> Any:
 
     sampling = DeviceSampling(request.samplers, request.key is not None, len(ids), vocabulary)
     sampling.start(counts_of(ids, seen, vocabulary).prompt if sampling.needs_counts else None, request.key)
-    return lambda logits, step: checked(sampling.choose(logits, step).get())
+    return lambda logits, step: checked(to_numpy(sampling.choose(logits, step)))
 
 
 def have_kernels(samplers: Sequence[Any]) -> bool:
