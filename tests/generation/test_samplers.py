@@ -232,3 +232,15 @@ def test_drawn_tokens_have_the_probabilities_that_the_samplers_leave(name, seed)
         seen, probability = seen[common], probability[common]
     if len(seen) > 1:
         assert stats.chisquare(seen, probability * seen.sum() / probability.sum()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    "sampler", [TopK(1), TopK(40), TopK(3000), TopP(0.5), TopP(0.9999), Typical(0.5), Typical(0.999)]
+)
+def test_a_large_vocabulary_is_cut_as_a_small_one(sampler, monkeypatch):
+    """Whether all tokens are sorted or the first ones; there are rows with many equal ones."""
+    logits, counts = random_rows(11, 40, 5000), random_counts(12, 40, 5000)
+    logits[0] = 0.0
+    found = sampler(logits, counts)
+    monkeypatch.setattr("tinygrad_arith.generation.samplers.SORTED_WHOLE", 5000)
+    np.testing.assert_array_equal(found, sampler(logits, counts))

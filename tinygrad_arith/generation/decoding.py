@@ -123,8 +123,8 @@ def generate(
     stopped = np.zeros(request.rows, dtype=bool)  # (B,)
     for tokens in written(request):  # (B,)
         columns.append(tokens)
-        stopped |= np.isin(tokens, stops)
-        if len(stops) and stopped.all():
+        stopped |= among(tokens, stops)
+        if stopped.all():
             break
     empty = np.zeros((request.rows, 0), dtype=np.int64)  # (B, 0)
     return filled_up(np.stack(columns, axis=1), stops) if columns else empty
@@ -397,11 +397,16 @@ def checked_strings(stop_strings: Sequence[str], decode: Decode | None) -> list[
     return strings
 
 
+def among(tokens: np.ndarray, stops: np.ndarray) -> np.ndarray:  # (...) -> bool (...)
+    """Which tokens are stop tokens. (`numpy.isin` takes five times as long for a few.)"""
+    return (tokens[..., None] == stops).any(axis=-1)
+
+
 def filled_up(tokens: np.ndarray, stops: np.ndarray) -> np.ndarray:  # (B, n) -> (B, at most n)
     """Each row filled with its stop token behind it, and cut where all rows have stopped."""
     if not len(stops) or not tokens.size:
         return tokens
-    found = np.isin(tokens, stops)  # (B, n)
+    found = among(tokens, stops)  # (B, n)
     stopped = found.any(axis=1)  # (B,)
     ends = np.where(stopped, found.argmax(axis=1), tokens.shape[1] - 1)  # (B,)
     fill = np.take_along_axis(tokens, ends[:, None], axis=1)  # (B, 1)

@@ -19,6 +19,7 @@ import numpy as np
 from ..backend import to_numpy
 
 LIKELIEST = 2.0**40  # the weight of the likeliest token
+SORTED_WHOLE, SORTED_FIRST = 4096, 1024  # tokens: of larger vocabularies only the first ones are sorted, if they do
 DISTANCE_STEPS = 2.0**32  # to one nat: how finely the distances of typical sampling are told apart
 
 
@@ -277,12 +278,28 @@ def keep_first(logits: np.ndarray, order: np.ndarray, weights: np.ndarray, targe
 
     A token stays if the weights of those before it are below the target; so the first one always does.
     """
+    if logits.shape[-1] > SORTED_WHOLE:
+        kept = np.stack([first_of_row(*row) for row in zip(order, weights, target, strict=True)])  # (B, V)
+        return np.where(kept, logits, -np.inf)
     ranked = np.argsort(order, axis=-1, kind="stable")  # (B, V)
     in_order = np.take_along_axis(weights, ranked, axis=-1)  # (B, V)
     before = in_order.cumsum(axis=-1) - in_order  # (B, V)
     kept = np.zeros(logits.shape, bool)  # (B, V)
     np.put_along_axis(kept, ranked, before < target, axis=-1)
     return np.where(kept, logits, -np.inf)
+
+
+def first_of_row(order: np.ndarray, weights: np.ndarray, target: np.ndarray) -> np.ndarray:  # (V,), (V,), (1,) -> (V,)
+    """Which tokens of a row are kept; sorts only the first ones, where these reach the target."""
+    bound = np.partition(order, SORTED_FIRST)[SORTED_FIRST]  # ()
+    near = np.flatnonzero(order < bound)  # (n,), at most SORTED_FIRST
+    if weights[near].sum() < target:
+        near = np.arange(len(order))  # (V,)
+    ranked = near[np.argsort(order[near], kind="stable")]  # (n,)
+    before = weights[ranked].cumsum() - weights[ranked]  # (n,)
+    kept = np.zeros(len(order), bool)  # (V,)
+    kept[ranked[before < target]] = True
+    return kept
 
 
 def weights_of(logits: np.ndarray) -> np.ndarray:  # (B, V) -> int64 (B, V)
