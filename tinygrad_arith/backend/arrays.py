@@ -43,7 +43,7 @@ def repeat_rows(array: Any, times: int) -> Any:  # (B, ...) -> (B times, ...)
         return array
     (rows, *rest), xp = array.shape, array_module(array)
     spread = xp.broadcast_to(array[:, None], (rows, times, *rest))  # (B, times, ...), a view
-    return xp.ascontiguousarray(spread).reshape(rows * times, *rest)
+    return xp.array(spread, order="C").reshape(rows * times, *rest)
 
 
 def erf(x):
