@@ -19,8 +19,7 @@ NAN = "generate: there are logits that are NaN; no token can be drawn from them"
 class HostChooser:
     """Chooses the next token of each row, (B, V) -> (B,), by the samplers and a key; without a key the likeliest.
 
-    prompts:  (B, Tp) int, and `seen` (B, Tp) bool or None, which of them are tokens and not padding
-    dtype:    of the model's parameters; bfloat16 logits are widened to it
+    prompts: (B, Tp) int, and `seen` (B, Tp) bool or None, which of them are tokens and not padding
     """
 
     def __init__(
