@@ -343,9 +343,9 @@ def have_kernels(samplers: Sequence[Any]) -> bool:
 
 
 def fits_graph(request: Request) -> bool:
-    """Whether an answer can be written as one CUDA graph."""
+    """Whether an answer can be written as one CUDA graph; it is kept with the modules and weights that are in it."""
     model = request.model
-    cached = hasattr(model, "new_caches") and not has_own_reader(model)
+    cached = hasattr(model, "new_caches") and hasattr(model, "named_modules") and not has_own_reader(model)
     return cached and have_kernels(request.samplers) and request.new <= MOST_AT_ONCE
 
 
