@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from ..tasks.answering import AnsweringTask, answering
-from ..tasks.answers import Answer, Sampling, sample_answer
+from ..tasks.answers import Answer, Sampling, sample_answers
 from ..training.runs import LoadedRun, load_run
 from .console import fail, only_json, print_json
 from .flags import Parser, add_device_flag, checked, digits_only, make_parser, positive, some_path
@@ -23,8 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, load the run and answer; returns the exit code."""
     parser = make_sample_parser()
     args = parser.parse_args(argv)
-    if args.top_k is not None and args.temperature == 0:
-        parser.error("--top-k: needs a --temperature above 0; without one the most likely token is always taken")
+    for name in ("top_k", "top_p", "min_p", "samples"):
+        if getattr(args, name) is not None and args.temperature == 0:
+            flag = f"--{name.replace('_', '-')}"
+            parser.error(f"{flag}: needs a --temperature above 0; without one the most likely token is always taken")
     with only_json(args.json):
         return answer_all(args)
 
@@ -38,6 +40,12 @@ def make_sample_parser() -> Parser:
     temperature = checked(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
     parser.add_flag("--temperature FLOAT", drawn, temperature, default="0")
     parser.add_flag("--top-k INT", "draw among the so many most likely tokens only (default: all)", positive)
+    share = checked(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+    together = "draw among the most likely tokens that have this probability together (default: all)"
+    parser.add_flag("--top-p FLOAT", together, share)
+    beside = "draw among the tokens that are at least so many times as likely as the most likely one (default: all)"
+    parser.add_flag("--min-p FLOAT", beside, share)
+    parser.add_flag("--samples INT", "answers to each problem, one below the other (default: 1)", positive)
     seed = checked(digits_only, lambda value: value < 2**64, "a whole number from 0 to 2**64 - 1")
     parser.add_flag("--seed INT", "of the draws", seed, default=0)
     parser.add_flag("--json", "answer with one JSON object a line")
@@ -48,7 +56,9 @@ def make_sample_parser() -> Parser:
 def answer_all(args: argparse.Namespace) -> int:
     """Load the run and answer what stands in the file, or comes from stdin; returns the exit code."""
     run = load_run(args.run, args.device)
-    asked = Asked(run, answering(run.task, "sample"), Sampling(args.temperature, args.top_k, args.seed), args.json)
+    given = {name: getattr(args, name) for name in ("top_p", "min_p", "samples") if getattr(args, name) is not None}
+    sampling = Sampling(args.temperature, args.top_k, args.seed, **given)
+    asked = Asked(run, answering(run.task, "sample"), sampling, args.json)
     if args.file is None and sys.stdin.isatty():
         return converse(asked)
     if args.file is None or str(args.file) == "-":
@@ -68,9 +78,9 @@ class Asked:
     sampling: Sampling
     as_json: bool
 
-    def answer(self, line: str, number: int) -> Answer:
-        """The model's answer to the problem in a line; ValueError with one sentence if it holds none."""
-        return sample_answer(self.run.model, self.task, self.task.parse(line), self.sampling, number)
+    def answers(self, line: str, number: int) -> list[Answer]:
+        """The model's answers to the problem in a line; ValueError with one sentence if it holds none."""
+        return sample_answers(self.run.model, self.task, self.task.parse(line), self.sampling, number)
 
     def print(self, answer: Answer, line: int | None = None) -> None:
         """Print an answer, for people or as JSON; at once, for a program that waits for it."""
@@ -97,7 +107,8 @@ def converse(asked: Asked) -> int:
         if not line.strip():
             break
         try:
-            asked.print(asked.answer(line, number))
+            for answer in asked.answers(line, number):
+                asked.print(answer)
         except ValueError as error:
             print(error)
     return 0
@@ -110,9 +121,10 @@ def answer_lines(asked: Asked, lines: Iterable[str]) -> int:
         if not line.strip():
             continue
         try:
-            answer = asked.answer(line, number)
+            answers = asked.answers(line, number)
         except ValueError as error:
             code = fail(f"line {number}: {error}")
         else:
-            asked.print(answer, number)
+            for answer in answers:
+                asked.print(answer, number)
     return code
