@@ -3,7 +3,7 @@
 from ..backend import DtypePolicy, obstacle_to_cuda
 from ..models.model import Model
 from ..models.registry import MODELS, TaskSizes
-from ..optim import AdamW
+from ..optim import FlatOptimizer
 from ..optim.registry import OPTIMIZERS
 from ..options.errors import MachineError, UserError
 from ..tasks import Task, TaskOptions, build_task
@@ -50,7 +50,7 @@ def set_matmul_precision(training: TrainingOptions) -> None:
     set_float32_matmul_precision("tf32" if training.tf32 else "float32")
 
 
-def make_optimizer(config: Config, model: Model) -> AdamW:
+def make_optimizer(config: Config, model: Model) -> FlatOptimizer:
     """The optimizer over the flat parameters of an initialized model."""
     return OPTIMIZERS.load(config.optimizer.kind).from_options(config.optimizer, model.flat)
 

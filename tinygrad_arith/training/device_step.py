@@ -25,15 +25,13 @@ from ..cuda.source import cupy
 from ..cuda.step import Record
 from ..nn import Module
 from ..objectives import NEXT_TOKEN, Batch, Objective
-from ..optim import AdamW
-from ..optim.adamw import Rates
+from ..optim import FlatOptimizer
 from ..options.errors import warn
 from .config import Config
 from .step_result import StepResult, dropout_key, rate_of
 
 KEPT = 256  # steps whose loss and norm wait on the device at most
 SLOTS = 2  # while the batch in one is computed with, the next is copied into the other
-RATES = ("mean_scale", "spread_scale", "kept")  # those of AdamW's numbers that change from step to step
 
 
 class Slot:
@@ -41,7 +39,7 @@ class Slot:
 
     def __init__(self, steps: "DeviceSteps", batch: Batch):
         like = {name: array for name, array in batch._asdict().items() if array is not None}
-        like |= {name: np.zeros((), np.float32) for name in ("inverse_count", *RATES)}
+        like |= {name: np.zeros((), np.float32) for name in ("inverse_count", *steps.optimizer.changing)}
         like["step"] = np.zeros((), np.uint32)
         self.inputs = Inputs(like, steps.copies)
         arrays = self.inputs.arrays
@@ -60,7 +58,7 @@ class DeviceSteps:
     def __init__(
         self,
         model: Module,
-        optimizer: AdamW,
+        optimizer: FlatOptimizer,
         config: Config,
         objective: Objective = NEXT_TOKEN,
         *,
@@ -83,7 +81,7 @@ class DeviceSteps:
         return next((slot.run.reason for slots in self._slots.values() for slot in slots if slot.run.reason), None)
 
     def enqueue(self, batch: Batch, step: int) -> None:
-        """One step of AdamW on one batch of NumPy arrays; `step` counts from 0. One that raises does not count."""
+        """One step of the optimizer on one batch of NumPy arrays; `step` counts from 0. One that raises does not count."""
         if len(self._sent) == KEPT:
             self._collect()
         rate, normalizer = rate_of(self.config, step), max(self.objective.count(batch), 1)
@@ -128,10 +126,9 @@ class DeviceSteps:
             self.model.flat.hold_undecayed()
         norm, scale = fused.norm_and_scale(self.model.flat.gradients, self.config.optimizer.clip)
         scale = self.record.settle(loss, norm, scale, numbers["step"])
-        changing = {name: numbers[name] for name in RATES}
-        beta1, beta2 = self.optimizer.betas
-        constant = {"beta1": beta1, "beta2": beta2, "eps": self.optimizer.eps}
-        self.optimizer.update(Rates(**constant, **changing, gradient_scale=scale))
+        fixed = self.optimizer.rates(learning_rate=0.0)  # but for those that change, which are read on the device
+        changing = {name: numbers[name] for name in self.optimizer.changing}
+        self.optimizer.update(fixed._replace(**changing, gradient_scale=scale))
 
     def _backward(self, batch: Batch, key: RandomKey, dloss: Any) -> Any:
         """The summed loss, (); the gradient of `dloss` times that sum is in the flat buffer afterwards."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..backend import available_cores
 from ..models.model import Model
+from ..optim import Optimizer
 from ..options.errors import MisuseError, UserError, as_misuse, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
@@ -32,7 +33,6 @@ from .runs import (
     write_record,
     write_resumption,
 )
-from .steps import Optimizer
 from .threads import resolve_threads
 from .trainer import Trainer
 
@@ -50,7 +50,7 @@ class Session:
     device: str = "cpu"
 
     def trainer(self, reporter: Reporter) -> Trainer:
-        """The trainer, restored from the checkpoint if there is one. UserError if that belongs to another model."""
+        """The trainer, restored from the checkpoint if there is one. UserError if that belongs to another model or optimizer."""
         trainer = Trainer(
             self.record.config,
             self.task,
@@ -64,7 +64,7 @@ class Session:
             try:
                 trainer.restore(self.checkpoint)
             except (ValueError, KeyError) as error:
-                raise UserError(f"{self.checkpoint.path}: does not fit the model of this run: {error}") from error
+                raise UserError(f"{self.checkpoint.path}: does not fit this run: {error}") from error
         return trainer
 
 

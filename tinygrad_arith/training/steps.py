@@ -8,28 +8,12 @@ import numpy as np
 from ..backend import RandomKey, array_module
 from ..nn import Module, first_nonfinite
 from ..objectives import NEXT_TOKEN, Batch, Objective
-from ..optim import AdamW, clip_scale, gradient_norm
+from ..optim import FlatOptimizer, Optimizer, clip_scale, gradient_norm
 from ..options.errors import UserError
 from .config import Config
 from .process_workers import ProcessWorkers
 from .step_result import StepResult, dropout_key, rate_of
 from .thread_workers import ThreadWorkers
-
-
-class Optimizer(Protocol):
-    """What training asks of an optimizer: updates from the gradients in the model's flat buffer, and its state."""
-
-    def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
-        """One update of all parameters from their gradients times `gradient_scale`."""
-        ...
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all that the next update depends on."""
-        ...
-
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Takes back what `state_dict` gave; raises ValueError where it does not fit."""
-        ...
 
 
 class Gradients(Protocol):
@@ -134,5 +118,6 @@ def start_steps(model: Module, optimizer: Optimizer, config: Config, objective: 
         return HostSteps(workers, optimizer, config)
     from .device_step import DeviceSteps  # loads what only a GPU needs
 
-    assert isinstance(optimizer, AdamW)  # whose numbers the graphs read on the device
+    if not isinstance(optimizer, FlatOptimizer):
+        raise TypeError(f"on a GPU an optimizer is a FlatOptimizer, whose rates a graph reads: not {optimizer!r}")
     return DeviceSteps(model, optimizer, config, objective)

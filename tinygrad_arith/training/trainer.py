@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..nn import Module
+from ..optim import Optimizer
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
@@ -27,7 +28,7 @@ from .batches import Batches, BatchesAhead, make_batches
 from .config import Config
 from .reporter import Reporter
 from .step_result import StepResult, dropout_key
-from .steps import Optimizer, Steps, explain_nonfinite, is_finite, start_steps
+from .steps import Steps, explain_nonfinite, is_finite, start_steps
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
 
@@ -75,7 +76,7 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: weights, optimizer state and progress.
 
-        Raises ValueError or KeyError if they belong to another model.
+        Raises ValueError or KeyError if they belong to another model or to another optimizer.
         """
         self.model.load_state_dict(checkpoint.model)
         self.optimizer.load_state_dict(checkpoint.optimizer)
