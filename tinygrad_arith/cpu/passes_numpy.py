@@ -274,11 +274,11 @@ def sgd(values, gradients, velocity, decay_until, rates, nesterov):  # all array
 
 def lion(values, gradients, first, decay_until, rates):  # all arrays (N,)
     """One update of Lion in place, block by block; `rates` as `optim.lion` makes them. Rounds as the reference does."""
-    scratch = np.empty((2, min(UPDATE_BLOCK, len(values))), dtype=values.dtype)  # (2, n)
+    scratch = np.empty((3, min(UPDATE_BLOCK, len(values))), dtype=values.dtype)  # (3, n)
     for block in blocks(len(values), 1, UPDATE_BLOCK):
         p, m = values[block], first[block]
-        scaled, work = scratch[:, : len(p)]
-        direction = np.multiply(m, rates.beta1)  # (n,)
+        scaled, direction, work = scratch[:, : len(p)]
+        np.multiply(m, rates.beta1, out=direction)
         np.multiply(gradients[block], rates.gradient_scale, out=scaled)
         direction += np.multiply(scaled, 1.0 - rates.beta1, out=work)
         p[: max(decay_until - block.start, 0)] *= rates.kept
