@@ -24,11 +24,12 @@ SAME_THING = {
     "--num-heads": "--heads",
     "--wd": "--weight-decay",
     "--scheduler": "--schedule",
+    "--optim": "--optimizer",
+    "--opt": "--optimizer",
     "--output": "--out",
     "--output-dir": "--out",
 }
 REMARKS = {"--epochs": " An epoch is as many steps as there are training problems, divided by --batch"}
-WITHOUT_A_FLAG = {"--optim", "--optimizer"}
 
 
 def meant_flag(flag: str, known: Iterable[str]) -> str:
@@ -36,6 +37,4 @@ def meant_flag(flag: str, known: Iterable[str]) -> str:
     known = list(known)
     if SAME_THING.get(flag) in known:
         return f"; did you mean {SAME_THING[flag]}?{REMARKS.get(flag, '')}"
-    if flag in WITHOUT_A_FLAG and "--weight-decay" in known:
-        return "; the optimizer is always AdamW: its options are --learning-rate, --weight-decay, ..."
     return did_you_mean(flag, known)

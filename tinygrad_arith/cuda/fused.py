@@ -42,9 +42,9 @@ for _operation, _module, _accepts in (
     register(Implementation(_operation, "fused", "cuda", DTYPES, _forward, _backward, _accepts))
 
 register(Implementation("index", "assignment", "cuda", DTYPES, index_forward, assigned_index_backward, basic_index))
-for _operation, _update, _accepts in (
+for _operation, _update, _takes in (
     ("adamw", adamw.adamw_update, adamw.accepts),
     ("sgd", sgd.sgd_update, sgd.accepts),
     ("lion", lion.lion_update, lion.accepts),
 ):
-    register(Implementation(_operation, "fused", "cuda", (FLOAT32,), _update, not_differentiable, _accepts))
+    register(Implementation(_operation, "fused", "cuda", (FLOAT32,), _update, not_differentiable, _takes))

@@ -62,6 +62,11 @@ class FlatOptimizer(ABC):
     def arguments(self) -> dict[str, Any]:
         """What the operation takes beside what every update takes: arrays of the state, and options."""
 
+    @classmethod
+    def arrays_of(cls, options: Any) -> tuple[str, ...]:
+        """The names of the arrays that an optimizer of these options has."""
+        return cls.state_names
+
     def zeros(self) -> Any:
         """A new array of the state, (N,), where the values are and of their dtype."""
         values = self.flat.values

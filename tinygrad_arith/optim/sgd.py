@@ -60,7 +60,8 @@ class SGDOptions(OptimizerOptions):
     dampening: float = option(0.0, "share of the gradient that the velocity leaves out, but at step 1", range=SHARE)
     nesterov: bool = option(False, "step by the gradient plus momentum times velocity, instead of by the velocity")
     coupled_decay: bool = option(
-        False, "add --weight-decay times the weights to their gradient, as PyTorch's SGD does, instead of shrinking them"
+        False,
+        "add --weight-decay times the weights to their gradient, as PyTorch's SGD does, instead of shrinking them",
     )
 
     family = "sgd"
@@ -131,6 +132,11 @@ class SGD(FlatOptimizer):
             weight_decay=options.weight_decay,
             decay_all=options.decay_biases,
         )
+
+    @classmethod
+    def arrays_of(cls, options: SGDOptions) -> tuple[str, ...]:
+        """See `FlatOptimizer`."""
+        return cls.state_names if options.momentum > 0.0 else ()
 
     def rates(self, learning_rate: float) -> SGDRates:
         """See `FlatOptimizer`."""

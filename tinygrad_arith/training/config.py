@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..models.registry import MODELS
+from ..optim.adamw import AdamWOptions
 from ..optim.options import OptimizerOptions
 from ..optim.registry import OPTIMIZERS
 from ..options.errors import UserError
@@ -64,7 +65,7 @@ class Config:
 
     task: Any = dataclasses.field(default_factory=lambda: TASKS.options_of()())
     model: Any = dataclasses.field(default_factory=lambda: MODELS.options_of()())
-    optimizer: OptimizerOptions = dataclasses.field(default_factory=lambda: OPTIMIZERS.options_of()())
+    optimizer: OptimizerOptions = dataclasses.field(default_factory=AdamWOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
 
     def resolved(self) -> "Config":

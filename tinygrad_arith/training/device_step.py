@@ -81,7 +81,7 @@ class DeviceSteps:
         return next((slot.run.reason for slots in self._slots.values() for slot in slots if slot.run.reason), None)
 
     def enqueue(self, batch: Batch, step: int) -> None:
-        """One step of the optimizer on one batch of NumPy arrays; `step` counts from 0. One that raises does not count."""
+        """One optimizer step on one batch of NumPy arrays; `step` counts from 0. One that raises does not count."""
         if len(self._sent) == KEPT:
             self._collect()
         rate, normalizer = rate_of(self.config, step), max(self.objective.count(batch), 1)

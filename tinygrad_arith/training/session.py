@@ -50,7 +50,10 @@ class Session:
     device: str = "cpu"
 
     def trainer(self, reporter: Reporter) -> Trainer:
-        """The trainer, restored from the checkpoint if there is one. UserError if that belongs to another model or optimizer."""
+        """The trainer, restored from the checkpoint if there is one.
+
+        Raises UserError if that belongs to another model or another optimizer.
+        """
         trainer = Trainer(
             self.record.config,
             self.task,
