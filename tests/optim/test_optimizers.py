@@ -72,7 +72,9 @@ def test_the_sentence_names_both(layer):
         "the optimizer's state is that of AdamW (first_moment, second_moment, steps), and this SGD has velocity, steps: "
         "a run goes on with the optimizer that it began with"
     )
-    with pytest.raises(ValueError, match=r"that of another optimizer \(nothing\), and this Lion has first_moment, steps"):
+    with pytest.raises(
+        ValueError, match=r"that of another optimizer \(nothing\), and this Lion has first_moment, steps"
+    ):
         Lion(layer.flat).load_state_dict({})
 
 

@@ -221,7 +221,9 @@ def test_what_others_call_their_arguments_is_answered():
             kind(flat, lr=0.1)
         with pytest.raises(TypeError, match=f"^{name} has no maximize: it takes "):
             kind(flat, maximize=True)
-        with pytest.raises(TypeError, match=rf"^{name} takes the flat arrays of a model: {name}\(model.flat\), not the"):
+        with pytest.raises(
+            TypeError, match=rf"^{name} takes the flat arrays of a model: {name}\(model.flat\), not the"
+        ):
             kind([1, 2])
         with pytest.raises(ValueError, match=f"^{name}: weight_decay must be 0 or above, not -1"):
             kind(flat, weight_decay=-1.0)

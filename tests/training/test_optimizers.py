@@ -39,7 +39,14 @@ def config_of(name, **training):
             "task": {"digits": 3, "validation_size": 8, "test_size": 8},
             "model": {"d_model": 16, "heads": 2, "layers": 1, "dropout": 0.1},
             "optimizer": {"kind": name.split(",")[0], "warmup": 3, **OPTIMIZERS[name]},
-            "training": {"steps": 20, "batch": 8, "eval_every": 10, "checkpoint_every": 7, "workers": 1, "device": "cpu"}
+            "training": {
+                "steps": 20,
+                "batch": 8,
+                "eval_every": 10,
+                "checkpoint_every": 7,
+                "workers": 1,
+                "device": "cpu",
+            }
             | training,
         }
     ).resolved()
@@ -162,7 +169,9 @@ def run_command(*words, cwd):
 
 
 def test_the_command_trains_resumes_and_refuses(tmp_path, digest_of_arrays):
-    tiny = "--digits 3 --validation-size 8 --test-size 8 --d-model 16 --heads 2 --layers 1 --batch 8 --workers 1".split()
+    tiny = (
+        "--digits 3 --validation-size 8 --test-size 8 --d-model 16 --heads 2 --layers 1 --batch 8 --workers 1".split()
+    )
     tiny += "--schedule constant --device cpu --checkpoint-every 5 --optimizer lion".split()
     assert run_command(*tiny, "--steps", "10", "--out", "whole", cwd=tmp_path).returncode == 0
     assert run_command(*tiny, "--steps", "5", "--warmup", "5", "--out", "parts", cwd=tmp_path).returncode == 0
