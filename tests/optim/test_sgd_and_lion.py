@@ -227,5 +227,5 @@ def test_what_others_call_their_arguments_is_answered():
             kind([1, 2])
         with pytest.raises(ValueError, match=f"^{name}: weight_decay must be 0 or above, not -1"):
             kind(flat, weight_decay=-1.0)
-    with pytest.raises(ValueError, match="^Lion: betas must be two numbers from 0 to below 1, not 0.9$"):
+    with pytest.raises(ValueError, match=r"^Lion: betas must be two numbers from 0 to below 1, not 0\.9$"):
         Lion(flat, betas=0.9)

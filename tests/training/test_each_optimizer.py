@@ -158,7 +158,7 @@ def test_on_a_gpu_only_what_a_graph_can_read_is_taken(monkeypatch, tmp_path):
     config = config_of("adamw")
     model = initialize(make_model(config, make_task(config.task)), config)
     monkeypatch.setattr(steps, "array_module", lambda array: None)  # as if it were CuPy's
-    with pytest.raises(TypeError, match="on a GPU an optimizer is a FlatOptimizer, .*: not my optimizer"):
+    with pytest.raises(TypeError, match=r"on a GPU an optimizer is a FlatOptimizer, .*: not my optimizer"):
         start_steps(model, Own(), config)
 
 
@@ -169,17 +169,15 @@ def run_command(*words, cwd):
 
 
 def test_the_command_trains_resumes_and_refuses(tmp_path, digest_of_arrays):
-    tiny = (
-        "--digits 3 --validation-size 8 --test-size 8 --d-model 16 --heads 2 --layers 1 --batch 8 --workers 1".split()
-    )
-    tiny += "--schedule constant --device cpu --checkpoint-every 5 --optimizer lion".split()
-    assert run_command(*tiny, "--steps", "10", "--out", "whole", cwd=tmp_path).returncode == 0
+    tiny = ["--digits=3", "--validation-size=8", "--test-size=8", "--d-model=16", "--heads=2", "--layers=1"]
+    tiny += ["--batch=8", "--workers=1", "--device=cpu", "--schedule=constant", "--checkpoint-every=5"]
+    tiny += ["--optimizer=lion"]
     assert run_command(*tiny, "--steps", "5", "--warmup", "5", "--out", "parts", cwd=tmp_path).returncode == 0
-    assert run_command(*tiny, "--steps", "10", "--warmup", "5", "--out", "other", cwd=tmp_path).returncode == 0
+    assert run_command(*tiny, "--steps", "10", "--warmup", "5", "--out", "whole", cwd=tmp_path).returncode == 0
     result = run_command("--resume", "parts", "--steps", "10", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     last = "checkpoints/step-00000010.safetensors"
-    assert digest_of_arrays(tmp_path / "parts" / last) == digest_of_arrays(tmp_path / "other" / last)
+    assert digest_of_arrays(tmp_path / "parts" / last) == digest_of_arrays(tmp_path / "whole" / last)
     result = run_command("--resume", "parts", "--optimizer", "sgd", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("error: --optimizer: not with --resume, which takes every option from the run")

@@ -66,15 +66,11 @@ def test_the_state_of_another_optimizer_is_refused_in_one_sentence(layer, make, 
 
 
 def test_the_sentence_names_both(layer):
-    with pytest.raises(ValueError) as raised:
+    theirs, mine = r"AdamW \(first_moment, second_moment, steps\)", "SGD has velocity, steps"
+    end = "a run goes on with the optimizer that it began with"
+    with pytest.raises(ValueError, match=f"^the optimizer's state is that of {theirs}, and this {mine}: {end}$"):
         SGD(layer.flat).load_state_dict(AdamW(layer.flat).state_dict())
-    assert str(raised.value) == (
-        "the optimizer's state is that of AdamW (first_moment, second_moment, steps), and this SGD has velocity, steps: "
-        "a run goes on with the optimizer that it began with"
-    )
-    with pytest.raises(
-        ValueError, match=r"that of another optimizer \(nothing\), and this Lion has first_moment, steps"
-    ):
+    with pytest.raises(ValueError, match=r"is that of another optimizer \(nothing\), and this Lion has first_moment, "):
         Lion(layer.flat).load_state_dict({})
 
 
