@@ -61,8 +61,9 @@ class Lion(FlatOptimizer):
         m = β₂ m + (1 - β₂) g                      m = 0 before the first step; sign(0) = 0
 
     Every parameter moves by the whole rate at every step, so the rate is to be 3 to 10 times smaller than AdamW's, and
-    the decay as many times larger. The paper's β₂ is 0.99; over the few hundred steps of the tasks here an average of
-    100 steps is too old (docs/optimizers.md), so it is 0.95 here unless given. One array of state; nothing is corrected for its start, which a sign does not see.
+    the decay as many times larger. The paper's β₂ is 0.99; for runs of a few hundred steps an average over 100 is too
+    long (docs/optimizers.md), so here it is 0.95 unless given. One array of state; nothing is corrected for its start,
+    which a sign does not see.
 
     Decay applies to the parameters that want it (matrices), not to biases and norm scales: they come second in the
     flat buffer. With `decay_all` it applies to all of them.
