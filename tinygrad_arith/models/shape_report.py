@@ -16,7 +16,7 @@ class ShapeReport:
     rows:             one a operation: module, operation, output, bytes, FLOP
     parameters:       count of trainable numbers
     parameter_bytes:  weights alone
-    training_bytes:   weights (and the copy of fewer bits, if there is one), gradients, the optimizer's two moments
+    training_bytes:   weights (and the copy of fewer bits, if there is one), gradients, the two moments of AdamW
     activation_bytes: what a forward leaves for the backward, at most (outputs and caches, as if none were shared)
     flop:             one forward and backward
     """

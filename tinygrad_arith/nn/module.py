@@ -196,6 +196,7 @@ class Module:
         twins: dict[int, Parameter] = {}
         twin = _copy_tree(self, twins)
         twin.flat = self.flat.replica(twin.named_parameters())
+        self.flat.belong_to(self)  # a copy takes the flat arrays that it was copied with for its own
         return twin
 
     def name_random_site(self, site: int) -> None:
