@@ -26,7 +26,11 @@ from tinygrad_arith.training.runs import load_run
 ROOT = Path(__file__).resolve().parents[1]
 OPS, SUITE, DOCS = Path(ops.__file__).parent, Path(suite.__file__).parent, ROOT / "docs"
 METHODS = ("goal", "settled", "train_batch", "split_size", "evaluate", "preview", "describe")  # of every task's class
-EXAMPLE = ("tinygrad_arith/ops/silu.py", "tinygrad_arith/gradcheck_suite/operations/silu.py", "docs/silu.md")
+EXAMPLE = (
+    "tinygrad_arith/ops/softplus.py",
+    "tinygrad_arith/gradcheck_suite/operations/softplus.py",
+    "docs/softplus.md",
+)
 
 
 def declared_in(path):
@@ -94,54 +98,53 @@ def forget(name, *packages):
 
 
 @pytest.fixture
-def silu(page, tmp_path, monkeypatch):
+def softplus(page, tmp_path, monkeypatch):
     """The example as a contributor would add it, in folders of its own that the packages look into as well."""
     add_files(page, EXAMPLE, tmp_path, monkeypatch, ops, suite)
     names = {"__name__": ops.__name__, "__package__": ops.__name__}
     exec(page.line("An operation"), names)  # the registry line
-    monkeypatch.setitem(OPERATIONS, "silu", names["SILU"])
-    yield names["SILU"]
-    forget("silu", ops, suite)
+    monkeypatch.setitem(OPERATIONS, "softplus", names["SOFTPLUS"])
+    yield names["SOFTPLUS"]
+    forget("softplus", ops, suite)
 
 
-def test_the_example_becomes_an_operation_that_is_checked(silu, tmp_path):
-    outcome = check_subject(Subject("operation", "silu", operation_trials("silu")))
+def test_the_example_becomes_an_operation_that_is_checked(softplus, tmp_path):
+    outcome = check_subject(Subject("operation", "softplus", operation_trials("softplus")))
     assert outcome.failures == ()
     assert outcome.verdict == "passed"
     assert outcome.mutants == outcome.rejected >= 5
     said = f"{outcome.elements} elements compared in float64 (seed 0), {outcome.rejected} of {outcome.mutants} wrong"
     assert said in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     roots = [(tmp_path / place).parent for place in EXAMPLE]
-    assert missing("silu", *roots) == []
+    assert missing("softplus", *roots) == []
 
 
-def test_the_example_is_differentiable(silu):
+def test_the_example_is_differentiable(softplus):
     x = Tensor(np.linspace(-3.0, 3.0, 7), requires_grad=True)
-    y = differentiable(silu)(x)
+    y = differentiable(softplus)(x)
     y.sum().backward()
-    np.testing.assert_allclose(y.numpy(), x.numpy() / (1 + np.exp(-x.numpy())), rtol=1e-12)
-    logistic = 1 / (1 + np.exp(-x.numpy()))
-    np.testing.assert_allclose(x.grad, logistic + x.numpy() * logistic * (1 - logistic), rtol=1e-12)
+    np.testing.assert_allclose(y.numpy(), np.log(1 + np.exp(x.numpy())), rtol=1e-12)
+    np.testing.assert_allclose(x.grad, 1 / (1 + np.exp(-x.numpy())), rtol=1e-12)
 
 
-def test_the_example_keeps_the_digits_of_small_values_and_overflows_nowhere(silu):
+def test_the_example_keeps_the_digits_of_small_values_and_overflows_nowhere(softplus):
     x = np.array([-700.0, -30.0, -1e-9, 30.0, 1e4])
     with np.errstate(over="raise", invalid="raise"):
-        y, _ = silu.forward(x)
-    np.testing.assert_allclose(y[:4], x[:4] / (1 + np.exp(-x[:4])), rtol=1e-14)
+        y, _ = softplus.forward(x)
+    np.testing.assert_allclose(y[:4], np.log1p(np.exp(x[:4])), rtol=1e-14)
     assert y[4] == 1e4
 
 
 @pytest.mark.parametrize("part", range(3))
-def test_what_is_missing_is_named(silu, tmp_path, part, monkeypatch):
+def test_what_is_missing_is_named(softplus, tmp_path, part, monkeypatch):
     """Without its line, its cases or its page."""
     roots = [(tmp_path / place).parent for place in EXAMPLE]
     if part == 0:
-        monkeypatch.delitem(OPERATIONS, "silu")
+        monkeypatch.delitem(OPERATIONS, "softplus")
     else:
         (tmp_path / EXAMPLE[part]).unlink()
-    (told,) = missing("silu", *roots)
-    named = ("ops/__init__.py", "gradcheck_suite/operations/silu.py", "no page of docs/")
+    (told,) = missing("softplus", *roots)
+    named = ("ops/__init__.py", "gradcheck_suite/operations/softplus.py", "no page of docs/")
     assert named[part] in told
 
 

@@ -111,6 +111,39 @@ def test_ffn(passes, activation, shape, rng):
     compare("ffn", (single(rng, *shape), *weights, activation), rng)
 
 
+BIASES = [(True, True), (False, False), (True, False), (False, True)]
+
+
+@pytest.mark.parametrize("biases", BIASES)
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_ffn_without_biases(passes, activation, biases, rng):
+    b1, b2 = (single(rng, size) if there else None for size, there in zip((11, 5), biases, strict=True))
+    compare("ffn", (single(rng, 2, 3, 5), single(rng, 5, 11), b1, single(rng, 11, 5), b2, activation), rng)
+
+
+@pytest.mark.parametrize("biases", BIASES)
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 64), (700, 5), (3, 4, 5, 6), (0, 5, 4)])
+def test_gated_ffn(passes, shape, biases, rng, monkeypatch):
+    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", 300)
+    channels, hidden = shape[-1], 11
+    b1, b2 = (single(rng, n) if there else None for n, there in zip((2 * hidden, channels), biases, strict=True))
+    w1, w2 = 3 * single(rng, channels, 2 * hidden), single(rng, hidden, channels)
+    compare("gated_ffn", (single(rng, *shape), w1, b1, w2, b2), rng)
+
+
+def test_gated_ffn_at_the_ends_of_the_range(passes):
+    """The gate of numbers far from 0 is open or shut; NaN stays NaN."""
+    x = np.array([[-3e38], [-1e3], [-90.0], [-87.0], [-20.0], [0.0], [90.0], [1e3]], np.float32)  # (N, 1)
+    weights = np.ones((1, 2), np.float32), np.zeros(2, np.float32), np.ones((1, 1), np.float32), np.zeros(1, np.float32)
+    forward, backward = fast_pair("gated_ffn", (x, *weights))
+    y, cache = forward(x, *weights)
+    assert (np.abs(y[:3]) < 1e-30).all()
+    np.testing.assert_array_equal(y[6:], x[6:] * x[6:])
+    (dx, *_) = backward(np.ones_like(y), cache, needs=(True,) * 5)
+    assert np.isfinite(dx).all()
+    assert np.isnan(forward(np.full((1, 1), np.nan, np.float32), *weights)[0]).all()
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (4, 6, 5), (0, 5, 4)])
 def test_embedding(passes, shape, rng):
     compare("embedding", (rng.integers(0, 5, shape[:-1]), single(rng, 5, shape[-1])), rng)
@@ -171,7 +204,7 @@ def test_cross_entropy_sum(passes, scale, rng):
 
 @pytest.mark.parametrize("add", [False, True])
 @pytest.mark.parametrize("count", [1, 700])  # one block, several
-@pytest.mark.parametrize("name", ["linear", "layernorm", "rmsnorm", "ffn", "embedding"])
+@pytest.mark.parametrize("name", ["linear", "layernorm", "rmsnorm", "ffn", "gated_ffn", "embedding"])
 def test_gradients_go_to_their_destinations(passes, name, count, add, rng, monkeypatch):
     """Into what is offered, added or not; beside those where nothing is offered."""
     monkeypatch.setattr(rows, "BLOCK_ELEMENTS", 300)
@@ -181,6 +214,7 @@ def test_gradients_go_to_their_destinations(passes, name, count, add, rng, monke
         "layernorm": (x, single(rng, 6), bias),
         "rmsnorm": (x, bias),
         "ffn": (x, single(rng, 6, 5), hidden, single(rng, 5, 6), bias),
+        "gated_ffn": (x, single(rng, 6, 10), single(rng, 10), single(rng, 5, 6), bias),
         "embedding": (rng.integers(0, 7, count), single(rng, 7, 6)),
     }[name]
     operation = OPERATIONS[name]

@@ -199,7 +199,7 @@ def test_column_sum(dtype, out_dtype, shape, stages, rng, monkeypatch):
 
 
 @DTYPES
-@pytest.mark.parametrize("name", ["gelu", "relu"])
+@pytest.mark.parametrize("name", ["gelu", "silu", "relu"])
 @pytest.mark.parametrize("shape", [(1,), (3,), (8,), (2, 5, 64), (7, 33), (0, 4), (129, 127)])
 def test_activations(name, dtype, shape, rng):
     compare(name, (2 * draw(rng, shape, dtype),), rng)

@@ -5,6 +5,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from tinygrad_arith.cuda import gated_ffn
 from tinygrad_arith.cuda import linear as fast
 from tinygrad_arith.cuda.gemm import gemm_bias
 from tinygrad_arith.cuda.side_stream import using_side_stream
@@ -28,8 +29,9 @@ def inputs_of(name, rng, rows, dtype, activation=None):
     x, (c, f, out) = numbers(rng, 3, rows, 24, dtype=dtype), (24, 40, 17)
     if name == "linear":
         return x, numbers(rng, c, out, dtype=dtype), numbers(rng, out, dtype=dtype)
+    packed = 2 * f if name == "gated_ffn" else f
     w1, b1, w2, b2 = (
-        0.3 * weight for weight in (numbers(rng, c, f), numbers(rng, f), numbers(rng, f, c), numbers(rng, c))
+        0.3 * weight for weight in (numbers(rng, c, packed), numbers(rng, packed), numbers(rng, f, c), numbers(rng, c))
     )
     if activation == "relu":  # no hidden unit comes so near to the kink that rounding decides its slope
         b1 += 10.0 * cupy.sign(b1)
@@ -43,13 +45,17 @@ def reference(name, inputs, dy, **options):
     return out, operation.backward(dy.astype(np.float64), cache)
 
 
+def module_of(name):
+    return gated_ffn if name == "gated_ffn" else fast
+
+
 def check(found, wanted, dtype):
     assert found.shape == wanted.shape
     error = float(cupy.abs(found.astype(np.float64) - wanted).max())
     assert error <= ROUNDING[dtype] * float(cupy.abs(wanted).max())
 
 
-CASES = [("linear", {}), *(("ffn", {"activation": name}) for name in ("relu", "gelu", "gelu-exact"))]
+CASES = [("linear", {}), *(("ffn", {"activation": name}) for name in ("relu", "gelu", "gelu-exact")), ("gated_ffn", {})]
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
@@ -57,11 +63,11 @@ CASES = [("linear", {}), *(("ffn", {"activation": name}) for name in ("relu", "g
 @pytest.mark.parametrize("rows", [1, 31, 700])
 def test_against_the_reference(name, options, dtype, rows, rng):
     inputs = inputs_of(name, rng, rows, dtype, **options)
-    out, cache = getattr(fast, f"{name}_forward")(*inputs, **options)
+    out, cache = getattr(module_of(name), f"{name}_forward")(*inputs, **options)
     dy = numbers(rng, *out.shape, dtype=dtype)
     wanted, gradients = reference(name, inputs, dy, **options)
     check(out, wanted, dtype)
-    found = getattr(fast, f"{name}_backward")(dy, cache, needs=(True,) * len(inputs))
+    found = getattr(module_of(name), f"{name}_backward")(dy, cache, needs=(True,) * len(inputs))
     assert [gradient.dtype for gradient in found] == [dtype] * len(inputs)
     for mine, right in zip(found, gradients, strict=True):
         check(mine, right, dtype)
@@ -73,12 +79,12 @@ def test_against_the_reference(name, options, dtype, rows, rng):
 @pytest.mark.parametrize("apart", [False, True])
 def test_gradients_go_to_float32_destinations(name, options, dtype, add, apart, rng):
     inputs = inputs_of(name, rng, 50, dtype, **options)
-    out, cache = getattr(fast, f"{name}_forward")(*inputs, **options)
+    out, cache = getattr(module_of(name), f"{name}_forward")(*inputs, **options)
     dy = numbers(rng, *out.shape, dtype=dtype)
     _, gradients = reference(name, inputs, dy, **options)
     held = [numbers(rng, *x.shape) for x in inputs]
     into = [None, *(Destination(array.copy(), add) for array in held[1:])]
-    backward = getattr(fast, f"{name}_backward")
+    backward = getattr(module_of(name), f"{name}_backward")
     if apart:
         with using_side_stream(cupy.cuda.Stream(non_blocking=True)):
             found = backward(dy, cache, needs=(True,) * len(inputs), into=into)
@@ -151,3 +157,18 @@ def test_a_strided_bias_is_none_for_the_library(rng):
     out = cupy.full((20, 64), 7.0, F32)
     assert not gemm_bias(x, weight, out, bias[::2])
     assert (out == 7.0).all()
+
+
+@pytest.mark.parametrize("name", ["ffn", "gated_ffn"])
+@pytest.mark.parametrize("biases", [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
+def test_without_biases(name, biases, dtype, rng):
+    x, w1, b1, w2, b2 = inputs_of(name, rng, 31, dtype)
+    inputs = x, w1, b1 if biases[0] else None, w2, b2 if biases[1] else None
+    out, cache = getattr(module_of(name), f"{name}_forward")(*inputs)
+    operation, dy = OPERATIONS[name], numbers(rng, *out.shape, dtype=dtype)
+    wanted, exact = operation.forward(*(each if each is None else each.astype(np.float64) for each in inputs))
+    check(out, wanted, dtype)
+    found = getattr(module_of(name), f"{name}_backward")(dy, cache, needs=(True,) * (3 + sum(biases)))
+    for mine, right in zip(found, operation.backward(dy.astype(np.float64), exact), strict=True):
+        check(mine, right, dtype)

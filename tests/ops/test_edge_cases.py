@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tinygrad_arith import ops
 from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.ops import (
     attention_backward,
@@ -280,6 +281,12 @@ CALLS = {
         ffn_backward,
         (r.normal(size=(b, 4, 3)), r.normal(size=(3, 5)), r.normal(size=5), r.normal(size=(5, 3)), r.normal(size=3)),
     ),
+    "gated_ffn": lambda r, b: (
+        ops.gated_ffn_forward,
+        ops.gated_ffn_backward,
+        (r.normal(size=(b, 4, 3)), r.normal(size=(3, 10)), r.normal(size=10), r.normal(size=(5, 3)), r.normal(size=3)),
+    ),
+    "silu": lambda r, b: (ops.silu_forward, ops.silu_backward, (r.normal(size=(b, 4, 3)),)),
     "dropout": lambda r, b: (dropout_forward, dropout_backward, (r.normal(size=(b, 4)), 0.3, RandomKey(1, "test"))),
     "cross_entropy": lambda r, b: (
         cross_entropy_forward,

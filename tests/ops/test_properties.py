@@ -28,12 +28,12 @@ from tinygrad_arith.verify.strategies import (
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)  # the same examples on every machine
 
 FORMS = ("attention", "attention_blockwise")
-ROWWISE = ("gelu", "gelu_exact", "relu")
+ROWWISE = ("gelu", "gelu_exact", "silu", "relu")
 LOSSES = ("cross_entropy", "cross_entropy_sum")
 ROTARY = ("rotary", "packed_rotary")
 NAMES = (
     *("embedding", "linear", "layernorm", "rmsnorm", *FORMS, "packed_attention", *ROTARY),
-    *(*ROWWISE, "dropout", "ffn", *LOSSES),
+    *(*ROWWISE, "dropout", "ffn", "gated_ffn", *LOSSES),
 )
 each_operation = pytest.mark.parametrize("name", NAMES)
 
@@ -118,6 +118,11 @@ def calls(draw, name, kinds=("normal",), dtype="float64", batch=None):
     if name == "ffn":
         hidden, activation = size(high=5), draw(st.sampled_from(("gelu", "relu", "gelu-exact")))
         weights = array(channels, hidden), array(hidden), array(hidden, channels), array(channels)
+        return Call(name, (x, *weights), {"activation": activation})
+    if name == "gated_ffn":
+        hidden, activation = size(high=5), draw(st.sampled_from(("silu", "gelu", "relu", "gelu-exact")))
+        b1, b2 = (array(n) if draw(st.booleans()) else None for n in (2 * hidden, channels))
+        weights = array(channels, 2 * hidden), b1, array(hidden, channels), b2
         return Call(name, (x, *weights), {"activation": activation})
     if name == "dropout":
         return Call(name, (x,), {"rate": draw(st.sampled_from((0.0, 0.3, 0.9))), "key": RandomKey(size(), "test")})

@@ -23,12 +23,15 @@ def attend(x):
 
 W = np.linspace(0.5, 1.5, 4)
 SQUARE = np.linspace(-1.0, 1.0, 16).reshape(4, 4)
+PACKED = np.linspace(-0.1, 0.1, 32).reshape(4, 8)
 CALLS = {
     "layernorm": lambda x, a: F.layernorm(x, a(W), a(0 * W)),
     "rmsnorm": lambda x, a: F.rmsnorm(x, a(W)),
     "gelu": lambda x, a: F.gelu(x),
     "gelu_exact": lambda x, a: F.gelu_exact(x),
+    "silu": lambda x, a: F.silu(x),
     "ffn": lambda x, a: F.ffn(x, a(SQUARE), a(0 * W), a(SQUARE), a(0 * W)),
+    "gated_ffn": lambda x, a: F.gated_ffn(x, a(PACKED), None, a(SQUARE), a(0 * W)),
     "ffn, gelu-exact": lambda x, a: F.ffn(x, a(SQUARE), a(0 * W), a(SQUARE), a(0 * W), activation="gelu-exact"),
     "softmax": lambda x, a: F.softmax(x),
     "log_softmax": lambda x, a: F.log_softmax(x),
@@ -54,7 +57,7 @@ def test_numbers_whose_squares_are_too_large_give_what_float64_rounds_to(name, d
         exact = CALLS[name](wide, lambda a: a.astype(dtype).astype(np.float64))
         y.sum().backward()
         exact.sum().backward()
-    has_other_inputs = name in ("layernorm", "rmsnorm", "linear") or name.startswith("ffn")
+    has_other_inputs = name in ("layernorm", "rmsnorm", "linear") or "ffn" in name
     assert y.dtype == (np.float32 if mixed and has_other_inputs else dtype)
     assert narrow.grad.dtype == dtype
     step = 2.0**-10 if dtype == np.float16 else 2.0**-7

@@ -111,6 +111,10 @@ def test_relu(rng):
     compare(ops.relu_forward, ops.relu_backward, [rng.normal(size=(3, 5))], tf.relu, rng)
 
 
+def test_silu(rng):
+    compare(ops.silu_forward, ops.silu_backward, [3 * rng.normal(size=(3, 5))], tf.silu, rng)
+
+
 @pytest.mark.parametrize("name", ["attention", "attention_blockwise"])
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
 def test_attention_causal_and_grouped(name, kv_heads, rng):
@@ -158,6 +162,16 @@ def test_ffn(rng):
         return tf.gelu(x @ w1 + b1, approximate="tanh") @ w2 + b2
 
     compare(ops.ffn_forward, ops.ffn_backward, arrays, theirs, rng)
+
+
+def test_gated_ffn(rng):
+    arrays = [rng.normal(size=size) for size in ((2, 5, 4), (4, 14), (14,), (7, 4), (4,))]
+
+    def theirs(x, w1, b1, w2, b2):
+        gate, up = (x @ w1 + b1).chunk(2, dim=-1)
+        return (tf.silu(gate) * up) @ w2 + b2
+
+    compare(ops.gated_ffn_forward, ops.gated_ffn_backward, arrays, theirs, rng)
 
 
 ARITHMETIC = {
