@@ -13,6 +13,7 @@ import tinygrad_arith
 PACKAGE = Path(tinygrad_arith.__file__).parent
 ORDER = [  # a package imports from those in lines above its own, and from itself
     {"options"},
+    {"files"},
     {"backend"},
     {"ops"},
     {"autograd"},

@@ -29,9 +29,9 @@ from tinygrad_arith.cli.flags import (
     presets_chosen,
     some_path,
 )
+from tinygrad_arith.files.reading import read_json
 from tinygrad_arith.options.errors import MisuseError, UserError, as_misuse
 from tinygrad_arith.options.option import flag_name
-from tinygrad_arith.run_files.reading import read_json
 from tinygrad_arith.training.config import Config, with_options
 from tinygrad_arith.training.presets import load_preset
 
@@ -229,9 +229,9 @@ def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[s
     """Print the table or the JSON of finished runs; `comparison.json` and `comparison.png` go into `out`."""
     from tinygrad_arith.cli.comparison_report import comparison_table
     from tinygrad_arith.comparisons.finished_runs import group_runs, read_finished
+    from tinygrad_arith.files.writing import write_json
     from tinygrad_arith.plots.comparison import comparison_picture
     from tinygrad_arith.plots.figure import save_figure
-    from tinygrad_arith.run_files.files import write_json
 
     groups = group_runs(read_finished(directory) for directory in directories)
     picture = out / PICTURE_FILE

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..run_files.files import atomic_path
+from ..files.writing import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from ..files.reading import is_number, is_step, is_whole, read_json, shown
+from ..files.writing import atomic_path, remove_temporaries, write_json
 from ..options.errors import UserError, warn
 from ..tasks.metrics import EXACT_MATCH, Goal, goal_of
-from .files import atomic_path, remove_temporaries, write_json
-from .reading import is_number, is_step, is_whole, read_json, shown
 
 FOLDER = "checkpoints"
 FORMAT = 1

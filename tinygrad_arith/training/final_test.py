@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files.writing import write_json
 from ..nn import Module
-from ..run_files.files import write_json
 from ..tasks import Task
 from ..tasks.metrics import Metrics, Preview
 from .runs import RESULT_FILE

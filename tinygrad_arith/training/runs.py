@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..files.reading import is_number, is_table_of_texts, is_whole, read_json, shown
+from ..files.writing import TEMPORARY_SUFFIX, write_json
 from ..models.model import Model
 from ..options.errors import MisuseError, UserError
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_newest
-from ..run_files.files import TEMPORARY_SUFFIX, write_json
-from ..run_files.reading import is_number, is_table_of_texts, is_whole, read_json, shown
 from ..tasks import Task
 from ..tasks.user_tasks import digest_of_user_task
 from .build import choose_device, initialize, make_model, make_task

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..backend import available_cores
+from ..files.writing import remove_temporaries
 from ..models.model import Model
 from ..options.errors import MisuseError, UserError, as_misuse, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
-from ..run_files.files import remove_temporaries
 from ..run_files.machine import what_computes
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import read_metrics, trim_metrics
