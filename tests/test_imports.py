@@ -20,6 +20,7 @@ ORDER = [  # a package imports from those in lines above its own, and from itsel
     {"cpu", "cuda", "parallel"},
     {"nn"},
     {"optim"},
+    {"weights"},
     {"models"},
     {"objectives", "generation"},
     {"tasks"},

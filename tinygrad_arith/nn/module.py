@@ -185,6 +185,16 @@ class Module:
                     parameters[f"{prefix}.{name}" if prefix else name] = value
         return parameters
 
+    def all_names(self) -> dict[str, str]:
+        """Every dotted name of every parameter, with the one under which it is in `named_parameters`."""
+        first = {id(parameter): name for name, parameter in self.named_parameters().items()}
+        return {
+            (f"{prefix}.{name}" if prefix else name): first[id(value)]
+            for prefix, module in self.named_modules().items()
+            for name, value in module._items()
+            if isinstance(value, Parameter)
+        }
+
     def parameter_count(self) -> int:
         """The number of numbers in all parameters, tied ones counted once."""
         return sum(parameter.size for parameter in self.named_parameters().values())
