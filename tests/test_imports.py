@@ -27,6 +27,7 @@ ORDER = [  # a package imports from those in lines above its own, and from itsel
     {"run_files"},
     {"training"},
     {"reproductions"},
+    {"saved_models"},
     {"comparisons"},
     {"gradcheck_suite", "plots"},
     {"cli"},

@@ -6,8 +6,8 @@ of the arrays' file, and the progress so far. A file of arrays without its JSON 
 
 Random numbers need no saving: batches, initial weights and dropout are pure functions of (seed, step).
 
-Pruning: the newest `keep` checkpoints stay. It happens after a new one is complete, so the one before is never
-deleted while a newer one is still being written.
+Pruning: the newest `keep` checkpoints stay, and the best one. It happens after a new one is complete, so the one before
+is never deleted while a newer one is still being written.
 """
 
 import hashlib
@@ -38,6 +38,7 @@ class Progress:
     seconds: float = 0.0  # of training, over all sittings
     goal: Goal = EXACT_MATCH
     value: float | None = None  # of the goal metric, at the newest evaluation
+    measured: int | None = None  # the step of that evaluation
 
     def finished(self, steps: int, until: float | None) -> bool:
         """Whether all `steps` are done or the newest evaluation reached `until`."""
@@ -46,14 +47,14 @@ class Progress:
     def facts(self) -> dict[str, Any]:
         """What a checkpoint's JSON states; the value is there under the goal's name."""
         counted = {"step": self.step, "examples": self.examples, "seconds": self.seconds}
-        return counted | {self.goal.name: self.value, "goal": self.goal._asdict()}
+        return counted | {self.goal.name: self.value, "measured": self.measured, "goal": self.goal._asdict()}
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> "Progress":
         """The progress that a checkpoint's JSON states; KeyError for what it lacks, ValueError for what is wrong."""
         goal = goal_of(facts)
         check_facts(facts, goal)
-        return cls(facts["step"], facts["examples"], facts["seconds"], goal, facts[goal.name])
+        return cls(facts["step"], facts["examples"], facts["seconds"], goal, facts[goal.name], facts.get("measured"))
 
 
 def check_facts(facts: dict[str, Any], goal: Goal) -> None:
@@ -66,6 +67,8 @@ def check_facts(facts: dict[str, Any], goal: Goal) -> None:
         raise ValueError(f"seconds is {shown(facts['seconds'])}, not a number from 0")
     if facts[goal.name] is not None and not is_number(facts[goal.name]):
         raise ValueError(f"{goal.name} is {shown(facts[goal.name])}, not a number")
+    if facts.get("measured") is not None and not is_step(facts["measured"]):
+        raise ValueError(f"measured is {shown(facts['measured'])}, not a number of steps")
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,45 @@ def complete_checkpoints(folder: Path) -> list[Path]:
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all complete checkpoints but the newest `keep`."""
+    """Delete all complete checkpoints but the newest `keep` and the best one."""
+    best = best_checkpoint(folder)
     for json_file in complete_checkpoints(folder)[:-keep]:
-        delete_checkpoint(json_file)
+        if json_file != best:
+            delete_checkpoint(json_file)
+
+
+def best_checkpoint(folder: Path) -> Path | None:
+    """The JSON file of the checkpoint with the best value of the goal, the newest of equals; None if there is none.
+
+    Those count that were evaluated at their own step. One that cannot be read is no candidate.
+    """
+    best: tuple[float, Path] | None = None
+    for json_file in complete_checkpoints(folder):
+        try:
+            progress = Progress.from_facts(read_facts(json_file))
+        except (DamagedCheckpoint, OSError, ValueError, KeyError):
+            continue
+        if progress.value is None or progress.measured != progress.step:
+            continue
+        worth = progress.value if progress.goal.rising else -progress.value
+        if best is None or worth >= best[0]:
+            best = worth, json_file
+    return None if best is None else best[1]
+
+
+def load_best(folder: Path, warn: Callable[[str], None] = warn) -> Checkpoint | None:
+    """The best checkpoint; the newest whole one where none was evaluated or the best is damaged. None if none is there.
+
+    Raises UserError as `load_newest`.
+    """
+    json_file = best_checkpoint(folder)
+    if json_file is None:
+        return load_newest(folder, warn)
+    try:
+        return read_checkpoint(json_file)
+    except DamagedCheckpoint as damage:
+        warn(f"checkpoint {json_file.with_suffix('.safetensors')}, the best one, is damaged ({damage})")
+        return load_newest(folder, warn)
 
 
 def delete_checkpoint(json_file: Path) -> None:

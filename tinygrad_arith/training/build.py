@@ -29,12 +29,16 @@ def make_model(config: Config, task: Task) -> Model:
         raise UserError(str(error)) from error
 
 
-def initialize(model: Model, config: Config, device: str = "cpu") -> Model:
+def initialize(
+    model: Model, config: Config, device: str = "cpu", *, draw: bool = True, gradients: bool = True
+) -> Model:
     """Make the model's parameters on a device, "cpu" or "cuda": a pure function of the seed."""
     training = config.training
     if device == "cuda":
         set_matmul_precision(training)
-    model.initialize(seed=training.seed, policy=policy_on(device, training.dtype), device=device)
+    model.allocate(policy_on(device, training.dtype), device, gradients)
+    if draw:
+        model.flat.initialize(training.seed)
     return model
 
 

@@ -19,7 +19,7 @@ from ..files.writing import TEMPORARY_SUFFIX, write_json
 from ..models.model import Model
 from ..options.errors import MisuseError, UserError
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import load_newest
+from ..run_files.checkpoints import load_best, load_newest
 from ..tasks import Task
 from ..tasks.user_tasks import digest_of_user_task
 from .build import choose_device, initialize, make_model, make_task
@@ -64,18 +64,24 @@ class LoadedRun:
     path: Path
 
 
-def load_run(path: str | os.PathLike[str], device: str = "cpu") -> LoadedRun:
+def load_run(
+    path: str | os.PathLike[str], device: str = "cpu", *, best: bool = False, gradients: bool = False
+) -> LoadedRun:
     """The model of a run, with the weights of its newest whole checkpoint, on a device: "cpu", "cuda" or "auto".
+
+    best:      with those of the checkpoint that did best at the goal of its task, if one was measured
+    gradients: whether it can be trained on
 
     Raises UserError if `path` is no directory, holds no run, or has no whole checkpoint, or if there is no such device.
     """
     directory = Path(path)
     config = read_record(directory).config
-    checkpoint = load_newest(directory / CHECKPOINTS)
+    checkpoint = load_best(directory / CHECKPOINTS) if best else load_newest(directory / CHECKPOINTS)
     if checkpoint is None:
         raise UserError(f"{directory}: this run has no complete checkpoint yet")
     task = make_task(config.task)
-    model = initialize(make_model(config, task), config, choose_device(device, config.training.dtype))
+    device = choose_device(device, config.training.dtype)
+    model = initialize(make_model(config, task), config, device, draw=False, gradients=gradients)
     try:
         model.load_state_dict(checkpoint.model)
     except ValueError as error:

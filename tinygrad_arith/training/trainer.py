@@ -193,6 +193,7 @@ class Trainer:
         progress = self.progress
         metrics = self.task.evaluate(self.model, "validation", self.config.training.eval_size or None)
         progress.goal, progress.value = metrics.goal, metrics.value
+        progress.measured = progress.step
         if self.predictions is not None:
             self.predictions.append_prediction(progress.step, self.model)
         return evaluation_fields(metrics)
