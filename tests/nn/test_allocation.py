@@ -113,6 +113,13 @@ def test_copies_are_what_was_copied(copied, gradients, frozen):
         assert not model.flat.gradients.any()
 
 
+def test_an_optimizer_goes_on_beside_a_replica():
+    model = gpt().initialize(3)
+    optimizer, twin = AdamW(model.flat), model.replica()
+    train(model, optimizer)
+    np.testing.assert_array_equal(twin(IDS).numpy(), model(IDS).numpy())
+
+
 @pytest.mark.parametrize("when", ["before the arrays are made", "after"])
 @pytest.mark.parametrize("decay_all", [False, True])
 def test_frozen_parameters_stay_to_the_bit_and_the_others_learn(when, decay_all):

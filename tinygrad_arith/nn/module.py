@@ -242,6 +242,7 @@ class Module:
         """A second model over the same values with gradients of its own, for a thread that works beside this one."""
         twins: dict[int, Parameter] = {}
         twin = _copy_tree(self, twins)
+        self.flat.belong_to(self)  # and not to the copies of its modules, which said so on their way
         twin.flat = self.flat.replica(twin.named_parameters())
         return twin
 
