@@ -10,13 +10,15 @@ begins without a model and ends with one that can compute: `GPT(config)`, arrays
 their place. The library's `load_file` ends with arrays as they are in the file (of several files: of each of them).
 
 Memory is what a process has for itself (RssAnon of Linux) above what it has after its imports, looked at every
-millisecond; pages of mapped files belong to the system's cache and do not count. All loads must give the same numbers.
+millisecond; pages of mapped files belong to the system's cache and do not count. Who looks takes turns with who loads,
+so the loads that are watched are others than those that are timed. All loads must give the same numbers.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -45,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parses, runs, prints, writes. Returns the exit status: 1 if the loads differ."""
     options = parse(arguments)
     if options.load:
-        print(json.dumps(load(options.load, Path(options.path), config_of(options))))
+        print(json.dumps(load(options.load, Path(options.path), config_of(options), options.watched)))
         return 0
     try:
         result = measure(options)
@@ -70,6 +72,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write JSON and table to benchmarks/results/")
     parser.add_argument("--load", help=argparse.SUPPRESS)  # in a process of its own: "ours FORM" or "load_file FORM"
     parser.add_argument("--path", help=argparse.SUPPRESS)
+    parser.add_argument("--watched", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
@@ -110,34 +113,38 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         nbytes = write_forms(Path(directory), config)
         for _ in range(options.rounds):
             for name in loads:
-                found[name].append(in_own_process(name, Path(directory) / name.split()[1]))
-    if len({one["digest"] for name in loads if name.startswith("ours") for one in found[name]}) != 1:
+                found[name].append(in_own_process(name, Path(directory)))
+        watched = {name: in_own_process(name, Path(directory), "--watched") for name in loads}
+    digests = {one["digest"] for name in loads for one in (*found[name], watched[name]) if name.startswith("ours")}
+    if len(digests) != 1:
         raise ValueError("the loads do not give the same numbers")
-    kept = {name: [{key: v for key, v in one.items() if key != "digest"} for one in of] for name, of in found.items()}
+    seconds = {name: [one["seconds"] for one in of] for name, of in found.items()}
+    memory = {name: one["memory"] for name, one in watched.items()}
     facts = environment(["tinygrad_arith", "numpy", "safetensors"])
-    size = {"parameters": nbytes // 4, "bytes": nbytes}
-    return {"benchmark": "load_weights", **facts, **size, "loads": kept, "ratios": ratios(kept, nbytes)}
+    size = {"parameters": nbytes // 4, "bytes": nbytes, "load": os.getloadavg()}
+    result = {"benchmark": "load_weights", **facts, **size, "seconds": seconds, "memory": memory}
+    return result | {"ratios": ratios(seconds, memory, nbytes)}
 
 
-def in_own_process(name: str, path: Path) -> dict[str, Any]:
+def in_own_process(name: str, directory: Path, *how: str) -> dict[str, Any]:
     """One load, in a process that does nothing else."""
     given = [arg for arg in sys.argv[1:] if arg not in ("--write", "--json")]
-    command = [sys.executable, __file__, *given, "--load", name, "--path", str(path)]
+    command = [sys.executable, __file__, *given, *how, "--load", name, "--path", str(directory / name.split()[1])]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def load(name: str, path: Path, config: GPTConfig) -> dict[str, Any]:
-    """Loads once; seconds, bytes that the process had most for itself above its start, and a digest of the numbers."""
+def load(name: str, path: Path, config: GPTConfig, watched: bool = False) -> dict[str, Any]:
+    """Loads once; seconds, a digest of the numbers and, if watched, how many bytes more the process had for itself."""
     who, form = name.split()
     ways: dict[str, Callable[[], Any]] = {
         "load_file": lambda: [safetensors.numpy.load_file(file) for file in sorted(path.glob("*.safetensors"))],
         "ours": lambda: ours(path, config, form),
     }
-    memory = Memory()
+    memory = Memory() if watched else None
     began = time.perf_counter()
     held = ways[who]()
     seconds = time.perf_counter() - began
-    most = memory.stop()
+    most = memory.stop() if memory else None
     digest = zlib.crc32(held.flat.values) if who == "ours" else None
     return {"seconds": seconds, "memory": most, "digest": digest}
 
@@ -177,15 +184,13 @@ def anonymous() -> int:
     return int(line.split()[1]) * 1024
 
 
-def ratios(loads: dict[str, list[dict[str, Any]]], nbytes: int) -> dict[str, dict[str, float]]:
-    """Of each form: time over load_file's in the same round (median), and memory over the model's bytes (largest)."""
+def ratios(seconds: dict[str, list[float]], memory: dict[str, int], nbytes: int) -> dict[str, dict[str, float]]:
+    """Of each form: time over load_file's in the same round (median), and memory over the model's bytes."""
     found = {}
     for form in FORMS:
-        pairs = zip(loads[f"ours {form}"], loads[f"load_file {form}"], strict=True)
-        found[form] = {
-            "time": statistics.median(one["seconds"] / other["seconds"] for one, other in pairs),
-            "memory": max(one["memory"] for one in loads[f"ours {form}"]) / nbytes,
-        }
+        pairs = zip(seconds[f"ours {form}"], seconds[f"load_file {form}"], strict=True)
+        times = statistics.median(one / other for one, other in pairs)
+        found[form] = {"time": times, "memory": memory[f"ours {form}"] / nbytes}
     return found
 
 
@@ -193,10 +198,11 @@ def table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
     rows = []
     for form, ratio in result["ratios"].items():
-        seconds = {who: [one["seconds"] for one in result["loads"][f"{who} {form}"]] for who in ("ours", "load_file")}
-        told = [f"{statistics.median(of):.3f} ({min(of):.3f} to {max(of):.3f})" for of in seconds.values()]
+        seconds = [result["seconds"][f"{who} {form}"] for who in ("ours", "load_file")]
+        told = [f"{statistics.median(of):.3f} ({min(of):.3f} to {max(of):.3f})" for of in seconds]
         rows.append([form, *told, f"{ratio['time']:.2f}", f"{ratio['memory']:.3f}"])
-    head = f"{in_words(result)}; a GPT of {result['parameters']:,} parameters, {result['bytes'] / 2**20:,.0f} MiB."
+    size = f"{result['parameters']:,} parameters, {result['bytes'] / 2**20:,.0f} MiB"
+    head = f"{in_words(result)}; a GPT of {size}; load of the machine {result['load'][0]:.1f}."
     columns = ["files", "ours, s", "load_file, s", f"ratio (at most {MOST_TIME})", f"memory (at most {MOST_MEMORY})"]
     return f"{head}\n\n{markdown(columns, rows)}"
 
