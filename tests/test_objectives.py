@@ -9,7 +9,7 @@ from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.objectives import NEXT_TOKEN, Batch, Loss
-from tinygrad_arith.training.thread_workers import ThreadWorkers
+from tinygrad_arith.training.workers import ThreadWorkers
 
 KEY = RandomKey(1, "dropout")
 

@@ -18,7 +18,7 @@ from collapse.terms import EVALUATE_EVERY, RECORD_EVERY
 from tinygrad_arith.backend import array_module
 from tinygrad_arith.training.batches import make_batches
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.step_result import rate_of
+from tinygrad_arith.training.steps import rate_of
 
 
 class Recorder:

@@ -11,11 +11,13 @@ from typing import Any
 from collapse.sharpness import Sharpness, edge
 from collapse.terms import VARIANTS
 from tinygrad_arith.backend import RandomKey, array_module
+from tinygrad_arith.objectives import Batch
 from tinygrad_arith.training.build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.presets import load_preset
-from tinygrad_arith.training.step_result import rate_of
-from tinygrad_arith.training.steps import start_steps
+from tinygrad_arith.training.steps import rate_of
+from tinygrad_arith.training.trainer import start_steps
+from tinygrad_arith.training.workers import loss_and_gradient
 
 PRESET = "candle-binary-reversed"
 PROBLEMS = 500
@@ -89,4 +91,10 @@ class Training:
     def sharpness_on(self, batch: Callable[[], Any]) -> Sharpness:
         """The sharpness of the loss on a batch, which is asked for each time."""
         key = RandomKey(self.config.training.seed, "sharpness")
-        return Sharpness(self.flat, lambda: self.runner.forward_backward(batch(), key))
+        return Sharpness(self.flat, lambda: self.backward(batch(), key))
+
+    def backward(self, batch: Batch, key: RandomKey) -> None:
+        """Leaves the gradient of the mean loss of a batch in the flat buffer."""
+        objective = self.task.objective
+        count = objective.count(batch)
+        loss_and_gradient(self.model, objective, batch.on_device_of(self.flat.values), key, count)

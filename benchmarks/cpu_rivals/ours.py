@@ -14,8 +14,9 @@ from tinygrad_arith.objectives import Batch
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.optim.registry import AdamWOptions
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.steps import start_workers, training_step
+from tinygrad_arith.training.steps import training_step
 from tinygrad_arith.training.threads import choose_threads, settle_process
+from tinygrad_arith.training.workers import start_workers
 
 from . import settings
 from .configurations import Configuration

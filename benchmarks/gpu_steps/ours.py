@@ -13,10 +13,11 @@ from cpu_rivals.ours import OPTIMIZER, build_model
 
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.cuda.precision import set_float32_matmul_precision
+from tinygrad_arith.objectives import NEXT_TOKEN, Batch
 from tinygrad_arith.optim import AdamW
-from tinygrad_arith.tasks import Batch
 from tinygrad_arith.training.config import Config, TrainingOptions
 from tinygrad_arith.training.device_step import DeviceSteps
+from tinygrad_arith.training.workers import loss_and_gradient
 
 
 class OurStep:
@@ -35,8 +36,10 @@ class OurStep:
 
     def loss_and_gradients(self, tokens: np.ndarray, targets: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """The loss of a batch and all gradients, without an update."""
-        loss, _ = self.steps.forward_backward(Batch(tokens, targets), RandomKey(settings.SEED, "dropout"))
-        return loss, {name: p.grad.get() for name, p in self.model.named_parameters().items()}
+        batch = Batch(tokens, targets)
+        key, count = RandomKey(settings.SEED, "dropout"), NEXT_TOKEN.count(batch)
+        loss = loss_and_gradient(self.model, NEXT_TOKEN, batch.on_device_of(self.model.flat.values), key, count)
+        return loss / count, {name: p.grad.get() for name, p in self.model.named_parameters().items()}
 
     def enqueue(self, tokens: np.ndarray, targets: np.ndarray) -> None:
         """One step; returns while the GPU computes."""

@@ -433,7 +433,7 @@ def test_ctrl_c_during_the_test_says_that_the_training_is_saved(here, capsys, mo
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tinygrad_arith.training.final_test.final_test", interrupted)
+    monkeypatch.setattr("tinygrad_arith.tasks.answering.AnsweringTask.preview", interrupted)
     assert main([*TINY, "--steps", "6", "--out", "a run"]) == 130
     err = capsys.readouterr().err
     assert err == (

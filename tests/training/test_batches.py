@@ -9,7 +9,7 @@ import pytest
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.parallel.interrupts import STOP_SIGNALS
 from tinygrad_arith.tasks import build_task, task_options
-from tinygrad_arith.training.batches import Batches, BatchesAhead
+from tinygrad_arith.training.batches import Batches
 
 SEED, SIZE = 3, 6
 CONFIG = task_options(digits=3, validation_size=4, test_size=4, padding="none")
@@ -32,7 +32,7 @@ def same(first, second):
 
 @pytest.mark.parametrize(("makers", "first"), [(1, 0), (3, 5)])
 def test_batches_come_in_the_order_of_the_steps(task, makers, first):
-    here, ahead = Batches(task, SIZE, SEED), BatchesAhead(task, SIZE, SEED, first, makers)
+    here, ahead = Batches(task, SIZE, SEED), Batches(task, SIZE, SEED, first, makers)
     try:
         for step in range(first, first + 8):
             same(ahead.at(step), here.at(step))
@@ -44,7 +44,7 @@ def test_batches_come_in_the_order_of_the_steps(task, makers, first):
 def test_an_error_of_a_maker_is_raised_here(task):
     broken = copy.copy(task.config)
     object.__setattr__(broken, "position_ids", "no such ids")  # as no options are made
-    ahead = BatchesAhead(type("Broken", (), {"config": broken}), SIZE, SEED, 0, 1)
+    ahead = Batches(type("Broken", (), {"config": broken}), SIZE, SEED, 0, 1)
     with pytest.raises((ValueError, KeyError)):
         ahead.at(0)
     ahead.close()
@@ -68,7 +68,7 @@ def test_an_error_in_a_users_task_is_told_with_its_place(tmp_path):
     file = tmp_path / "own.py"
     file.write_text(LATE)
     config = task_options(f"{file}:Late", digits=3, validation_size=4, test_size=4)
-    ahead = BatchesAhead(build_task(config), SIZE, SEED, 0, 1)
+    ahead = Batches(build_task(config), SIZE, SEED, 0, 1)
     with pytest.raises(UserError, match=r"own.py, line 10, in Late.result: RuntimeError: too many"):
         ahead.at(0)
     ahead.close()
@@ -76,7 +76,7 @@ def test_an_error_in_a_users_task_is_told_with_its_place(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
 def test_makers_hear_no_stop_signal(task):
-    ahead = BatchesAhead(task, SIZE, SEED, 0, 2)
+    ahead = Batches(task, SIZE, SEED, 0, 2)
     try:
         for steps in (range(2), range(2, 40)):  # while they start, and later
             for maker in ahead.makers:
@@ -88,7 +88,7 @@ def test_makers_hear_no_stop_signal(task):
 
 
 def test_a_maker_that_died_is_told(task):
-    ahead = BatchesAhead(task, 4096, SEED, 0, 1)
+    ahead = Batches(task, 4096, SEED, 0, 1)
     ahead.at(0)
     ahead.makers[0].process.kill()
     with pytest.raises(UserError, match="--batch-makers 0 does without"):

@@ -13,7 +13,7 @@ from tinygrad_arith.tasks import Batch
 from tinygrad_arith.training import build
 from tinygrad_arith.training.build import choose_device, choose_training_device, policy_on
 from tinygrad_arith.training.config import Config, TrainingOptions
-from tinygrad_arith.training.step_result import rate_of
+from tinygrad_arith.training.steps import rate_of
 
 ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 in NumPy comes with the extras for GPUs")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

@@ -25,7 +25,7 @@ from tinygrad_arith.tasks.scoring import GroupScore
 from tinygrad_arith.training.build import make_optimizer
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.steps import training_step
-from tinygrad_arith.training.thread_workers import ThreadWorkers
+from tinygrad_arith.training.workers import ThreadWorkers
 
 
 def task_of(**changes):

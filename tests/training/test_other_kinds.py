@@ -21,9 +21,8 @@ from tinygrad_arith.tasks import Vocabulary, task_options
 from tinygrad_arith.tasks.answering import answering
 from tinygrad_arith.tasks.metrics import Goal, Metrics, Preview
 from tinygrad_arith.training.config import Config
-from tinygrad_arith.training.final_test import final_test, write_result
-from tinygrad_arith.training.runs import RunRecord, write_record
-from tinygrad_arith.training.trainer import Trainer
+from tinygrad_arith.training.runs import RunRecord, write_record, write_result
+from tinygrad_arith.training.trainer import Session, Trainer
 
 CONFIG = Config.from_dict(
     {
@@ -74,7 +73,8 @@ def trained(tmp_path_factory):
     model = GPT(GPTConfig(vocabulary=10, context=6, d_model=16, layers=1, heads=2)).initialize(seed=1)
     config = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, eval_size=10))
     reporter = LineReporter(task.goal)
-    trainer = Trainer(config, task, model, AdamW(model.flat), directory, until=0.1, reporter=reporter)
+    session = Session(RunRecord(config, "counting", 0.1), directory, task, model, AdamW(model.flat))
+    trainer = Trainer(session, reporter)
     assert not trainer.run().stopped
     return trainer, directory
 
@@ -90,13 +90,13 @@ def test_training_stops_at_the_goal_and_its_files_name_it(trained):
 
 def test_its_result_is_read_by_comparisons(trained):
     trainer, directory = trained
-    test = final_test(trainer.model, trainer.task)
-    write_result(directory, trainer.progress.step, 1.0, test.metrics)
+    metrics = trainer.task.evaluate(trainer.model, "test")
+    write_result(directory, trainer.progress.step, 1.0, metrics)
     run = read_finished(directory)
-    assert (run.goal, run.value) == (trainer.task.goal, test.metrics.loss)
+    assert (run.goal, run.value) == (trainer.task.goal, metrics.loss)
     assert run.best() == (trainer.progress.value, trainer.progress.step)
     assert run.values()["test_loss"] == run.value
-    assert run.further_results() == {"accuracy": test.metrics.values["accuracy"]}
+    assert run.further_results() == {"accuracy": metrics.values["accuracy"]}
     assert plot_training_curve(directory, trainer.task.goal).is_file()
 
 

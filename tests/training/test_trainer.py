@@ -13,7 +13,8 @@ from tinygrad_arith.run_files.predictions import read_predictions
 from tinygrad_arith.training.build import initialize, make_model, make_optimizer, make_task
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.reporter import Reporter
-from tinygrad_arith.training.trainer import Trainer
+from tinygrad_arith.training.runs import RunRecord
+from tinygrad_arith.training.trainer import Session, Trainer
 
 TINY = Config.from_dict(
     {
@@ -30,11 +31,12 @@ def tiny(**sections):
     return dataclasses.replace(TINY, **changes)
 
 
-def make_trainer(config, directory, **options):
+def make_trainer(config, directory, until=None, reporter=None):
     directory.mkdir(exist_ok=True)
     task = make_task(config.task)
     model = initialize(make_model(config, task), config)
-    return Trainer(config, task, model, make_optimizer(config, model), directory, **options)
+    record = RunRecord(config, "tiny", until)
+    return Trainer(Session(record, directory, task, model, make_optimizer(config, model)), reporter)
 
 
 def weights_after(config, directory, **options):
@@ -199,7 +201,10 @@ def test_what_a_checkpoint_tells_of_the_progress(tmp_path):
     assert (facts["step"], facts["examples"], facts["exact_match"]) == (20, 20 * 8, last["exact_match"])
 
 
-@pytest.mark.parametrize("fails", ["PredictionsWriter", "start_steps", "make_batches"])
+@pytest.mark.parametrize(
+    "fails",
+    ["run_files.predictions.PredictionsWriter", "training.trainer.start_steps", "training.trainer.make_batches"],
+)
 def test_what_was_opened_is_closed_when_the_rest_cannot_be_opened(tmp_path, monkeypatch, fails):
     listener, closed = Listener(), []
 
@@ -213,13 +218,13 @@ def test_what_was_opened_is_closed_when_the_rest_cannot_be_opened(tmp_path, monk
             closed.append(self)
 
     monkeypatch.setattr("tinygrad_arith.training.trainer.start_steps", lambda *arguments: Closes())
-    monkeypatch.setattr(f"tinygrad_arith.training.trainer.{fails}", failing)
+    monkeypatch.setattr(f"tinygrad_arith.{fails}", failing)
     trainer = make_trainer(TINY, tmp_path, reporter=listener)
     with pytest.raises(OSError, match="no more of these"):
         trainer.run()
     assert trainer.metrics.file.closed
     assert trainer.predictions is None or trainer.predictions.file.closed
-    assert len(closed) == (fails == "make_batches")
+    assert len(closed) == (fails.endswith("make_batches"))
     assert listener.events == [("started", 0, 20), ("ended",)]
 
 

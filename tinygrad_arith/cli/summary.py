@@ -8,14 +8,14 @@ from ..ops.registry import chosen_table
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
 from ..tasks import Task
-from ..training.batch_parts import loss_and_gradient
+from ..tasks.metrics import Metrics, Preview
 from ..training.build import choose_training_device, initialize, policy_on
 from ..training.config import TrainingOptions
-from ..training.final_test import FinalTest
 from ..training.presets import Preset, changed_options, load_preset, preset_names
 from ..training.runs import RunRecord
-from ..training.session import Session
 from ..training.threads import Threads
+from ..training.trainer import Session
+from ..training.workers import loss_and_gradient
 from .console import as_bytes, as_duration, console, data_table, print_facts
 from .evaluation_report import goal_facts, preview_table
 
@@ -117,13 +117,13 @@ def print_implementations(record: RunRecord, task: Task, model: Model, device: s
     console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
 
 
-def print_result(directory: Path, progress: Progress, test: FinalTest) -> None:
+def print_result(directory: Path, progress: Progress, metrics: Metrics, previews: list[Preview]) -> None:
     """Print examples of what the model does, mistakes if there are any, the test's result, and where the run lies."""
     facts = [
-        *goal_facts(test.metrics, f"{test.metrics.examples} never seen"),
+        *goal_facts(metrics, f"{metrics.examples} never seen"),
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
         ("run", str(directory)),
     ]
-    for preview in test.previews:
+    for preview in previews:
         console().print(preview_table(preview))
     print_facts(facts)

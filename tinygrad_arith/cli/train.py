@@ -23,7 +23,7 @@ from tinygrad_arith.training.presets import DEFAULT_PRESET, Preset, load_preset
 
 if TYPE_CHECKING:
     from tinygrad_arith.run_files.checkpoints import Progress
-    from tinygrad_arith.training.session import Session
+    from tinygrad_arith.training.trainer import Session
 
 NEWEST = object()  # what `--resume` without a directory stands for
 NO_GOAL = 0.0  # what `--until none` stands for
@@ -163,8 +163,9 @@ def train(session: "Session") -> int:
 def train_and_test(session: "Session", go_on: str) -> int:
     """Train, then test; `go_on` is the command that takes the run up again. Returns the exit code."""
     from tinygrad_arith.cli.progress import make_reporter
+    from tinygrad_arith.training.trainer import Trainer
 
-    trainer = session.trainer(make_reporter(session.task.goal))
+    trainer = Trainer(session, make_reporter(session.task.goal))
     outcome = trainer.run()
     step = trainer.progress.step
     if outcome.signal is not None:
@@ -186,11 +187,12 @@ def conclude(session: "Session", progress: "Progress") -> None:
     """Test the trained model, print what came out and draw the curve."""
     from tinygrad_arith.cli.summary import print_result
     from tinygrad_arith.plots.training_curve import plot_training_curve
-    from tinygrad_arith.training.final_test import final_test, write_result
+    from tinygrad_arith.training.runs import write_result
 
-    found = final_test(session.model, session.task)
-    write_result(session.directory, progress.step, progress.seconds, found.metrics)
-    print_result(session.directory, progress, found)
+    metrics = session.task.evaluate(session.model, "test")
+    previews = session.task.preview(session.model, metrics)
+    write_result(session.directory, progress.step, progress.seconds, metrics)
+    print_result(session.directory, progress, metrics, previews)
     picture = None
     with only_warn(f"the curves of loss and {session.task.goal.title}"):
         picture = plot_training_curve(session.directory, session.task.goal)

@@ -15,7 +15,7 @@ from ..options.errors import UserError
 
 LARGEST_JSON = 2**24  # bytes
 LARGEST_LINES = 2**31  # bytes of a file of lines, which grows with the training
-DEEPEST = 50  # lists and tables inside each other
+DEEPEST = 51  # lists and tables inside each other
 LARGEST_INTEGER = 2**64
 LARGEST_NUMBER = 1e100  # of what is measured: sums and squares of it are finite
 STEPS_BELOW = 10**9
@@ -36,12 +36,21 @@ def parse_json(data: bytes) -> Any:
             parse_int=small_integer,
             object_pairs_hook=table_of,
         )
+        if depth(value) > DEEPEST:
+            raise RecursionError
+        if "\\u" in text:  # perhaps half a character, which no terminal and no file takes
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise BeyondLimits("it is nested too deeply") from None
-    check_depth(value)
-    if "\\u" in text:
-        check_texts(value)
+    except UnicodeEncodeError:
+        raise BeyondLimits("it holds a text that is not UTF-8") from None
     return value
+
+
+def depth(value: Any) -> int:
+    """How many lists and tables lie inside each other."""
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(depth, inner), default=0) if isinstance(value, list | dict) else 0
 
 
 def table_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -74,30 +83,6 @@ def small_integer(text: str) -> int:
     return int(text)
 
 
-def check_depth(value: Any) -> None:
-    """Raise BeyondLimits where lists and tables are nested too deeply."""
-    level = [value]
-    for _ in range(DEEPEST + 1):
-        level = [inner for outer in level for inner in inside(outer)]
-        if not level:
-            return
-    raise BeyondLimits("it is nested too deeply")
-
-
-def inside(value: Any) -> list[Any]:
-    """The lists and tables directly in a value."""
-    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [inner for inner in values if isinstance(inner, list | dict)]
-
-
-def check_texts(value: Any) -> None:
-    """Raise BeyondLimits where a text has half a character, which no terminal and no file takes."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise BeyondLimits("it holds a text that is not UTF-8") from None
-
-
 def read_bytes(path: Path, largest: int) -> bytes:
     """What a file holds; raises UserError where it is too large."""
     size = path.stat().st_size
@@ -113,6 +98,12 @@ def read_json(path: Path, what: str = "valid JSON") -> Any:
         return parse_json(data)
     except ValueError as error:
         raise UserError(f"{path}: not {what}: {error}") from error
+
+
+def expect(name: str, value: Any, fits: bool, wanted: str) -> None:
+    """Raise ValueError, the end of a sentence, unless a value is what is wanted."""
+    if not fits:
+        raise ValueError(f"{name} is {shown(value)}, not {wanted}")
 
 
 def is_number(value: Any) -> bool:

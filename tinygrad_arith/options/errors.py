@@ -35,10 +35,18 @@ def warn(sentence: str) -> None:
 
 
 @contextmanager
+def as_user_error(start: str = "", also: type[Exception] = ValueError) -> Iterator[None]:
+    """Raises UserError, whose sentence begins with `start`, instead of ValueError and of one other type."""
+    try:
+        yield
+    except (ValueError, also) as error:
+        said = f"KeyError: {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{start}{said}") from error
+
+
+@contextmanager
 def as_misuse() -> Iterator[None]:
-    """Raises MisuseError instead of UserError (but not instead of MachineError): around code that checks the flags of
-    this very command.
-    """
+    """Raises MisuseError instead of UserError (but not of MachineError): around what checks this command's flags."""
     try:
         yield
     except MachineError:

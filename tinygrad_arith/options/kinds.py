@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import UserError
+from .errors import UserError, as_user_error
 from .option import Options, complaint_about, did_you_mean, flag_name
 
 
@@ -35,8 +35,7 @@ class Kinds:
 
     def load_other(self, kind: str) -> Any:
         """The class of a kind that is not built in: there is none, but for tasks."""
-        known = ", ".join(self.places)
-        name = self.flag or f"{self.section}.kind ="
+        known, name = ", ".join(self.places), self.flag or f"{self.section}.kind ="
         raise ValueError(f"{name} {kind}: must be one of {known}{did_you_mean(kind, self.places)}")
 
     def options_of(self, kind: str | None = None) -> type[Options]:
@@ -63,25 +62,15 @@ def read_options(kinds: Kinds, values: Any, source: str) -> Options:
     allowed or does not fit another.
     """
     kind = values.get("kind") if isinstance(values, dict) else None
-    try:
+    with as_user_error(f"{source}: ", OverflowError):
         options = kinds.options_of(kind if isinstance(kind, str) else None)
         fields = {field.name: field for field in dataclasses.fields(options)}
         check_keys(values, tuple(fields), source, f"{kinds.section}.")
         for key, value in values.items():
             complaint = complaint_about(fields[key], value)
             if complaint:
-                raise UserError(f"{source}: {kinds.section}.{key} = {value!r}: {complaint}")
+                raise ValueError(f"{kinds.section}.{key} = {value!r}: {complaint}")
         return options(**{key: float(v) if fields[key].type is float else v for key, v in values.items()})
-    except (ValueError, OverflowError) as error:
-        raise UserError(f"{source}: {error}") from error
-
-
-def made(options: type[Options], values: Mapping[str, Any]) -> Options:
-    """Options with these values. Raises UserError for one that is not allowed, or does not fit another."""
-    try:
-        return options(**values)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def check_keys(values: Any, known: tuple[str, ...], source: str, prefix: str) -> None:
@@ -99,21 +88,17 @@ def changed_options(options: Options, kinds: Kinds, given: Mapping[str, Any]) ->
     Another kind keeps what it has in common with the kind before; one of another family begins with its own sizes.
     Raises UserError for an option that the kind does not have, and for a value that is not allowed.
     """
-    kind = given.get("kind", getattr(options, "kind", ""))
-    try:
-        target = type(options) if kind == getattr(options, "kind", "") else kinds.options_of(kind)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    known = {field.name: field for field in dataclasses.fields(target)}
-    for name in given:
-        if name not in known:
-            raise UserError(foreign(name, kind, kinds))
-    kept = {
-        name: getattr(options, name)
-        for name in field_names(options)
-        if name in known and (target.family == options.family or not known[name].metadata["sizes"])
-    }
-    return made(target, kept | dict(given))
+    before = getattr(options, "kind", "")
+    kind = given.get("kind", before)
+    with as_user_error():
+        target = type(options) if kind == before else kinds.options_of(kind)
+        known = {field.name: field for field in dataclasses.fields(target)}
+        for name in given:
+            if name not in known:
+                raise ValueError(foreign(name, kind, kinds))
+        same = target.family == options.family
+        kept = [name for name in field_names(options) if name in known and (same or not known[name].metadata["sizes"])]
+        return target(**{name: getattr(options, name) for name in kept} | dict(given))
 
 
 def foreign(name: str, kind: str, kinds: Kinds) -> str:

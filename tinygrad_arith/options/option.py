@@ -93,13 +93,7 @@ def range_in_words(low: float | None, high: float | None) -> str:
     return f"at least {low}" if high is None else f"at most {high}"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` most resembles, or None if it resembles none."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
-
-
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the end of a sentence about an unknown word, or nothing."""
-    match = nearest(word, known)
-    return f"; did you mean {match}?" if match else ""
+    """`; did you mean X?` for the end of a sentence about an unknown word, or nothing if it resembles none."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]}?" if matches else ""

@@ -5,14 +5,14 @@ import signal
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 HANG_UP: int | None = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows does not tell
 STOP_SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANG_UP) if number is not None)
 
 
-class StopSignals:
+class StopSignals(ExitStack):
     """While this context is open, the first SIGINT, SIGTERM or SIGHUP only sets `.received`; a SIGINT after it ends the
     program.
 
@@ -21,35 +21,25 @@ class StopSignals:
     not get SIGHUP here either. Signals can be handled in the main thread only; elsewhere this does nothing.
     """
 
-    def __init__(self) -> None:
-        self.received: int | None = None  # the number of the signal
-        self.previous: dict[int, object] = {}
+    received: int | None = None  # the number of the signal
 
     def __enter__(self) -> "StopSignals":
+        self.on_ctrl_c = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread():
             for number in STOP_SIGNALS:
-                if number != HANG_UP or signal.getsignal(number) != signal.SIG_IGN:
-                    self.previous[number] = signal.signal(number, self.handle)
+                before = signal.getsignal(number)
+                if number != HANG_UP or before != signal.SIG_IGN:
+                    signal.signal(number, self.handle)
+                    self.callback(signal.signal, number, before)
         return self
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Note the first signal, and put SIGINT's old handler back: a second Ctrl-C is not held up by this one."""
         if self.received is None:
             self.received = number
-            signal.signal(signal.SIGINT, self.previous[signal.SIGINT])  # type: ignore[arg-type]
+            signal.signal(signal.SIGINT, self.on_ctrl_c)
         if number == HANG_UP:
             leave_terminal()
-
-    def restore(self) -> None:
-        """Put back the handlers that were there before."""
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        self.previous = {}
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.restore()
 
 
 def leave_terminal() -> None:

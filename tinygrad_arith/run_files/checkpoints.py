@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from ..files.reading import is_number, is_step, is_whole, read_json, shown
+from ..files.reading import expect, is_number, is_step, is_whole, read_json
 from ..files.writing import atomic_path, remove_temporaries, write_json
 from ..options.errors import UserError, warn
 from ..tasks.metrics import EXACT_MATCH, Goal, goal_of
 
 FOLDER = "checkpoints"
 FORMAT = 1
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass
@@ -53,22 +54,14 @@ class Progress:
     def from_facts(cls, facts: dict[str, Any]) -> "Progress":
         """The progress that a checkpoint's JSON states; KeyError for what it lacks, ValueError for what is wrong."""
         goal = goal_of(facts)
-        check_facts(facts, goal)
-        return cls(facts["step"], facts["examples"], facts["seconds"], goal, facts[goal.name], facts.get("measured"))
-
-
-def check_facts(facts: dict[str, Any], goal: Goal) -> None:
-    """Raise ValueError unless the progress in a checkpoint's JSON is of the right types, KeyError for what it lacks."""
-    if not is_step(facts["step"]):
-        raise ValueError(f"step is {shown(facts['step'])}, not a number of steps")
-    if not is_whole(facts["examples"]):
-        raise ValueError(f"examples is {shown(facts['examples'])}, not a whole number")
-    if not is_number(facts["seconds"]) or facts["seconds"] < 0:
-        raise ValueError(f"seconds is {shown(facts['seconds'])}, not a number from 0")
-    if facts[goal.name] is not None and not is_number(facts[goal.name]):
-        raise ValueError(f"{goal.name} is {shown(facts[goal.name])}, not a number")
-    if facts.get("measured") is not None and not is_step(facts["measured"]):
-        raise ValueError(f"measured is {shown(facts['measured'])}, not a number of steps")
+        step, examples, seconds, value = (facts[name] for name in ("step", "examples", "seconds", goal.name))
+        expect("step", step, is_step(step), "a number of steps")
+        expect("examples", examples, is_whole(examples), "a whole number")
+        expect("seconds", seconds, is_number(seconds) and seconds >= 0, "a number from 0")
+        expect(goal.name, value, value is None or is_number(value), "a number")
+        measured = facts.get("measured")
+        expect("measured", measured, measured is None or is_step(measured), "a number of steps")
+        return cls(step, examples, seconds, goal, value, measured)
 
 
 @dataclass(frozen=True)
@@ -77,8 +70,8 @@ class Checkpoint:
 
     path: Path
     progress: Progress
-    model: dict[str, np.ndarray]
-    optimizer: dict[str, np.ndarray]
+    model: Arrays
+    optimizer: Arrays
 
 
 class DamagedCheckpoint(Exception):
@@ -91,13 +84,7 @@ def arrays_path(folder: Path, step: int) -> Path:
 
 
 def save_checkpoint(
-    folder: Path,
-    progress: Progress,
-    model: dict[str, np.ndarray],
-    optimizer: dict[str, np.ndarray],
-    *,
-    seed: int,
-    keep: int,
+    folder: Path, progress: Progress, model: Arrays, optimizer: Arrays, *, seed: int, keep: int
 ) -> Path:
     """Write a checkpoint, arrays first and the JSON that completes it last, then prune; returns the arrays' path."""
     folder.mkdir(exist_ok=True)
@@ -109,11 +96,14 @@ def save_checkpoint(
         size, digest = temporary.stat().st_size, sha256(temporary)
     facts = {"format": FORMAT, "file": path.name, "bytes": size, "sha256": digest, "seed": seed}
     write_json(path.with_suffix(".json"), facts | progress.facts())
-    prune(folder, keep)
+    best = best_checkpoint(folder)
+    for json_file in complete_checkpoints(folder)[:-keep]:
+        if json_file != best:
+            delete_checkpoint(json_file)
     return path
 
 
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays as a safetensors file. Raises OSError where the disk does not take it."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
@@ -141,14 +131,6 @@ def complete_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.json"))
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Delete all complete checkpoints but the newest `keep` and the best one."""
-    best = best_checkpoint(folder)
-    for json_file in complete_checkpoints(folder)[:-keep]:
-        if json_file != best:
-            delete_checkpoint(json_file)
-
-
 def best_checkpoint(folder: Path) -> Path | None:
     """The JSON file of the checkpoint with the best value of the goal, the newest of equals; None if there is none.
 
@@ -157,8 +139,8 @@ def best_checkpoint(folder: Path) -> Path | None:
     best: tuple[float, Path] | None = None
     for json_file in complete_checkpoints(folder):
         try:
-            progress = Progress.from_facts(read_facts(json_file))
-        except (DamagedCheckpoint, OSError, ValueError, KeyError):
+            progress = Progress.from_facts(read_json(json_file))
+        except (UserError, OSError, ValueError, KeyError, TypeError):
             continue
         if progress.value is None or progress.measured != progress.step:
             continue
@@ -219,26 +201,19 @@ def read_checkpoint(json_file: Path) -> Checkpoint:
 
     path = json_file.with_suffix(".safetensors")
     try:
-        facts = read_facts(json_file)
+        facts = read_json(json_file)
+        if not isinstance(facts, dict) or not is_whole(facts.get("bytes")):
+            raise DamagedCheckpoint("its JSON is no table that states the size of the arrays' file")
         verify_arrays_file(path, facts)
         progress = Progress.from_facts(facts)
         if arrays_path(path.parent, progress.step) != path:
             raise DamagedCheckpoint(f"its JSON states step {progress.step}, not that of its name")
         arrays = load_file(path)
+    except UserError as error:
+        raise DamagedCheckpoint(str(error)) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedCheckpoint(f"{type(error).__name__}: {error}") from error
     return Checkpoint(path, progress, with_prefix(arrays, "model."), with_prefix(arrays, "optimizer."))
-
-
-def read_facts(json_file: Path) -> dict[str, Any]:
-    """The table in a checkpoint's JSON; raises DamagedCheckpoint if there is none."""
-    try:
-        facts = read_json(json_file)
-    except UserError as error:
-        raise DamagedCheckpoint(str(error)) from error
-    if not isinstance(facts, dict) or not is_whole(facts.get("bytes")):
-        raise DamagedCheckpoint("its JSON is no table that states the size of the arrays' file")
-    return facts
 
 
 def verify_arrays_file(path: Path, facts: dict[str, Any]) -> None:
@@ -252,7 +227,7 @@ def verify_arrays_file(path: Path, facts: dict[str, Any]) -> None:
         raise DamagedCheckpoint("its SHA-256 is not the one that was saved")
 
 
-def with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def with_prefix(arrays: Arrays, prefix: str) -> Arrays:
     """The arrays whose names start with `prefix`, without it."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 

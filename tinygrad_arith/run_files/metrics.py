@@ -17,9 +17,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..files.reading import LARGEST_LINES, BeyondLimits, are_numbers, is_number, is_step, parse_json, read_bytes, shown
+from ..files.reading import LARGEST_LINES, BeyondLimits, are_numbers, expect, is_number, is_step, parse_json, read_bytes
 from ..files.writing import write_text
-from ..options.errors import UserError, naming
+from ..options.errors import UserError, as_user_error, naming
 from ..tasks.metrics import EXACT_MATCH, Goal, Metrics
 
 FILE_NAME = "metrics.jsonl"
@@ -59,13 +59,13 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    objects = []
+    objects: list[dict[str, Any]] = []
     lines = read_bytes(path, LARGEST_LINES).split(b"\n")[:-1]  # what follows the last newline is nothing, or torn
-    for number, line in enumerate(lines, start=1):
+    for line in lines:
         try:
             value = parse_json(line)
         except BeyondLimits as error:
-            raise UserError(f"{path}: line {number}: {error}") from error
+            raise UserError(f"{path}: line {len(objects) + 1}: {error}") from error
         except ValueError:
             break
         if not isinstance(value, dict):
@@ -80,25 +80,23 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Raises UserError, which names the file and the line, if a row holds what is no measurement.
     """
     rows = list(itertools.takewhile(lambda row: "step" in row, read_objects(path)))
-    for line, row in enumerate(rows, start=1):
-        for name, value in row.items():
-            if wrong := what_is_wrong(name, value):
-                raise UserError(f"{path}: not a run's metrics: line {line}: {name} is {shown(value)}, not {wrong}")
-    places = [row["by_position"] for row in rows if row.get("by_position")]
-    if len({len(shares) for shares in places}) > 1:
-        raise UserError(f"{path}: not a run's metrics: by_position is not of the same places in every line")
+    with as_user_error(f"{path}: not a run's metrics: "):
+        for line, row in enumerate(rows, start=1):
+            for name, value in row.items():
+                expect(f"line {line}: {name}", value, *rule_for(name, value))
+        places = [row["by_position"] for row in rows if row.get("by_position")]
+        if len({len(shares) for shares in places}) > 1:
+            raise ValueError("by_position is not of the same places in every line")
     return rows
 
 
-def what_is_wrong(name: str, value: Any) -> str | None:
-    """What a field of a row would have to be; None if it is that."""
+def rule_for(name: str, value: Any) -> tuple[bool, str]:
+    """Whether a value may stand in a field of a row, and what the field would have to be."""
     if name == "by_position":
-        return None if value is None or are_numbers(value) else "a list of numbers"
-    if value is None:
-        return "a number" if name in NUMBERS else None
-    if not is_number(value) and (name in NUMBERS or not are_numbers(value)):
-        return "a number"
-    return "a whole number below 1,000,000,000" if name == "step" and not is_step(value) else None
+        return value is None or are_numbers(value), "a list of numbers"
+    if name == "step" and is_number(value):
+        return is_step(value), "a whole number below 1,000,000,000"
+    return is_number(value) or (name not in NUMBERS and (value is None or are_numbers(value))), "a number"
 
 
 def evaluation_fields(metrics: Metrics) -> dict[str, Any]:
@@ -119,12 +117,12 @@ def checked_metrics(run: Path, goal: Goal = EXACT_MATCH, evaluated: Sequence[str
     """
     path = run / FILE_NAME
     rows = read_metrics(path)
-    for line, row in enumerate(rows, start=1):
-        for name in (*IN_EVERY_ROW, *((goal.field, *evaluated) if evaluated_rows([row], goal) else ())):
-            if name not in row:
-                raise UserError(f"{path}: not a run's metrics: line {line} lacks {name}")
-            if not is_number(row[name]):
-                raise UserError(f"{path}: not a run's metrics: line {line}: {name} is {shown(row[name])}, not a number")
+    with as_user_error(f"{path}: not a run's metrics: "):
+        for line, row in enumerate(rows, start=1):
+            for name in (*IN_EVERY_ROW, *((goal.field, *evaluated) if evaluated_rows([row], goal) else ())):
+                if name not in row:
+                    raise ValueError(f"line {line} lacks {name}")
+                expect(f"line {line}: {name}", row[name], is_number(row[name]), "a number")
     return rows
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ..files.reading import are_numbers, is_number, is_step, is_whole, read_json, shown
-from ..options.errors import UserError
+from ..files.reading import are_numbers, expect, is_number, is_step, is_whole, read_json
+from ..options.errors import as_user_error
 from ..tasks.metrics import Goal, goal_of
 
 KNOWN_RESULTS = ("step", "seconds", "test_count")
@@ -19,33 +19,25 @@ def known_results(goal: Goal) -> tuple[str, ...]:
 def read_result_file(path: Path) -> dict[str, Any]:
     """What a `result.json` holds, checked; raises UserError if it is none."""
     result = read_json(path, "a run's result")
-    if not isinstance(result, dict):
-        raise UserError(f"{path}: not a run's result: it lacks {KNOWN_RESULTS[0]}")
-    try:
-        goal = goal_of(result)
-        for name in known_results(goal):
-            check_known(name, result)
-    except ValueError as error:
-        raise UserError(f"{path}: not a run's result: {error}") from error
+    with as_user_error(f"{path}: not a run's result: "):
+        check_result(result if isinstance(result, dict) else {})
     return result
 
 
-def check_known(name: str, result: dict[str, Any]) -> None:
-    """Raise ValueError unless a result holds what every result holds under this name."""
-    if name not in result:
-        raise ValueError(f"it lacks {name}")
-    value = result[name]
-    if name == "interval_95":
-        if not are_numbers(value) or len(value) != 2:
-            raise ValueError(f"{name} is {shown(value)}, not two numbers")
-        return
-    if not is_number(value):
-        raise ValueError(f"{name} is {shown(value)}, not a number")
-    if name == "test_count" and not is_whole(value, low=1):
-        raise ValueError(f"test_count is {value}, not at least 1 and whole")
-    if name == "test_correct" and not is_whole(value, below=result["test_count"] + 1):
-        raise ValueError(f"test_correct is {value}, not a whole number from 0 to test_count ({result['test_count']})")
-    if name == "step" and not is_step(value):
-        raise ValueError(f"step is {value}, not a number of steps")
-    if name == "seconds" and value < 0:
-        raise ValueError(f"seconds is {value}, not at least 0")
+def check_result(result: dict[str, Any]) -> None:
+    """Raise ValueError unless a result holds what every result holds."""
+    goal = goal_of(result)
+    for name in known_results(goal):
+        if name not in result:
+            raise ValueError(f"it lacks {name}")
+        if name != "interval_95":
+            expect(name, result[name], is_number(result[name]), "a number")
+    step, seconds, count = (result[name] for name in KNOWN_RESULTS)
+    expect("step", step, is_step(step), "a number of steps")
+    expect("seconds", seconds, seconds >= 0, "at least 0")
+    expect("test_count", count, is_whole(count, low=1), "at least 1 and whole")
+    if goal.share:
+        correct, interval = (result[name] for name in OF_A_SHARE)
+        at_most = f"a whole number from 0 to test_count ({count})"
+        expect("test_correct", correct, is_whole(correct, below=count + 1), at_most)
+        expect("interval_95", interval, are_numbers(interval) and len(interval) == 2, "two numbers")

@@ -5,37 +5,37 @@ from ..models.model import Model
 from ..models.registry import MODELS, TaskSizes
 from ..optim import AdamW
 from ..optim.registry import OPTIMIZERS
-from ..options.errors import MachineError, UserError
+from ..options.errors import MachineError, UserError, as_user_error
 from ..tasks import Task, TaskOptions, build_task
 from .config import Config, TrainingOptions
 
 
 def make_task(config: TaskOptions) -> Task:
     """The task; raises UserError where its options do not fit together."""
-    try:
+    with as_user_error():
         return build_task(config)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def make_model(config: Config, task: Task) -> Model:
     """The model for a task, its shapes checked but its parameters not yet made; raises UserError for a wrong shape."""
-    sizes = TaskSizes(
-        len(task.vocabulary.tokens), task.context, task.longest_context, task.position_count, task.vocabulary.padding
-    )
-    try:
+    tokens = task.vocabulary
+    sizes = TaskSizes(len(tokens.tokens), task.context, task.longest_context, task.position_count, tokens.padding)
+    with as_user_error():
         return MODELS.load(config.model.kind).from_options(config.model, sizes)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def initialize(
     model: Model, config: Config, device: str = "cpu", *, draw: bool = True, gradients: bool = True
 ) -> Model:
-    """Make the model's parameters on a device, "cpu" or "cuda": a pure function of the seed."""
+    """Make the model's parameters on a device, "cpu" or "cuda": a pure function of the seed.
+
+    On a GPU it is set for the whole process how exactly float32 matrices are multiplied.
+    """
     training = config.training
     if device == "cuda":
-        set_matmul_precision(training)
+        from ..cuda.precision import set_float32_matmul_precision
+
+        set_float32_matmul_precision("tf32" if training.tf32 else "float32")
     model.allocate(policy_on(device, training.dtype), device, gradients)
     if draw:
         model.flat.initialize(training.seed)
@@ -45,13 +45,6 @@ def initialize(
 def policy_on(device: str, dtype: str) -> DtypePolicy:
     """The policy of a `--dtype` on a device. On the CPU a run in bfloat16 is continued in its master's float32."""
     return DtypePolicy.named("float32" if device == "cpu" and dtype == "bfloat16" else dtype)
-
-
-def set_matmul_precision(training: TrainingOptions) -> None:
-    """Sets for this process how exactly the GPU multiplies float32 matrices."""
-    from ..cuda.precision import set_float32_matmul_precision
-
-    set_float32_matmul_precision("tf32" if training.tf32 else "float32")
 
 
 def make_optimizer(config: Config, model: Model) -> AdamW:
@@ -76,9 +69,10 @@ def choose_device(name: str, dtype: str = "float32") -> str:
 def choose_training_device(training: TrainingOptions) -> str:
     """The device to train on. Raises MachineError where this machine has none that does what is asked for, and
     UserError where none could."""
+    needed = "--dtype bfloat16: trains on a GPU only, and"
     if training.dtype == "bfloat16" and training.device == "cpu":
-        raise UserError("--dtype bfloat16: trains on a GPU only, and --device is cpu")
+        raise UserError(f"{needed} --device is cpu")
     device = choose_device(training.device, training.dtype)
     if training.dtype == "bfloat16" and device == "cpu":
-        raise MachineError(f"--dtype bfloat16: trains on a GPU only, and {obstacle_to_cuda()}")
+        raise MachineError(f"{needed} {obstacle_to_cuda()}")
     return device

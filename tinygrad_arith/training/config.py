@@ -11,7 +11,7 @@ from typing import Any
 
 from ..models.registry import MODELS
 from ..optim.registry import OPTIMIZERS, AdamWOptions
-from ..options.errors import UserError
+from ..options.errors import UserError, as_user_error
 from ..options.kinds import Kinds, changed_options, check_keys, read_options
 from ..options.option import Options, option
 from ..tasks.registry import TASKS, resolve
@@ -71,10 +71,8 @@ class Config:
 
         Raises UserError, one sentence that names the flags, if sections do not fit together.
         """
-        try:
+        with as_user_error():
             task = resolve(self.task)
-        except ValueError as error:
-            raise UserError(str(error)) from error
         training = dataclasses.replace(self.training, eval_size=self.training.eval_size or task.validation_size)
         config = dataclasses.replace(self, task=task, training=training)
         check_together(config)
@@ -91,9 +89,7 @@ class Config:
         Raises UserError naming `source` and the key that is unknown (with the nearest known one) or ill-typed.
         """
         check_keys(values, tuple(SECTIONS), source, prefix="")
-        sections: dict[str, Any] = {
-            name: read_options(SECTIONS[name], section, source) for name, section in values.items()
-        }
+        sections: Any = {name: read_options(SECTIONS[name], section, source) for name, section in values.items()}
         return cls(**sections)
 
 
@@ -102,7 +98,7 @@ def changed(config: Config, given: dict[str, dict[str, Any]]) -> Config:
 
     Raises UserError for an option that the chosen kind does not have, and for a value that is not allowed.
     """
-    sections: dict[str, Any] = {
+    sections: Any = {
         name: changed_options(getattr(config, name), SECTIONS[name], values) for name, values in given.items()
     }
     return dataclasses.replace(config, **sections)
@@ -125,7 +121,7 @@ def with_options(base: Config, given: dict[str, dict[str, Any]]) -> Config:
 
 def check_together(config: Config) -> None:
     """The rules that bind options of two sections; raises UserError naming both."""
-    task, training = config.task, config.training
+    task, training, model = config.task, config.training, MODELS.load(config.model.kind)
     if config.optimizer.warmup > training.steps:
         raise UserError(
             f"--warmup {config.optimizer.warmup}: longer than the {training.steps} steps of the whole training; "
@@ -135,15 +131,9 @@ def check_together(config: Config) -> None:
         raise UserError(f"--eval-size {training.eval_size}: larger than the --validation-size {task.validation_size}")
     if training.workers > training.batch:
         raise UserError(f"--workers {training.workers}: more than the --batch {training.batch} that they share")
-    check_model(config)
-
-
-def check_model(config: Config) -> None:
-    """What a model needs of the other sections; raises UserError naming both options."""
-    model, training = MODELS.load(config.model.kind), config.training
     needed = f"for --architecture {config.model.kind}"
-    if config.task.rows != model.rows:
-        raise UserError(f"--rows {config.task.rows}: must be {model.rows} {needed}")
+    if task.rows != model.rows:
+        raise UserError(f"--rows {task.rows}: must be {model.rows} {needed}")
     dtypes = getattr(model, "dtypes", (training.dtype,))
     if training.dtype not in dtypes:
         raise UserError(f"--dtype {training.dtype}: must be {' or '.join(dtypes)} {needed}")

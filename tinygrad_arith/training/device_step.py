@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import RandomKey
 from ..cuda import fused
 from ..cuda.gemm import unavailable
 from ..cuda.graph import GraphedFunction, GraphMemory
@@ -29,7 +28,7 @@ from ..optim import AdamW
 from ..optim.adamw import Rates
 from ..options.errors import warn
 from .config import Config
-from .step_result import StepResult, dropout_key, rate_of
+from .steps import StepResult, Steps, dropout_key, rate_of
 
 KEPT = 256  # steps whose loss and norm wait on the device at most
 SLOTS = 2  # while the batch in one is computed with, the next is copied into the other
@@ -49,7 +48,7 @@ class Slot:
         self.run = GraphedFunction(lambda: steps.compute(there, arrays), steps.memory, capture=steps.capture)
 
 
-class DeviceSteps:
+class DeviceSteps(Steps):
     """Runs training steps of a model whose parameters are on the GPU.
 
     capture: False: without graphs; for comparison
@@ -58,32 +57,24 @@ class DeviceSteps:
     waits = True  # `results` waits for the GPU
 
     def __init__(
-        self,
-        model: Module,
-        optimizer: AdamW,
-        config: Config,
-        objective: Objective = NEXT_TOKEN,
-        *,
-        capture: bool = True,
+        self, model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN, capture: bool = True
     ):
-        self.model, self.optimizer, self.config, self.objective = model, optimizer, config, objective
+        super().__init__(model, optimizer, config, objective)
         self.capture = capture and unavailable() is None
         self.memory, self.copies = GraphMemory(), cupy.cuda.Stream(non_blocking=True)
         self.record = Record(KEPT)
         self._slots: dict[Any, list[Slot]] = {}
-        self._sent: list[tuple[int, int, StepResult]] = []  # step, normaliser, and what the host knows of its result
-        self._done: list[StepResult] = []
+        self._sent: list[tuple[int, int, float, int]] = []  # step, normaliser, rate, examples
         self._told = False
 
     @property
     def reason(self) -> str | None:
         """Why steps are not run as graphs; None if they are, or will be."""
-        if unavailable() is not None:
-            return unavailable()
-        return next((slot.run.reason for slots in self._slots.values() for slot in slots if slot.run.reason), None)
+        reasons = (slot.run.reason for slots in self._slots.values() for slot in slots)
+        return unavailable() or next(filter(None, reasons), None)
 
     def enqueue(self, batch: Batch, step: int) -> None:
-        """One step of AdamW on one batch of NumPy arrays; `step` counts from 0. One that raises does not count."""
+        """See `Steps.enqueue`. A step that raises does not count."""
         if len(self._sent) == KEPT:
             self._collect()
         rate, normalizer = rate_of(self.config, step), max(self.objective.count(batch), 1)
@@ -95,50 +86,36 @@ class DeviceSteps:
                 slot.run()
             finally:  # what it had launched before an error still reads them
                 slot.inputs.release()
-        self._tell_fallback(slot.run.reason)
-        self._sent.append((step, normalizer, StepResult(np.nan, np.nan, rate, len(batch.tokens))))
+        if slot.run.reason is not None and self.capture and not self._told:
+            self._told = True
+            warn(f"training steps run kernel by kernel, without a CUDA graph: {slot.run.reason}")
+        self._sent.append((step, normalizer, rate, len(batch.tokens)))
 
     def results(self) -> list[StepResult]:
-        """Those of the steps enqueued since the last call, in order. Waits for the GPU.
-
-        From the first one on whose loss or gradient is not finite the weights have not changed.
-        """
+        """See `Steps.results`. Waits for the GPU."""
         self._collect()
-        done, self._done = self._done, []
-        return done
+        return super().results()
 
     def close(self) -> None:
         """Lets the graphs and their memory go."""
         self._collect()
         self._slots.clear()
 
-    def forward_backward(self, batch: Batch, key: RandomKey) -> tuple[float, int]:
-        """As `ThreadWorkers.forward_backward`: for a look at a step that went wrong."""
-        count = self.objective.count(batch)
-        there = batch.on_device_of(self.model.flat.values)
-        normalizer = max(count, 1)
-        loss = self._backward(there, key, np.float32(1.0 / normalizer))
-        return loss.item() / normalizer, count
-
     def compute(self, batch: Batch, numbers: dict[str, Any]) -> None:
         """The whole step, from arrays on the device; what is captured."""
+        flat, options = self.model.flat, self.config.optimizer
         key = dropout_key(self.config.training.seed, numbers["step"])
-        loss = self._backward(batch, key, numbers["inverse_count"])
-        if not self.config.optimizer.train_biases:
-            self.model.flat.hold_undecayed()
-        norm, scale = fused.norm_and_scale(self.model.flat.gradients, self.config.optimizer.clip)
-        scale = self.record.settle(loss, norm, scale, numbers["step"])
+        with flat.fresh_gradients():
+            loss = self.objective.loss(self.model, batch, key).total  # ()
+            loss.backward(numbers["inverse_count"])
+        if not options.train_biases:
+            flat.hold_undecayed()
+        norm, scale = fused.norm_and_scale(flat.gradients, options.clip)
+        scale = self.record.settle(loss.array, norm, scale, numbers["step"])
         changing = {name: numbers[name] for name in RATES}
         beta1, beta2 = self.optimizer.betas
         constant = {"beta1": beta1, "beta2": beta2, "eps": self.optimizer.eps}
         self.optimizer.update(Rates(**constant, **changing, gradient_scale=scale))
-
-    def _backward(self, batch: Batch, key: RandomKey, dloss: Any) -> Any:
-        """The summed loss, (); the gradient of `dloss` times that sum is in the flat buffer afterwards."""
-        with self.model.flat.fresh_gradients():
-            loss = self.objective.loss(self.model, batch, key).total  # ()
-            loss.backward(dloss)
-        return loss.array
 
     def _slot_for(self, batch: Batch, step: int) -> Slot:
         """The slot whose turn it is, among those for batches of this shape."""
@@ -148,19 +125,10 @@ class DeviceSteps:
             slots += [Slot(self, batch) for _ in range(SLOTS - len(slots))]
         return slots[step % SLOTS]
 
-    def _tell_fallback(self, reason: str | None) -> None:
-        """Says, once, that steps run slower than they might, and why."""
-        if reason is not None and self.capture and not self._told:
-            self._told = True
-            warn(f"training steps run kernel by kernel, without a CUDA graph: {reason}")
-
     def _collect(self) -> None:
         """Reads what has been measured."""
-        if not self._sent:
-            return
-        kept = self.record.read()
-        for step, normalizer, known in self._sent:
+        kept: Any = self.record.read() if self._sent else None
+        for step, normalizer, rate, examples in self._sent:
             loss, norm = kept[step % KEPT].tolist()
-            known = StepResult(loss / normalizer, norm, known.learning_rate, known.examples)
-            self._done.append(known)
+            self.done.append(StepResult(loss / normalizer, norm, rate, examples))
         self._sent.clear()

@@ -52,7 +52,7 @@ def changed_options(config: Config) -> list[str]:
     for section in SECTIONS:
         options, usual = getattr(config, section), getattr(first, section)
         for field in dataclasses.fields(options):
-            default = getattr(usual, field.name, field.default)
-            if getattr(options, field.name) != default:
-                found.append(f"{section}.{field.name} = {getattr(options, field.name)}")
+            value = getattr(options, field.name)
+            if value != getattr(usual, field.name, field.default):
+                found.append(f"{section}.{field.name} = {value}")
     return found

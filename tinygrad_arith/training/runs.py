@@ -2,25 +2,27 @@
 when it is finished, `result.json`."""
 
 import contextlib
+import dataclasses
+import itertools
 import os
 import platform
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
-from ..files.reading import is_number, is_table_of_texts, is_whole, read_json, shown
+from ..files.reading import expect, is_number, is_table_of_texts, is_whole, read_json, shown
 from ..files.writing import TEMPORARY_SUFFIX, write_json
 from ..models.model import Model
-from ..options.errors import MisuseError, UserError
+from ..options.errors import MisuseError, UserError, as_user_error
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_best, load_newest
+from ..run_files.machine import installed_versions
 from ..tasks import Task
+from ..tasks.metrics import Metrics
 from ..tasks.user_tasks import digest_of_user_task
 from .build import choose_device, initialize, make_model, make_task
 from .config import Config
@@ -33,7 +35,7 @@ RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
 FORMAT = 2
 IN_WORDS = {"products": "matrix multiplications"}  # of `computed_by`
-MADE = ("created", "versions", "computed_by", "task_digest")  # in `config.json`: when a run was begun, with what
+STATED = ("format", "preset", "until", "seed", "config")  # in `config.json`; all else tells how the run was made
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class RunRecord:
     config: Config
     preset: str
     until: float | None = None  # goal metric on the validation examples at which to stop early
+    made: dict[str, Any] = field(default_factory=dict, compare=False)  # when, and with what; all else in the file
 
     @property
     def name(self) -> str:
@@ -82,10 +85,8 @@ def load_run(
     task = make_task(config.task)
     device = choose_device(device, config.training.dtype)
     model = initialize(make_model(config, task), config, device, draw=False, gradients=gradients)
-    try:
+    with as_user_error(f"{checkpoint.path}: does not fit the model of {CONFIG_FILE}: "):
         model.load_state_dict(checkpoint.model)
-    except ValueError as error:
-        raise UserError(f"{checkpoint.path}: does not fit the model of {CONFIG_FILE}: {error}") from error
     return LoadedRun(config, task, model, checkpoint.progress.step, directory)
 
 
@@ -96,65 +97,51 @@ def read_record(directory: Path) -> RunRecord:
     path = directory / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{directory}: not a run: it lacks {CONFIG_FILE}")
-    values = read_values(path)
-    sections = upgraded(values.get("config")) if values["format"] == 1 else values.get("config")
-    config = Config.from_dict(sections, source=str(path)).resolved()
-    check_made(path, values)
-    check_digest(path, values, config.task.kind)
-    return RunRecord(config, preset=values["preset"], until=values.get("until"))
-
-
-def read_values(path: Path) -> dict[str, Any]:
-    """What a `config.json` holds; raises UserError if it is none of a format that this version reads."""
     values = read_json(path)
     if not isinstance(values, dict) or not is_whole(values.get("format"), 1, FORMAT + 1):
         raise UserError(f"{path}: not a configuration of format {FORMAT} or 1, those that this version reads")
-    return values
+    sections = upgraded(values.get("config")) if values["format"] == 1 else values.get("config")
+    config = Config.from_dict(sections, source=str(path)).resolved()
+    with as_user_error(f"{path}: "):
+        check_made(values)
+        check_digest(values, config.task.kind)
+    made = {name: value for name, value in values.items() if name not in STATED}
+    return RunRecord(config, values["preset"], values.get("until"), made)
 
 
-def check_made(path: Path, values: dict[str, Any]) -> None:
-    """Raise UserError unless what a `config.json` holds beside the options is of the right types."""
+def check_made(values: Any) -> None:
+    """Raise ValueError unless what a `config.json` holds beside the options is of the right types."""
     preset, until, sittings = values.get("preset"), values.get("until"), values.get("resumed", [])
-    if not isinstance(preset, str) or not preset.isprintable() or Path(preset).name != preset or preset in ("", ".."):
-        raise UserError(f"{path}: preset is {shown(preset)}, not the name of a preset")
-    if until is not None and not (is_number(until) and until > 0):
-        raise UserError(f"{path}: until is {shown(until)}, not a number above 0 or null")
-    if not isinstance(sittings, list) or not all(isinstance(sitting, dict) for sitting in sittings):
-        raise UserError(f"{path}: resumed is {shown(sittings)}, not a list of tables")
-    for computed_by in (made.get("computed_by") for made in (values, *sittings)):
-        if computed_by is not None and not is_table_of_texts(computed_by):
-            raise UserError(f"{path}: computed_by is {shown(computed_by)}, not a table of texts or null")
+    is_name = isinstance(preset, str) and preset.isprintable() and preset not in ("", "..")
+    expect("preset", preset, is_name and Path(preset).name == preset, "the name of a preset")
+    expect("until", until, until is None or (is_number(until) and until > 0), "a number above 0 or null")
+    are_tables = isinstance(sittings, list) and all(isinstance(sitting, dict) for sitting in sittings)
+    expect("resumed", sittings, are_tables, "a list of tables")
+    for found in (made.get("computed_by") for made in (values, *sittings)):
+        expect("computed_by", found, found is None or is_table_of_texts(found), "a table of texts or null")
 
 
-def check_digest(path: Path, values: dict[str, Any], kind: str) -> None:
-    """Raise UserError if the pairs of a user's task are others than those that a run was trained on."""
-    try:
-        digest = digest_of_user_task(kind)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
-    if "task_digest" not in values or values["task_digest"] == digest:
-        return
-    if digest is None:
-        noted = shown(values["task_digest"])
-        raise UserError(f"{path}: task_digest is {noted}, but --task {kind} lists no pairs: the file was changed")
-    raise UserError(f"{path}: was trained on other pairs than --task {kind} lists now")
+def check_digest(values: dict[str, Any], kind: str) -> None:
+    """Raise ValueError if the pairs of a user's task are others than those that a run was trained on."""
+    digest = digest_of_user_task(kind)
+    noted = values.get("task_digest", digest)
+    if noted != digest and digest is None:
+        raise ValueError(f"task_digest is {shown(noted)}, but --task {kind} lists no pairs: the file was changed")
+    if noted != digest:
+        raise ValueError(f"was trained on other pairs than --task {kind} lists now")
 
 
 def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str] | None = None) -> None:
-    """Write the `config.json` of a new run: every option, the seed, the date, and the versions that it is made with.
+    """Write the `config.json` of a run: every option, the seed and, of a new run, the date, and what it is made with.
 
     computed_by: see `what_computes`
     """
-    date, versions = date_and_versions()
-    made = {"created": date, "versions": versions, "computed_by": computed_by}
-    made |= {"task_digest": digest_of_user_task(record.config.task.kind)}
-    write_json(directory / CONFIG_FILE, record_values(record, made))
-
-
-def rewrite_record(directory: Path, record: RunRecord) -> None:
-    """Write what has changed of a record into the `config.json` of a run, and leave the rest of it as it is."""
-    before = read_values(directory / CONFIG_FILE)
-    write_json(directory / CONFIG_FILE, before | record_values(record, {}))
+    made = record.made
+    if not made:
+        made = date_and_versions("created", computed_by)
+        made |= {"task_digest": digest_of_user_task(record.config.task.kind)}
+    values = {"format": FORMAT, "preset": record.preset, "until": record.until, "seed": record.config.training.seed}
+    write_json(directory / CONFIG_FILE, values | made | {"config": record.config.to_dict()})
 
 
 def write_resumption(
@@ -165,14 +152,11 @@ def write_resumption(
     Returns what computes now and did not in the last sitting, or the other way round: with it the run goes on to other
     bits. Nothing where that was not noted.
     """
-    before = read_values(directory / CONFIG_FILE)
-    check_made(directory / CONFIG_FILE, before)
-    date, versions = date_and_versions()
-    made = {name: before.get(name) for name in MADE}
-    sittings = before.get("resumed", [])
-    sitting = {"date": date, "step": step, "versions": versions, "computed_by": computed_by}
-    write_json(directory / CONFIG_FILE, record_values(record, made | {"resumed": [*sittings, sitting]}))
-    return differences((sittings or [before])[-1].get("computed_by") or {}, computed_by or {})
+    sittings = record.made.get("resumed", [])
+    sitting = {"step": step} | date_and_versions("date", computed_by)
+    made = record.made | {"resumed": [*sittings, sitting]}
+    write_record(directory, dataclasses.replace(record, made=made))
+    return differences((sittings or [record.made])[-1].get("computed_by") or {}, computed_by or {})
 
 
 def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -182,27 +166,24 @@ def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return [f"{name}: {there} before, {here} now" for name, there, here in found]
 
 
-def record_values(record: RunRecord, made: dict[str, Any]) -> dict[str, Any]:
-    """The record and how the run was made, ready for JSON."""
-    return {
-        "format": FORMAT,
-        "preset": record.preset,
-        "until": record.until,
-        "seed": record.config.training.seed,
-        **made,
-        "config": record.config.to_dict(),
-    }
+def date_and_versions(date: str, computed_by: dict[str, str] | None) -> dict[str, Any]:
+    """Now (UTC), under the name `date`, and what computes."""
+    versions = {"tinygrad_arith": __version__} | installed_versions(["numpy"]) | {"platform": platform.platform()}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {date: now, "versions": versions, "computed_by": computed_by}
 
 
-def date_and_versions() -> tuple[str, dict[str, str]]:
-    """Now (UTC), and the versions of what computes."""
-    versions = {
-        "tinygrad_arith": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-    }
-    return datetime.now(UTC).isoformat(timespec="seconds"), versions
+def write_result(directory: Path, step: int, seconds: float, metrics: Metrics) -> None:
+    """Write the test's result as `result.json` into the run's directory: `test_exact_match`, `test_count`, ...
+
+    Of the metrics beside the goal those are there that are single numbers, but not the loss.
+    """
+    goal, interval = metrics.goal, metrics.interval
+    result: dict[str, Any] = {"step": step, "seconds": round(seconds, 3), f"test_{goal.name}": metrics.value}
+    result |= {"test_count": metrics.count}
+    if interval is not None:
+        result |= {"test_correct": metrics.correct, "interval_95": list(interval)}
+    write_json(directory / RESULT_FILE, result | metrics.further | {"goal": goal._asdict()})
 
 
 def resume_command(directory: Path) -> str:
@@ -217,14 +198,12 @@ def make_directory(out: Path | None, name: str, seed: int) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         return out
     RUNS.mkdir(exist_ok=True)
-    attempt = 1
-    while True:
+    for attempt in itertools.count(1):
         directory = RUNS / (f"{name}-seed{seed}" + (f"-{attempt}" if attempt > 1 else ""))
-        try:
+        with contextlib.suppress(FileExistsError):
             directory.mkdir()  # atomic: of two trainers started together, each gets a directory of its own
-            return directory
-        except FileExistsError:
-            attempt += 1
+            break
+    return directory
 
 
 def check_directory(out: Path) -> None:
@@ -252,17 +231,14 @@ def locked(directory: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(directory / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"{directory}: another process is training this run; wait for it, or choose another --out"
-        ) from None
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(FileLock(directory / LOCK_FILE, timeout=0))
+        except Timeout:
+            raise UserError(
+                f"{directory}: another process is training this run; wait for it, or choose another --out"
+            ) from None
         yield
-    finally:
-        lock.release()
 
 
 def newest_run() -> Path:

@@ -3,24 +3,18 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..backend import available_cores
 from ..files.writing import remove_temporaries
 from ..models.model import Model
 from ..options.errors import MisuseError, UserError, as_misuse, warn
-from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import Checkpoint, clean_folder, load_newest
+from ..run_files import checkpoints, metrics, predictions
 from ..run_files.machine import what_computes
-from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.metrics import read_metrics, trim_metrics
-from ..run_files.predictions import FILE_NAME as PREDICTIONS
-from ..run_files.predictions import read_predictions, trim_predictions
 from ..tasks import Task
 from .build import choose_training_device, initialize, make_model, make_optimizer, make_task
 from .config import Config, TrainingOptions
-from .reporter import Reporter
 from .runs import (
     RESULT_FILE,
     RunRecord,
@@ -28,44 +22,11 @@ from .runs import (
     locked,
     make_directory,
     read_record,
-    rewrite_record,
     write_record,
     write_resumption,
 )
-from .steps import Optimizer
 from .threads import resolve_threads
-from .trainer import Trainer
-
-
-@dataclass(frozen=True)
-class Session:
-    """A run that is ready to train: its directory is locked for as long as the session is open."""
-
-    record: RunRecord
-    directory: Path
-    task: Task
-    model: Model
-    optimizer: Optimizer
-    checkpoint: Checkpoint | None  # where to go on from; None: from the start
-    device: str = "cpu"
-
-    def trainer(self, reporter: Reporter) -> Trainer:
-        """The trainer, restored from the checkpoint if there is one. UserError if that belongs to another model."""
-        trainer = Trainer(
-            self.record.config,
-            self.task,
-            self.model,
-            self.optimizer,
-            self.directory,
-            until=self.record.until,
-            reporter=reporter,
-        )
-        if self.checkpoint is not None:
-            try:
-                trainer.restore(self.checkpoint)
-            except (ValueError, KeyError) as error:
-                raise UserError(f"{self.checkpoint.path}: does not fit the model of this run: {error}") from error
-        return trainer
+from .trainer import Session
 
 
 def plan(config: Config) -> tuple[Task, Model]:
@@ -109,7 +70,7 @@ def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
     with locked(directory):
         check_unused(directory)
         write_record(directory, record, what_computes(choose_training_device(training)))
-        yield ready(record, directory, task, model, None)
+        yield ready(record, directory, task, model)
 
 
 @contextmanager
@@ -126,21 +87,22 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
         record = read_record(directory)
         task, model = plan(record.config)
         check_goal(task, record.until if until is None else until)
-        read_metrics(directory / METRICS)  # what is damaged is told before anything is rewritten
-        read_predictions(directory / PREDICTIONS)
-        checkpoint = load_newest(directory / CHECKPOINTS)
+        rows = metrics.read_metrics(directory / metrics.FILE_NAME)  # damage is told before anything is rewritten
+        predictions.read_predictions(directory / predictions.FILE_NAME)
+        checkpoint = checkpoints.load_newest(directory / checkpoints.FOLDER)
+        if checkpoint is None:
+            check_nothing_is_lost(directory, record.config.training, rows)
         step = checkpoint.progress.step if checkpoint else 0
-        check_checkpoints(directory, record.config.training, checkpoint)
-        changed = change_record(record, step, steps, until)
-        if checkpoint is None or not checkpoint.progress.finished(changed.config.training.steps, changed.until):
-            begin_sitting(directory, changed, step)
+        record = change_record(record, step, steps, until)
+        if checkpoint is None or not checkpoint.progress.finished(record.config.training.steps, record.until):
+            begin_sitting(directory, record, step)
         else:
-            rewrite_record(directory, changed)
+            write_record(directory, record)
         remove_temporaries(directory)
-        clean_folder(directory / CHECKPOINTS, step)
-        trim_metrics(directory / METRICS, step)
-        trim_predictions(directory / PREDICTIONS, step)
-        yield ready(changed, directory, task, model, checkpoint)
+        checkpoints.clean_folder(directory / checkpoints.FOLDER, step)
+        metrics.trim_metrics(directory / metrics.FILE_NAME, step)
+        predictions.trim_predictions(directory / predictions.FILE_NAME, step)
+        yield dataclasses.replace(ready(record, directory, task, model), checkpoint=checkpoint)
 
 
 def begin_sitting(directory: Path, record: RunRecord, step: int) -> None:
@@ -152,15 +114,13 @@ def begin_sitting(directory: Path, record: RunRecord, step: int) -> None:
         warn(f"{directory}: goes on, but not to the bits that it would have come to: {'; '.join(differing)}")
 
 
-def check_checkpoints(directory: Path, training: TrainingOptions, checkpoint: Checkpoint | None) -> None:
-    """Raise UserError if a run has none of the checkpoints that it saved: to begin anew would wipe out what is left."""
-    if checkpoint is not None:
-        return
-    done = max((row["step"] for row in read_metrics(directory / METRICS)), default=0)
+def check_nothing_is_lost(directory: Path, training: TrainingOptions, rows: list[dict[str, Any]]) -> None:
+    """Raise UserError if a run without a checkpoint had saved one: to begin anew would wipe out what is left."""
+    done = max((row["step"] for row in rows), default=0)
     if (directory / RESULT_FILE).is_file() or done > training.checkpoint_every:
         raise UserError(
-            f"{directory}: its {CHECKPOINTS}/ is gone or empty, though {METRICS} reaches step {done:,}, so there is "
-            "nothing to go on from (nothing was changed); train a new run in another directory"
+            f"{directory}: its {checkpoints.FOLDER}/ is gone or empty, though {metrics.FILE_NAME} reaches step "
+            f"{done:,}, so there is nothing to go on from (nothing was changed); train a new run in another directory"
         )
 
 
@@ -184,11 +144,11 @@ def change_record(record: RunRecord, step: int, steps: int | None, until: float 
     return dataclasses.replace(record, config=config)
 
 
-def ready(record: RunRecord, directory: Path, task: Task, model: Model, checkpoint: Checkpoint | None) -> Session:
-    """The session, with the parameters and the optimizer made where they are to live."""
+def ready(record: RunRecord, directory: Path, task: Task, model: Model) -> Session:
+    """The session of a new run, with the parameters and the optimizer made where they are to live."""
     training = record.config.training
     device, cores = choose_training_device(training), available_cores()
     if device == "cpu" and training.workers > cores:
         warn(f"--workers {training.workers}: more than the {cores} cores that this process may use; they will wait")
     initialize(model, record.config, device)
-    return Session(record, directory, task, model, make_optimizer(record.config, model), checkpoint, device)
+    return Session(record, directory, task, model, make_optimizer(record.config, model), device)

@@ -32,16 +32,14 @@ class Threads:
 def choose_threads(batch_size: int, flop: int, cores: int | None = None) -> Threads:
     """The threads for a step over `batch_size` examples that takes `flop` operations."""
     cores = available_cores() if cores is None else cores
-    workers = min(cores, batch_size // LEAST_EXAMPLES) if flop >= LEAST_FLOP else 1
-    workers = max(workers, 1)
+    workers = max(min(cores, batch_size // LEAST_EXAMPLES), 1) if flop >= LEAST_FLOP else 1
     return Threads(workers, max(cores // workers, 1))
 
 
 def resolve_threads(training: TrainingOptions, model: Model, positions: int) -> TrainingOptions:
     """The same options with `workers` and `blas_threads` as numbers, where they were left to be chosen (0)."""
     flop = model.shape_report(training.batch, positions).flop
-    chosen = choose_threads(training.batch, flop)
-    workers = training.workers or chosen.workers
+    workers = training.workers or choose_threads(training.batch, flop).workers
     alone = max(available_cores() // workers, 1)
     return replace(training, workers=workers, blas_threads=training.blas_threads or alone)
 

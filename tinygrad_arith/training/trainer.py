@@ -5,6 +5,7 @@ any instant and resumed computes the very bits of one that was not.
 """
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -12,24 +13,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..nn import Module
+import numpy as np
+
+from ..backend import array_module
+from ..models.model import Model
+from ..nn import Module, first_nonfinite
+from ..objectives import NEXT_TOKEN, Objective
+from ..optim import AdamW
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
-from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import Checkpoint, Progress, save_checkpoint
-from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.metrics import MetricsWriter, evaluation_fields
-from ..run_files.predictions import FILE_NAME as PREDICTIONS
-from ..run_files.predictions import PredictionsWriter
+from ..run_files import checkpoints, metrics, predictions
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask
-from .batches import Batches, BatchesAhead, make_batches
+from .batches import Batches, make_batches
 from .config import Config
 from .reporter import Reporter
-from .step_result import StepResult, dropout_key
-from .steps import Optimizer, Steps, explain_nonfinite, is_finite, start_steps
+from .runs import RunRecord
+from .steps import HostSteps, StepResult, Steps, dropout_key
+from .workers import loss_and_gradient
 
 LOOK_EVERY = 0.25  # seconds that steps on a GPU run on, at most, before they are asked how they went
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is ready to train."""
+
+    record: RunRecord
+    directory: Path
+    task: Task
+    model: Model
+    optimizer: AdamW
+    device: str = "cpu"
+    checkpoint: checkpoints.Checkpoint | None = None  # where to go on from; None: from the start
 
 
 @dataclass(frozen=True)
@@ -45,124 +61,110 @@ class Outcome:
         return self.signal is not None or self.output_error is not None
 
 
+def start_steps(model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:
+    """What runs the steps, where the model's parameters are; to be closed after use."""
+    if array_module(model.flat.values) is np:
+        return HostSteps(model, optimizer, config, objective)
+    from .device_step import DeviceSteps  # loads what only a GPU needs
+
+    return DeviceSteps(model, optimizer, config, objective)
+
+
 class Trainer:
     """Trains a model on a task, in a run directory: steps, evaluates, measures, saves; tells a Reporter about it."""
 
-    def __init__(
-        self,
-        config: Config,
-        task: Task,
-        model: Module,
-        optimizer: Optimizer,
-        directory: Path,
-        *,
-        until: float | None = None,
-        reporter: Reporter | None = None,
-    ):
-        self.config, self.task, self.model, self.optimizer = config, task, model, optimizer
-        self.directory = directory
-        self.until = until
-        self.reporter = reporter or Reporter()
-        self.progress = Progress(goal=task.goal)
-        self.under_way = 0  # steps that were enqueued since the last look
-        self.began = 0.0  # when the first of them was
+    def __init__(self, session: Session, reporter: Reporter | None = None):
+        """Raises UserError if the session's checkpoint belongs to another model."""
+        self.session, self.reporter = session, reporter or Reporter()
+        self.task, self.model, self.optimizer = session.task, session.model, session.optimizer
+        self.training = session.record.config.training
+        self.progress = checkpoints.Progress(goal=session.task.goal)
         # While `run` runs:
         self.steps: Steps
-        self.batches: Batches | BatchesAhead
-        self.metrics: MetricsWriter
-        self.predictions: PredictionsWriter | None = None  # None for a task without answers
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint: weights, optimizer state and progress.
-
-        Raises ValueError or KeyError if they belong to another model.
-        """
-        self.model.load_state_dict(checkpoint.model)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.progress = checkpoint.progress
+        self.batches: Batches
+        self.metrics: metrics.MetricsWriter
+        self.predictions: predictions.PredictionsWriter | None = None  # None for a task without answers
+        self.began: float  # when the first step since the last look was enqueued
+        checkpoint = session.checkpoint
+        if checkpoint is not None:
+            try:
+                self.model.load_state_dict(checkpoint.model)
+                self.optimizer.load_state_dict(checkpoint.optimizer)
+            except (ValueError, KeyError) as error:
+                raise UserError(f"{checkpoint.path}: does not fit the model of this run: {error}") from error
+            self.progress = checkpoint.progress
 
     def run(self) -> Outcome:
         """Train until the last step, the goal of `until`, a signal, or a failure of the output; then save."""
         with ExitStack() as opened:
             self.open(opened)
             signals = opened.enter_context(StopSignals())
+            self.began = time.perf_counter()
             while not self.finished():
-                self.enqueue()
+                step = self.progress.step
+                self.batch = self.batches.at(step)
+                self.steps.enqueue(self.batch, step)
+                self.progress.step += 1
                 if not (self.look_due() or signals.received):
                     continue
                 for row in self.look():
                     self.metrics.append(row)
                     self.reporter.stepped(row)
-                outcome = self.outcome(signals)
+                outcome = Outcome(signals.received, self.reporter.output_error)
                 if self.checkpoint_due() or outcome.stopped:
                     self.save()
                 if outcome.stopped:
                     return outcome
-        return self.outcome(signals)  # asked again: a signal may have come while the last step was saved
+                self.began = time.perf_counter()
+        return Outcome(signals.received, self.reporter.output_error)  # a signal may have come during the last save
 
     def open(self, opened: ExitStack) -> None:
         """Open what the loop needs, to be closed with `opened`, be it only a part because the rest cannot be opened."""
-        training = self.config.training
+        directory, task, training = self.session.directory, self.task, self.training
         self.reporter.started(self.progress.step, training.steps)
         opened.callback(self.reporter.ended)
-        self.metrics = opened.enter_context(closing(MetricsWriter(self.directory / METRICS)))
-        if isinstance(self.task, AnsweringTask):
-            followed = self.task.problems("validation", training.eval_size)
-            predictions = PredictionsWriter(self.directory / PREDICTIONS, self.task, followed)
-            self.predictions = opened.enter_context(closing(predictions))
-        steps = start_steps(self.model, self.optimizer, self.config, self.task.objective)
+        self.metrics = opened.enter_context(closing(metrics.MetricsWriter(directory / metrics.FILE_NAME)))
+        if isinstance(task, AnsweringTask):
+            path, followed = directory / predictions.FILE_NAME, task.problems("validation", training.eval_size)
+            writer = predictions.PredictionsWriter(path, task, followed)
+            self.predictions = opened.enter_context(closing(writer))
+        steps = start_steps(self.model, self.optimizer, self.session.record.config, task.objective)
         self.steps = opened.enter_context(closing(steps))
-        batches = make_batches(self.task, training, ahead=self.steps.waits, first=self.progress.step)
+        batches = make_batches(task, training, ahead=self.steps.waits, first=self.progress.step)
         self.batches = opened.enter_context(closing(batches))
-
-    def outcome(self, signals: StopSignals) -> Outcome:
-        """What there is by now that stops the training."""
-        return Outcome(signals.received, self.reporter.output_error)
 
     def finished(self) -> bool:
         """Whether there is no step left to do."""
-        return self.progress.finished(self.config.training.steps, self.until)
+        return self.progress.finished(self.training.steps, self.session.record.until)
 
     def checkpoint_due(self) -> bool:
         """Whether the step just done is to be saved."""
-        return self.finished() or self.progress.step % self.config.training.checkpoint_every == 0
+        return self.finished() or self.progress.step % self.training.checkpoint_every == 0
 
     def evaluation_due(self) -> bool:
         """Whether the model is to be evaluated after the step just done."""
-        training, step = self.config.training, self.progress.step
-        return step % training.eval_every == 0 or step == training.steps
+        step = self.progress.step
+        return step % self.training.eval_every == 0 or step == self.training.steps
 
     def look_due(self) -> bool:
         """Whether it is time to ask how the steps went: at once on the CPU, where they are done."""
         due = not self.steps.waits or self.evaluation_due() or self.checkpoint_due()
         return due or time.perf_counter() - self.began > LOOK_EVERY
 
-    def enqueue(self) -> None:
-        """Hands the next batch to whatever runs the steps."""
-        if self.under_way == 0:
-            self.began = time.perf_counter()
-        step = self.progress.step
-        self.steps.enqueue(self.batches.at(step), step)
-        self.progress.step += 1
-        self.under_way += 1
-
     def look(self) -> Iterator[dict[str, Any]]:
         """The rows for the metrics, one for each step since the last look; an evaluation, where due, is in the last.
 
         Raises UserError, after the rows before it, if a step was not finite.
         """
-        results = self.steps.results()
+        progress, results = self.progress, self.steps.results()
         trained = time.perf_counter() - self.began
-        first, examples = self.progress.step - len(results), self.progress.examples
-        made = list(itertools.takewhile(is_finite, results))
-        for result in made:
-            self.progress.examples += result.examples
-        evaluated = len(made) == len(results) and self.evaluation_due()
-        measured = self.evaluate() if evaluated else {}
         speed = round(sum(result.examples for result in results) / trained, 1)
-        before, elapsed = self.progress.seconds, time.perf_counter() - self.began
-        self.progress.seconds += elapsed
-        self.under_way = 0
+        made = list(itertools.takewhile(StepResult.is_finite, results))
+        first, examples, before = progress.step - len(results), progress.examples, progress.seconds
+        progress.examples += sum(result.examples for result in made)
+        measured = self.evaluate() if len(made) == len(results) and self.evaluation_due() else {}
+        elapsed = time.perf_counter() - self.began
+        progress.seconds += elapsed
         for number, result in enumerate(made, start=1):
             examples += result.examples
             row = {
@@ -179,11 +181,21 @@ class Trainer:
             raise UserError(self.explain(first + len(made), results[len(made)]))
 
     def explain(self, step: int, result: StepResult) -> str:
-        """What went wrong in a step, counted from 0, on the GPU; the weights are those of before it."""
-        training = self.config.training
-        batch = self.task.train_batch(step, training.batch, training.seed)
-        key = dropout_key(training.seed, step)
-        return explain_nonfinite(self.steps, batch, key, result.loss, result.gradient_norm)
+        """A sentence that names a step, counted from 0, and the first tensor that is not finite, by its dotted name.
+
+        The weights are those of before the step, so it is run again, unclipped, to look at every tensor.
+        """
+        training, objective = self.training, self.task.objective
+        is_last = step + 1 == self.progress.step
+        batch = self.batch if is_last else self.task.train_batch(step, training.batch, training.seed)
+        normalizer, key = max(objective.count(batch), 1), dropout_key(training.seed, step)
+        batch = batch.on_device_of(self.model.flat.values)
+        loss_and_gradient(self.model, objective, batch, key, normalizer)
+        name = first_nonfinite(self.model, lambda: objective.loss(self.model, batch, key))
+        lost = not math.isfinite(result.loss)
+        what = f"the loss is {result.loss}" if lost else f"the norm of the gradient is {result.gradient_norm}"
+        where = f"{name} is the first tensor that is not finite" if name else "though every tensor is finite"
+        return f"step {step + 1}: {what}; {where} (a lower --learning-rate or a longer --warmup may help)"
 
     def evaluate(self) -> dict[str, Any]:
         """Measure how the model does on the validation examples; returns what metrics tell.
@@ -191,25 +203,19 @@ class Trainer:
         What it predicts for the first of them goes into `predictions.jsonl`.
         """
         progress = self.progress
-        metrics = self.task.evaluate(self.model, "validation", self.config.training.eval_size or None)
-        progress.goal, progress.value = metrics.goal, metrics.value
-        progress.measured = progress.step
+        measured = self.task.evaluate(self.model, "validation", self.training.eval_size or None)
+        progress.goal, progress.value, progress.measured = measured.goal, measured.value, progress.step
         if self.predictions is not None:
             self.predictions.append_prediction(progress.step, self.model)
-        return evaluation_fields(metrics)
+        return metrics.evaluation_fields(measured)
 
     def save(self) -> None:
         """Save a checkpoint of the step just done, after all that was measured up to it."""
-        training = self.config.training
         for writer in (self.metrics, self.predictions):
             if writer is not None:
                 writer.sync()
-        path = save_checkpoint(
-            self.directory / CHECKPOINTS,
-            self.progress,
-            self.model.state_dict(),
-            self.optimizer.state_dict(),
-            seed=training.seed,
-            keep=training.keep_checkpoints,
-        )
+        folder, training = self.session.directory / checkpoints.FOLDER, self.training
+        arrays = self.model.state_dict(), self.optimizer.state_dict()
+        kept = training.keep_checkpoints
+        path = checkpoints.save_checkpoint(folder, self.progress, *arrays, seed=training.seed, keep=kept)
         self.reporter.saved(self.progress.step, path)
