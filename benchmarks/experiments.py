@@ -68,12 +68,13 @@ def experiment_values(group: Group, journal: dict[str, Any], machine: str | None
     """One group of runs as values for JSON."""
     facts = {name: journal[name] for name in MACHINE_FACTS} if journal else written_down(group)
     whole = {name: entry["whole_seconds"] for name, entry in journal.get("runs", {}).items() if entry["sittings"] == 1}
+    record = group.runs[0].record
     values = {
         "benchmark": "experiment",
         "format": FORMAT,
-        "preset": group.preset,
-        "config": group.config.to_dict(),
-        "until": group.runs[0].record.until,
+        "preset": record.preset,
+        "config": record.config.to_dict(),
+        "until": record.until,
         **facts,
         "machine": machine or machine_in_words(facts),
         "jobs": journal.get("jobs", 1),
@@ -123,7 +124,7 @@ def changes_from_preset(values: dict[str, Any]) -> list[str]:
 def train_command(values: dict[str, Any], group: Group) -> str:
     """How the runs of a group can be trained one by one."""
     seeds = ",".join(str(run.seed) for run in group.runs)
-    flags = ["--preset", group.preset, *changes_from_preset(values)]
+    flags = ["--preset", values["preset"], *changes_from_preset(values)]
     return shlex.join(["python", "-m", "tinygrad_arith.train", *flags]) + f" --seed {{{seeds}}}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from markdown_table import table
 
-from tinygrad_arith.cli.comparison_report import as_loss, as_share, as_steps, in_a_line
+from tinygrad_arith.cli.comparison_report import as_loss, as_share, as_steps, in_words
 from tinygrad_arith.cli.console import as_duration
 from tinygrad_arith.comparisons.finished_runs import THRESHOLDS, Spread
 from tinygrad_arith.training.presets import load_preset
@@ -90,7 +90,7 @@ def reached(runs: Sequence[dict[str, Any]], threshold: str) -> str:
 
 def over(values: Sequence[float], written: Callable[[float], str]) -> str:
     """The median and range of a value over runs."""
-    return in_a_line(Spread.of(values), written)
+    return in_words(Spread.of(values), written)
 
 
 def further(runs: Sequence[dict[str, Any]]) -> str:

@@ -159,8 +159,8 @@ def model_lacks(kind, page):
     model, found = MODELS.load(kind), []
     if not (issubclass(model.options, Options) and field_names(model.options)[0] == "kind"):
         found.append("its options have no field `kind`, or are not made from `Options`")
-    if not all(hasattr(model, name) for name in ("from_options", "rows", "shape_report", "reader")):
-        found.append("it lacks from_options, rows, shape_report or reader")
+    if not all(hasattr(model, name) for name in ("from_options", "rows", "shape_report", "forward")):
+        found.append("it lacks from_options, rows, shape_report or forward")
     if not any(isinstance(make(), model) for make in subjects.MODELS.values()):
         found.append("there is no line in gradcheck_suite/subjects.py")
     if f"| `{kind}` |" not in page:
@@ -222,7 +222,7 @@ def test_the_example_becomes_a_model_whose_gradient_is_checked(bag, page, monkey
 
 def test_what_a_model_lacks_is_named(bag, monkeypatch):
     monkeypatch.delitem(subjects.MODELS, "bag")
-    monkeypatch.delattr(bag, "reader")
+    monkeypatch.delattr(bag, "rows")
     assert len(model_lacks("bag", page="")) == 3
 
 

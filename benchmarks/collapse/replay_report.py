@@ -20,10 +20,10 @@ from tinygrad_arith.plots.figure import (
     blank_figure,
     clean_axes,
     legend_below,
-    line_look,
     save_figure,
     share_axis,
 )
+from tinygrad_arith.plots.series import line_look
 
 WAYS = {  # to go on from before a collapse: how they are called here and in the table
     "same": "as it was",

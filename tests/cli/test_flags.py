@@ -6,7 +6,6 @@ import pytest
 
 from tinygrad_arith.cli.flags import (
     add_config_flags,
-    given_flags,
     make_parser,
     some_path,
 )
@@ -36,7 +35,7 @@ def misuse(parser, capsys, *words):
 
 def test_no_flags_keep_the_base(parser):
     base = dataclasses.replace(Config(), training=dataclasses.replace(Config().training, steps=9))
-    assert with_options(base, given_flags(parser.parse_args([]))) == base
+    assert with_options(base, parser.parse_args([]).given) == base
 
 
 def test_two_dashes_alone_say_that_no_flag_follows(parser):
@@ -47,16 +46,16 @@ def test_two_dashes_alone_say_that_no_flag_follows(parser):
 
 def test_given_flags_replace_the_base(parser):
     args = parser.parse_args(["--digits", "5", "--tied-head", "--learning-rate=1e-3", "--order", "plain"])
-    config = with_options(Config(), given_flags(args))
+    config = with_options(Config(), args.given)
     assert (config.task.digits, config.task.order) == (5, "plain")
     assert config.model.tied_head is True
     assert config.optimizer.learning_rate == 1e-3
     assert config.training == Config().training
-    assert given_flags(args).keys() == {"task", "model", "optimizer"}
+    assert args.given.keys() == {"task", "model", "optimizer"}
 
 
 def test_a_flag_that_repeats_the_default_counts_as_given(parser):
-    assert given_flags(parser.parse_args(["--digits", "8"])) == {"task": {"digits": 8}}
+    assert parser.parse_args(["--digits", "8"]).given == {"task": {"digits": 8}}
 
 
 def test_every_option_is_in_the_help_with_its_default(parser):
@@ -74,7 +73,7 @@ def test_every_option_is_in_the_help_with_its_default(parser):
 def test_sections_can_be_chosen(capsys):
     parser = make_parser("peek", "looks")
     add_config_flags(parser, Config(), sections=("task",))
-    assert with_options(Config(), given_flags(parser.parse_args(["--digits", "4"]))).task.digits == 4
+    assert with_options(Config(), parser.parse_args(["--digits", "4"]).given).task.digits == 4
     assert "--layers" in misuse(parser, capsys, "--layers", "3")
 
 

@@ -11,6 +11,7 @@ from tinygrad_arith.cli.plot import folder_name, main
 from tinygrad_arith.cli.train import main as train
 from tinygrad_arith.plots.catalogue import PICTURES, find_train_sizes, short_labels
 from tinygrad_arith.plots.run_data import Choices, RunData
+from tinygrad_arith.plots.series import Curve
 from tinygrad_arith.run_files.metrics import read_metrics
 from tinygrad_arith.tasks import build_task
 from tinygrad_arith.training.runs import load_run, read_record
@@ -97,7 +98,7 @@ def test_the_numbers_are_those_of_the_run(small_run):
     data = RunData(small_run, Choices())
     run = load_run(small_run)
     evaluated = [row for row in read_metrics(small_run / "metrics.jsonl") if "exact_match" in row]
-    curve = data.over_training("examples")
+    curve = Curve.of(data.evaluated, "examples", data.goal.field)
     np.testing.assert_array_equal(curve.x, [row["step"] * 40 for row in evaluated])
     np.testing.assert_array_equal(curve.y, [row["exact_match"] for row in evaluated])
     everything = run.task.judge(run.model, run.task.problems("test", 16))

@@ -83,6 +83,24 @@ def test_top_1_is_greedy_at_any_temperature(ask):
     assert ask("--temperature", "9", "--top-k", "1", stdin=problems) == ask(stdin=problems)
 
 
+def test_a_narrow_top_p_and_a_high_min_p_are_greedy(ask):
+    problems = "110+11=\n" * 5
+    for flag, value in (("--top-p", "1e-6"), ("--min-p", "1")):
+        assert ask("--temperature", "9", flag, value, stdin=problems) == ask(stdin=problems)
+
+
+def test_samples_stand_one_below_the_other_and_the_first_is_the_one_without(ask):
+    hot = ("--temperature", "9")
+    _, once, _ = ask(*hot, stdin="11+1=\n1+1=\n")
+    code, out, err = ask(*hot, "--samples", "6", stdin="11+1=\n1+1=\n")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[::6] == once.splitlines()
+    assert len(out.splitlines()) == 12
+    assert len(set(out.splitlines()[:6])) > 1
+    _, as_json, _ = ask(*hot, "--samples", "6", "--json", stdin="11+1=\n1+1=\n")
+    assert [json.loads(line)["line"] for line in as_json.splitlines()] == [1] * 6 + [2] * 6
+
+
 def test_a_terminal_is_asked_until_an_empty_line(ask, monkeypatch):
     typed = iter(["11+1=", "2+1=", ""])
     monkeypatch.setattr("builtins.input", lambda prompt: next(typed))
@@ -109,6 +127,12 @@ def test_the_end_of_input_ends_a_conversation(ask, monkeypatch):
         (["--temperature", "inf"], "--temperature: must be a number of at least 0, not inf"),
         (["--top-k", "2"], "--top-k: needs a --temperature above 0"),
         (["--top-k", "0", "--temperature", "1"], "--top-k: must be a whole number of at least 1, not 0"),
+        (["--top-p", "0.5"], "--top-p: needs a --temperature above 0"),
+        (["--min-p", "0.5"], "--min-p: needs a --temperature above 0"),
+        (["--samples", "2"], "--samples: needs a --temperature above 0"),
+        (["--top-p", "1.5", "--temperature", "1"], "--top-p: must be a number above 0 and at most 1, not 1.5"),
+        (["--min-p", "x", "--temperature", "1"], "--min-p: must be a number above 0 and at most 1, not x"),
+        (["--samples", "0", "--temperature", "1"], "--samples: must be a whole number of at least 1, not 0"),
         (["--seed", "x"], "--seed: must be a whole number from 0 to 2**64 - 1, not x"),
         (["--temprature", "1"], "unknown flag --temprature; did you mean --temperature?"),
     ],

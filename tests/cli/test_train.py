@@ -1,7 +1,6 @@
 """The train command, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
 
 import errno
-import importlib
 import json
 import os
 import random
@@ -16,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import tinygrad_arith
+from tinygrad_arith.cli import train as command
 from tinygrad_arith.cli.console import printed_warnings, run_command
-from tinygrad_arith.cli.flags import given_flags
 from tinygrad_arith.cli.train import main, make_train_parser
 from tinygrad_arith.run_files.metrics import read_metrics
 from tinygrad_arith.training.config import Config, with_options
@@ -378,7 +377,7 @@ def test_more_steps_with_a_constant_rate_give_the_bits_of_a_longer_run(here, cap
 
 def test_fewer_steps_than_the_warm_up_are_misuse(here, capsys):
     flags = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--schedule", "constant", "--warmup", "50"]
-    config = with_options(Config(), given_flags(make_train_parser(Config()).parse_args(flags))).resolved()
+    config = with_options(Config(), make_train_parser(Config()).parse_args(flags).given).resolved()
     with new_session(RunRecord(config, "binary-reversed"), Path("run")):
         pass  # as if it were stopped before its first checkpoint
     code, err = exit_line(capsys, ["--resume", "run", "--steps", "20"])
@@ -422,8 +421,7 @@ def test_a_stdout_that_takes_no_more_is_not_told_as_a_missing_picture(here, caps
         monkeypatch.setattr("builtins.print", full)
         return directory / "plots" / "curves.png"
 
-    module = importlib.import_module("tinygrad_arith.plots.training_curve")  # the package has a function of that name
-    monkeypatch.setattr(module, "plot_training_curve", draw)
+    monkeypatch.setattr(command, "plot_training_curve", draw)
     with pytest.raises(OSError, match="No space left on device"):
         main([*TINY, "--steps", "6", "--out", "run"])
     assert capsys.readouterr().err == ""

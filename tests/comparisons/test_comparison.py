@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tinygrad_arith.cli.comparison_report import as_loss, as_seconds, comparison_row, in_a_line
+from tinygrad_arith.cli.comparison_report import as_loss, as_seconds, comparison_row, in_words
 from tinygrad_arith.comparisons.finished_runs import NEVER, Spread, group_runs, read_finished, run_directories, spreads
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.plots.comparison import comparison_picture
+from tinygrad_arith.plots.training_curve import comparison_picture
 from tinygrad_arith.run_files.metrics import read_metrics
 
 
@@ -68,8 +68,8 @@ def test_further_numbers_of_a_result_are_kept(tmp_path, write_run):
 def test_never_counts_as_later_than_all_others():
     assert Spread.of([5, NEVER, 3]) == Spread(5, 3, NEVER)
     assert Spread.of([5, NEVER, NEVER]).values() == {"median": None, "low": 5, "high": None}
-    assert in_a_line(Spread.of([1.0, NEVER]), as_seconds) == "never (1.0 to never)"
-    assert in_a_line(Spread.of([1.0, 1.0]), as_seconds) == "1.0"
+    assert in_words(Spread.of([1.0, NEVER]), as_seconds) == "never (1.0 to never)"
+    assert in_words(Spread.of([1.0, 1.0]), as_seconds) == "1.0"
 
 
 def test_runs_that_differ_in_the_seed_only_are_a_group(tmp_path, write_run):

@@ -7,16 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinygrad_arith.cli.comparison_progress import BarJobsReporter, JobsReporter, LineJobsReporter
+from tinygrad_arith.cli.comparison_progress import BarJobsReporter, LineJobsReporter
 from tinygrad_arith.comparisons import jobs as comparison_jobs
 from tinygrad_arith.comparisons.finished_runs import is_finished
 from tinygrad_arith.comparisons.jobs import (
+    JobsReporter,
     Journal,
     MetricsFollower,
     SideBySide,
-    Slot,
     flags_of,
     make_slots,
+    one_core_flags,
     plan_jobs,
     read_journal,
     visible_gpus,
@@ -80,28 +81,32 @@ def test_a_run_with_other_options_is_not_taken_for_one_of_these(tmp_path, write_
 
 def test_slots_on_the_cpu(monkeypatch):
     monkeypatch.setattr(comparison_jobs, "available_cores", lambda: 2)
-    one_core = Slot(one_core=True)
-    assert make_slots(ON_CPU, None) == [one_core] * 2
-    assert make_slots(ON_CPU[:1], None) == [Slot()]
-    assert make_slots(ON_CPU, 1) == [Slot()]
-    assert make_slots(ON_CPU, 4) == [one_core] * 3
-    assert make_slots(ON_CPU[:1], 4) == [Slot()]
-    assert make_slots([*ON_CPU, TrainingOptions(device="cpu", workers=2)], None) == [one_core] * 2
+    assert make_slots(ON_CPU, None) == [{}] * 2
+    assert make_slots(ON_CPU[:1], None) == [{}]
+    assert make_slots(ON_CPU, 1) == [{}]
+    assert make_slots(ON_CPU, 4) == [{}] * 3
+    assert make_slots(ON_CPU[:1], 4) == [{}]
+    assert make_slots([*ON_CPU, TrainingOptions(device="cpu", workers=2)], None) == [{}] * 2
+
+
+def test_a_run_has_one_core_where_several_share_the_cpu(tmp_path):
+    jobs = plan_jobs(PRESETS, TINY, 2, tmp_path)
+    assert side_by_side(jobs, [{}] * 2).one_core
+    assert not side_by_side(jobs, [{}]).one_core
+    assert not side_by_side(jobs, [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "01"]).one_core
 
 
 def test_a_run_has_one_core_unless_its_own_options_say_otherwise():
-    slot = Slot(one_core=True)
-    assert slot.flags(TrainingOptions()) == ["--workers=1", "--blas-threads=1"]
-    assert slot.flags(TrainingOptions(workers=2)) == ["--blas-threads=1"]
-    assert slot.flags(TrainingOptions(workers=1, blas_threads=2)) == []
-    assert Slot().flags(TrainingOptions()) == []
+    assert one_core_flags(TrainingOptions()) == ["--workers=1", "--blas-threads=1"]
+    assert one_core_flags(TrainingOptions(workers=2)) == ["--blas-threads=1"]
+    assert one_core_flags(TrainingOptions(workers=1, blas_threads=2)) == []
 
 
 def test_gpus_are_shared_out_in_turn(monkeypatch):
     monkeypatch.setattr(comparison_jobs, "choose_training_device", lambda options: "cuda")
     monkeypatch.setattr(comparison_jobs, "library_of", lambda device: cupy_with_gpus(2))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [slot.environment for slot in make_slots(ON_CPU, 3)] == [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "010"]
+    assert make_slots(ON_CPU, 3) == [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "010"]
     assert len(make_slots(ON_CPU, None)) == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
     assert visible_gpus() == ["3", "5"]
@@ -114,7 +119,7 @@ def cupy_with_gpus(count):
 def test_runs_are_trained_beside_each_other_and_none_twice(tmp_path):
     jobs = plan_jobs(PRESETS, TINY, 1, tmp_path)
     stream = io.StringIO()
-    outcome = side_by_side(jobs, [Slot()] * 2, LineJobsReporter(stream)).run()
+    outcome = side_by_side(jobs, [{}] * 2, LineJobsReporter(stream)).run()
     assert (outcome.failures, outcome.signal) == ({}, None)
     assert all(is_finished(job.directory) for job in jobs)
     lines = stream.getvalue().splitlines()
@@ -127,7 +132,7 @@ def test_runs_are_trained_beside_each_other_and_none_twice(tmp_path):
 
     before = (tmp_path / "journal.json").read_bytes()
     again = io.StringIO()
-    assert side_by_side(jobs, [Slot()], LineJobsReporter(again)).run().failures == {}
+    assert side_by_side(jobs, [{}], LineJobsReporter(again)).run().failures == {}
     assert again.getvalue() == "2 runs, 2 of them finished before\n"
     assert (tmp_path / "journal.json").read_bytes() == before
 
@@ -137,7 +142,7 @@ def test_a_run_that_fails_is_told_by_its_last_error_line_and_the_others_go_on(tm
     jobs[0].directory.mkdir()
     (jobs[0].directory / "stranger").touch()
     stream = io.StringIO()
-    outcome = side_by_side(jobs, [Slot()], LineJobsReporter(stream)).run()
+    outcome = side_by_side(jobs, [{}], LineJobsReporter(stream)).run()
     assert list(outcome.failures) == ["binary-reversed-seed1"]
     assert outcome.failures["binary-reversed-seed1"].endswith("not empty (it holds stranger); choose another --out")
     assert "binary-reversed-seed1  failed: " in stream.getvalue()
@@ -164,7 +169,7 @@ def test_a_signal_stops_all_runs_which_save_and_can_go_on(tmp_path, monkeypatch,
     given = with_training(steps=50_000, checkpoint_every=50_000, eval_every=50_000)
     jobs = plan_jobs(PRESETS[:1], given, 3, tmp_path)
     number = signal.Signals[name]
-    outcome = side_by_side(jobs, [Slot()] * 2, StopsAfter(2, number)).run()
+    outcome = side_by_side(jobs, [{}] * 2, StopsAfter(2, number)).run()
     assert (outcome.failures, outcome.signal) == ({}, number)
     assert not any(is_finished(job.directory) for job in jobs)
     assert not jobs[2].directory.exists()  # nothing new was started
@@ -183,7 +188,7 @@ def test_a_second_ctrl_c_ends_the_processes_at_once(tmp_path):
             super().stepped(job, row)
             signal.raise_signal(signal.SIGINT)
 
-    both = side_by_side(jobs, [Slot()], Impatient(1))
+    both = side_by_side(jobs, [{}], Impatient(1))
     children = []
     both.reporter.begun = lambda job: children.append(both.running[-1].process)
     with pytest.raises(KeyboardInterrupt):
@@ -201,9 +206,9 @@ def test_a_run_killed_from_outside_is_a_failure_and_goes_on_at_the_next_start(tm
                 both.running[0].process.kill()
 
     killed = []
-    both = side_by_side(jobs, [Slot()], Kills())
+    both = side_by_side(jobs, [{}], Kills())
     assert list(both.run().failures) == ["binary-reversed-seed1"]
-    assert side_by_side(jobs, [Slot()]).run().failures == {}
+    assert side_by_side(jobs, [{}]).run().failures == {}
     assert [row["step"] for row in read_metrics(jobs[0].directory / "metrics.jsonl")] == list(range(1, 301))
     assert read_journal(tmp_path)["runs"]["binary-reversed-seed1"]["sittings"] == 2
 
@@ -240,9 +245,9 @@ def test_reporters_tell_how_every_run_ended(reporter, monkeypatch):
         one.begun(job)
         one.stepped(job, {"step": 4, "loss": 1.5, "exact_match": 0.25})
     one.stepped(jobs[2], {"step": 5, "loss": 1.25})
-    one.finished(jobs[0])
-    one.failed(jobs[1], "no [more] memory")
-    one.stopped(jobs[2])
+    one.ended(jobs[0], None, False)
+    one.ended(jobs[1], "no [more] memory", False)
+    one.ended(jobs[2], "exit code 130", True)
     one.closed()
     text = stream.getvalue()
     assert "3 runs, 1 of them finished before" in text

@@ -6,7 +6,7 @@ import pytest
 
 from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
-from tinygrad_arith.cuda.decoding import greedy_decoder
+from tinygrad_arith.cuda.decoding import decoder_of
 from tinygrad_arith.cuda.gemm import GemmError, gemm, gemm_bias
 from tinygrad_arith.cuda.graph import GraphedFunction
 from tinygrad_arith.cuda.precision import float32_matmul_precision_as, set_float32_matmul_precision
@@ -181,22 +181,22 @@ def test_a_decoder_is_made_anew_for_new_weights():
     model = GPT(CONFIG).initialize(seed=1, device="cuda")
     for _ in range(4):
         written_as_on_the_cpu(model)
-    before = greedy_decoder(model, 4, 5, 6)
+    before = decoder_of(model, 4, 5, 6)
     assert before.run.graph is not None
     for seed in (2, 3):
         model.initialize(seed=seed, device="cuda")
         taken = cupy.full(model.flat.values.size, np.nan, np.float32)  # whoever would get the old weights' memory
         for _ in range(4):
             written_as_on_the_cpu(model)
-        assert greedy_decoder(model, 4, 5, 6) is not before
+        assert decoder_of(model, 4, 5, 6) is not before
         del taken
 
 
 def test_a_decoder_stays_while_other_models_are_made():
     model = GPT(CONFIG).initialize(seed=1, device="cuda")
-    before = greedy_decoder(model, 4, 5, 6)
+    before = decoder_of(model, 4, 5, 6)
     GPT(CONFIG)
-    assert greedy_decoder(model, 4, 5, 6) is before
+    assert decoder_of(model, 4, 5, 6) is before
 
 
 def as_a_list(model, blocks):
@@ -222,19 +222,19 @@ def test_a_graph_is_captured_again_when_the_precision_changes():
     model = GPT(CONFIG).initialize(seed=1, device="cuda")
     for _ in range(4):
         generate(model, PROMPTS, 6)
-    decoder = greedy_decoder(model, 4, 5, 6)
+    decoder = decoder_of(model, 4, 5, 6)
     exact = decoder.run.graph
     assert exact is not None
     set_float32_matmul_precision("tf32")
     for _ in range(3):
         generate(model, PROMPTS, 6)
-    assert greedy_decoder(model, 4, 5, 6) is decoder
+    assert decoder_of(model, 4, 5, 6) is decoder
     assert decoder.run.graph not in (None, exact)
 
 
 def test_the_decoders_of_a_model_share_their_memory():
     model = GPT(CONFIG).initialize(seed=1, device="cuda")
-    decoders = [greedy_decoder(model, batch, 5, 6) for batch in (1, 2, 3)]
+    decoders = [decoder_of(model, batch, 5, 6) for batch in (1, 2, 3)]
     assert len({id(decoder.run.memory) for decoder in decoders}) == 1
     assert len(decoders) == 3
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.backend import RandomKey
-from tinygrad_arith.cuda.decoding import greedy_decoder
+from tinygrad_arith.cuda.decoding import decoder_of
 from tinygrad_arith.cuda.precision import float32_matmul_precision_as
 from tinygrad_arith.generation import generate
 from tinygrad_arith.nn import first_nonfinite
@@ -227,14 +227,14 @@ def test_an_answer_is_one_graph_that_follows_the_weights():
     prompts = run.task.batch(run.task.problems("test", 6)).tokens[:, :10]
     for steps in (30, 30, 60, 80, 100):
         run.go(steps)
-        decoder = greedy_decoder(run.model, 6, 10, 4)
+        decoder = decoder_of(run.model, 6, 10, 4)
         ids = prompts
         for _ in range(4):
             expected = run.model(ids).array[:, -1].astype(np.float32).argmax(axis=-1).get()
             ids = np.concatenate([ids, expected[:, None]], axis=1)
         np.testing.assert_array_equal(generate(run.model, prompts, 4), ids[:, 10:])
     assert decoder.run.graph is not None
-    assert decoder is greedy_decoder(run.model, 6, 10, 4)
+    assert decoder is decoder_of(run.model, 6, 10, 4)
 
 
 def test_the_same_initial_weights_as_on_the_cpu():

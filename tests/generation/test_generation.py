@@ -224,15 +224,15 @@ def test_a_cache_where_gradients_are_recorded_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"prompts": np.zeros((1, 0), dtype=np.int64), "max_new_tokens": 2}, "at least one token"),
-        ({"prompts": np.zeros((1, 15), dtype=np.int64), "max_new_tokens": 7}, "leaves room for 6, not 7"),
-        ({"prompts": np.zeros((1, 5), dtype=np.int64), "max_new_tokens": 2, "temperature": 1.0}, "needs a key"),
+        ({"prompts": np.zeros((1, 0), dtype=np.int64), "max_tokens": 2}, "at least one token"),
+        ({"prompts": np.zeros((1, 15), dtype=np.int64), "max_tokens": 7}, "leaves room for 6, not 7"),
+        ({"prompts": np.zeros((1, 5), dtype=np.int64), "max_tokens": 2, "temperature": 1.0}, "needs a key"),
         (
-            {"prompts": np.zeros((2, 5), dtype=np.int64), "max_new_tokens": 3, "positions": np.zeros((2, 6))},
+            {"prompts": np.zeros((2, 5), dtype=np.int64), "max_tokens": 3, "positions": np.zeros((2, 6))},
             r"positions \(2, 6\) must be \(2 or 1, at least 7\)",
         ),
         (
-            {"prompts": np.zeros((2, 5), dtype=np.int64), "max_new_tokens": 3, "key_mask": np.ones((3, 9), dtype=bool)},
+            {"prompts": np.zeros((2, 5), dtype=np.int64), "max_tokens": 3, "key_mask": np.ones((3, 9), dtype=bool)},
             r"key_mask \(3, 9\) must be \(2 or 1, at least 7\)",
         ),
     ],
@@ -332,5 +332,5 @@ def test_what_is_no_number_and_no_key_is_told():
             generate(model, prompts, 2, temperature=temperature)
     with pytest.raises(TypeError, match=r"the key must be a RandomKey, such as RandomKey\(3, 'sample'\), not 3"):
         generate(model, prompts, 2, temperature=1.0, key=3)
-    with pytest.raises(ValueError, match=r"max_new_tokens must be a whole number, not 2\.0"):
+    with pytest.raises(ValueError, match=r"max_tokens must be a whole number, not 2\.0"):
         generate(model, prompts, 2.0)

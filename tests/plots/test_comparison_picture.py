@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.plots.comparison import binned, comparison
 from tinygrad_arith.plots.series import Curve, Series
+from tinygrad_arith.plots.training_curve import binned, comparison
 
 STEPS = np.arange(1, 5)
 THREE = Series("three", [Curve(STEPS, np.array(y)) for y in ([4.0, 3, 2, 1], [5.0, 3, 2, 0.1], [9.0, 4, 0, 0.2])])
@@ -13,7 +13,7 @@ NEVER_EVALUATED = Series("three", [Curve(np.array([], dtype=np.int64), np.array(
 
 
 def test_the_line_is_the_median_and_the_band_the_range():
-    losses, exact_match = comparison([THREE], [THREE], "title").axes
+    losses, exact_match = comparison([THREE], [THREE]).axes
     for axes in (losses, exact_match):
         assert list(axes.lines[0].get_ydata()) == [5.0, 3.0, 2.0, 0.2]
         corners = axes.collections[0].get_paths()[0].vertices

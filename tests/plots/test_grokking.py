@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tinygrad_arith.plots import fourier_norms, grokking, save_figure
+from tinygrad_arith.plots.figure import save_figure
+from tinygrad_arith.plots.losses import fourier_norms, grokking
 
 
 def basis(modulus):
@@ -32,7 +33,7 @@ def test_the_frequencies_of_an_embedding_are_named(tmp_path):
     for frequency in (5, 21):
         table += np.outer(np.cos(2 * np.pi * frequency * numbers / 59), rng.normal(size=16))
     rows = [{"step": step, "loss": 1.0 / step, "validation_loss": 2.0} for step in range(1, 10)]
-    figure = grokking(rows, table, title="p = 59")
+    figure = grokking(rows, table)
     left, right = figure.axes
     assert sorted(text.get_text() for text in right.texts) == ["21", "5"]
     assert len(left.lines) == 2

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from tinygrad_arith.plots import answer_positions, attention_maps, group_scores, losses, save_figure, token_picture
-from tinygrad_arith.plots.figure import BLUE, GREY, ORANGE, short_count
-from tinygrad_arith.plots.token_picture import MOST_ROWS, chosen_rows, fitting
+from tinygrad_arith.plots.answer_positions import answer_positions
+from tinygrad_arith.plots.attention_maps import attention_maps
+from tinygrad_arith.plots.breakdowns import group_scores
+from tinygrad_arith.plots.figure import BLUE, GREY, ORANGE, save_figure, short_count
+from tinygrad_arith.plots.losses import losses
+from tinygrad_arith.plots.tokens import MOST_ROWS, chosen_rows, fitting, token_picture
 from tinygrad_arith.run_files.predictions import SamplePredictions
+from tinygrad_arith.tasks.metrics import Groups
 from tinygrad_arith.tasks.scoring import GroupScore, wilson_interval
 
 
@@ -29,7 +33,7 @@ def test_as_many_places_are_named_as_fit(places, step):
 
 def test_bars_have_their_share_interval_and_count(tmp_path):
     scores = [GroupScore(0, 2000, 2000), GroupScore(3, 10, 7), GroupScore(4, 1, 0)]
-    figure = group_scores(scores, "longest carry chain")
+    figure = group_scores(Groups("longest carry chain", scores, "by longest carry chain"))
     (axes,) = figure.axes
     assert [patch.get_height() for patch in axes.patches] == [1.0, 0.7, 0.0]
     assert [text.get_text() for text in axes.texts][:6] == ["100", "2k", "70.0", "10", "0", "1"]
@@ -43,7 +47,8 @@ def test_bars_have_their_share_interval_and_count(tmp_path):
 
 
 def test_many_bars_have_no_text_and_fewer_labels():
-    figure = group_scores([GroupScore(i, 5, 5) for i in range(1, 41)], "operand length")
+    scores = [GroupScore(i, 5, 5) for i in range(1, 41)]
+    figure = group_scores(Groups("operand length", scores, "by operand length"))
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == []
     assert figure.get_supxlabel() == "whiskers: 95 % interval"

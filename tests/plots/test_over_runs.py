@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from tinygrad_arith.plots import Curve, Series, accuracy_by_length, accuracy_by_train_size, accuracy_curves, save_figure
-from tinygrad_arith.plots.accuracy_by_train_size import apart
-from tinygrad_arith.plots.comparison import comparison
-from tinygrad_arith.plots.figure import BLUE, ORANGE
+from tinygrad_arith.plots.accuracy import accuracy_by_length, accuracy_by_train_size, accuracy_curves, apart
+from tinygrad_arith.plots.figure import BLUE, ORANGE, save_figure
+from tinygrad_arith.plots.series import Curve, Series
+from tinygrad_arith.plots.training_curve import comparison
 
 X = np.array([10.0, 20.0, 30.0])
 TWO_GROUPS = [

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.plots import length_heatmap, loss_mask, plot_training_curve, save_figure, training_curve
-from tinygrad_arith.plots.figure import BLUE, LINES, line_look, marked_places, percent
-from tinygrad_arith.plots.length_heatmap import heatmap_name
+from tinygrad_arith.plots.breakdowns import heatmap_name, length_heatmap
+from tinygrad_arith.plots.figure import BLUE, LINES, percent, save_figure
+from tinygrad_arith.plots.series import line_look
+from tinygrad_arith.plots.tokens import loss_mask
+from tinygrad_arith.plots.training_curve import plot_training_curve, training_curve
 from tinygrad_arith.tasks import build_task, task_options
+from tinygrad_arith.tasks.metrics import Grid
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 ROWS = [{"step": s, "loss": 2.0 / s**2} | ({"exact_match": s / 64} if s % 10 == 0 else {}) for s in range(1, 61)]
@@ -23,7 +26,7 @@ def texts(figure):
 
 
 def test_the_training_curve_shows_every_loss_and_every_evaluation(tmp_path):
-    figure = training_curve(ROWS, "title")
+    figure = training_curve(ROWS)
     loss, exact_match = figure.axes
     np.testing.assert_allclose(loss.lines[0].get_xydata(), [(row["step"], row["loss"]) for row in ROWS])
     np.testing.assert_allclose(exact_match.lines[0].get_xydata(), [(s, s / 64) for s in range(10, 61, 10)])
@@ -73,7 +76,7 @@ def test_bold_and_pale_losses_are_told_apart():
 def test_the_heat_map_writes_share_and_count_into_each_cell_that_has_problems():
     count = np.array([[0, 3], [1000, 7]])
     correct = np.array([[0, 0], [999, 7]])
-    figure = length_heatmap(correct, count)
+    figure = length_heatmap(Grid(correct, count))
     assert texts(figure) == ["0", "3", "99.9", "1,000", "100", "7"]
     assert figure.get_supxlabel() == "small numbers: problems"
     assert figure.axes[0].get_title(loc="left") == "exact match by operand lengths, %\n(1,010 test problems)"
@@ -84,7 +87,7 @@ def test_the_heat_map_writes_share_and_count_into_each_cell_that_has_problems():
 
 def test_a_heat_map_of_many_lengths_has_no_text():
     count = np.ones((17, 17), dtype=np.int64)
-    figure = length_heatmap(count, count, "validation")
+    figure = length_heatmap(Grid(count, count), "validation")
     assert texts(figure) == []
     assert figure.get_supxlabel() == ""
     assert figure.axes[0].get_title(loc="left").endswith("(289 validation problems)")
@@ -122,7 +125,7 @@ def test_lines_differ_in_grey_too():
 
 
 def first_and_step(index, points):
-    start, step = marked_places(index, points).get("markevery", (0, 1))
+    start, step = line_look(index, points).get("markevery", (0, 1))
     return slice(start, None, step)
 
 
@@ -178,7 +181,7 @@ def test_drawing_needs_no_display_and_leaves_pyplot_alone():
     """In a fresh process, whose matplotlib is told to use a backend that does not exist here."""
     program = (
         "import sys\n"
-        "from tinygrad_arith.plots import training_curve\n"
+        "from tinygrad_arith.plots.training_curve import training_curve\n"
         "assert 'matplotlib' not in sys.modules\n"
         "training_curve([{'step': 1, 'loss': 1.0}]).canvas.draw()\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

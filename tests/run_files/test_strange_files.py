@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_arith.comparisons.finished_runs import read_result
 from tinygrad_arith.files.reading import BeyondLimits, parse_json, read_json
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.run_files.checkpoints import DamagedCheckpoint, read_checkpoint
 from tinygrad_arith.run_files.metrics import read_metrics, trim_metrics
 from tinygrad_arith.run_files.predictions import read_predictions, trim_predictions
+from tinygrad_arith.run_files.result import read_result_file
 from tinygrad_arith.training.runs import read_record, write_record, write_resumption
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run_of_0_1_binary"
@@ -58,6 +58,10 @@ def change_line(path, line, name, to):
 
 def newest_checkpoint(run):
     return max((run / "checkpoints").glob("*.json"))
+
+
+def read_result(run):
+    return read_result_file(run / "result.json")
 
 
 def read_whole(run):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_arith.tasks import build_task, task_options
-from tinygrad_arith.tasks.arithmetic.layout import pack
+from tinygrad_arith.tasks.rows import pack
 
 NAMES = [f"{base}-{name}" for base in ("binary", "decimal") for name in ("addition", "subtraction", "multiplication")]
 WRITINGS = list(itertools.product(("reversed", "plain", "reversed-answer"), ("zero", "longer", "none"), (False, True)))
@@ -164,5 +164,5 @@ def test_a_context_that_is_too_short_is_told(changes, sentence):
 def test_pack_moves_what_is_written_to_the_left():
     values = np.array([[1, 2, 3], [4, 5, 6]])
     written = np.array([[True, False, True], [False, False, True]])
-    assert pack([values], written, 4, fill=9).tolist() == [[1, 3, 9, 9], [6, 9, 9, 9]]
-    assert pack([values[:, :1], values[:, 1:]], np.ones((2, 3), dtype=bool), 3, 0).tolist() == values.tolist()
+    assert pack(values, written, 4, fill=9).tolist() == [[1, 3, 9, 9], [6, 9, 9, 9]]
+    assert pack(values, np.ones((2, 3), dtype=bool), 3, 0).tolist() == values.tolist()

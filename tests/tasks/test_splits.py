@@ -7,10 +7,10 @@ from tinygrad_arith.backend import RandomKey
 from tinygrad_arith.tasks import Problems, build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import from_integers, random_digits, significant_lengths, to_integers
 from tinygrad_arith.tasks.splits import (
-    HashedSplit,
+    PARTS,
     LengthSplit,
-    ListedSplit,
     TrainingList,
+    TrainingSplit,
     all_pairs,
     beyond,
     hash_pairs,
@@ -29,29 +29,39 @@ def uniform_pairs(key, count, width=20):
     return Problems(both[:count], both[count:])
 
 
+def listed_split(width, base, sizes, seed, by_length=False, most=0):
+    return TrainingSplit(
+        uniform_pairs, sizes | {"train": most}, seed, all_pairs(width, base, width), base if by_length else None
+    )
+
+
+def hashed_split(draw, sizes, seed, most=0):
+    return TrainingSplit(draw, sizes | {"train": most}, seed)
+
+
 @pytest.mark.parametrize("by_length", [False, True])
 @pytest.mark.parametrize(("width", "base"), [(4, 2), (2, 10)])
 def test_listed_splits_have_exact_sizes_and_make_up_all_pairs(width, base, by_length):
-    split = ListedSplit(width, base, SIZES, seed=5, by_length=by_length)
-    test, validation = as_set(split.held_out("test"), base), as_set(split.held_out("validation"), base)
-    train = as_set(split.pairs[split.indices["train"]], base)
+    split = listed_split(width, base, SIZES, seed=5, by_length=by_length)
+    test, validation = as_set(split.problems("test"), base), as_set(split.problems("validation"), base)
+    train = as_set(split.listed.pairs, base)
     assert (len(test), len(validation)) == (71, 23)
-    assert len(train) == split.train_size == base ** (2 * width) - 94
+    assert len(train) == len(split.listed.pairs) == base ** (2 * width) - 94
     assert len(test | validation | train) == base ** (2 * width)
     assert as_set(split.train(RandomKey(1, "train"), 4000), base) <= train
 
 
 def test_a_listed_training_draw_reaches_every_training_pair_equally_often():
-    split = ListedSplit(4, 2, SIZES, seed=0, by_length=False)
-    drawn = split.train(RandomKey(2, "train"), 100 * split.train_size)
+    split = listed_split(4, 2, SIZES, seed=0, by_length=False)
+    drawn = split.train(RandomKey(2, "train"), 100 * len(split.listed.pairs))
     names, counts = np.unique(np.concatenate([drawn.first, drawn.second], axis=1), axis=0, return_counts=True)
-    assert len(names) == split.train_size
+    assert len(names) == len(split.listed.pairs)
     assert counts.min() > 50
     assert counts.max() < 160
 
 
 def test_a_listed_draw_by_length_has_the_shares_of_lengths_that_rejection_would_give():
-    split = ListedSplit(4, 2, {"validation": 4, "test": 4}, seed=0, by_length=True)
+    split = listed_split(4, 2, {"validation": 4, "test": 4}, seed=0, by_length=True)
     drawn = split.train(RandomKey(2, "train"), 40_000)
     shares = np.bincount(significant_lengths(drawn.first), minlength=5)[1:] / 40_000
     assert np.abs(shares - 0.25).max() < 0.06  # 8 held-out pairs of 256 move the shares a little
@@ -59,8 +69,8 @@ def test_a_listed_draw_by_length_has_the_shares_of_lengths_that_rejection_would_
 
 @pytest.mark.parametrize("seed", [0, 2**63])
 def test_hashed_splits_are_disjoint_distinct_and_of_the_asked_size(seed):
-    split = HashedSplit(uniform_pairs, SIZES, seed)
-    test, validation = split.held_out("test"), split.held_out("validation")
+    split = hashed_split(uniform_pairs, SIZES, seed)
+    test, validation = split.problems("test"), split.problems("validation")
     assert (len(as_set(test)), len(as_set(validation))) == (len(test), len(validation)) == (71, 23)
     train = as_set(split.train(RandomKey(1, "train"), 3000))
     assert not as_set(test) & as_set(validation)
@@ -69,7 +79,7 @@ def test_hashed_splits_are_disjoint_distinct_and_of_the_asked_size(seed):
 
 
 def test_the_hash_gives_each_held_out_split_a_sixteenth():
-    split = HashedSplit(uniform_pairs, SIZES, seed=9)
+    split = hashed_split(uniform_pairs, SIZES, seed=9)
     problems = uniform_pairs(RandomKey(0, "any"), 200_000)
     shares = {name: split.members(problems, name).mean() for name in ("train", "validation", "test")}
     assert abs(sum(shares.values()) - 1) < 1e-12
@@ -78,7 +88,7 @@ def test_the_hash_gives_each_held_out_split_a_sixteenth():
 
 
 def test_a_larger_hashed_split_begins_with_a_smaller_one():
-    small, large = (HashedSplit(uniform_pairs, {"test": size}, seed=1).held_out("test") for size in (50, 9000))
+    small, large = (hashed_split(uniform_pairs, {"test": size}, seed=1).problems("test") for size in (50, 9000))
     np.testing.assert_array_equal(small.first, large.first[:50])
     np.testing.assert_array_equal(small.second, large.second[:50])
 
@@ -122,38 +132,38 @@ def test_held_out_problems_depend_on_the_split_seed_alone(bits):
 
 @pytest.mark.parametrize("by_length", [False, True])
 def test_a_listed_split_knows_the_members_of_each_part_by_their_hashes(by_length):
-    split = ListedSplit(4, 2, SIZES, seed=5, by_length=by_length)
-    for name, indices in split.indices.items():
-        expected = np.zeros(256, dtype=bool)
-        expected[indices] = True
-        np.testing.assert_array_equal(split.members(split.pairs, name), expected)
+    split = listed_split(4, 2, SIZES, seed=5, by_length=by_length)
+    pairs = all_pairs(4, 2, 4)
+    ranks = np.argsort(np.argsort(hash_pairs(pairs, 5)))
+    for name, begin, end in zip(PARTS, (0, 71, 71 + 23), (71, 71 + 23, 256), strict=True):
+        np.testing.assert_array_equal(split.members(pairs, name), (ranks >= begin) & (ranks < end))
 
 
 def test_a_split_without_validation_gives_its_problems_to_training():
-    split = ListedSplit(4, 2, {"validation": 0, "test": 71}, seed=5, by_length=False)
-    assert (split.train_size, len(split.held_out("validation"))) == (256 - 71, 0)
+    split = listed_split(4, 2, {"validation": 0, "test": 71}, seed=5, by_length=False)
+    assert (len(split.listed.pairs), len(split.problems("validation"))) == (256 - 71, 0)
     assert not split.members(split.pairs, "validation").any()
     assert split.members(split.pairs, "train").sum() == 256 - 71
 
 
 def test_a_smaller_training_set_is_the_beginning_of_a_larger_one():
-    small, large = (ListedSplit(4, 2, SIZES, 5, False, most).listed.pairs for most in (20, 90))
+    small, large = (listed_split(4, 2, SIZES, 5, False, most).listed.pairs for most in (20, 90))
     np.testing.assert_array_equal(small.first, large.first[:20])
-    splits = [HashedSplit(uniform_pairs, SIZES, 1, most) for most in (40, 7000)]
+    splits = [hashed_split(uniform_pairs, SIZES, 1, most) for most in (40, 7000)]
     small, large = (split.listed.pairs for split in splits)
-    assert [split.train_size for split in splits] == [len(as_set(small)), len(as_set(large))] == [40, 7000]
+    assert [len(split.listed.pairs) for split in splits] == [len(as_set(small)), len(as_set(large))] == [40, 7000]
     np.testing.assert_array_equal(small.second, large.second[:40])
     assert splits[0].members(small, "train").all()
     assert as_set(splits[0].train(RandomKey(1, "train"), 1000)) == as_set(small)
 
 
 def test_training_may_be_limited_to_short_operands():
-    listed = ListedSplit(4, 2, SIZES, 5, by_length=False)
-    hashed = HashedSplit(lambda key, count, longest=20: uniform_pairs(key, count, longest), SIZES, 5)
+    listed = listed_split(4, 2, SIZES, 5, by_length=False)
+    hashed = hashed_split(lambda key, count, longest=20: uniform_pairs(key, count, longest), SIZES, 5)
     for split in (listed, hashed):
         drawn = split.train(RandomKey(1, "train"), 500, 2)
         assert max(to_integers(drawn.first, 2)) == max(to_integers(drawn.second, 2)) == 3
-    by_length = ListedSplit(4, 2, {"validation": 1, "test": 1}, 5, by_length=True).train(RandomKey(1, "t"), 40_000, 3)
+    by_length = listed_split(4, 2, {"validation": 1, "test": 1}, 5, by_length=True).train(RandomKey(1, "t"), 40_000, 3)
     shares = np.bincount(significant_lengths(by_length.first), minlength=5)[1:] / 40_000
     assert np.abs(shares - [1 / 3, 1 / 3, 1 / 3, 0]).max() < 0.06
 
@@ -173,14 +183,14 @@ def test_held_out_pairs_of_other_lengths_were_never_for_training(trained_bits, b
     def draw(key, count, longest=trained_bits):
         return uniform_pairs(key, count, longest)
 
-    trained = ListedSplit(4, 2, SIZES, 3, by_length=False) if trained_bits == 4 else HashedSplit(draw, SIZES, 3)
+    trained = listed_split(4, 2, SIZES, 3, by_length=False) if trained_bits == 4 else hashed_split(draw, SIZES, 3)
 
     def widened(problems):
         return Problems(*(np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in (problems.first, problems.second)))
 
-    listed = widened(all_pairs(bits, 2)) if bits < 10 else None
+    listed = all_pairs(bits, 2, width) if bits < 10 else None
     split = LengthSplit(trained, trained_width, lambda key, count: widened(draw(key, count, bits)), sizes, listed)
-    parts = [split.held_out(name) for name in ("test", "validation")]
+    parts = [split.problems(name) for name in ("test", "validation")]
     assert not as_set(parts[0]) & as_set(parts[1])
     for part, name in zip(parts, ("test", "validation"), strict=True):
         assert len(part) == len(as_set(part)) <= 200

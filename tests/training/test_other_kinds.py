@@ -14,7 +14,7 @@ from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.objectives import NEXT_TOKEN, Batch
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.plots import plot_training_curve
+from tinygrad_arith.plots.training_curve import plot_training_curve
 from tinygrad_arith.run_files.checkpoints import load_newest
 from tinygrad_arith.run_files.metrics import read_metrics
 from tinygrad_arith.tasks import Vocabulary, task_options

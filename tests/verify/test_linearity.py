@@ -118,3 +118,16 @@ def test_a_loss_that_clips_its_cotangent():
 
     with pytest.raises(AssertionError, match="not linear in dy"):
         check_module(Loss, Module())
+
+
+def test_what_a_backward_loses_in_rounding_is_no_bend():
+    """dy a - dy b of large and nearly equal a and b: another dy leaves other last digits of it."""
+    x, a = X / 8, 1e9 + np.arange(X.size).reshape(X.shape)
+
+    def backward(dy, x):
+        return (dy * a) * np.cos(x) - (dy * np.cos(x)) * (a - 1e-5)
+
+    known = GradientCheck(lambda x: (1e-5 * np.sin(x), x), x).run(backward)
+    assert known.problem is None
+    bent = GradientCheck(lambda x: (1e-5 * np.sin(x), x), x).run(lambda dy, x: 1e-5 * np.clip(dy, -2, 2) * np.cos(x))
+    assert "not linear" in str(bent.problem)

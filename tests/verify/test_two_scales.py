@@ -90,6 +90,40 @@ def test_sorted_ties_of_several(values, seed):
     assert check.run(lambda dy, order: back(dy, order, 3.0)).verdict == "wrong"
 
 
+def sorted_rows(x):
+    order = np.argsort(x, axis=1, kind="stable")
+    return np.take_along_axis(x, order, axis=1), order
+
+
+def sorted_rows_backward(dy, order, row=0, share=1.0):
+    """`share` of one row's second element."""
+    gradient = np.empty_like(dy)
+    np.put_along_axis(gradient, order, dy, axis=1)
+    gradient[row, 1] *= share
+    return gradient
+
+
+@pytest.mark.parametrize("value", [0.01, 0.5, 10.0])
+@pytest.mark.parametrize("tied", [3, 4, 5])
+def test_sorted_ties_beside_other_rows(value, tied):
+    """What rounds is what the tied elements reach, and a copy rounds nothing."""
+    for seed in range(5):
+        x = np.random.default_rng(seed).normal(size=(3, 7))
+        x[1, [1, 3, 4, 0, 6][:tied]] = value
+        check = GradientCheck(sorted_rows, x, seed=seed, allow="kinks")
+        assert check.run(sorted_rows_backward).verdict == "passed"
+        assert check.run(lambda dy, order: sorted_rows_backward(dy, order, 1, 1.01)).verdict == "wrong"
+
+
+def test_sorted_numbers_that_nearly_tie(rng):
+    """Larger steps see kinks that lie some hundred units in the last place away: a doubt, and no accusation."""
+    for seed in range(6):
+        x = 1.7e9 + np.cumsum(np.random.default_rng(seed).uniform(1e-3, 3e-3, (3, 7)), axis=1)[:, ::-1]
+        check = GradientCheck(sorted_rows, x, seed=seed, allow="kinks")
+        assert check.run(sorted_rows_backward).verdict != "wrong"
+        assert check.run(lambda dy, order: sorted_rows_backward(dy, order, 1, -3.0)).verdict != "passed"
+
+
 @pytest.mark.parametrize(("share", "refused"), [(0.1, False), (0.3, False), (0.7, True)])
 def test_the_share_of_kinks_is_one_of_all_elements(rng, share, refused):
     x = rng.normal(size=5000)

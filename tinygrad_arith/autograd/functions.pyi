@@ -53,6 +53,9 @@ def gelu(x) -> Tensor:
 def gelu_exact(x) -> Tensor:
     """The exact form. Returns y (...) and the cache."""
 
+def silu(x) -> Tensor:
+    """Returns y (...) and the cache."""
+
 def relu(x) -> Tensor:
     """Returns y (...) and the cache."""
 
@@ -61,6 +64,11 @@ def dropout(x, rate, key) -> Tensor:
 
 def ffn(x, w1, b1, w2, b2, activation="gelu") -> Tensor:
     """`activation` is "relu", "gelu" (tanh form) or "gelu-exact". Returns y (..., C) and the cache."""
+
+def gated_ffn(x, w1, b1, w2, b2, activation="silu") -> Tensor:
+    """w1 is [gate | up], side by side. `activation` of the gate is "silu" (SwiGLU), "gelu" (tanh form), "gelu-exact"
+    (GEGLU) or "relu" (ReGLU). Returns y (..., C) and the cache.
+    """
 
 def cross_entropy_sum(logits, targets, weights=None, ignore_index=-1) -> Tensor:
     """Sum of weight * (-log p[target]) over the targets that are not `ignore_index`. Returns loss () and the cache.

@@ -1,6 +1,6 @@
 """Which array library, which dtypes, which random numbers: everything that knows about the machine."""
 
-from .arrays import array_module, on_device_of, to_numpy
+from .arrays import array_module, on_device_of, repeat_rows, to_numpy
 from .cores import available_cores
 from .devices import library_of, obstacle_to_cuda
 from .environment import numpy_alone
@@ -22,6 +22,7 @@ __all__ = [
     "obstacle_to_cuda",
     "on_device_of",
     "random_bits",
+    "repeat_rows",
     "to_numpy",
     "uniform",
 ]

@@ -37,6 +37,15 @@ def on_device_of(array: Any, values: Any) -> Any:
     return values if values is None or array_module(array) is np else array_module(array).asarray(values)
 
 
+def repeat_rows(array: Any, times: int) -> Any:  # (B, ...) -> (B times, ...)
+    """Each row so many times, one behind the other; the array itself for once. None stays None."""
+    if array is None or times == 1:
+        return array
+    (rows, *rest), xp = array.shape, array_module(array)
+    spread = xp.broadcast_to(array[:, None], (rows, times, *rest))  # (B, times, ...), a view
+    return xp.array(spread, order="C").reshape(rows * times, *rest)
+
+
 def erf(x):
     """The error function, element by element, on the device of `x`."""
     if array_module(x) is np:

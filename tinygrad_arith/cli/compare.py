@@ -8,37 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tinygrad_arith.cli.console import (
-    EXIT_FAILURE,
-    console,
-    fail,
-    leave_output,
-    lost_output,
-    only_json,
-    only_warn,
-    print_json,
-    warn,
-)
-from tinygrad_arith.cli.flags import (
-    Parser,
-    add_config_flags,
-    given_flags,
-    given_names,
-    make_parser,
-    positive,
-    presets_chosen,
-    some_path,
-)
-from tinygrad_arith.files.reading import read_json
-from tinygrad_arith.options.errors import MisuseError, UserError, as_misuse
-from tinygrad_arith.options.option import flag_name
-from tinygrad_arith.training.config import Config, with_options
-from tinygrad_arith.training.presets import load_preset
+from ..comparisons.finished_runs import group_runs, is_finished, read_finished, run_directories
+from ..files.reading import read_json
+from ..files.writing import write_json
+from ..options.errors import MisuseError, UserError, as_misuse
+from ..options.option import flag_name
+from ..plots.figure import save_figure
+from ..plots.training_curve import comparison_picture
+from ..run_files.machine import machine_facts
+from ..training.config import Config, with_options
+from ..training.presets import Preset
+from ..training.runs import RUNS, check_directory, locked, read_record, resume_command
+from .comparison_progress import BarJobsReporter, LineJobsReporter
+from .comparison_report import comparison_table
+from .console import EXIT_FAILURE, console, fail, leave_output, lost_output, only_json, only_warn, print_json, warn
+from .flags import Parser, add_config_flags, given_names, make_parser, positive, presets_chosen, some_path
 
-if TYPE_CHECKING:
-    from tinygrad_arith.comparisons.finished_runs import Group
-    from tinygrad_arith.comparisons.jobs import Job, Outcome
-    from tinygrad_arith.comparisons.reporter import JobsReporter
+if TYPE_CHECKING:  # `jobs` loads the libraries of the CPU, which a comparison of finished runs does without
+    from ..comparisons.jobs import Job, Outcome
 
 DESCRIPTION = """Set several runs side by side: medians and ranges over seeds in one table and one picture.
 
@@ -56,78 +43,57 @@ PICTURE_FILE = "comparison.png"
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, train what is to be trained, gather, print and draw; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    parser = make_compare_parser([preset.config for preset in presets_chosen(argv)])
+    presets = presets_chosen(argv)
+    parser = make_compare_parser([config for _, config in presets])
     args = parser.parse_args(argv)
     with only_json(args.json):
-        return compare(args, parser, argv)
-
-
-def compare(args: argparse.Namespace, parser: Parser, argv: Sequence[str]) -> int:
-    """Do what the flags ask for; returns the exit code."""
-    if args.preset:
-        return train_and_compare(args, parser, argv)
-    if not args.runs:
-        parser.error("nothing to compare: name runs, or presets with --preset")
-    given = given_names(args) + [flag_name(name) for name in ("seeds", "jobs") if getattr(args, name) is not None]
-    if given:
-        parser.error(f"{given[0]}: only with --preset; finished runs are compared as they are")
-    return compare_finished(args)
+        if args.preset:
+            command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
+            return train_and_compare([preset for preset, _ in presets], args, parser, command)
+        return compare_finished(args, parser)
 
 
 def make_compare_parser(configs: Sequence[Config]) -> Parser:
     """All flags of this command, those of these configurations' kinds among them."""
-    parser = make_parser("compare", DESCRIPTION)
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        type=some_path,
-        metavar="RUN",
-        help="directory of a finished run, or one that holds runs; several may be named",
-    )
-    own = parser.add_argument_group("comparison")
-    own.add_argument("--preset", action="append", metavar="NAME", help="a preset to train; may be given several times")
-    own.add_argument(
-        "--seeds", type=positive, metavar="INT", help="runs of each preset, with the seeds from --seed on (default: 5)"
-    )
-    own.add_argument(
-        "--jobs",
-        type=positive,
-        metavar="INT",
-        help="runs at a time (default: one a GPU or, on the CPU, one a core; --jobs 1 gives each run all cores)",
-    )
-    own.add_argument(
-        "--out",
-        type=some_path,
-        metavar="DIR",
-        help="directory of the comparison (default: runs/compare-<presets>; of runs that are named: the directory that "
+    parser = make_parser("compare", DESCRIPTION, "comparison")
+    runs = "directory of a finished run, or one that holds runs; several may be named"
+    parser.add_argument("runs", nargs="*", type=some_path, metavar="RUN", help=runs)
+    parser.add_flag("--preset NAME", "a preset to train; may be given several times", action="append")
+    seeds = "runs of each preset, with the seeds from --seed on (default: 5)"
+    parser.add_flag("--seeds INT", seeds, positive)
+    jobs = "runs at a time (default: one a GPU or, on the CPU, one a core; --jobs 1 gives each run all cores)"
+    parser.add_flag("--jobs INT", jobs, positive)
+    parser.add_flag(
+        "--out DIR",
+        "directory of the comparison (default: runs/compare-<presets>; of runs that are named: the directory that "
         "holds them, or runs/compare-named-<presets>)",
+        some_path,
     )
-    own.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_flag("--json", "print one JSON object instead of the table")
     add_config_flags(parser, *configs)
     return parser
 
 
-def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[str]) -> int:
-    """Train the presets' runs that are not finished yet, then compare all; returns the exit code."""
-    from tinygrad_arith.comparisons.finished_runs import is_finished
-    from tinygrad_arith.comparisons.jobs import job_name, plan_jobs
-    from tinygrad_arith.training.runs import check_directory, locked
+def train_and_compare(presets: Sequence[Preset], args: argparse.Namespace, parser: Parser, command: str) -> int:
+    """Train the presets' runs that are not finished yet, then compare all; returns the exit code.
+
+    command: the whole command line, which goes on where it was stopped
+    """
+    from ..comparisons.jobs import job_name, plan_jobs
 
     if args.runs:
         parser.error(f"{args.runs[0]}: name runs or --preset, not both")
-    presets = [load_preset(name) for name in dict.fromkeys(args.preset)]
-    given = given_flags(args)
     with as_misuse():
-        names = [job_name(preset, with_options(preset.config, given)) for preset in presets]
+        names = [job_name(preset, with_options(preset.config, args.given)) for preset in presets]
     out = args.out or default_directory("compare", names)
     check_directory(out)
-    jobs = plan_jobs(presets, given, args.seeds or 5, out)
+    jobs = plan_jobs(presets, args.given, args.seeds or 5, out)
     out.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
+    stream = sys.stderr if args.json else sys.stdout  # for the progress
     with locked(out):
-        outcome = train(jobs, args, out, command)
+        outcome = train(jobs, args.jobs, out, command, stream)
     if outcome.output_error is not None:
-        leave_output(progress_stream(args.json))
+        leave_output(stream)
     if outcome.signal is not None:  # first: Ctrl-C on `compare | tee log` ends `tee` too
         print(f"Stopped; saved in {out}. Go on with:\n{command}", file=sys.stderr)
         return 128 + outcome.signal  # as shells have it: 130 after Ctrl-C
@@ -143,36 +109,24 @@ def train_and_compare(args: argparse.Namespace, parser: Parser, argv: Sequence[s
     return EXIT_FAILURE if outcome.failures else 0
 
 
-def train(jobs: "Sequence[Job]", args: argparse.Namespace, out: Path, command: str) -> "Outcome":
-    """Train side by side, with progress on stdout, or on stderr where stdout is for JSON."""
-    from tinygrad_arith.comparisons.jobs import Journal, SideBySide, make_slots
-    from tinygrad_arith.run_files.machine import machine_facts
+def train(jobs: "Sequence[Job]", count: int | None, out: Path, command: str, stream: TextIO) -> "Outcome":
+    """Train side by side, `count` at a time, with progress on a stream: bars on a terminal, lines otherwise."""
+    from ..comparisons.jobs import Journal, SideBySide, make_slots
 
-    slots = make_slots([job.config.training for job in jobs], args.jobs)
-    machine = machine_facts(on_gpu=any(slot.environment for slot in slots))
-    journal = Journal(out, command, len(slots), machine)
-    return SideBySide(jobs, slots, make_reporter(args.json), journal).run()
-
-
-def make_reporter(as_json: bool) -> "JobsReporter":
-    """Bars on a terminal, lines otherwise."""
-    from tinygrad_arith.cli.comparison_progress import BarJobsReporter, LineJobsReporter
-
-    stream = progress_stream(as_json)
-    return (BarJobsReporter if stream.isatty() else LineJobsReporter)(stream)
+    slots = make_slots([job.config.training for job in jobs], count)
+    machine = machine_facts(on_gpu=any(slots))
+    reporter = BarJobsReporter(stream) if stream.isatty() else LineJobsReporter(stream)
+    return SideBySide(jobs, slots, reporter, Journal(out, command, len(slots), machine)).run()
 
 
-def progress_stream(as_json: bool) -> TextIO:
-    """Where progress goes: stdout, unless that is for JSON."""
-    return sys.stderr if as_json else sys.stdout
-
-
-def compare_finished(args: argparse.Namespace) -> int:
+def compare_finished(args: argparse.Namespace, parser: Parser) -> int:
     """Compare runs that are there already; those that are not finished are left out with a warning."""
-    from tinygrad_arith.comparisons.finished_runs import is_finished, run_directories
-    from tinygrad_arith.training.runs import check_directory, resume_command
-
     named = args.runs
+    if not named:
+        parser.error("nothing to compare: name runs, or presets with --preset")
+    given = given_names(args) + [flag_name(name) for name in ("seeds", "jobs") if getattr(args, name) is not None]
+    if given:
+        parser.error(f"{given[0]}: only with --preset; finished runs are compared as they are")
     directories = run_directories(named)
     finished = [directory for directory in directories if is_finished(directory)]
     for directory in directories:
@@ -190,7 +144,7 @@ def compare_finished(args: argparse.Namespace) -> int:
 
 def check_not_trained_there(out: Path, runs: Sequence[Path]) -> None:
     """Raise MisuseError if `--out` is where the runs of a comparison were trained, and not only some of these."""
-    from tinygrad_arith.comparisons.jobs import JOURNAL_FILE
+    from ..comparisons.jobs import JOURNAL_FILE
 
     if (out / JOURNAL_FILE).is_file() and any(run.resolve().parent != out.resolve() for run in runs):
         raise MisuseError(f"--out {out}: holds a comparison of other runs, which were trained there; choose another")
@@ -198,8 +152,6 @@ def check_not_trained_there(out: Path, runs: Sequence[Path]) -> None:
 
 def directory_of_named(runs: Sequence[Path]) -> Path:
     """`runs/compare-named-<names>`, with a number if there is a comparison of other runs."""
-    from tinygrad_arith.training.runs import read_record
-
     names = dict.fromkeys(read_record(run).name for run in runs)
     first = default_directory("compare-named", list(names))
     numbered = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
@@ -217,8 +169,6 @@ def compared_runs(directory: Path) -> set[Path] | None:
 
 def default_directory(kind: str, names: Sequence[str]) -> Path:
     """`runs/<kind>-<names>`; of many names only the first, and how many more."""
-    from tinygrad_arith.training.runs import RUNS
-
     name = "-".join(names)
     if len(name) > LONGEST_NAME:
         name = f"{names[0]}-and-{len(names) - 1}-more"
@@ -227,16 +177,9 @@ def default_directory(kind: str, names: Sequence[str]) -> Path:
 
 def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[str, str]) -> None:
     """Print the table or the JSON of finished runs; `comparison.json` and `comparison.png` go into `out`."""
-    from tinygrad_arith.cli.comparison_report import comparison_table
-    from tinygrad_arith.comparisons.finished_runs import group_runs, read_finished
-    from tinygrad_arith.files.writing import write_json
-    from tinygrad_arith.plots.comparison import comparison_picture
-    from tinygrad_arith.plots.figure import save_figure
-
     groups = group_runs(read_finished(directory) for directory in directories)
-    picture = out / PICTURE_FILE
-    values = comparison_values(groups, failures)
-    written = False
+    values: dict[str, Any] = {"groups": [group.values() for group in groups], "failed": failures}
+    picture, written = out / PICTURE_FILE, False
     with only_warn("the comparison's picture and figures"):  # what is printed is worth having without them
         save_figure(comparison_picture(groups), picture)
         values["picture"] = str(picture)
@@ -248,8 +191,3 @@ def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[s
     console().print(comparison_table(groups))
     if written:
         print(f"The curves are in {picture}, every figure in {out / COMPARISON_FILE}")
-
-
-def comparison_values(groups: "Sequence[Group]", failures: dict[str, str]) -> dict[str, Any]:
-    """The comparison as one JSON object, but for the picture, which may not be written."""
-    return {"groups": [group.values() for group in groups], "failed": failures}

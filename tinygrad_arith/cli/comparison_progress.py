@@ -2,14 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from ..comparisons.reporter import JobsReporter
+from ..comparisons.jobs import Job, JobsReporter
 from ..tasks.metrics import Goal
 from .progress import goal_in_words
-
-if TYPE_CHECKING:
-    from ..comparisons.jobs import Job
 
 STATUS_EVERY = 30.0  # seconds between lines that say how far the runs have come
 
@@ -21,20 +18,13 @@ def in_words(row: dict[str, Any], goal: Goal) -> str:
     return words + (f"  {goal.title} {value:>7}" if value is not None else "")
 
 
-def in_few_words(row: dict[str, Any], goal: Goal) -> str:
-    """The same beside a bar, where there is little room: `loss 0.0312 98.40%`."""
-    words = f"loss {row['loss']:.4f}" if "loss" in row else ""
-    value = goal_in_words(row, goal)
-    return words + (f" {value}" if value is not None else "")
-
-
 class LineJobsReporter(JobsReporter):
     """A line for the end of each run and, every half minute, one for each that is under way."""
 
     def __init__(self, stream: IO[str]):
         self.stream = stream
 
-    def started(self, jobs: "Sequence[Job]", finished: int) -> None:
+    def started(self, jobs: Sequence[Job], finished: int) -> None:
         """Say how many runs there are."""
         self.total, self.done = len(jobs), finished
         self.width = max((len(job.name) for job in jobs), default=0)
@@ -42,7 +32,7 @@ class LineJobsReporter(JobsReporter):
         self.told = time.monotonic()
         self.say(f"{self.total} runs" + (f", {finished} of them finished before" if finished else ""))
 
-    def stepped(self, job: "Job", row: dict[str, Any]) -> None:
+    def stepped(self, job: Job, row: dict[str, Any]) -> None:
         """Remember it; tell about all runs that are under way, if it is time."""
         self.newest.setdefault(job.name, {}).update(row, steps=job.steps, goal=job.goal)
         if time.monotonic() - self.told > STATUS_EVERY:
@@ -51,21 +41,17 @@ class LineJobsReporter(JobsReporter):
                 step = f"{newest['step']:,}".rjust(len(f"{newest['steps']:,}"))
                 self.tell(name, f"step {step} of {newest['steps']:,}  {in_words(newest, newest['goal'])}")
 
-    def finished(self, job: "Job") -> None:
-        """Say so, with the last that was measured."""
-        self.done += 1
-        done = f"{self.done}".rjust(len(f"{self.total}"))
-        self.tell(job.name, f"done ({done} of {self.total})  {in_words(self.newest.pop(job.name, {}), job.goal)}")
-
-    def stopped(self, job: "Job") -> None:
-        """Say at which step."""
-        step = self.newest.pop(job.name, {}).get("step", 0)
-        self.tell(job.name, f"stopped at step {step:,} of {job.steps:,}")
-
-    def failed(self, job: "Job", why: str) -> None:
-        """Say why."""
-        self.newest.pop(job.name, None)
-        self.tell(job.name, f"failed: {why}")
+    def ended(self, job: Job, failure: str | None, stopped: bool) -> None:
+        """Say how, with the last that was measured."""
+        newest = self.newest.pop(job.name, {})
+        if failure is None:
+            self.done += 1
+            done = f"{self.done}".rjust(len(f"{self.total}"))
+            self.tell(job.name, f"done ({done} of {self.total})  {in_words(newest, job.goal)}")
+        elif stopped:
+            self.tell(job.name, f"stopped at step {newest.get('step', 0):,} of {job.steps:,}")
+        else:
+            self.tell(job.name, f"failed: {failure}")
 
     def tell(self, name: str, words: str) -> None:
         """Print a line about a run; all names take the same room."""
@@ -82,7 +68,7 @@ class LineJobsReporter(JobsReporter):
 class BarJobsReporter(LineJobsReporter):
     """A bar for all runs together and one for each that is under way; the ends of runs are lines above them."""
 
-    def started(self, jobs: "Sequence[Job]", finished: int) -> None:
+    def started(self, jobs: Sequence[Job], finished: int) -> None:
         """Draw the bars."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -101,31 +87,22 @@ class BarJobsReporter(LineJobsReporter):
         self.whole = self.bars.add_task("runs", total=self.total, completed=finished, words="")
         self.lines: dict[str, Any] = {}
 
-    def begun(self, job: "Job") -> None:
+    def begun(self, job: Job) -> None:
         """A bar of its own."""
         self.lines[job.name] = self.bars.add_task(job.name, total=job.steps, words="")
 
-    def stepped(self, job: "Job", row: dict[str, Any]) -> None:
+    def stepped(self, job: Job, row: dict[str, Any]) -> None:
         """Move its bar."""
         newest = self.newest.setdefault(job.name, {})
         newest |= row
-        self.bars.update(self.lines[job.name], completed=newest["step"], words=in_few_words(newest, job.goal))
+        words = f"loss {newest['loss']:.4f} {goal_in_words(newest, job.goal) or ''}".rstrip()
+        self.bars.update(self.lines[job.name], completed=newest["step"], words=words)
 
-    def finished(self, job: "Job") -> None:
+    def ended(self, job: Job, failure: str | None, stopped: bool) -> None:
         """Take its bar away and move that of all runs."""
         self.bars.remove_task(self.lines.pop(job.name))
-        super().finished(job)
+        super().ended(job, failure, stopped)
         self.bars.update(self.whole, completed=self.done)
-
-    def stopped(self, job: "Job") -> None:
-        """Take its bar away."""
-        self.bars.remove_task(self.lines.pop(job.name))
-        super().stopped(job)
-
-    def failed(self, job: "Job", why: str) -> None:
-        """Take its bar away."""
-        self.bars.remove_task(self.lines.pop(job.name))
-        super().failed(job, why)
 
     def closed(self) -> None:
         """Take the bars away."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..comparisons.finished_runs import THRESHOLDS, Group, Spread, spreads
+from ..tasks.metrics import Goal
 from .console import WIDTH_IN_A_PIPE, as_share, console, data_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 NARROW_LABEL = 17  # characters of a name on a terminal that is too narrow for the whole table
-IN_WORDS = {0.99: "99 %", 0.999: "99.9 %"}
 
 
 def comparison_table(groups: Sequence[Group]) -> "Table":
@@ -24,43 +24,43 @@ def comparison_table(groups: Sequence[Group]) -> "Table":
 
 def table_of(groups: Sequence[Group], wide: bool) -> "Table":
     """The whole table, or one of 80 characters: names are broken, and no seconds to a share of right answers."""
-    titles = {group.runs[0].goal.title for group in groups}
-    title = titles.pop() if len(titles) == 1 else "goal metric"
-    columns = ["", "runs", f"{title}\nof the test" if wide else title.replace(" ", "\n")]
-    for threshold in THRESHOLDS:
-        columns += [f"{what} to\n{IN_WORDS[threshold]}" for what in ("steps", "seconds")[: 1 + wide]]
+    goals = {group.runs[0].goal.name for group in groups}
+    columns = figures_of(Goal(goals.pop() if len(goals) == 1 else "goal_metric"), wide)
     title = "medians over seeds, and from the lowest to the highest"
     rows = [comparison_row(group, wide) for group in groups]
-    table = data_table(title, (*columns, "training\nloss", "seconds"), rows)
+    table = data_table(title, ("", "runs", *(heading for heading, _, _ in columns)), rows)
     for column in table.columns[1:]:
         column.justify = "right"
     return table
 
 
 def comparison_row(group: Group, wide: bool) -> list[str]:
-    """A group as a row of the table; only to a share of right answers is it told how soon it came."""
-    goal = group.runs[0].goal
-    shown: list[tuple[str, Callable[[float], str]]] = [(goal.name, as_share if goal.share else as_loss)]
-    for threshold in THRESHOLDS:
-        shown.append((f"steps_to_{threshold}", as_steps if goal.share else as_nothing))
-        if wide:
-            shown.append((f"seconds_to_{threshold}", as_seconds if goal.share else as_nothing))
-    shown += [("loss", as_loss), ("seconds", as_seconds)]
+    """A group as a row of the table."""
+    found, pattern = spreads(group.runs), "{}\n{} to\n{}" if wide else "{}\n{}\n{}"
+    cells = [in_words(found[name], written, pattern) for _, name, written in figures_of(group.runs[0].goal, wide)]
     label = group.label if wide else "\n".join(textwrap.wrap(group.label, NARROW_LABEL))  # at spaces and hyphens
-    found = spreads(group.runs)
-    return [label, str(len(group.runs)), *(in_lines(found[name], written, wide) for name, written in shown)]
+    return [label, str(len(group.runs)), *cells]
 
 
-def in_lines(spread: Spread, written: Callable[[float], str], wide: bool) -> str:
-    """The median, and below it the range; nothing there if all values read the same."""
+def figures_of(goal: Goal, wide: bool) -> list[tuple[str, str, Callable[[float], str]]]:
+    """The figures of a row: the heading, the name among the spreads, and how its values are written.
+
+    Only to a share of right answers is it told how soon a run came.
+    """
+    heading = f"{goal.title}\nof the test" if wide else goal.title.replace(" ", "\n")
+    figures: list[tuple[str, str, Callable[[float], str]]]
+    figures = [(heading, goal.name, as_share if goal.share else as_loss)]
+    for threshold in THRESHOLDS:
+        for what, written in (("steps", as_steps), ("seconds", as_seconds))[: 1 + wide]:
+            shown = written if goal.share else as_nothing
+            figures.append((f"{what} to\n{100 * threshold:g} %", f"{what}_to_{threshold}", shown))
+    return [*figures, ("training\nloss", "loss", as_loss), ("seconds", "seconds", as_seconds)]
+
+
+def in_words(spread: Spread, written: Callable[[float], str], pattern: str = "{} ({} to {})") -> str:
+    """The median and the range, or one value if all read the same."""
     median, low, high = map(written, (spread.median, spread.low, spread.high))
-    return median if low == high else f"{median}\n{low}{' to' * wide}\n{high}"
-
-
-def in_a_line(spread: Spread, written: Callable[[float], str]) -> str:
-    """`median (low to high)`, or one value if all read the same."""
-    median, low, high = map(written, (spread.median, spread.low, spread.high))
-    return median if low == high else f"{median} ({low} to {high})"
+    return median if low == high else pattern.format(median, low, high)
 
 
 def as_nothing(value: float) -> str:

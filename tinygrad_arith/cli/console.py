@@ -8,16 +8,17 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
+
+from rich import box, filesize
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ..backend import numpy_alone
 from ..options.errors import RunWarning, UserError
 from ..parallel.interrupts import to_nowhere
 from ..tasks.user_tasks import fault_of_user_task
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 EXIT_FAILURE = 1
 EXIT_MISUSE = 2
@@ -51,8 +52,8 @@ def run_command(main: Callable[[], int | None]) -> None:
     except MemoryError as error:
         code = fail(f"out of memory: {error or 'the machine has no more to give'}")
     except OSError as error:
-        name_output(error)
-        code = fail(in_words(error))
+        full_stdout = error.filename is None and error.errno in FULL  # files of our own are named, see `naming`
+        code = lost_output(error) if full_stdout else fail(in_words(error))
     except (Exception, SystemExit) as error:  # a user's task that ends the program is no success
         fault = fault_of_user_task(error)
         if fault is None:
@@ -107,18 +108,11 @@ def in_words(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
-def name_output(error: OSError) -> None:
-    """Name stdout in an error of a full disk that names no file: those of our own files do (see `naming`)."""
-    if error.filename is None and error.errno in FULL:
-        error.filename = "stdout"
-        leave_output()
-
-
-def lost_output(error: OSError, rest: str) -> int:
+def lost_output(error: OSError, rest: str = "") -> int:
     """Say on stderr why stdout takes no more, and the rest of the sentence; returns the exit code of a failure."""
     error.filename = "stdout"
     leave_output()
-    return fail(f"{in_words(error)}; {rest}")
+    return fail("; ".join(filter(None, (in_words(error), rest))))
 
 
 def leave_output(stream: TextIO | None = None) -> None:
@@ -192,18 +186,13 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def console() -> "Console":
+def console() -> Console:
     """A rich console on stdout: colours on a terminal; in a pipe, plain text with room for long lines."""
-    from rich.console import Console
-
     return Console(highlight=False, width=None if on_terminal() else WIDTH_IN_A_PIPE)
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:
     """Print a name and what there is to say about it, a line each; on a terminal, long lines are broken, never cut."""
-    from rich.table import Table
-    from rich.text import Text
-
     if not on_terminal():
         width = max(len(name) for name, _ in facts)
         print("\n".join(f"{name:<{width}}  {value}" for name, value in facts))
@@ -216,12 +205,8 @@ def print_facts(facts: Sequence[tuple[str, str]]) -> None:
     console().print(table)
 
 
-def data_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
+def data_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A table with a title and a header; the cells are taken as they are (no markup). Too long a word is broken."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     frame = box.SIMPLE_HEAD if on_terminal() else box.ASCII2  # what reads a pipe may not know box characters
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=frame)
     for column in columns:
@@ -233,12 +218,8 @@ def data_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 
 def as_bytes(count: int) -> str:
     """A number of bytes as people read it: 1,234 -> `1.2 KiB`."""
-    size, unit = float(count), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{count:,} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+    unit, name = filesize.pick_unit_and_suffix(count, ["bytes", "KiB", "MiB", "GiB", "TiB"], 1024)
+    return f"{count:,} bytes" if unit == 1 else f"{count / unit:.1f} {name}"
 
 
 def as_share(share: float) -> str:

@@ -1,30 +1,29 @@
 """An evaluation as tables for people and as plain values for JSON."""
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.table import Table
 
 from ..tasks.metrics import Goal, Metrics, Preview
 from ..tasks.scoring import GroupScore, wilson_interval
 from .console import as_share, console, data_table
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 COLUMN_EDGES = 2  # characters that a table adds to each column
 
 
-def evaluation_tables(metrics: Metrics) -> list["Table"]:
-    """A table for each breakdown into groups: by operand length, longest carry chain, ..., place in the answer."""
-    return [score_table(groups.heading, groups.title, groups.scores) for groups in metrics.groups.values()]
+def evaluation_tables(metrics: Metrics) -> list[Table]:
+    """A table for each breakdown into groups: by operand length, longest carry chain, ..., place in the answer.
 
-
-def score_table(title: str, group: str, scores: Iterable[GroupScore]) -> "Table":
-    """A row per group: how many there are, how many were right, the share and its interval."""
-    table = data_table(title, (group, "count", "right", "share", "95 % interval"), map(score_row, scores))
-    for column in table.columns:
-        column.justify = "right"
-    return table
+    A row per group: how many there are, how many were right, the share and its interval.
+    """
+    tables = []
+    for groups in metrics.groups.values():
+        columns = (groups.title, "count", "right", "share", "95 % interval")
+        tables.append(data_table(groups.heading, columns, map(score_row, groups.scores)))
+        for column in tables[-1].columns:
+            column.justify = "right"
+    return tables
 
 
 def score_row(score: GroupScore) -> tuple[str, ...]:
@@ -34,7 +33,7 @@ def score_row(score: GroupScore) -> tuple[str, ...]:
     return str(score.group), f"{score.total:,}", f"{score.correct:,}", share, interval
 
 
-def preview_table(preview: Preview) -> "Table":
+def preview_table(preview: Preview) -> Table:
     """Examples as a table; on a terminal too narrow for them, what is in the first column is broken before its `=`."""
     rows = preview.rows
     widths = [max(map(len, column)) for column in zip(preview.columns, *rows, strict=True)]
@@ -73,14 +72,12 @@ def evaluation_values(metrics: Metrics) -> dict[str, Any]:
     values: dict[str, Any] = {"count": metrics.count, "correct": metrics.correct, metrics.goal.name: metrics.value}
     values |= {"interval_95": metrics.interval and list(metrics.interval)}
     values |= metrics.further | {"loss": metrics.loss if math.isfinite(metrics.loss) else None}
-    values |= {name: score_values(groups.scores) for name, groups in metrics.groups.items()}
+    values |= {name: [score_values(score) for score in groups.scores] for name, groups in metrics.groups.items()}
     grids = {name: {"correct": g.correct.tolist(), "count": g.count.tolist()} for name, g in metrics.grids.items()}
     return values | grids
 
 
-def score_values(scores: Iterable[GroupScore]) -> list[dict[str, Any]]:
-    """Groups as dictionaries."""
-    return [
-        {"group": score.group, "count": score.total, "correct": score.correct, "share": score.correct / score.total}
-        for score in scores
-    ]
+def score_values(score: GroupScore) -> dict[str, Any]:
+    """A group as plain values."""
+    share = score.correct / score.total
+    return {"group": score.group, "count": score.total, "correct": score.correct, "share": share}

@@ -1,9 +1,10 @@
-"""Command-line flags: one for every field of the configuration, with typo help."""
+"""Command-line flags: those of a command alone, and one for every field of the configuration, with typo help."""
 
 import argparse
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,14 +23,32 @@ METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that answers misuse with one line: what is wrong, and the flag that was probably meant.
 
+    own:     the group of the command's own flags
     configs: whose options have flags, see `add_config_flags`
     """
 
+    own: Any
     configs: Sequence[Config] = ()
     sections: Sequence[str] = ()
 
+    def add_flag(self, usage: str, help: str, type: Callable[[str], Any] = str, **more: Any) -> None:
+        """Add a flag of the command's own: `--count INT` has a value, `--out [DIR]` may have one, `--json` has none. Or
+        an argument, `run RUN`. The help ends with the default; `more` is for `add_argument`.
+        """
+        flag, _, metavar = usage.partition(" ")
+        if metavar.startswith("["):
+            more["nargs"] = "?"
+        if metavar:
+            more |= {"type": type, "metavar": metavar.strip("[]")}
+        elif "choices" not in more:
+            more["action"] = "store_true"
+        self.own.add_argument(flag, help=help + " (default: %(default)s)" * ("default" in more), **more)
+
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """Parse, or exit with code 2 after naming the nearest flag for one that is not known."""
+        """Parse, or exit with code 2 after naming the nearest flag for one that is not known.
+
+        `given` holds the options of configurations that the user gave, as {section: {field: value}}.
+        """
         words = list(sys.argv[1:] if args is None else args)
         flags = words[: words.index("--")] if "--" in words else words
         for word in flags:
@@ -44,6 +63,12 @@ class Parser(argparse.ArgumentParser):
                 self.error(foreign_flag(flag, self) or f"unknown flag {flag}{meant_flag(flag, self.known_flags())}")
         if unknown:
             self.error(f"unexpected argument {unknown[0]!r}")
+        given: dict[str, dict[str, Any]] = {}
+        for name, value in vars(parsed).items():
+            section, dot, field_name = name.partition(".")
+            if dot:
+                given.setdefault(section, {})[field_name] = value
+        parsed.given = given
         return parsed
 
     def format_help(self) -> str:
@@ -68,14 +93,19 @@ class Parser(argparse.ArgumentParser):
         sys.exit(EXIT_MISUSE)
 
 
-def make_parser(prog: str, description: str) -> Parser:
-    """A parser without flags. No abbreviations: what is one flag's today could be two flags' after the next one."""
-    return Parser(
+def make_parser(prog: str, description: str, group: str = "") -> Parser:
+    """A parser without flags; the command's own will be listed in a group if that has a name.
+
+    There are no abbreviations: what is one flag's today could be two flags' after the next one.
+    """
+    parser = Parser(
         prog=f"python -m tinygrad_arith.{prog}",
         description=description,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.own = parser.add_argument_group(group) if group else parser
+    return parser
 
 
 def add_config_flags(parser: Parser, *configs: Config, sections: Iterable[str] = SECTIONS, more: bool = False) -> None:
@@ -95,11 +125,11 @@ def add_config_flags(parser: Parser, *configs: Config, sections: Iterable[str] =
             new = [fields[name] for name in field_names(options) if name not in added]
             group = parser.add_argument_group(title) if new else None
             for field in new:
-                add_flag(group, section, field, getattr(options, field.name))
+                add_option(group, section, field, getattr(options, field.name))
             added |= {field.name for field in new}
 
 
-def add_flag(group: Any, section: str, field: dataclasses.Field, default: Any) -> None:
+def add_option(group: Any, section: str, field: dataclasses.Field, default: Any) -> None:
     """Add the flag of one field; its value will be stored under `section.field`."""
     common = {"dest": f"{section}.{field.name}", "default": argparse.SUPPRESS}
     meaning = field.metadata["help"].replace("%", "%%").replace("{kinds}", ", ".join(SECTIONS[section].places))
@@ -118,10 +148,11 @@ def add_flag(group: Any, section: str, field: dataclasses.Field, default: Any) -
     )
 
 
-def presets_chosen(words: Sequence[str], sections: Iterable[str] = SECTIONS) -> list[Preset]:
-    """The presets that flags name, or the default one, with the kinds that flags choose: which other flags there are,
-    follows from these. Raises MisuseError if there is no such preset or kind.
+def presets_chosen(words: Sequence[str] | None, sections: Iterable[str] = SECTIONS) -> list[tuple[Preset, Config]]:
+    """The presets that flags name, or the default one, and their configurations with the kinds that flags choose: which
+    other flags there are, follows from these. Raises MisuseError if there is no such preset or kind.
     """
+    words = sys.argv[1:] if words is None else words
     flags = {name: SECTIONS[name].flag for name in sections if SECTIONS[name].flag}
     first = Parser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", action="append")
@@ -131,7 +162,7 @@ def presets_chosen(words: Sequence[str], sections: Iterable[str] = SECTIONS) -> 
     kinds = {section: {"kind": found[section]} for section in flags if found[section] is not None}
     with as_misuse():
         presets = map(load_preset, dict.fromkeys(found["preset"] or [DEFAULT_PRESET]))
-        return [dataclasses.replace(preset, config=with_options(preset.config, kinds)) for preset in presets]
+        return [(preset, with_options(preset.config, kinds)) for preset in presets]
 
 
 def foreign_flag(flag: str, parser: "Parser") -> str | None:
@@ -148,33 +179,39 @@ def given_names(args: argparse.Namespace) -> list[str]:
     """The configuration flags that the user gave, as they are written: `--task`, `--d-model`."""
     return [
         SECTIONS[section].flag if name == "kind" else flag_name(name)
-        for section, fields in given_flags(args).items()
+        for section, fields in args.given.items()
         for name in fields
     ]
 
 
-def add_device_flag(parser: argparse.ArgumentParser) -> None:
+def add_device_flag(parser: Parser) -> None:
     """The `--device` of a command that opens a run; the run's own device is where it was trained."""
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where to compute; auto: on a GPU if there is one (default: auto)",
-    )
+    where = "where to compute; auto: on a GPU if there is one"
+    parser.add_flag("--device", where, choices=("auto", "cpu", "cuda"), default="auto")
 
 
-def positive(text: str) -> int:
-    """A whole number from 1 on, as the type of a command's own flag."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+def checked(read: Callable[[str], Any], fits: Callable[[Any], bool], rule: str) -> Callable[[str], Any]:
+    """The type of a command's own flag: what `read` makes of the text, if it `fits`; otherwise the rule is told."""
+
+    def value_of_text(text: str) -> Any:
+        with contextlib.suppress(ValueError):
+            value = read(text)
+            if fits(value):
+                return value
+        raise argparse.ArgumentTypeError(f"must be {rule}, not {text}")
+
+    return value_of_text
+
+
+def digits_only(text: str) -> int:
+    """A whole number that is written in digits alone; ValueError for another text."""
+    if not text.isdecimal():
+        raise ValueError(text)
     return int(text)
 
 
-def whole(text: str) -> int:
-    """A whole number from 0 on that any part of a random key can hold, as the type of a command's own flag."""
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32 - 1, not {text}")
-    return int(text)
+positive = checked(digits_only, lambda value: value >= 1, "a whole number of at least 1")
+whole = checked(digits_only, lambda value: value < 2**32, "a whole number from 0 to 2**32 - 1")  # for random keys
 
 
 def some_path(text: str) -> Path:
@@ -194,13 +231,3 @@ def value_of(field: dataclasses.Field, text: str) -> Any:
     if complaint:
         raise argparse.ArgumentTypeError(f"{complaint}, not {text}{meant_choice(field, value)}")
     return value
-
-
-def given_flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The configuration flags that the user gave, as {section: {field: value}}."""
-    given: dict[str, dict[str, Any]] = {}
-    for name, value in vars(args).items():
-        section, dot, field_name = name.partition(".")
-        if dot:
-            given.setdefault(section, {})[field_name] = value
-    return given

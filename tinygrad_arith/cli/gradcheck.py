@@ -3,24 +3,18 @@
 import argparse
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinygrad_arith.cli.console import (
-    EXIT_FAILURE,
-    as_duration,
-    console,
-    data_table,
-    on_terminal,
-    print_json,
-)
-from tinygrad_arith.cli.flags import Parser, make_parser, positive, some_path, whole
-from tinygrad_arith.options.errors import UserError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from tinygrad_arith.gradcheck_suite.pool import GradientPool
-    from tinygrad_arith.gradcheck_suite.suite import Outcome, Subject
+from ..backend import available_cores
+from ..gradcheck_suite.pool import GradientPool, Work
+from ..gradcheck_suite.suite import Outcome, Subject
+from ..options.option import did_you_mean
+from ..training.build import choose_device
+from .console import EXIT_FAILURE, as_duration, console, data_table, on_terminal, print_json
+from .flags import Parser, make_parser, positive, some_path, whole
 
 DISPENSABLE = ("time", "cases", "elements", "mutants rejected")  # columns, the first to go first
 SAID = {"passed": "ok", "wrong": "FAILED", "undecided": "undecided"}  # of a verdict, in the table
@@ -34,20 +28,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, check, print; returns the exit code: 1 if anything fails or is undecided."""
     parser = make_gradcheck_parser()
     args = parser.parse_args(argv)
-
-    from tinygrad_arith.gradcheck_suite.pool import GradientPool, Work
-    from tinygrad_arith.gradcheck_suite.suite import choose_subjects, require_device
-
-    require_device(args.device)
+    choose_device(args.device)  # complains if there is none
     began = time.perf_counter()
     work = Work(args.file and str(args.file), args.seed, args.dtype, args.device)
-    with GradientPool(work, choose_jobs(args)) as pool:
-        subjects = pool.subjects()
-        try:
-            subjects = choose_subjects(subjects, args.op or ())
-        except UserError as error:
-            parser.error(str(error))
-        outcomes = check_all(pool, subjects, shown=not args.json and on_terminal())
+    jobs = args.jobs or (1 if args.file else available_cores())  # a user's file is run by each of them
+    with GradientPool(work, jobs) as pool:
+        known = {subject.name: subject for subject in pool.subjects()}
+        for name in args.op or ():
+            if name not in known:
+                hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+                parser.error(f"--op {name or repr(name)}: there is no such check{hint}")
+        chosen = [subject for name, subject in known.items() if name in (args.op or known)]
+        outcomes = check_all(pool, chosen, shown=not args.json and on_terminal())
     seconds = time.perf_counter() - began
     if args.json:
         print_json(as_json(outcomes, args, seconds))
@@ -59,43 +51,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_gradcheck_parser() -> Parser:
     """All flags of this command."""
     parser = make_parser("gradcheck", DESCRIPTION)
-    parser.add_argument("--op", action="append", metavar="NAME", help="check this one only; may be given several times")
-    parser.add_argument(
-        "--file", type=some_path, metavar="FILE", help="check the pairs of this Python file instead of ours"
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=("float64", "float32"),
-        default="float64",
-        help="of the inputs and gradients; the differences are always taken in float64 (default: float64)",
-    )
-    parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="where the arrays are; cuda needs CuPy (default: cpu)"
-    )
-    parser.add_argument(
-        "--seed", type=whole, default=0, metavar="INT", help="of inputs, parameters and cotangents (default: 0)"
-    )
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        metavar="INT",
-        help="how many processes check side by side (default: as many as there are cores; for --file: 1)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_flag("--op NAME", "check this one only; may be given several times", action="append")
+    parser.add_flag("--file FILE", "check the pairs of this Python file instead of ours", some_path)
+    precision = "of the inputs and gradients; the differences are always taken in float64"
+    parser.add_flag("--dtype", precision, choices=("float64", "float32"), default="float64")
+    parser.add_flag("--device", "where the arrays are; cuda needs CuPy", choices=("cpu", "cuda"), default="cpu")
+    parser.add_flag("--seed INT", "of inputs, parameters and cotangents", whole, default=0)
+    jobs = "how many processes check side by side (default: as many as there are cores; for --file: 1)"
+    parser.add_flag("--jobs INT", jobs, positive)
+    parser.add_flag("--json", "print one JSON object instead of a table")
     return parser
 
 
-def choose_jobs(args: argparse.Namespace) -> int:
-    """How many processes check side by side: all cores but for a user's file, which is run by each of them."""
-    from tinygrad_arith.backend import available_cores
-
-    return args.jobs or (1 if args.file else available_cores())
-
-
-def check_all(pool: "GradientPool", subjects: "Sequence[Subject]", shown: bool) -> "list[Outcome]":
+def check_all(pool: GradientPool, subjects: Sequence[Subject], shown: bool) -> list[Outcome]:
     """The outcomes in the order of their subjects; `shown`: with a progress bar."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     columns = TextColumn("checking"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}")
     found = {}
     with Progress(*columns, console=console(), transient=True, disable=not shown) as progress:
@@ -106,7 +75,7 @@ def check_all(pool: "GradientPool", subjects: "Sequence[Subject]", shown: bool) 
     return [found[subject.name] for subject in subjects]
 
 
-def as_json(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: float) -> dict[str, Any]:
+def as_json(outcomes: Sequence[Outcome], args: argparse.Namespace, seconds: float) -> dict[str, Any]:
     """Everything as plain values."""
     verdicts = {outcome.verdict for outcome in outcomes}
     return {
@@ -120,13 +89,10 @@ def as_json(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: fl
     }
 
 
-def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds: float) -> None:
+def print_table(outcomes: Sequence[Outcome], args: argparse.Namespace, seconds: float) -> None:
     """The table, what failed and why, and the whole in a line."""
     out = console()
-    table = outcomes_table(outcomes, out.width if on_terminal() else None)
-    if not on_terminal():
-        out.width = max(out.width, out.measure(table).maximum)  # a pipe takes lines of any length
-    out.print(table)
+    out.print(outcomes_table(outcomes, out.width if on_terminal() else None))
     for outcome in outcomes:
         for failure in outcome.failures[:FAILURES_SHOWN]:
             out.print(f"{failure}\n", markup=False, soft_wrap=True)
@@ -143,14 +109,14 @@ def print_table(outcomes: "Sequence[Outcome]", args: argparse.Namespace, seconds
     )
 
 
-def verdicts_in_words(outcomes: "Sequence[Outcome]") -> str:
+def verdicts_in_words(outcomes: Sequence[Outcome]) -> str:
     """`FAILED: relu, gelu; undecided: exp`, or `all passed`."""
     names = {verdict: [o.name for o in outcomes if o.verdict == verdict] for verdict in ("wrong", "undecided")}
     told = [f"{SAID[verdict]}: {', '.join(listed)}" for verdict, listed in names.items() if listed]
     return "; ".join(told) or "all passed"
 
 
-def mutants_in_words(outcomes: "Sequence[Outcome]") -> str:
+def mutants_in_words(outcomes: Sequence[Outcome]) -> str:
     """How many wrong backwards were rejected, over all rows."""
     tried, rejected = sum(outcome.mutants for outcome in outcomes), sum(outcome.rejected for outcome in outcomes)
     if tried:
@@ -159,7 +125,7 @@ def mutants_in_words(outcomes: "Sequence[Outcome]") -> str:
     return "wrong backwards not tried: the right one failed" if failed else "no wrong backwards tried"
 
 
-def outcomes_table(outcomes: "Sequence[Outcome]", width: int | None) -> "Table":
+def outcomes_table(outcomes: Sequence[Outcome], width: int | None) -> Table:
     """One row for each outcome, and one where another kind begins.
 
     width: of the terminal; columns for which it has no room are left out, and no name is cut. None: any width will do.
@@ -190,7 +156,7 @@ def needed_width(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
     return sum(max(map(len, column), default=0) for column in cells) + len("  ") * (len(columns) - 1)
 
 
-def row(outcome: "Outcome") -> dict[str, str]:
+def row(outcome: Outcome) -> dict[str, str]:
     """The cells of one outcome by the head of their column; the error is relative to the largest entry of its
     gradient.
     """

@@ -4,31 +4,20 @@ from collections.abc import Iterable
 
 from ..options.option import did_you_mean
 
-SAME_THING = {
-    "--model": "--architecture",
-    "--arch": "--architecture",
-    "--lr": "--learning-rate",
-    "--bs": "--batch",
-    "--batch-size": "--batch",
-    "--epochs": "--steps",
-    "--max-steps": "--steps",
-    "--iterations": "--steps",
-    "--iters": "--steps",
-    "--hidden-size": "--d-model",
-    "--n-embd": "--d-model",
-    "--n-layer": "--layers",
-    "--n-layers": "--layers",
-    "--num-layers": "--layers",
-    "--n-head": "--heads",
-    "--n-heads": "--heads",
-    "--num-heads": "--heads",
-    "--wd": "--weight-decay",
-    "--scheduler": "--schedule",
-    "--output": "--out",
-    "--output-dir": "--out",
+ELSEWHERE = {
+    "--architecture": ("--model", "--arch"),
+    "--learning-rate": ("--lr",),
+    "--batch": ("--bs", "--batch-size"),
+    "--steps": ("--epochs", "--max-steps", "--iterations", "--iters"),
+    "--d-model": ("--hidden-size", "--n-embd"),
+    "--layers": ("--n-layer", "--n-layers", "--num-layers"),
+    "--heads": ("--n-head", "--n-heads", "--num-heads"),
+    "--weight-decay": ("--wd",),
+    "--schedule": ("--scheduler",),
+    "--out": ("--output", "--output-dir"),
 }
+SAME_THING = {other: flag for flag, others in ELSEWHERE.items() for other in others}
 REMARKS = {"--epochs": " An epoch is as many steps as there are training problems, divided by --batch"}
-WITHOUT_A_FLAG = {"--optim", "--optimizer"}
 
 
 def meant_flag(flag: str, known: Iterable[str]) -> str:
@@ -36,6 +25,6 @@ def meant_flag(flag: str, known: Iterable[str]) -> str:
     known = list(known)
     if SAME_THING.get(flag) in known:
         return f"; did you mean {SAME_THING[flag]}?{REMARKS.get(flag, '')}"
-    if flag in WITHOUT_A_FLAG and "--weight-decay" in known:
+    if flag in ("--optim", "--optimizer") and "--weight-decay" in known:
         return "; the optimizer is always AdamW: its options are --learning-rate, --weight-decay, ..."
     return did_you_mean(flag, known)

@@ -1,32 +1,23 @@
 """Look at a training batch as the model sees it: `python -m tinygrad_arith.peek`."""
 
 import dataclasses
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tinygrad_arith.cli.console import console, data_table
-from tinygrad_arith.cli.flags import (
-    Parser,
-    add_config_flags,
-    given_flags,
-    make_parser,
-    presets_chosen,
-    some_path,
-    value_of,
-    whole,
-)
-from tinygrad_arith.options.errors import MisuseError, as_misuse
-from tinygrad_arith.training.config import Config, TrainingOptions, with_options
-from tinygrad_arith.training.presets import DEFAULT_PRESET, load_preset
+import numpy as np
+from rich.table import Table
 
-if TYPE_CHECKING:
-    import numpy as np
-    from rich.table import Table
-
-    from tinygrad_arith.tasks import Batch, Task, Vocabulary
+from ..options.errors import MisuseError, as_misuse
+from ..plots.figure import save_figure
+from ..plots.tokens import loss_mask
+from ..tasks import Batch, Task, Vocabulary
+from ..tasks.answering import AnsweringTask
+from ..training.build import make_task
+from ..training.config import Config, TrainingOptions, with_options
+from ..training.presets import DEFAULT_PRESET
+from .console import console, data_table
+from .flags import Parser, add_config_flags, make_parser, presets_chosen, some_path, value_of, whole
 
 DESCRIPTION = """Show rows of a training batch as the model sees them: at each position the token that it reads, the
 token that it is to predict, and whether that prediction counts in the loss."""
@@ -34,15 +25,11 @@ token that it is to predict, and whether that prediction counts in the loss."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, make the batch and print it; returns the exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    base = presets_chosen(words, ("task",))[-1]
-    parser = make_peek_parser(base.config)
-    args = parser.parse_args(words)
-
-    from tinygrad_arith.training.build import make_task
-
+    preset, config = presets_chosen(argv, ("task",))[-1]
+    parser = make_peek_parser(config)
+    args = parser.parse_args(argv)
     with as_misuse():
-        config = with_options(load_preset(base.name).config, given_flags(args))
+        config = with_options(preset.config, args.given)
     training = config.training
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
@@ -63,36 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_peek_parser(config: Config) -> Parser:
     """All flags of this command, those of this configuration's task among them."""
-    parser = make_parser("peek", DESCRIPTION)
-    view = parser.add_argument_group("view")
-    view.add_argument(
-        "--preset",
-        default=DEFAULT_PRESET,
-        metavar="NAME",
-        help=f"the configuration to start from (default: {DEFAULT_PRESET})",
-    )
-    view.add_argument("--show", type=whole, default=1, metavar="INT", help="rows of the batch to show (default: 1)")
-    view.add_argument("--step", type=whole, default=0, metavar="INT", help="training steps before it (default: 0)")
-    view.add_argument(
-        "--seed", type=seed_of_training(), metavar="INT", help="seed of the training (default: that of the preset)"
-    )
-    view.add_argument(
-        "--picture", type=some_path, metavar="FILE", help="also draw the first row into this file, such as mask.png"
-    )
+    parser = make_parser("peek", DESCRIPTION, "view")
+    parser.add_flag("--preset NAME", f"the configuration to start from (default: {DEFAULT_PRESET})")
+    parser.add_flag("--show INT", "rows of the batch to show", whole, default=1)
+    parser.add_flag("--step INT", "training steps before it", whole, default=0)
+    (field,) = (field for field in dataclasses.fields(TrainingOptions) if field.name == "seed")
+    parser.add_flag("--seed INT", "seed of the training (default: that of the preset)", partial(value_of, field))
+    parser.add_flag("--picture FILE", "also draw the first row into this file, such as mask.png", some_path)
     add_config_flags(parser, config, sections=("task",))
     return parser
 
 
-def seed_of_training() -> Callable[[str], int]:
-    """The type of a flag that takes the seeds that training takes."""
-    (seed,) = (field for field in dataclasses.fields(TrainingOptions) if field.name == "seed")
-    return partial(value_of, seed)
-
-
-def row_titles(task: "Task", step: int, size: int, seed: int, count: int) -> list[str]:
+def row_titles(task: Task, step: int, size: int, seed: int, count: int) -> list[str]:
     """Of the first `count` rows of a batch, the problem with its answer; of a task without problems, their number."""
-    from tinygrad_arith.tasks.answering import AnsweringTask
-
     if not isinstance(task, AnsweringTask):
         return [f"row {row}" for row in range(1, count + 1)]
     problems = task.train_problems(step, size, seed)[:count]
@@ -100,13 +70,11 @@ def row_titles(task: "Task", step: int, size: int, seed: int, count: int) -> lis
     return [f"{text.prompt}{text.answer}   {statement}" for text, statement in texts]
 
 
-def targets_by_place(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "np.ndarray":
+def targets_by_place(batch: Batch, row: int, vocabulary: Vocabulary) -> np.ndarray:
     """What is to be predicted at each position of a row, -1 where that bears no loss: int64 (T,).
 
     Where a row is a prefix, its one target belongs to its last token.
     """
-    import numpy as np
-
     tokens, targets = batch.tokens[row], batch.targets[row]
     if len(targets) == len(tokens):
         return targets
@@ -116,7 +84,7 @@ def targets_by_place(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "np.
     return by_place
 
 
-def row_table(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "Table":
+def row_table(batch: Batch, row: int, vocabulary: Vocabulary) -> Table:
     """One row of a batch: a line per position."""
     columns = ["position", "token", "id", "target", "loss"]
     positions = range(batch.tokens.shape[1]) if batch.positions is None else batch.positions[row]
@@ -135,11 +103,8 @@ def row_table(batch: "Batch", row: int, vocabulary: "Vocabulary") -> "Table":
     return data_table("", columns, lines)
 
 
-def draw(tokens: "np.ndarray", targets: "np.ndarray", vocabulary: "Vocabulary", path: Path) -> None:
+def draw(tokens: np.ndarray, targets: np.ndarray, vocabulary: Vocabulary, path: Path) -> None:
     """Draw a row, tokens and targets (T,), with its loss mask; raises MisuseError for a suffix of no picture format."""
-    from tinygrad_arith.plots.figure import save_figure
-    from tinygrad_arith.plots.loss_mask import loss_mask
-
     try:
         save_figure(loss_mask(tokens, targets, vocabulary), path)
     except ValueError as error:

@@ -3,19 +3,18 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinygrad_arith.cli.console import EXIT_FAILURE, console, data_table, fail, warn
-from tinygrad_arith.cli.flags import Parser, add_device_flag, make_parser, positive, some_path
-from tinygrad_arith.options.errors import MisuseError, UserError
-from tinygrad_arith.options.option import did_you_mean
-
-if TYPE_CHECKING:
-    from tinygrad_arith.plots.catalogue import Picture
-    from tinygrad_arith.plots.run_data import RunData
+from ..comparisons.finished_runs import run_directories
+from ..options.errors import MisuseError, UserError
+from ..options.option import did_you_mean
+from ..plots.catalogue import PICTURES, Picture
+from ..plots.figure import save_figure
+from ..plots.run_data import Choices, Lacking, RunData
+from .console import EXIT_FAILURE, console, data_table, fail, warn
+from .flags import Parser, add_device_flag, make_parser, positive, some_path
 
 SHARED = Path("runs") / "plots"  # where pictures of several runs go
-FORMATS = ("png", "svg", "pdf")
 DESCRIPTION = """Draw pictures of trained runs. Which ones there are follows from what a run has: --list tells.
 
 The pictures of one run go into its plots/, those that several runs share into runs/plots/; --out changes both."""
@@ -25,21 +24,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, draw, print where the pictures are; returns the exit code."""
     parser = make_plot_parser()
     args = parser.parse_args(argv)
-
-    from tinygrad_arith.plots.catalogue import PICTURES
-
     names = [picture.name for picture in PICTURES]
     for name in args.only or ():
         if name not in names:
             parser.error(f"--only {name}: no such picture{did_you_mean(name, names)} (there are {', '.join(names)})")
     if not args.runs and not args.list:
         parser.error("RUN: name the directory of a run, or several")
-    runs = read_runs(args)
+    choices = Choices(args.count, args.problem, args.sample, args.device)
+    runs = [RunData(path, choices) for path in run_directories(args.runs)]
     chosen = [picture for picture in PICTURES if not args.only or picture.name in args.only]
     if args.list:
         print_list(chosen, runs)
         return 0
-    check_choices(chosen, runs)
+    for picture in chosen:
+        availability(picture, runs)  # raises MisuseError, before anything is drawn
     drawn, failures = False, list[str]()
     for path in draw_all(chosen, runs, args, failures):
         console().print(str(path), markup=False, soft_wrap=True)
@@ -54,74 +52,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_plot_parser() -> Parser:
     """All flags of this command."""
     parser = make_parser("plot", DESCRIPTION)
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        type=some_path,
-        metavar="RUN",
-        help="directory of a run, or one that holds runs, as compare makes; several may be named",
-    )
-    parser.add_argument("--only", action="append", metavar="NAME", help="draw this one; may be given several times")
-    parser.add_argument("--list", action="store_true", help="list the pictures, and why a run has not all of them")
-    parser.add_argument("--out", type=some_path, metavar="DIR", help="where the pictures go (default: see above)")
-    parser.add_argument("--format", choices=FORMATS, default="png", help="of the files (default: png)")
-    parser.add_argument(
-        "--count",
-        type=positive,
-        metavar="INT",
-        help="test problems that a model answers (default: all; 1,000 for each operand length)",
-    )
-    parser.add_argument(
-        "--problem",
-        metavar="TEXT",
-        help="whose attention is drawn, written as in the run: '12+34=' or, in bits with the least significant one "
+    directories = "directory of a run, or one that holds runs, as compare makes; several may be named"
+    parser.add_flag("runs RUN", directories, some_path, nargs="*")
+    parser.add_flag("--only NAME", "draw this one; may be given several times", action="append")
+    parser.add_flag("--list", "list the pictures, and why a run has not all of them")
+    parser.add_flag("--out DIR", "where the pictures go (default: see above)", some_path)
+    parser.add_flag("--format", "of the files", choices=("png", "svg", "pdf"), default="png")
+    asked = "test problems that a model answers (default: all; 1,000 for each operand length)"
+    parser.add_flag("--count INT", asked, positive)
+    parser.add_flag(
+        "--problem TEXT",
+        "whose attention is drawn, written as in the run: '12+34=' or, in bits with the least significant one "
         "first, '1011+11=' for 13 + 3 (default: a validation problem)",
     )
-    parser.add_argument(
-        "--sample",
-        type=positive,
-        default=1,
-        metavar="INT",
-        help="the first of the samples in predictions.jsonl that are drawn token by token (default: 1)",
-    )
+    first = "the first of the samples in predictions.jsonl that are drawn token by token"
+    parser.add_flag("--sample INT", first, positive, default=1)
     add_device_flag(parser)
     return parser
 
 
-def read_runs(args: argparse.Namespace) -> "list[RunData]":
-    """The runs that were named, each once; raises UserError if one is none."""
-    from tinygrad_arith.comparisons.finished_runs import run_directories
-    from tinygrad_arith.plots.run_data import Choices, RunData
-
-    choices = Choices(args.count, args.problem, args.sample, args.device)
-    return [RunData(path, choices) for path in run_directories(args.runs)]
-
-
-def check_choices(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
-    """Raise MisuseError, before anything is drawn, if a flag chooses what a run does not have."""
-    for picture in pictures:
-        for subject in subjects_of(picture, runs):
-            reason_against(picture, subject)
-
-
-def print_list(pictures: "Sequence[Picture]", runs: "Sequence[RunData]") -> None:
+def print_list(pictures: Sequence[Picture], runs: Sequence[RunData]) -> None:
     """Print the catalogue; with runs, also which pictures cannot be drawn of them and why."""
     columns = ["name", "what it shows", *(["of these runs"] if runs else [])]
     rows = [[picture.name, picture.shows, *([availability(picture, runs)] if runs else [])] for picture in pictures]
     console().print(data_table("", columns, rows))
 
 
-def availability(picture: "Picture", runs: "Sequence[RunData]") -> str:
-    """`yes`, or why this picture cannot be drawn of any of the runs."""
+def availability(picture: Picture, runs: Sequence[RunData]) -> str:
+    """`yes`, or why this picture cannot be drawn of any of the runs.
+
+    Raises MisuseError where a flag chooses what there is not.
+    """
     reasons = [reason_against(picture, subject) for subject in subjects_of(picture, runs)]
     return "yes" if None in reasons else f"no: {reasons[0]}"
 
 
-def reason_against(picture: "Picture", subject: Any) -> str | None:
-    """Why a picture cannot be drawn, be it that something is lacking or that it is damaged; None if it can.
-
-    Raises MisuseError where a flag chooses what there is not.
-    """
+def reason_against(picture: Picture, subject: Any) -> str | None:
+    """Why a picture cannot be drawn, be it that something is lacking or that it is damaged; None if it can."""
     try:
         picture.find(subject)
     except MisuseError:
@@ -131,26 +98,23 @@ def reason_against(picture: "Picture", subject: Any) -> str | None:
     return None
 
 
-def subjects_of(picture: "Picture", runs: "Sequence[RunData]") -> list[Any]:
+def subjects_of(picture: Picture, runs: Sequence[RunData]) -> list[Any]:
     """What a picture is drawn of, one file or several each: all runs together, or one after the other."""
     return [runs] if picture.together else list(runs)
 
 
 def draw_all(
-    pictures: "Sequence[Picture]", runs: "Sequence[RunData]", args: argparse.Namespace, failures: list[str]
+    pictures: Sequence[Picture], runs: Sequence[RunData], args: argparse.Namespace, failures: list[str]
 ) -> Iterator[Path]:
     """Draw the pictures that the runs have; yields the path of each file.
 
     What is damaged, or was asked for by name and cannot be drawn of any run, goes into `failures`, a sentence each; the
     other pictures are drawn all the same.
     """
-    from tinygrad_arith.plots.figure import save_figure
-    from tinygrad_arith.plots.run_data import Lacking
-
     for picture in pictures:
         reasons: list[str | None] = []
         for subject in subjects_of(picture, runs):
-            folder = shared_folder(runs, args.out) if picture.together else folder_of(subject, runs, args.out)
+            folder = folder_of(picture, subject, runs, args.out)
             try:
                 for name, draw in picture.find(subject).items():
                     yield save_figure(draw(), folder / f"{name}.{args.format}")
@@ -164,18 +128,15 @@ def draw_all(
             failures.append(f"--only {picture.name}: {reasons[0]}")
 
 
-def shared_folder(runs: "Sequence[RunData]", out: Path | None) -> Path:
-    """Where a picture that all runs share goes."""
-    return out or (plots_of(runs[0]) if len(runs) == 1 else SHARED)
-
-
-def folder_of(run: "RunData", runs: "Sequence[RunData]", out: Path | None) -> Path:
-    """Where the pictures of one run go: its `plots/`, or `out`, in which each of several runs has a folder."""
-    if out is None:
-        return plots_of(run)
+def folder_of(picture: Picture, subject: Any, runs: Sequence[RunData], out: Path | None) -> Path:
+    """Where a picture goes: of one run into its `plots/`, of all together into `runs/plots/`, or into `out`, in which
+    each of several runs has a folder.
+    """
     if len(runs) == 1:
-        return out
-    return out / folder_name(run.path, [other.path for other in runs])
+        return out or runs[0].path / "plots"
+    if picture.together:
+        return out or SHARED
+    return out / folder_name(subject.path, [run.path for run in runs]) if out else subject.path / "plots"
 
 
 def folder_name(path: Path, all_paths: Sequence[Path]) -> str:
@@ -186,8 +147,3 @@ def folder_name(path: Path, all_paths: Sequence[Path]) -> str:
         if all(other[-count:] != parts[-count:] for other in others):
             return "-".join(parts[-count:])
     return "-".join(parts)
-
-
-def plots_of(run: "RunData") -> Path:
-    """The run's own folder of pictures."""
-    return run.path / "plots"

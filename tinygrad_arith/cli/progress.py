@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from ..tasks.metrics import EXACT_MATCH, Goal
 from ..training.reporter import Reporter
 from .console import as_duration, as_share, console, on_terminal
@@ -21,19 +23,11 @@ def goal_in_words(row: dict[str, Any], goal: Goal) -> str | None:
     return as_share(value) if goal.share else f"{value:.4f}"
 
 
-class GoalReporter(Reporter):
-    """What both tell of the goal metric."""
+class LineReporter(Reporter):
+    """One plain line for the first step of a sitting and one for each evaluation."""
 
     def __init__(self, goal: Goal = EXACT_MATCH):
         self.goal = goal
-
-    def goal_in_words(self, row: dict[str, Any]) -> str | None:
-        """The goal metric of a step that was evaluated; None of another."""
-        return goal_in_words(row, self.goal)
-
-
-class LineReporter(GoalReporter):
-    """One plain line for the first step of a sitting and one for each evaluation."""
 
     def started(self, step: int, steps: int) -> None:
         """Start the clock of this sitting."""
@@ -42,7 +36,7 @@ class LineReporter(GoalReporter):
 
     def stepped(self, row: dict[str, Any]) -> None:
         """Print the line, if this step was evaluated or is the first."""
-        goal = self.goal_in_words(row)
+        goal = goal_in_words(row, self.goal)
         if goal is None and row["step"] != self.first + 1:
             return
         width = len(str(self.steps))
@@ -64,13 +58,14 @@ class LineReporter(GoalReporter):
         return as_duration(pace * (self.steps - step))
 
 
-class BarReporter(GoalReporter):
+class BarReporter(Reporter):
     """A progress bar with step, loss, goal metric, examples per second and time left."""
+
+    def __init__(self, goal: Goal):
+        self.goal = goal
 
     def started(self, step: int, steps: int) -> None:
         """Draw the bar."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         self.bar = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
@@ -90,7 +85,7 @@ class BarReporter(GoalReporter):
     def stepped(self, row: dict[str, Any]) -> None:
         """Move the bar."""
         fields: dict[str, Any] = {"loss": f"{row['loss']:.4f}", "pace": f"{row['examples_per_second']:,.0f}"}
-        if (goal := self.goal_in_words(row)) is not None:
+        if (goal := goal_in_words(row, self.goal)) is not None:
             fields["goal"] = goal
         self.bar.update(self.line, completed=row["step"], **fields)
 

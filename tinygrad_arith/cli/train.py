@@ -6,24 +6,20 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tinygrad_arith.cli.console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
-from tinygrad_arith.cli.flags import (
-    Parser,
-    add_config_flags,
-    given_flags,
-    given_names,
-    make_parser,
-    presets_chosen,
-    some_path,
-)
-from tinygrad_arith.options.errors import as_misuse
-from tinygrad_arith.options.option import flag_name
-from tinygrad_arith.training.config import Config, with_options
-from tinygrad_arith.training.presets import DEFAULT_PRESET, Preset, load_preset
+from ..options.errors import as_misuse
+from ..options.option import flag_name
+from ..plots.training_curve import plot_training_curve
+from ..run_files.checkpoints import Progress
+from ..training.config import Config, with_options
+from ..training.presets import DEFAULT_PRESET, Preset, load_preset
+from ..training.runs import RunRecord, newest_run, resume_command, write_result
+from .console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
+from .flags import Parser, add_config_flags, checked, given_names, make_parser, presets_chosen, some_path
+from .ineffective_flags import ineffective_flags
+from .progress import make_reporter
 
-if TYPE_CHECKING:
-    from tinygrad_arith.run_files.checkpoints import Progress
-    from tinygrad_arith.training.trainer import Session
+if TYPE_CHECKING:  # `session` and `summary` load the libraries of the CPU, which --help does without
+    from ..training.trainer import Session
 
 NEWEST = object()  # what `--resume` without a directory stands for
 NO_GOAL = 0.0  # what `--until none` stands for
@@ -36,87 +32,69 @@ goes on to the very same bits."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags and do what they ask for; returns the exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    base = presets_chosen(words)[-1]
-    parser = make_train_parser(base.config)
-    args = parser.parse_args(words)
+    preset, config = presets_chosen(argv)[-1]
+    parser = make_train_parser(config)
+    args = parser.parse_args(argv)
     if args.help_all:
-        make_train_parser(base.config, more=True).print_help()
+        make_train_parser(config, more=True).print_help()
         return 0
     if args.list_presets is not None:
-        from tinygrad_arith.cli.summary import print_preset, print_presets
-
-        if not args.list_presets:
-            print_presets()
-            return 0
-        with as_misuse():
-            print_preset(load_preset(args.list_presets))
-        return 0
-    if args.resume is not None:
-        return resume(args, parser)
-    return start(args, base)
+        return list_presets(args.list_presets)
+    return start(args, preset) if args.resume is None else resume(args, parser)
 
 
 def make_train_parser(config: Config, more: bool = False) -> Parser:
     """All flags of this command, those of this configuration's kinds among them, or of all kinds (`more`)."""
-    parser = make_parser("train", DESCRIPTION)
-    run = parser.add_argument_group("run")
-    run.add_argument("--preset", metavar="NAME", help=f"the configuration to start from (default: {DEFAULT_PRESET})")
-    run.add_argument(
-        "--list-presets",
-        nargs="?",
-        const="",
-        metavar="NAME",
-        help="list the presets and stop; with a name, tell all about that one",
-    )
-    run.add_argument(
-        "--dry-run", action="store_true", help="check every shape, show the model and its memory, and stop"
-    )
-    run.add_argument(
-        "--until",
-        type=goal_value,
-        metavar="FLOAT",
-        help="stop once the goal metric on the validation examples is as good as this, such as exact match 0.999; "
+    parser = make_parser("train", DESCRIPTION, "run")
+    parser.add_flag("--preset NAME", f"the configuration to start from (default: {DEFAULT_PRESET})")
+    listed = "list the presets and stop; with a name, tell all about that one"
+    parser.add_flag("--list-presets [NAME]", listed, const="")
+    parser.add_flag("--dry-run", "check every shape, show the model and its memory, and stop")
+    parser.add_flag(
+        "--until FLOAT",
+        "stop once the goal metric on the validation examples is as good as this, such as exact match 0.999; "
         "none: never (default: never, or with --resume what the run has)",
+        goal_value,
     )
-    run.add_argument("--out", type=some_path, metavar="DIR", help="directory of the run (default: a new one in runs/)")
-    run.add_argument(
-        "--resume",
-        nargs="?",
-        const=NEWEST,
-        type=some_path,
-        metavar="RUN",
-        help="go on with a run, by default the newest in runs/. Its options come from the run: of the other flags only "
+    parser.add_flag("--out DIR", "directory of the run (default: a new one in runs/)", some_path)
+    parser.add_flag(
+        "--resume [RUN]",
+        "go on with a run, by default the newest in runs/. Its options come from the run: of the other flags only "
         "--until may be given, and --steps if the run's --schedule is constant",
+        some_path,
+        const=NEWEST,
     )
-    run.add_argument("--help-all", action="store_true", help="this help, with the options of every kind, and stop")
+    parser.add_flag("--help-all", "this help, with the options of every kind, and stop")
     add_config_flags(parser, config, more=more)
     return parser
 
 
 def goal_value(text: str) -> float:
     """A finite number above 0; NO_GOAL for `none`."""
-    if text == "none":
-        return NO_GOAL
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, or none, not {text}")
-    return value
+    above_0 = checked(float, lambda value: 0 < value < math.inf, "a number above 0, or none")
+    return NO_GOAL if text == "none" else above_0(text)
 
 
-def start(args: argparse.Namespace, base: Preset) -> int:
+def list_presets(name: str) -> int:
+    """List all presets, or tell all about one."""
+    from .summary import print_preset, print_presets
+
+    if not name:
+        print_presets()
+        return 0
+    with as_misuse():
+        print_preset(load_preset(name))
+    return 0
+
+
+def start(args: argparse.Namespace, preset: Preset) -> int:
     """Train a new run, or only plan it (--dry-run)."""
-    from tinygrad_arith.cli.ineffective_flags import ineffective_flags
-    from tinygrad_arith.cli.summary import print_dry_run
-    from tinygrad_arith.training.runs import RunRecord
-    from tinygrad_arith.training.session import check_goal, new_session, plan
+    from ..training.session import check_goal, new_session, plan
+    from .summary import print_dry_run
 
     with as_misuse():
-        config = with_options(load_preset(base.name).config, given_flags(args)).resolved()
-    record = RunRecord(config, base.name, args.until or None)
+        config = with_options(preset.config, args.given).resolved()
+    record = RunRecord(config, preset.name, args.until or None)
     if args.dry_run:
         with as_misuse():
             task, model = plan(config)
@@ -124,18 +102,16 @@ def start(args: argparse.Namespace, base: Preset) -> int:
         print_dry_run(record, task, model)
         return 0
     with new_session(record, args.out) as session:
-        for sentence in ineffective_flags(given_flags(args), config, session.device):
+        for sentence in ineffective_flags(args.given, config, session.device):
             warn(sentence)
         return train(session)
 
 
 def resume(args: argparse.Namespace, parser: Parser) -> int:
     """Go on with a run that was stopped."""
-    from tinygrad_arith.training.runs import newest_run
-    from tinygrad_arith.training.session import resumed_session
+    from ..training.session import resumed_session
 
-    given = given_flags(args)
-    steps = given.get("training", {}).pop("steps", None)
+    steps = args.given.get("training", {}).get("steps")
     conflicts = [flag for flag in given_names(args) if flag != "--steps"]
     conflicts += [flag_name(name) for name in ("preset", "out", "dry_run") if getattr(args, name)]
     if conflicts:
@@ -147,54 +123,44 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
 
 def train(session: "Session") -> int:
     """Train, test, draw the curve, and say how it went; returns the exit code."""
-    from tinygrad_arith.cli.summary import print_plan
-    from tinygrad_arith.training.runs import resume_command
-    from tinygrad_arith.training.threads import settle_process
+    from ..training.threads import settle_process
+    from ..training.trainer import Trainer
+    from .summary import print_plan
 
     settle_process(session.record.config.training.blas_threads)
     go_on = resume_command(session.directory)
     try:
         print_plan(session)
-        return train_and_test(session, go_on)
+        trainer = Trainer(session, make_reporter(session.task.goal))
+        outcome = trainer.run()
+        step = trainer.progress.step
+        if outcome.signal is not None:
+            if outcome.output_error is not None:  # Ctrl-C on `train | tee log` ends `tee` too: a signal all the same
+                leave_output()
+            print(f"Stopped after step {step}; saved. Go on with:\n{go_on}", file=sys.stderr)
+            return 128 + outcome.signal  # as shells have it; EXIT_INTERRUPTED after Ctrl-C
+        if outcome.output_error is not None:
+            return lost_output(outcome.output_error, f"stopped after step {step} and saved; go on with: {go_on}")
+        return conclude(session, trainer.progress, go_on)
     except BrokenPipeError as error:  # before the first step or after the last one: there is nothing to save
         return lost_output(error, f"go on with: {go_on}")
 
 
-def train_and_test(session: "Session", go_on: str) -> int:
-    """Train, then test; `go_on` is the command that takes the run up again. Returns the exit code."""
-    from tinygrad_arith.cli.progress import make_reporter
-    from tinygrad_arith.training.trainer import Trainer
+def conclude(session: "Session", progress: Progress, go_on: str) -> int:
+    """Test the trained model, print what came out and draw the curve; returns the exit code."""
+    from .summary import print_result
 
-    trainer = Trainer(session, make_reporter(session.task.goal))
-    outcome = trainer.run()
-    step = trainer.progress.step
-    if outcome.signal is not None:
-        if outcome.output_error is not None:  # Ctrl-C on `train | tee log` ends `tee` too: a signal all the same
-            leave_output()
-        print(f"Stopped after step {step}; saved. Go on with:\n{go_on}", file=sys.stderr)
-        return 128 + outcome.signal  # as shells have it; EXIT_INTERRUPTED after Ctrl-C
-    if outcome.output_error is not None:
-        return lost_output(outcome.output_error, f"stopped after step {step} and saved; go on with: {go_on}")
     try:
-        conclude(session, trainer.progress)
+        metrics = session.task.evaluate(session.model, "test")
+        previews = session.task.preview(session.model, metrics)
+        write_result(session.directory, progress.step, progress.seconds, metrics)
+        print_result(session.directory, progress, metrics, previews)
+        picture, curves = None, f"curves of loss and {session.task.goal.title}"
+        with only_warn(f"the {curves}"):
+            picture = plot_training_curve(session.directory, session.task.goal)
+        if picture is not None:
+            print(f"The {curves} are in {picture}")
     except KeyboardInterrupt:
         print(f"Interrupted after the training, which is saved. Test it with:\n{go_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
-
-
-def conclude(session: "Session", progress: "Progress") -> None:
-    """Test the trained model, print what came out and draw the curve."""
-    from tinygrad_arith.cli.summary import print_result
-    from tinygrad_arith.plots.training_curve import plot_training_curve
-    from tinygrad_arith.training.runs import write_result
-
-    metrics = session.task.evaluate(session.model, "test")
-    previews = session.task.preview(session.model, metrics)
-    write_result(session.directory, progress.step, progress.seconds, metrics)
-    print_result(session.directory, progress, metrics, previews)
-    picture = None
-    with only_warn(f"the curves of loss and {session.task.goal.title}"):
-        picture = plot_training_curve(session.directory, session.task.goal)
-    if picture is not None:
-        print(f"The curves of loss and {session.task.goal.title} are in {picture}")

@@ -4,13 +4,15 @@ A run is read from its `config.json`, `metrics.jsonl` and `result.json`; no mode
 """
 
 import dataclasses
+import itertools
 import math
 import statistics
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,6 @@ from ..tasks.metrics import Goal, goal_of
 from ..training.config import SECTIONS, Config
 from ..training.runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
 
-Run = TypeVar("Run")
 THRESHOLDS = (0.99, 0.999)  # of the validation problems: how soon a run got there is told
 NEVER = math.inf  # steps or seconds to what a run did not reach: later than all that did
 LAST_LOSSES = 100  # steps at the end of a run whose losses are averaged
@@ -32,25 +33,13 @@ OPTIONS_APART_FROM_GROUP = MACHINE_OPTIONS | {"seed", "checkpoint_every", "keep_
 
 
 @dataclass(frozen=True)
-class Curves:
-    """What a run measured on its way, as arrays: of every step, and of the steps that were evaluated."""
-
-    steps: np.ndarray  # int64 (n,)
-    losses: np.ndarray  # float64 (n,), nats per counted token
-    evaluated: np.ndarray  # int64 (m,), steps
-    values: np.ndarray  # float64 (m,), the goal metric on the validation problems
-    in_fives: np.ndarray  # float64 (m,), the Julia article's measure, where a row is a prefix; else (0,)
-    seconds: np.ndarray  # float64 (m,), of training until the evaluation was done
-
-
-@dataclass(frozen=True)
 class FinishedRun:
-    """A run that was trained to its end and tested."""
+    """A run that was trained to its end and tested: what its `metrics.jsonl` (a row a step) and `result.json` hold."""
 
     directory: Path
     record: RunRecord
-    curves: Curves
-    result: dict[str, Any]  # of `result.json`
+    rows: list[dict[str, Any]]
+    result: dict[str, Any]
 
     @property
     def seed(self) -> int:
@@ -65,28 +54,31 @@ class FinishedRun:
     @property
     def value(self) -> float:
         """The goal metric on the test split."""
-        if self.goal.share:
-            return self.result["test_correct"] / self.result["test_count"]
         return self.result[f"test_{self.goal.name}"]
+
+    @cached_property
+    def evaluated(self) -> list[dict[str, Any]]:
+        """The rows with an evaluation on the validation problems."""
+        return evaluated_rows(self.rows, self.goal)
 
     @property
     def loss(self) -> float:
         """The mean loss of the last steps, in nats per counted token."""
-        return float(self.curves.losses[-LAST_LOSSES:].mean())
+        return float(np.mean([row["loss"] for row in self.rows[-LAST_LOSSES:]]))
 
     def reached(self, threshold: float) -> tuple[float, float]:
         """(steps, seconds) to the first evaluation with so large a share; both NEVER if there was none."""
-        there = np.flatnonzero(self.goal.share & (self.curves.values >= threshold))
-        if not len(there):
-            return NEVER, NEVER
-        return int(self.curves.evaluated[there[0]]), float(self.curves.seconds[there[0]])
+        for row in self.evaluated if self.goal.share else ():
+            if row[self.goal.field] >= threshold:
+                return row["step"], float(row["seconds"])
+        return NEVER, NEVER
 
     def best(self) -> tuple[float, int] | tuple[None, None]:
         """(goal metric, step) of the best evaluation on the way, the first of equals; None if there was none."""
-        if not len(self.curves.evaluated):
+        if not self.evaluated:
             return None, None
-        place = int((self.curves.values * (1 if self.goal.rising else -1)).argmax())
-        return float(self.curves.values[place]), int(self.curves.evaluated[place])
+        row = (max if self.goal.rising else min)(self.evaluated, key=lambda row: row[self.goal.field])
+        return float(row[self.goal.field]), row["step"]
 
     def further_results(self) -> dict[str, float]:
         """The numbers in `result.json` beside those that every run has, such as another measure of an article.
@@ -95,9 +87,8 @@ class FinishedRun:
         """
         numbers = {k: v for k, v in self.result.items() if isinstance(v, int | float) and not isinstance(v, bool)}
         further = {name: value for name, value in numbers.items() if name not in known_results(self.goal)}
-        if len(self.curves.in_fives):
-            further["best_in_fives"] = float(self.curves.in_fives.max())
-        return further
+        in_fives = [float(row["in_fives"]) for row in self.evaluated if "in_fives" in row]
+        return further | ({"best_in_fives": max(in_fives)} if in_fives else {})
 
     def values(self) -> dict[str, Any]:
         """The figures of this run, ready for JSON; what was not reached is null."""
@@ -114,7 +105,7 @@ class FinishedRun:
             "best_step": best_step,
             "steps_to": {name: finite(steps) for name, (steps, _) in reached.items()},
             "seconds_to": {name: finite(seconds) for name, (_, seconds) in reached.items()},
-            "final_loss": float(self.curves.losses[-1]),
+            "final_loss": float(self.rows[-1]["loss"]),
             "mean_of_last_losses": self.loss,
             "seconds": self.result["seconds"],
             "further": self.further_results(),
@@ -128,21 +119,11 @@ class Group:
     label: str  # told apart from the other groups of a comparison
     runs: list[FinishedRun]
 
-    @property
-    def preset(self) -> str:
-        """The preset that the runs were started from."""
-        return self.runs[0].record.preset
-
-    @property
-    def config(self) -> Config:
-        """The configuration of the first run."""
-        return self.runs[0].record.config
-
     def values(self) -> dict[str, Any]:
         """The figures of this group, ready for JSON: of every run, and medians with ranges."""
         return {
             "label": self.label,
-            "preset": self.preset,
+            "preset": self.runs[0].record.preset,
             "runs": [run.values() | {"run": str(run.directory)} for run in self.runs],
             "summary": {name: spread.values() for name, spread in spreads(self.runs).items()},
         }
@@ -209,30 +190,11 @@ def read_finished(directory: Path) -> FinishedRun:
     record = read_record(directory)
     if not is_finished(directory):
         raise UserError(f"{directory}: not finished: it lacks {RESULT_FILE}; go on with: {resume_command(directory)}")
-    result = read_result(directory)
-    goal = goal_of(result)
-    rows = checked_metrics(directory, goal, evaluated=("seconds",))
+    result = read_result_file(directory / RESULT_FILE)
+    rows = checked_metrics(directory, goal_of(result), evaluated=("seconds",))
     if not rows or rows[-1]["step"] != result["step"]:
         raise UserError(f"{directory}: {METRICS} does not end at step {result['step']}, that of {RESULT_FILE}")
-    return FinishedRun(directory, record, curves_of(rows, goal), result)
-
-
-def read_result(directory: Path) -> dict[str, Any]:
-    """The `result.json` of a finished run; raises UserError if it is none."""
-    return read_result_file(directory / RESULT_FILE)
-
-
-def curves_of(rows: Sequence[dict[str, Any]], goal: Goal) -> Curves:
-    """The rows of a `metrics.jsonl` as arrays."""
-    evaluated = evaluated_rows(rows, goal)
-    return Curves(
-        steps=np.array([row["step"] for row in rows], dtype=np.int64),
-        losses=np.array([row["loss"] for row in rows], dtype=np.float64),
-        evaluated=np.array([row["step"] for row in evaluated], dtype=np.int64),
-        values=np.array([row[goal.field] for row in evaluated], dtype=np.float64),
-        in_fives=np.array([row["in_fives"] for row in evaluated if "in_fives" in row], dtype=np.float64),
-        seconds=np.array([row["seconds"] for row in evaluated], dtype=np.float64),
-    )
+    return FinishedRun(directory, record, rows, result)
 
 
 def group_runs(runs: Iterable[FinishedRun]) -> list[Group]:
@@ -240,32 +202,28 @@ def group_runs(runs: Iterable[FinishedRun]) -> list[Group]:
 
     Raises UserError if two runs of a group have the same seed: they are the same run twice.
     """
-    groups = alike(runs, lambda run: run.record)
+    groups = alike(runs)
     labels = group_labels([members[0].record for members in groups])
-    found = [
-        Group(label, sorted(members, key=lambda run: run.seed)) for label, members in zip(labels, groups, strict=True)
-    ]
-    for group in found:
-        for run, other in zip(group.runs, group.runs[1:], strict=False):
+    for members in groups:
+        members.sort(key=lambda run: run.seed)
+        for run, other in itertools.pairwise(members):
             if run.seed == other.seed:
                 raise UserError(f"{run.directory} and {other.directory}: the same options and the same seed; name one")
-    return found
+    return [Group(label, members) for label, members in zip(labels, groups, strict=True)]
 
 
-def alike(runs: Iterable[Run], record_of: Callable[[Run], RunRecord]) -> list[list[Run]]:
-    """Runs of one name and the same options, but for the seed and the machine, together; groups by their first."""
-    groups: dict[Any, list[Run]] = {}
+def alike(runs: Iterable[Any], apart: frozenset[str] = OPTIONS_APART_FROM_GROUP) -> list[list[Any]]:
+    """Runs, each with its `record`, in lists: those of one name, with the same options but for those `apart`."""
+    groups: dict[Any, list[Any]] = {}
     for run in runs:
-        record = record_of(run)
-        groups.setdefault((record.name, options_of_group(record)), []).append(run)
+        groups.setdefault((run.record.name, *options_of_group(run.record, apart).items()), []).append(run)
     return list(groups.values())
 
 
-def options_of_group(record: RunRecord) -> tuple[tuple[str, Any], ...]:
-    """The options that all runs of a group share, as (name, value)."""
-    options = option_values(record.config)
-    options = {name: value for name, value in options.items() if name not in OPTIONS_APART_FROM_GROUP}
-    return (*options.items(), ("until", record.until))
+def options_of_group(record: RunRecord, apart: frozenset[str] = OPTIONS_APART_FROM_GROUP) -> dict[str, Any]:
+    """The options that all runs of a group share: all but those `apart`."""
+    options = option_values(record.config) | {"until": record.until}
+    return {name: value for name, value in options.items() if name not in apart}
 
 
 def option_values(config: Config) -> dict[str, Any]:
@@ -277,20 +235,16 @@ def option_values(config: Config) -> dict[str, Any]:
     }
 
 
-def group_labels(records: Sequence[RunRecord]) -> list[str]:
-    """A title for each group, with the options in which it differs from other groups of that title."""
-    titles = group_titles(records)
-    options = [dict(options_of_group(record)) for record in records]
+def group_labels(records: Sequence[RunRecord], apart: frozenset[str] = OPTIONS_APART_FROM_GROUP) -> list[str]:
+    """The name of each group; with the preset and the options in which it differs from other groups of that name."""
+    presets: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        presets[record.name].add(record.preset)
+    titles = [r.name if len(presets[r.name]) == 1 else f"{r.name}, {r.preset}" for r in records]
+    options = [options_of_group(record, apart) for record in records]
     labels = []
     for title, own in zip(titles, options, strict=True):
         others = [o for t, o in zip(titles, options, strict=True) if t == title]
         differing = [f"{n} {v}" for n, v in own.items() if any(other.get(n) != v for other in others)]
         labels.append(title + (f" ({', '.join(differing)})" if differing else ""))
     return labels
-
-
-def group_titles(records: Sequence[RunRecord]) -> list[str]:
-    """The name of each group's runs; where other groups of that name have other presets, with the preset."""
-    named = [(record.name, record.preset) for record in records]
-    presets_of = Counter(name for name, _ in set(named))
-    return [name if presets_of[name] == 1 else f"{name}, {preset}" for name, preset in named]

@@ -6,13 +6,13 @@ Ctrl-C every process is asked to save and stop; started again, the comparison go
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT, Popen
 from typing import Any
 
 from ..backend import available_cores, library_of
@@ -30,7 +30,6 @@ from ..training.presets import Preset
 from ..training.runs import CONFIG_FILE, RunRecord, read_record
 from ..training.session import plan
 from .finished_runs import MACHINE_OPTIONS, is_finished, option_values
-from .reporter import JobsReporter
 
 JOURNAL_FILE = "journal.json"
 LOOK_EVERY = 0.1  # seconds between looks at the processes
@@ -50,11 +49,6 @@ class Job:
     def name(self) -> str:
         """What the run is called: `<job_name>-seed<seed>`."""
         return self.directory.name
-
-    @property
-    def log(self) -> Path:
-        """Where the output of its processes goes."""
-        return self.directory.with_name(self.name + ".log")
 
     @property
     def steps(self) -> int:
@@ -82,15 +76,13 @@ def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds
     will not do, and for a run in `out` that was made with other options.
     """
     jobs = []
-    for number in range(seeds):
-        for preset in presets:
-            with as_misuse():
-                config = with_options(preset.config, given)
-                config = changed(config, {"training": {"seed": config.training.seed + number}})
-                config = config.resolved()
-            directory = out / f"{job_name(preset, config)}-seed{config.training.seed}"
-            jobs.append(Job(preset.name, config, directory, tuple(flags_of(given))))
     with as_misuse():
+        for number in range(seeds):
+            for preset in presets:
+                config = with_options(preset.config, given)
+                config = changed(config, {"training": {"seed": config.training.seed + number}}).resolved()
+                directory = out / f"{job_name(preset, config)}-seed{config.training.seed}"
+                jobs.append(Job(preset.name, config, directory, tuple(flags_of(given))))
         for job in jobs[: len(presets)]:
             plan(job.config)
     for job in jobs:
@@ -135,31 +127,22 @@ def check_same_options(job: Job) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Slot:
-    """A place for one process: what it adds to the environment, and whether a run has but one core of the CPU there."""
-
-    environment: dict[str, str] = field(default_factory=dict)
-    one_core: bool = False
-
-    def flags(self, training: TrainingOptions) -> list[str]:
-        """What it adds to the flags of a new run, unless the run's own options say otherwise."""
-        open_options = [name for name in ONE_CORE if not getattr(training, name)]
-        return [flag_of(name, 1) for name in open_options] if self.one_core else []
+def one_core_flags(training: TrainingOptions) -> list[str]:
+    """What gives a new run one core, unless its own options say otherwise."""
+    return [flag_of(name, 1) for name in ONE_CORE if not getattr(training, name)]
 
 
-def make_slots(training: Sequence[TrainingOptions], count: int | None) -> list[Slot]:
-    """Places for `count` processes, or fewer if there are fewer runs; `training` are the options of each run.
+def make_slots(training: Sequence[TrainingOptions], count: int | None) -> list[dict[str, str]]:
+    """Places for `count` processes, or fewer if there are fewer runs: what each adds to the environment.
 
-    By default as many as there are GPUs or, where none is used, cores. On the CPU each process has one core, unless it
-    is alone or its options say otherwise. With more processes than GPUs, the GPUs are shared out in turn.
+    `training` are the options of each run. By default as many as there are GPUs or, where none is used, cores. With
+    more processes than GPUs, the GPUs are shared out in turn.
     """
     if any(choose_training_device(options) == "cuda" for options in training):
         gpus = visible_gpus()
         count = min(count or len(gpus), len(training))
-        return [Slot({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]}) for i in range(count)]
-    count = min(count or available_cores(), len(training))
-    return [Slot(one_core=count > 1)] * count
+        return [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(count)]
+    return [{}] * min(count or available_cores(), len(training))
 
 
 def visible_gpus() -> list[str]:
@@ -185,11 +168,6 @@ class Journal:
         write_json(self.path, self.values)
 
 
-def is_noted(run: Any) -> bool:
-    """Whether this is what a journal notes of a run."""
-    return isinstance(run, dict) and is_whole(run.get("sittings")) and is_number(run.get("whole_seconds"))
-
-
 def read_journal(directory: Path) -> dict[str, Any]:
     """The journal of a comparison; empty if it has none. Raises UserError if it cannot be read."""
     path = directory / JOURNAL_FILE
@@ -200,6 +178,35 @@ def read_journal(directory: Path) -> dict[str, Any]:
     if not isinstance(runs, dict) or not all(is_noted(run) for run in runs.values()):
         raise UserError(f"{path}: not a journal of a comparison")
     return values
+
+
+def is_noted(run: Any) -> bool:
+    """Whether this is what a journal notes of a run."""
+    return isinstance(run, dict) and is_whole(run.get("sittings")) and is_number(run.get("whole_seconds"))
+
+
+class JobsReporter:
+    """Is told how the training of several runs goes. This one does nothing; override what you want to be told.
+
+    output_error: why its output cannot be written any more, upon which all runs are stopped; None while it can.
+    """
+
+    output_error: OSError | None = None
+
+    def started(self, jobs: Sequence[Job], finished: int) -> None:
+        """The comparison begins; so many of its runs were finished before."""
+
+    def begun(self, job: Job) -> None:
+        """A process was started."""
+
+    def stepped(self, job: Job, row: dict[str, Any]) -> None:
+        """A run has come further; `row` is what the newest lines of its `metrics.jsonl` say."""
+
+    def ended(self, job: Job, failure: str | None, stopped: bool) -> None:
+        """A run is trained and tested or, with its last error line as `failure`, is not; it saved if it was stopped."""
+
+    def closed(self) -> None:
+        """Nothing runs any more."""
 
 
 @dataclass(frozen=True)
@@ -214,34 +221,22 @@ class Outcome:
 class RunningJob:
     """A process that trains, and what it has written so far."""
 
-    def __init__(self, job: Job, slot: Slot):
+    def __init__(self, job: Job, slot: dict[str, str], one_core: bool):
         self.job, self.slot = job, slot
         self.metrics = MetricsFollower(job.directory / METRICS)
         command = job.command()
-        if "--resume" not in command:
-            command += slot.flags(job.config.training)
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | slot.environment
-        self.log_start = job.log.stat().st_size if job.log.is_file() else 0
+        if one_core and "--resume" not in command:
+            command += one_core_flags(job.config.training)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | slot
+        self.log = job.directory.with_name(job.name + ".log")
+        self.log_start = self.log.stat().st_size if self.log.is_file() else 0
         self.began = time.monotonic()
-        with open(job.log, "ab") as log:
+        with open(self.log, "ab") as log:
             # In a session of its own, so that Ctrl-C on the terminal reaches it once, through `stop`: a second signal
             # would end it without saving. (Windows has no sessions; there Ctrl-C reaches every process by itself.)
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
+            self.process = Popen(
+                command, stdin=DEVNULL, stdout=log, stderr=STDOUT, env=environment, start_new_session=True
             )
-
-    def ended(self) -> bool:
-        """Whether the process is gone."""
-        return self.process.poll() is not None
-
-    def seconds(self) -> float:
-        """Since the process was started."""
-        return time.monotonic() - self.began
 
     def stop(self) -> None:
         """Ask it to save and stop."""
@@ -257,7 +252,7 @@ class RunningJob:
         """Why it failed: its last error line; None if it did not."""
         if self.process.returncode == 0 and is_finished(self.job.directory):
             return None
-        with open(self.job.log, "rb") as log:
+        with open(self.log, "rb") as log:
             log.seek(self.log_start)
             lines = [line.strip() for line in log.read().decode("utf-8", errors="replace").splitlines()]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
@@ -295,8 +290,9 @@ class SideBySide:
     """Trains jobs that are not finished yet, one in each slot at a time, until all are done, a signal comes, or the
     reporter cannot write any more."""
 
-    def __init__(self, jobs: Sequence[Job], slots: Sequence[Slot], reporter: JobsReporter, journal: Journal):
+    def __init__(self, jobs: Sequence[Job], slots: Sequence[dict[str, str]], reporter: JobsReporter, journal: Journal):
         self.reporter, self.journal = reporter, journal
+        self.one_core = len(slots) > 1 and not any(slots)  # several processes share the CPU
         self.waiting = deque(job for job in jobs if not is_finished(job.directory))
         self.free = list(slots)
         self.running: list[RunningJob] = []
@@ -323,7 +319,7 @@ class SideBySide:
     def fill_slots(self) -> None:
         """Start as many of the waiting jobs as there are free slots."""
         while self.waiting and self.free:
-            self.running.append(RunningJob(self.waiting.popleft(), self.free.pop(0)))
+            self.running.append(RunningJob(self.waiting.popleft(), self.free.pop(0), self.one_core))
             self.reporter.begun(self.running[-1].job)
 
     def stop(self) -> None:
@@ -336,7 +332,7 @@ class SideBySide:
     def look(self) -> None:
         """Tell how far the processes have come, and deal with those that ended."""
         for one in list(self.running):
-            over = one.ended()  # asked first, so that what it wrote last is read
+            over = one.process.poll() is not None  # asked first, so that what it wrote last is read
             row = one.metrics.newest()
             if row is not None:
                 self.reporter.stepped(one.job, row)
@@ -347,12 +343,8 @@ class SideBySide:
         """Note how a process ended, and free its slot."""
         self.running.remove(one)
         self.free.append(one.slot)
-        self.journal.add(one.job.name, one.seconds())
+        self.journal.add(one.job.name, time.monotonic() - one.began)
         failure = one.failure()
-        if failure is None:
-            self.reporter.finished(one.job)
-        elif self.stopping:
-            self.reporter.stopped(one.job)
-        else:
+        if failure is not None and not self.stopping:
             self.failures[one.job.name] = failure
-            self.reporter.failed(one.job, failure)
+        self.reporter.ended(one.job, failure, self.stopping)

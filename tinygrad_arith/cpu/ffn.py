@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..ops.fast import FusedFfnCache, destinations
+from ..ops.fast import FusedFfnCache, ffn_gradients
 from .gemm import gemm
 from .passes import passes
 from .rows import blocks, rows_of
@@ -18,7 +18,8 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
     rows = rows_of(x)  # (N, C)
     activated = np.empty((len(rows), w1.shape[1]), dtype=x.dtype)  # (N, F)
     slope = np.empty_like(activated) if activation == "gelu" else None  # (N, F)
-    y = np.empty_like(rows)  # (N, C)
+    y, biases = np.empty_like(rows), (b1 is not None, b2 is not None)  # (N, C)
+    b1 = np.zeros(w1.shape[1], x.dtype) if b1 is None else b1  # (F,)
     for part in blocks(*activated.shape):
         hidden = gemm(rows[part], w1, activated[part])
         if slope is None:
@@ -26,30 +27,38 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
         else:
             passes.bias_gelu(hidden, b1, slope[part])
         gemm(hidden, w2, y[part])
-        passes.add_bias(y[part], b2)
-    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, activated, slope)
+        if b2 is not None:
+            passes.add_bias(y[part], b2)
+    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, activated, slope, biases)
 
 
 def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.ffn`."""
-    x, w1, w2, activated, slope = cache
+    x, w1, w2, activated, slope, _ = cache
     rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
     dx = np.empty_like(rows) if needs[0] else None  # (N, C)
-    gradients = destinations(into and into[1:], (w1, w1[0], w2, w2[0]), np.empty_like)
-    (dw1, add_w1), (db1, add_b1), (dw2, add_w2), (db2, add_b2) = gradients
+    gradients = ffn_gradients(into, cache, np.empty_like)
     parts = blocks(*activated.shape)
     workspace = np.empty((parts[0].stop, w1.shape[1]), dtype=x.dtype)
     for part in parts:
         again = part.start > 0
-        passes.column_sum(dy[part], db2, add_b2 or again)
-        gemm(activated[part].T, dy[part], dw2, add_w2 or again)
+        parameter_gradients(activated[part], dy[part], gradients.dw2, gradients.db2, again)
         dhidden = gemm(dy[part], w2.T, workspace[: part.stop - part.start])
         if slope is None:
             passes.relu_backward(dhidden, activated[part])
         else:
             dhidden *= slope[part]
-        passes.column_sum(dhidden, db1, add_b1 or again)
+        parameter_gradients(rows[part], dhidden, gradients.dw1, gradients.db1, again)
         if dx is not None:
             gemm(dhidden, w1.T, dx[part])
-        gemm(rows[part].T, dhidden, dw1, add_w1 or again)
-    return None if dx is None else dx.reshape(x.shape), dw1, db1, dw2, db2
+    return None if dx is None else dx.reshape(x.shape), *gradients.arrays()
+
+
+def parameter_gradients(x, dy, weight, bias, again):  # x (n, Cin), dy (n, Cout)
+    """Of a block of rows: xᵀ dy into the weight's gradient, the sums over dy into the bias's, if there is one.
+
+    again: adds to what the blocks before have put there
+    """
+    if bias is not None:
+        passes.column_sum(dy, bias.array, bias.add or again)
+    gemm(x.T, dy, weight.array, weight.add or again)

@@ -11,7 +11,7 @@ from ..ops.embedding import embedding_forward
 from ..ops.fast import always, assigned_index_backward, basic_index, not_empty
 from ..ops.indexing import index_forward
 from ..ops.registry import Implementation, not_differentiable, register
-from . import adamw, cross_entropy, embedding, ffn, layernorm, linear, packed_attention, rmsnorm, rotary
+from . import adamw, cross_entropy, embedding, ffn, gated_ffn, layernorm, linear, packed_attention, rmsnorm, rotary
 from .passes import LIBRARY
 
 DTYPES = (np.dtype(np.float32),)
@@ -21,6 +21,7 @@ for _operation, _forward, _backward, _accepts in (
     ("layernorm", layernorm.layernorm_forward, layernorm.layernorm_backward, always),
     ("rmsnorm", rmsnorm.rmsnorm_forward, rmsnorm.rmsnorm_backward, always),
     ("ffn", ffn.ffn_forward, ffn.ffn_backward, ffn.known_activation),
+    ("gated_ffn", gated_ffn.gated_ffn_forward, gated_ffn.gated_ffn_backward, gated_ffn.known_activation),
     (
         "packed_attention",
         packed_attention.packed_attention_forward,

@@ -296,6 +296,38 @@ def bias_gelu(h, bias, slope):
             slope[n, c] = s + (bounded * (ONCE + cubed3 * square)) * (s * (e * s))
 
 
+FARTHEST = np.float32(86.0)  # beyond it the logistic function is 1, or 0 but for what no normal number can hold
+LOG2_E_32 = np.float32(LOG2_E)
+
+
+@contracted
+def silu_gate(hidden, product):
+    """product = silu(gate) up, where hidden is [gate | up]."""
+    zero, one, size = np.float32(0.0), np.float32(1.0), product.shape[1]
+    for n in range(product.shape[0]):
+        for c in range(size):
+            x = hidden[n, c]
+            bounded = -FARTHEST if x < -FARTHEST else x  # a NaN stays a NaN
+            bounded = FARTHEST if bounded > FARTHEST else bounded
+            s = zero if x < -FARTHEST else one / (one + _power_of_2(-LOG2_E_32 * bounded))
+            product[n, c] = x * s * hidden[n, size + c]
+
+
+@contracted
+def silu_gate_backward(dproduct, hidden, dhidden):
+    """dhidden = [dproduct up silu'(gate) | dproduct silu(gate)], silu' = s + x s (1 - s), 1 - s = e s."""
+    zero, one, size = np.float32(0.0), np.float32(1.0), dproduct.shape[1]
+    for n in range(dproduct.shape[0]):
+        for c in range(size):
+            x = hidden[n, c]
+            bounded = -FARTHEST if x < -FARTHEST else x
+            bounded = FARTHEST if bounded > FARTHEST else bounded
+            e = _power_of_2(-LOG2_E_32 * bounded)
+            s = zero if x < -FARTHEST else one / (one + e)
+            dhidden[n, c] = dproduct[n, c] * hidden[n, size + c] * (s + bounded * (s * (e * s)))
+            dhidden[n, size + c] = dproduct[n, c] * (x * s)
+
+
 @in_order
 def _shift_visible(scores, scale):
     """Scaled scores minus their largest visible one; -inf where hidden.

@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 
 from ..ops.gelu import CUBIC, SQRT_2_OVER_PI
+from ..ops.silu import logistic
 from .gemm import gemm
 
 BLOCK = 32_768  # elements: few calls, and half a dozen arrays of this size stay in the second-level cache
@@ -183,6 +184,28 @@ def _bias_gelu(h, bias, slope):
     tanh *= 0.5  # (1 + tanh) / 2
     h *= tanh
     slope += square  # slope is tanh's array
+
+
+def silu_gate(hidden, product):  # hidden (N, 2F); product (N, F)
+    """product = silu(gate) up, where hidden is [gate | up]."""
+    gate, up = np.split(hidden, 2, axis=1)  # (N, F) each
+    np.multiply(gate, logistic(gate), out=product)
+    product *= up
+
+
+def silu_gate_backward(dproduct, hidden, dhidden):  # dproduct (N, F); hidden, dhidden (N, 2F)
+    """dhidden = [dproduct up silu'(gate) | dproduct silu(gate)]."""
+    gate, up = np.split(hidden, 2, axis=1)  # (N, F) each
+    dgate, dup = np.split(dhidden, 2, axis=1)  # (N, F) each
+    s = logistic(gate)  # (N, F)
+    np.multiply(gate, s, out=dup)
+    dup *= dproduct
+    near = np.clip(gate, -FAR, FAR)  # (N, F)
+    np.multiply(near, logistic(-near), out=dgate)
+    dgate += 1.0
+    dgate *= s
+    dgate *= up
+    dgate *= dproduct
 
 
 def causal_softmax(scores, scale):  # scores (M, Tq, Tk)

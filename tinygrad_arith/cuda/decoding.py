@@ -1,7 +1,7 @@
-"""Greedy decoding on the GPU: a whole answer as one CUDA graph, from the prompt to its last token.
+"""Decoding on the GPU: a whole answer as one CUDA graph, from the prompt to its last token.
 
 Decoding token by token is hundreds of small kernels, and between two tokens the host would wait for the first to launch
-the second. Here the likeliest token stays on the device and is the next step's input there.
+the second. Here each token is chosen on the device (`sampling`), stays there and is the next step's input.
 """
 
 import functools
@@ -13,66 +13,91 @@ from typing import Any
 import numpy as np
 
 from ..autograd import no_grad
-from ..backend import to_numpy
+from ..backend import RandomKey, repeat_rows, to_numpy
 from .graph import GraphedFunction, GraphMemory
+from .sampling import DeviceSampling
 from .source import cupy
 
 MOST_DECODERS = 64  # shapes of prompt and answer, each with a graph, kept for a model
 
 
-class GreedyDecoder:
-    """Continues prompts of one shape, (batch, length), by `new` tokens each, without checking for a stop token.
+class Decoder:
+    """Continues prompts of one shape, (P, length), by `new` tokens each, without checking for a stop token.
 
     memory:              shared with the model's other decoders
     positions, key_mask: whether each call gives position ids and a mask, over all tokens but the last: a graph reads
                          them at the same place every time, so they have one here
+    samples:             continuations of each prompt, which is read once: B = P * samples rows
+    samplers, draws:     see `DeviceSampling`
     """
 
     def __init__(
         self,
         model: Any,
         memory: GraphMemory,
-        batch: int,
+        prompts: int,
         length: int,
         new: int,
         positions: bool = False,
         key_mask: bool = False,
+        samples: int = 1,
+        samplers: tuple[Any, ...] = (),
+        draws: bool = False,
     ):
-        fed = length + new - 1
+        fed, rows = length + new - 1, prompts * samples
         self.model: Any = weakref.ref(model)
-        self.prompts = cupy.zeros((batch, length), np.int64)  # (B, Tp)
-        self.positions = cupy.zeros((batch, fed), np.int64) if positions else None  # (B, fed)
-        self.key_mask = cupy.ones((batch, fed), np.bool_) if key_mask else None  # (B, fed)
-        self.tokens = cupy.zeros((batch, new), np.int64)  # (B, new)
-        self.caches = model.new_caches(batch, length + new)
+        self.samples = samples
+        self.prompts = cupy.zeros((prompts, length), np.int64)  # (P, Tp)
+        self.positions = cupy.zeros((prompts, fed), np.int64) if positions else None  # (P, fed)
+        self.key_mask = cupy.ones((prompts, fed), np.bool_) if key_mask else None  # (P, fed)
+        self.tokens = cupy.zeros((rows, new), np.int64)  # (B, new)
+        self.caches = model.new_caches(prompts, length + new)
+        self.sampling = DeviceSampling(samplers, draws, rows, model.config.vocabulary)
         self.run = GraphedFunction(self.decode, memory)
 
     def __call__(
-        self, prompts: np.ndarray, positions: np.ndarray | None = None, key_mask: np.ndarray | None = None
-    ) -> np.ndarray:  # (B, Tp) int, (B, fed) int, (B, fed) bool -> (B, new) int64
-        """The likeliest continuation of each prompt. Waits for the GPU."""
+        self,
+        prompts: np.ndarray,
+        positions: np.ndarray | None = None,
+        key_mask: np.ndarray | None = None,
+        counts: np.ndarray | None = None,
+        key: RandomKey | None = None,
+    ) -> np.ndarray:  # (P, Tp) int, (P, fed) int, (P, fed) bool, (B, V) int32 -> (B, new) int64
+        """The continuations of each prompt, one below the other; -1 where a sampler met NaN. Waits for the GPU.
+
+        counts: of the tokens of the prompts, for penalties; key: for draws
+        """
         self.prompts.set(np.ascontiguousarray(prompts, np.int64))
         if self.positions is not None:
             self.positions.set(np.ascontiguousarray(positions, np.int64))
         if self.key_mask is not None:
             self.key_mask.set(np.ascontiguousarray(key_mask, np.bool_))
+        self.sampling.start(counts, key)
         self.run()
         return to_numpy(self.tokens)
 
     def decode(self) -> None:
         """Reads `prompts` and what goes with them, writes `tokens`; what is captured."""
-        model, ids = self.model(), self.prompts
+        model, ids, caches = self.model(), self.prompts, self.caches
+        all_positions, whole_mask = self.positions, self.key_mask
         start = 0
-        for cache in self.caches:
+        for cache in caches:
             cache.length = 0
+        self.sampling.begin()
         with no_grad():
             for step in range(self.tokens.shape[1]):
                 end = start + ids.shape[1]
-                positions = None if self.positions is None else self.positions[:, start:end]  # (B, end - start)
-                key_mask = None if self.key_mask is None else self.key_mask[:, :end]  # (B, end)
-                logits = model(ids, positions=positions, key_mask=key_mask, caches=self.caches).array[:, -1]  # (B, V)
-                ids = logits.astype(np.float32).argmax(axis=-1)[:, None]  # (B, 1)
-                self.tokens[:, step : step + 1] = ids
+                positions = None if all_positions is None else all_positions[:, start:end]  # (B, end - start)
+                key_mask = None if whole_mask is None else whole_mask[:, :end]  # (B, end)
+                logits = model(ids, positions=positions, key_mask=key_mask, caches=caches).array[:, -1]  # (B, V)
+                if step == 0 and self.samples > 1:
+                    logits = repeat_rows(logits, self.samples)  # (B, V)
+                    caches = [cache.repeated(self.samples) for cache in caches]
+                    all_positions = repeat_rows(all_positions, self.samples)  # (B, fed)
+                    whole_mask = repeat_rows(whole_mask, self.samples)  # (B, fed)
+                tokens = self.sampling.choose(logits, step)  # (B,)
+                self.tokens[:, step] = tokens
+                ids = tokens[:, None] if self.sampling.is_greedy else cupy.maximum(tokens, 0)[:, None]  # (B, 1)
                 start = end
 
 
@@ -86,8 +111,8 @@ class Decoders:
         reference, memory = weakref.ref(model), GraphMemory()
         self._weights = weights_of(model)
         self._modules = [weakref.ref(module) for module in modules_of(model)]
-        self.of_sizes: Callable[..., GreedyDecoder] = functools.lru_cache(MOST_DECODERS)(
-            lambda *sizes: GreedyDecoder(reference(), memory, *sizes)
+        self.of_sizes: Callable[..., Decoder] = functools.lru_cache(MOST_DECODERS)(
+            lambda *sizes: Decoder(reference(), memory, *sizes)
         )
 
     def fit(self, model: Any) -> bool:
@@ -114,11 +139,19 @@ def are_same(some: list[Any], others: list[Any]) -> bool:
 _of_model: "weakref.WeakKeyDictionary[Any, Decoders]" = weakref.WeakKeyDictionary()
 
 
-def greedy_decoder(
-    model: Any, batch: int, length: int, new: int, positions: bool = False, key_mask: bool = False
-) -> GreedyDecoder:
+def decoder_of(
+    model: Any,
+    prompts: int,
+    length: int,
+    new: int,
+    positions: bool = False,
+    key_mask: bool = False,
+    samples: int = 1,
+    samplers: tuple[Any, ...] = (),
+    draws: bool = False,
+) -> Decoder:
     """The model's decoder for these shapes, made at the first call, and again once the model has changed."""
     decoders = _of_model.get(model)
     if decoders is None or not decoders.fit(model):
         decoders = _of_model[model] = Decoders(model)
-    return decoders.of_sizes(batch, length, new, positions, key_mask)
+    return decoders.of_sizes(prompts, length, new, positions, key_mask, samples, samplers, draws)

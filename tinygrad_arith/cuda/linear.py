@@ -5,7 +5,7 @@ buffer, and an activation's derivative is saved instead of what it is computed f
 of a GEMM also adds the bias, or sums the bias's gradient.
 """
 
-from ..ops.fast import FusedFfnCache, always, destinations
+from ..ops.fast import FusedFfnCache, always, destinations, ffn_gradients
 from ..ops.linear import LinearCache
 from ..ops.registry import Implementation, register
 from . import passes
@@ -70,33 +70,45 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
     """See `ops.ffn`."""
     rows = rows_of(x)  # (N, C)
     hidden = gemm(rows, w1, cupy.empty((len(rows), w1.shape[1]), dtype=x.dtype))  # (N, F)
-    slope, b1 = None, contiguous(b1)
+    slope, biases = None, (b1 is not None, b2 is not None)
+    b1 = cupy.zeros(w1.shape[1], dtype=x.dtype) if b1 is None else contiguous(b1)  # (F,)
     if activation == "relu":
         passes.bias_relu(hidden, b1)
     else:
         slope = cupy.empty_like(hidden)  # (N, F)
         passes.bias_gelu(hidden, b1, slope, exact=activation == "gelu-exact")
     y = affine(hidden, w2, b2)  # (N, C)
-    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, hidden, slope)
+    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, hidden, slope, biases)
 
 
 def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.ffn`."""
-    x, w1, w2, activated, slope = cache
+    x, w1, w2, activated, slope, _ = cache
     rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
-    dw1, db1, dw2, db2 = destinations(into and into[1:], (w1, w1[0], w2, w2[0]), contiguous_like)
-    apart = all_given(into)
-    with on_side_stream(activated, dy, writes=arrays_of([dw2, db2]), when=apart):
-        parameter_gradients(activated, dy, dw2, db2)
+    gradients, apart = ffn_gradients(into, cache, contiguous_like), all_given(into)
+    down_gradients(gradients, activated, dy, apart)
     dhidden = gemm(dy, w2.T, cupy.empty_like(activated))  # (N, F)
     if slope is None:
         passes.relu_backward(dhidden, activated)
     else:
         passes.multiply_by(dhidden, slope)
-    with on_side_stream(rows, dhidden, writes=arrays_of([dw1, db1]), when=apart):
-        parameter_gradients(rows, dhidden, dw1, db1)
+    up_gradients(gradients, rows, dhidden, apart)
     dx = gemm(dhidden, w1.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., C)
-    return (dx, dw1[0], db1[0], dw2[0], db2[0])
+    return (dx, *gradients.arrays())
+
+
+def down_gradients(gradients, activated, dy, apart) -> None:  # activated (N, F), dy (N, C)
+    """The gradients of w2 and b2, on the side stream if nobody reads them before the backward ends."""
+    dw2, db2 = gradients.dw2, gradients.db2
+    with on_side_stream(activated, dy, writes=arrays_of(g for g in (dw2, db2) if g), when=apart):
+        parameter_gradients(activated, dy, dw2, db2)
+
+
+def up_gradients(gradients, x, dhidden, apart) -> None:  # x (N, C), dhidden (N, F)
+    """The gradients of w1 and b1, likewise."""
+    dw1, db1 = gradients.dw1, gradients.db1
+    with on_side_stream(x, dhidden, writes=arrays_of(g for g in (dw1, db1) if g), when=apart):
+        parameter_gradients(x, dhidden, dw1, db1)
 
 
 for _operation, _forward, _backward, _accepts in (

@@ -1,201 +1,414 @@
-"""Writing on: one token after another, with a key/value cache, or by looking at a window anew for each."""
+"""Writing on: one token after another, with a key/value cache or by reading everything anew for each."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import no_grad, plain_array
-from ..backend import RandomKey, array_module, to_numpy, uniform
+from ..autograd import no_grad
+from ..backend import RandomKey, array_module, repeat_rows, to_numpy
 from ..ops.ids import require_ids
+from .choosing import NAN, HostChooser, check_key, simple_samplers
+from .prompts import Prompts, check_count, check_room, over_rows, padded_prompts, prompt_rows
+from .readers import Generator, has_own_reader, reader_of
+from .samplers import Sampler, as_samplers, counts_of
+from .text import Decode, GrowingText
+
+MOST_AT_ONCE = 256  # tokens that a GPU writes as one graph; longer texts are written token by token
+StopTokens = int | Sequence[int] | None
 
 
-class Reader(Protocol):
-    """Reads what is new, (B, T) int, behind what it read before; returns the logits behind the last token, (B, V)."""
+class Piece(NamedTuple):
+    """What one step adds to one row.
 
-    def __call__(self, ids: np.ndarray) -> Any: ...
-
-
-class Generator(Protocol):
-    """What generation asks of a model: `config` with `context` and `vocabulary`, flat parameters, and a reader.
-
-    A model with a method `new_caches` (see `models/gpt.py`) is decoded on a GPU without a wait for each token.
+    row:   prompt * samples + sample
+    token: its token, a stop token too
+    text:  what is certain of the text now; "" without `decode`. All of a row's together are its text
+    ended: why the row ends with this token, None if it goes on: "stop token", "stop string", "max_tokens", "context"
     """
 
-    config: Any
-    flat: Any
+    row: int
+    token: int
+    text: str
+    ended: str | None
 
-    def reader(self, batch: int, positions: np.ndarray | None, key_mask: np.ndarray | None) -> Reader:
-        """One that has read nothing yet. positions, key_mask: (B, fed) of all tokens that it will be given, or None."""
-        ...
+
+@dataclass(frozen=True, eq=False)
+class Continuation:
+    """What was written behind a prompt.
+
+    prompt: the number of the prompt
+    tokens: int64 (n,), a stop token at the end included
+    text:   without the stop token and the stop string; "" without `decode`
+    ended:  as in `Piece`
+    """
+
+    prompt: int
+    tokens: np.ndarray
+    text: str
+    ended: str
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be written: B = P * samples rows.
+
+    limits: (B,) tokens that a row may have
+    new:    the largest of them
+    ended:  what ends a row at its limit
+    key:    names the draws; None: always the likeliest token
+    """
+
+    model: Any
+    prompts: Prompts
+    limits: np.ndarray
+    new: int
+    ended: str
+    samples: int
+    samplers: tuple[Sampler, ...]
+    key: RandomKey | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows are written."""
+        return len(self.limits)
 
 
 def generate(
     model: Generator,
-    prompts: np.ndarray,
-    max_new_tokens: int,
+    prompts: Any,
+    max_tokens: int,
     *,
-    positions: np.ndarray | None = None,
-    key_mask: np.ndarray | None = None,
-    stop_token: int | None = None,
+    positions: Any = None,
+    key_mask: Any = None,
+    stop_token: StopTokens = None,
     temperature: float = 0.0,
     top_k: int | None = None,
+    samplers: Sequence[Sampler] | None = None,
+    samples: int = 1,
     key: RandomKey | None = None,
 ) -> np.ndarray:
-    """Continues each prompt, (B, Tp) int of equal lengths, by at most `max_new_tokens` tokens.
+    """Continues each prompt by at most `max_tokens` tokens; the tokens as one array, for programs.
 
     Arrays may lie on a GPU; they are copied to the CPU.
 
-    positions:   (B, L) or (1, L) int with L >= Tp + max_new_tokens - 1, position ids of the prompt and, behind them, of
-                 the tokens to come (the last one is never fed back); default 0, 1, 2, ...
-    key_mask:    (B, L) or (1, L) bool of that length, False hides a token from all others
-    stop_token:  a row that produced it is filled with it from there on; generation ends when all rows have
+    prompts:     (P, Tp) int, or a list of P rows of any lengths
+    positions:   (P, L) or (1, L) int with L >= Tp + max_tokens - 1, position ids of the prompt and, behind them, of the
+                 tokens to come (the last one is never fed back); default 0, 1, 2, ... in every prompt
+    key_mask:    (P, L) or (1, L) bool of that length, False hides a token from all others
+    stop_token:  one or several. A row that produced one is filled with it from there on; generation ends when all rows
+                 have
     temperature: 0 is greedy; above, tokens are drawn from softmax(logits / temperature)
     top_k:       draw among the k likeliest tokens only
-    key:         names the draws; needed for a temperature above 0
+    samplers:    in place of temperature and top_k: what is done with the logits, in this order (`usual_samplers`); then
+                 a token is drawn if there is a key, else the likeliest is taken
+    samples:     continuations of each prompt, which is read once
+    key:         names the draws; needed for a temperature above 0. A row's draw at step s is that of `key.at(step=s)`
 
-    Returns the new tokens, int64 (B, at most max_new_tokens). Raises ValueError where there is no room in the context,
-    where prompts are no rows of whole numbers, where positions or key_mask do not reach over the tokens to come, or for
-    a temperature or top_k that means nothing; IndexError for a token that the model does not know.
+    Returns the new tokens, int64 (P * samples, at most max_tokens), the samples of a prompt one below the other. Raises
+    ValueError where there is no room in the context, where prompts are no rows of whole numbers, where positions or
+    key_mask do not reach over the tokens to come or prompts of unequal lengths have any, or for a number that means
+    nothing; IndexError for a token that the model does not know.
     """
-    prompts = prompt_rows(prompts, max_new_tokens)  # (B, Tp)
-    batch, length = prompts.shape
-    check_room(model.config.context, length, max_new_tokens)
-    check_sampling(temperature, top_k, key)
-    require_ids(prompts, model.config.vocabulary, "generate: tokens of a prompt")
-    if max_new_tokens <= 0:
-        return np.zeros((batch, 0), dtype=np.int64)
-    fed = length + max_new_tokens - 1
-    positions = over_rows("positions", positions, batch, fed)  # (B, fed)
-    key_mask = over_rows("key_mask", key_mask, batch, fed)  # (B, fed)
-    on_gpu = array_module(model.flat.values) is not np
-    if temperature == 0.0 and on_gpu and hasattr(model, "new_caches"):
-        return _greedy_on_gpu(model, prompts, max_new_tokens, positions, key_mask, stop_token)
-    reader = model.reader(batch, positions, key_mask)
-
-    def choose(logits: Any, step: int) -> np.ndarray:  # (B, V) -> (B,)
-        """The token of a step; bfloat16 is widened."""
-        logits = to_numpy(logits.astype(model.flat.values.dtype, copy=False))  # (B, V)
-        return choose_tokens(logits, temperature, top_k, key.at(step=step) if key else None)
-
-    with no_grad():
-        return write_on(reader, prompts, max_new_tokens, choose, stop_token)
-
-
-def write_on(
-    reader: Callable[[Any], Any],
-    prompts: np.ndarray,
-    max_new_tokens: int,
-    choose: Callable[[Any, int], np.ndarray],
-    stop_token: int | None,
-) -> np.ndarray:
-    """Token after token, int64 (B, at most max_new_tokens), until every row has stopped.
-
-    reader: takes the tokens that are new to it, (B, T), and returns the logits behind the last of them, (B, V)
-    choose: takes these logits and the number of the step, and returns the next tokens, (B,)
-    """
-    tokens = np.zeros((len(prompts), 0), dtype=np.int64)  # (B, 0)
-    done = np.zeros(len(prompts), dtype=bool)  # (B,)
-    ids = prompts
-    for step in range(max_new_tokens):
-        following = choose(reader(ids), step)  # (B,)
-        if stop_token is not None:
-            following = np.where(done, stop_token, following)
-            done |= following == stop_token
-        tokens = np.concatenate([tokens, following[:, None]], axis=1)  # (B, step + 1)
-        if stop_token is not None and done.all():
+    check_count("max_tokens", max_tokens)
+    if samplers is None:
+        samplers = simple_samplers(temperature, top_k, key)
+        key = key if temperature > 0.0 else None
+    elif temperature != 0.0 or top_k is not None:
+        raise ValueError("generate: give samplers, or temperature and top_k, not both")
+    request = make_request(model, prompts, max_tokens, positions, key_mask, samplers, samples, key)
+    stops = stop_tokens(stop_token)
+    columns: list[np.ndarray] = []
+    stopped = np.zeros(request.rows, dtype=bool)  # (B,)
+    for tokens in written(request):  # (B,)
+        columns.append(tokens)
+        stopped |= among(tokens, stops)
+        if stopped.all():
             break
-        ids = following[:, None]  # (B, 1)
+    empty = np.zeros((request.rows, 0), dtype=np.int64)  # (B, 0)
+    return filled_up(np.stack(columns, axis=1), stops) if columns else empty
+
+
+def stream(
+    model: Generator,
+    prompts: Any,
+    max_tokens: int | None = None,
+    *,
+    decode: Decode | None = None,
+    stop_token: StopTokens = None,
+    stop_strings: Sequence[str] = (),
+    samplers: Sequence[Sampler] = (),
+    samples: int = 1,
+    key: RandomKey | None = None,
+) -> Iterator[Piece]:
+    """The same, step by step: yields a piece for each row that is still written, as soon as it is there.
+
+    max_tokens:   None: as many as the context has room for, in each row
+    decode:       makes text of token ids (n,). A character whose bytes are not all there yet is held back, and so is
+                  what may become a stop string
+    stop_strings: a row's text ends before the first of them, however its tokens are cut; needs `decode`
+    key:          tokens are drawn if there is one; without it the likeliest is taken
+
+    The other arguments and the errors are those of `generate`; errors are raised by the call itself.
+    """
+    return pieces(
+        model, prompts, max_tokens, decode, stop_token, stop_strings, samplers, samples, key, token_by_token=True
+    )
+
+
+def complete(
+    model: Generator,
+    prompts: Any,
+    max_tokens: int | None = None,
+    *,
+    decode: Decode | None = None,
+    stop_token: StopTokens = None,
+    stop_strings: Sequence[str] = (),
+    samplers: Sequence[Sampler] = (),
+    samples: int = 1,
+    key: RandomKey | None = None,
+) -> list[Continuation]:
+    """The same, whole: the continuations of all prompts, the samples of a prompt one behind the other."""
+    said = pieces(
+        model, prompts, max_tokens, decode, stop_token, stop_strings, samplers, samples, key, token_by_token=False
+    )
+    of_row: dict[int, list[Piece]] = {}
+    for piece in said:
+        of_row.setdefault(piece.row, []).append(piece)
+    rows = samples * len(prompt_rows(prompts)[0])
+    return [continuation(row // samples, of_row.get(row, [])) for row in range(rows)]
+
+
+def continuation(prompt: int, found: list[Piece]) -> Continuation:
+    """The pieces of a row put together."""
+    tokens = np.array([piece.token for piece in found], dtype=np.int64)  # (n,)
+    ended = found[-1].ended if found else "max_tokens"
+    assert ended is not None
+    return Continuation(prompt, tokens, "".join(piece.text for piece in found), ended)
+
+
+def pieces(
+    model: Any,
+    prompts: Any,
+    max_tokens: int | None,
+    decode: Decode | None,
+    stop_token: StopTokens,
+    stop_strings: Sequence[str],
+    samplers: Sequence[Sampler],
+    samples: int,
+    key: RandomKey | None,
+    *,
+    token_by_token: bool,
+) -> Iterator[Piece]:
+    """What `stream` and `complete` are made of: arguments are looked at now, tokens written as they are asked for."""
+    request = make_request(model, prompts, max_tokens, None, None, samplers, samples, key)
+    stops, strings = stop_tokens(stop_token), checked_strings(stop_strings, decode)
+    ids, lengths, *_ = request.prompts
+    rows = []
+    for row, limit in enumerate(request.limits.tolist()):
+        prompt = ids[row // samples][ids.shape[1] - lengths[row // samples] :]  # (n,)
+        text = None if decode is None else GrowingText(decode, prompt, strings)
+        rows.append(Row(row, limit, request.ended, stops, text))
+    return told(rows, written(request, token_by_token))
+
+
+def told(rows: "list[Row]", steps: Iterator[np.ndarray]) -> Iterator[Piece]:
+    """The pieces of rows until all have ended."""
+    for tokens in steps:  # (B,)
+        yield from [row.take(int(tokens[row.number])) for row in rows]
+        rows = [row for row in rows if row.ended is None]
+        if not rows:
+            return
+
+
+class Row:
+    """One row while it is written: what ends it, and its text if there is a decoder."""
+
+    def __init__(self, number: int, limit: int, at_limit: str, stops: np.ndarray, text: GrowingText | None):
+        self.number, self.limit, self.at_limit, self.stops, self.text = number, limit, at_limit, stops, text
+        self.count = 0
+        self.ended: str | None = None
+
+    def take(self, token: int) -> Piece:
+        """The next token."""
+        self.count += 1
+        at_stop = token in self.stops
+        said = "" if self.text is None or at_stop else self.text.add(token)
+        if at_stop:
+            self.ended = "stop token"
+        elif self.text is not None and self.text.stopped:
+            self.ended = "stop string"
+        elif self.count == self.limit:
+            self.ended = self.at_limit
+        if self.ended and self.text is not None and not self.text.stopped:
+            said += self.text.end()
+            self.ended = "stop string" if self.text.stopped else self.ended
+        return Piece(self.number, token, said, self.ended)
+
+
+def make_request(
+    model: Any,
+    prompts: Any,
+    max_tokens: int | None,
+    positions: Any,
+    key_mask: Any,
+    samplers: Sequence[Sampler],
+    samples: int,
+    key: RandomKey | None,
+) -> Request:
+    """The arguments of `generate`, looked at. Raises its errors."""
+    ids, lengths = prompt_rows(prompts)  # (P, Tp), (P,)
+    check_count("samples", samples)
+    if samples < 1:
+        raise ValueError(f"generate: samples must be a whole number from 1 on, not {samples}")
+    check_key(key)
+    context = model.config.context
+    if max_tokens is None:
+        check_room(context, ids.shape[1], 1)
+        rooms = context + 1 - lengths  # (P,)
+    else:
+        check_count("max_tokens", max_tokens)
+        check_room(context, ids.shape[1], max(max_tokens, 0))
+        rooms = np.full(len(ids), max(int(max_tokens), 0))  # (P,)
+    require_ids(ids, model.config.vocabulary, "generate: tokens of a prompt")
+    new = int(rooms.max(initial=0))
+    fed = ids.shape[1] + max(new, 1) - 1
+    if (lengths == ids.shape[1]).all():
+        given = (over_rows(name, a, len(ids), fed) for name, a in (("positions", positions), ("key_mask", key_mask)))
+        whole = Prompts(ids, lengths, *given)
+    else:
+        whole = unequal(model, ids, lengths, fed, positions, key_mask)
+    ended = "context" if max_tokens is None else "max_tokens"
+    limits = np.repeat(rooms, samples)  # (B,)
+    return Request(model, whole, limits, new, ended, int(samples), as_samplers(samplers), key)
+
+
+def unequal(model: Any, ids: np.ndarray, lengths: np.ndarray, fed: int, positions: Any, key_mask: Any) -> Prompts:
+    """Prompts of unequal lengths with what hides their padding. Raises ValueError where that cannot be."""
+    if positions is not None or key_mask is not None:
+        raise ValueError("generate: positions and key_mask are for prompts of one length; others get theirs here")
+    if has_own_reader(model):
+        raise ValueError("generate: this model reads a window, and needs prompts of one length; ask for one at a time")
+    return padded_prompts(ids, lengths, fed, model.config.context)
+
+
+def written(request: Request, token_by_token: bool = False) -> Iterator[np.ndarray]:
+    """The tokens of all rows, (B,) at each step, as long as somebody asks.
+
+    On a GPU a whole answer is written at once, without a wait for each token, unless somebody wants to see them come.
+    """
+    if request.new <= 0:
+        return
+    on_gpu = array_module(request.model.flat.values) is not np
+    if on_gpu and not token_by_token and fits_graph(request):
+        yield from at_once(request).T
+    else:
+        yield from step_by_step(request)
+
+
+def step_by_step(request: Request) -> Iterator[np.ndarray]:
+    """One token after another. Gradients are off inside only: between two tokens others may record some."""
+    model, (ids, _, positions, key_mask), samples = request.model, request.prompts, request.samples
+    with no_grad():
+        reader = reader_of(model, len(ids), ids.shape[1] + request.new - 1, positions, key_mask)
+        logits = repeat_rows(reader(ids), samples)  # (B, V)
+        if samples > 1:
+            reader.repeat(samples)
+    choose = chooser_of(request, logits)
+    for step in range(request.new):
+        tokens = choose(logits, step)  # (B,)
+        yield tokens
+        if step + 1 < request.new:
+            with no_grad():
+                logits = reader(tokens[:, None])  # (B, V)
+
+
+def chooser_of(request: Request, logits: Any) -> Any:
+    """What chooses tokens where the logits are; a user's own sampler is called on the CPU."""
+    ids, seen = repeat_rows(request.prompts.ids, request.samples), repeat_rows(request.prompts.seen, request.samples)
+    vocabulary = logits.shape[1]
+    if array_module(logits) is np or not have_kernels(request.samplers):
+        return HostChooser(request.samplers, request.key, ids, seen, vocabulary)
+    from ..cuda.sampling import DeviceSampling  # loads what only a GPU needs
+
+    sampling = DeviceSampling(request.samplers, request.key is not None, len(ids), vocabulary)
+    sampling.start(counts_of(ids, seen, vocabulary).prompt if sampling.needs_counts else None, request.key)
+    return lambda logits, step: checked(to_numpy(sampling.choose(logits, step)))
+
+
+def have_kernels(samplers: Sequence[Any]) -> bool:
+    """Whether all samplers are this package's own."""
+    return all(getattr(sampler, "kernel", "") for sampler in samplers)
+
+
+def fits_graph(request: Request) -> bool:
+    """Whether an answer can be written as one CUDA graph; it is kept with the modules and weights that are in it."""
+    model = request.model
+    cached = hasattr(model, "new_caches") and hasattr(model, "named_modules") and not has_own_reader(model)
+    return cached and have_kernels(request.samplers) and request.new <= MOST_AT_ONCE
+
+
+def at_once(request: Request) -> np.ndarray:
+    """All tokens, (B, new), by one CUDA graph; nobody looks at stop tokens meanwhile."""
+    from ..cuda.decoding import decoder_of  # loads what only a GPU needs
+
+    ids, _, positions, key_mask = request.prompts
+    decoder = decoder_of(
+        request.model,
+        len(ids),
+        ids.shape[1],
+        request.new,
+        positions is not None,
+        key_mask is not None,
+        request.samples,
+        request.samplers,
+        request.key is not None,
+    )
+    counts = None
+    if decoder.sampling.needs_counts:
+        rows, seen = repeat_rows(ids, request.samples), repeat_rows(request.prompts.seen, request.samples)
+        counts = counts_of(rows, seen, request.model.config.vocabulary).prompt
+    return checked(decoder(ids, positions, key_mask, counts, request.key))
+
+
+def checked(tokens: np.ndarray) -> np.ndarray:
+    """The tokens that a GPU chose. Raises ValueError where it met NaN."""
+    if (tokens < 0).any():
+        raise ValueError(NAN)
     return tokens
 
 
-def prompt_rows(prompts: Any, max_new_tokens: int) -> np.ndarray:
-    """The prompts as an array (B, Tp). Raises ValueError for what are no rows of tokens, or no number of new ones."""
-    prompts = np.asarray(to_numpy(plain_array(prompts)))
-    if prompts.ndim != 2 or prompts.dtype.kind not in "iu":
-        given = f"{prompts.dtype} {prompts.shape}"
-        raise ValueError(f"generate: prompts must be whole numbers (B, Tp), a row for each prompt; got {given}")
-    if not isinstance(max_new_tokens, int | np.integer):
-        raise ValueError(f"generate: max_new_tokens must be a whole number, not {max_new_tokens!r}")
-    return prompts
+def stop_tokens(given: StopTokens) -> np.ndarray:
+    """One or several stop tokens, or none, as an array (n,)."""
+    stops = np.atleast_1d(np.asarray([] if given is None else given, dtype=None if given is not None else np.int64))
+    if stops.ndim != 1 or (stops.size and stops.dtype.kind not in "iu"):
+        raise ValueError(f"generate: stop_token must be a whole number, or several, not {given!r}")
+    return stops.astype(np.int64)
 
 
-def check_room(context: int, length: int, max_new_tokens: int) -> None:
-    """Raise ValueError if a prompt of this length is empty, or leaves no room for so many tokens."""
-    if length == 0:
-        raise ValueError("generate: a prompt needs at least one token")
-    room = context + 1 - length  # the last token is never fed back
-    if max_new_tokens > room:
-        raise ValueError(f"generate: a prompt of {length} tokens leaves room for {room}, not {max_new_tokens}")
+def checked_strings(stop_strings: Sequence[str], decode: Decode | None) -> list[str]:
+    """The stop strings. Raises ValueError for what are none, or where there is no text to find them in."""
+    strings = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings)
+    if not all(isinstance(string, str) and string for string in strings):
+        raise ValueError(f"generate: stop_strings must be texts that are not empty, not {stop_strings!r}")
+    if strings and decode is None:
+        raise ValueError("generate: stop_strings need `decode`, which makes text of token ids")
+    return strings
 
 
-def over_rows(name: str, array: np.ndarray | None, batch: int, length: int) -> np.ndarray | None:
-    """One number for each token that the model will be fed, (batch, length); None stays None."""
-    if array is None:
-        return None
-    array = to_numpy(plain_array(array))
-    if array.ndim != 2 or array.shape[0] not in (1, batch) or array.shape[1] < length:
-        raise ValueError(
-            f"generate: {name} {array.shape} must be ({batch} or 1, at least {length}), to reach over the answer"
-        )
-    return np.ascontiguousarray(np.broadcast_to(array[:, :length], (batch, length)))
+def among(tokens: np.ndarray, stops: np.ndarray) -> np.ndarray:  # (...) -> bool (...)
+    """Which tokens are stop tokens. (`numpy.isin` takes five times as long for a few.)"""
+    return (tokens[..., None] == stops).any(axis=-1)
 
 
-def _greedy_on_gpu(
-    model: Any, prompts: np.ndarray, new: int, positions: Any, key_mask: Any, stop_token: int | None
-) -> np.ndarray:
-    """Greedy decoding without a wait for each token; what stands behind a stop token is replaced afterwards."""
-    from ..cuda.decoding import greedy_decoder  # loads what only a GPU needs
-
-    batch, length = prompts.shape
-    decoder = greedy_decoder(model, batch, length, new, positions is not None, key_mask is not None)
-    tokens = decoder(prompts, positions, key_mask)  # (B, new)
-    if stop_token is None:
+def filled_up(tokens: np.ndarray, stops: np.ndarray) -> np.ndarray:  # (B, n) -> (B, at most n)
+    """Each row filled with its stop token behind it, and cut where all rows have stopped."""
+    if not len(stops) or not tokens.size:
         return tokens
-    done = np.logical_or.accumulate(tokens == stop_token, axis=1)  # (B, new), from the stop token on
-    needed = new if not done[:, -1].all() else int((~done).any(axis=0).sum()) + 1  # until every row has stopped
-    return np.where(done, stop_token, tokens)[:, :needed]
-
-
-def choose_tokens(
-    logits: np.ndarray, temperature: float = 0.0, top_k: int | None = None, key: RandomKey | None = None
-) -> np.ndarray:  # (B, V) -> (B,)
-    """The next token of each row: the likeliest, or drawn by Gumbel's trick (argmax of logits plus Gumbel noise).
-
-    Any temperature will do, infinity too: then each of the `top_k` (default: all) is as likely as the others.
-    Raises ValueError for a temperature or a `top_k` that means nothing, where there is no key to draw with, or to draw
-    from NaN.
-    """
-    check_sampling(temperature, top_k, key)
-    if temperature == 0.0 or key is None:
-        return logits.argmax(axis=-1)
-    logits = logits.astype(np.float64)  # (B, V)
-    if np.isnan(logits).any():
-        raise ValueError("generate: there are logits that are NaN; no token can be drawn from them")
-    if top_k is not None and top_k < logits.shape[-1]:
-        others = np.argsort(-logits, axis=-1, kind="stable")[:, top_k:]  # (B, V - k), the first of equals are kept
-        np.put_along_axis(logits, others, -np.inf, axis=-1)
-    below = distances_from_largest(logits)  # (B, V)
-    with np.errstate(over="ignore", invalid="ignore"):  # a quotient too large is -inf: that token is not drawn
-        scaled = np.where(np.isinf(below), below, below / temperature)  # (B, V)
-    noise = -np.log(-np.log(uniform(key, scaled.shape, np.float64) + 2.0**-25))  # (B, V)
-    return (scaled + noise).argmax(axis=-1)
-
-
-def distances_from_largest(logits: np.ndarray) -> np.ndarray:  # (B, V)
-    """Logits minus their largest: 0 for that, infinite or not, so that no temperature takes it out of the range."""
-    largest = logits.max(axis=-1, keepdims=True)  # (B, 1)
-    with np.errstate(invalid="ignore"):
-        return np.where(logits == largest, 0.0, logits - largest)
-
-
-def check_sampling(temperature: float, top_k: int | None, key: RandomKey | None) -> None:
-    """Raise ValueError for a choice of tokens that means nothing."""
-    if not isinstance(temperature, float | int | np.number) or not temperature >= 0.0:
-        raise ValueError(f"generate: the temperature must be 0 or above, not {temperature}")
-    if top_k is not None and (not isinstance(top_k, int | np.integer) or isinstance(top_k, bool) or top_k < 1):
-        raise ValueError(f"generate: top_k must be a whole number from 1 on, or None for all tokens, not {top_k!r}")
-    if key is not None and not isinstance(key, RandomKey):
-        raise TypeError(f"generate: the key must be a RandomKey, such as RandomKey(3, 'sample'), not {key!r}")
-    if temperature > 0.0 and key is None:
-        raise ValueError("generate: a temperature above 0 needs a key for its draws")
+    found = among(tokens, stops)  # (B, n)
+    stopped = found.any(axis=1)  # (B,)
+    ends = np.where(stopped, found.argmax(axis=1), tokens.shape[1] - 1)  # (B,)
+    fill = np.take_along_axis(tokens, ends[:, None], axis=1)  # (B, 1)
+    behind = np.arange(tokens.shape[1]) > ends[:, None]  # (B, n)
+    return np.where(behind, fill, tokens)[:, : ends.max() + 1 if stopped.all() else None]

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 __all__ = ["Case", "Cases"]
 
 
@@ -25,14 +23,6 @@ class Case:
     def settings(self) -> dict[str, Any]:
         """The keyword arguments for `check_gradients`."""
         return {"options": self.options, "zero": self.zero, "allow": self.allow, "sizes": self.sizes}
-
-    def astype(self, dtype: str) -> Case:
-        """The same case with its floating-point inputs in another dtype."""
-        inputs = tuple(
-            value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
-            for value in self.inputs
-        )
-        return Case(self.name, inputs, self.options, self.zero, self.allow, self.sizes)
 
 
 Cases = Callable[..., tuple[Case, ...]]

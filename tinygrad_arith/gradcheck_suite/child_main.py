@@ -1,4 +1,4 @@
-"""The other end of `gradient_pool`: builds the subjects of `gradcheck`, and checks those that it is asked for.
+"""The main function of a `CheckingProcess`: builds the subjects of `gradcheck`, and checks those that it is asked for.
 
 Little is imported before `main`: a process that a user's code spawns imports this file once more.
 """
@@ -9,102 +9,95 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
+
+from ..options.errors import UserError
+from ..parallel import child_process
+from ..parallel.interrupts import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from .pool import Work
 
+NO_MORE = ()  # the last message: this process is to end by itself
+
 
 def main() -> None:
-    """Takes a `Work`, answers the kinds and names of its subjects, then checks one after another until there is no
-    more to do.
-    """
+    """Takes a `Work`. Then answers the name of a subject with its outcome, and None with all subjects."""
     parent = Parent()
-    work: Work | None = parent.next()
-    if work is None:
-        return
+    messages = parent.messages()
+    (work,) = next(messages)
     settle(work)
-    from .pool import build_subjects
-    from .suite import check_subject
-
-    subjects = parent.answer_of(lambda: build_subjects(work.file, work.seed))
-    if subjects is None:
-        return
-    parent.answer([(subject.kind, subject.name) for subject in subjects])
-    by_name = {subject.name: subject for subject in subjects}
-    while (name := parent.next()) is not None:
-        outcome = parent.answer_of(
-            lambda name=name: check_subject(by_name[name], dtype=work.dtype, device=work.device, seed=work.seed)
-        )
-        if outcome is not None:
-            parent.answer(outcome)
+    subjects = cache(lambda: {subject.name: subject for subject in work.subjects()})
+    for (name,) in messages:
+        try:
+            if name is None:
+                parent.answer([replace(subject, trials=()) for subject in subjects().values()])
+            else:
+                parent.answer(work.check(subjects()[name]))
+        except (UserError, KeyboardInterrupt) as error:  # what the command is to raise
+            parent.answer(error)
 
 
-class Parent:
-    """The process that asks. What it sends arrives in `next`; when it is gone, this process ends at once.
+class Parent(child_process.Parent):
+    """The process that asks. When it is gone, this process ends at once, with all that it started.
 
     The pipes that led here as stdin and stdout are for this alone: a user's code reads nothing, and what it prints goes
     to stderr.
     """
 
     def __init__(self) -> None:
-        self.requests: BinaryIO = os.fdopen(os.dup(0), "rb")
-        self.answers: BinaryIO = os.fdopen(os.dup(1), "wb")
-        self.end = os._exit  # `exits_raise` replaces it
-        nowhere = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nowhere, 0)
-        os.close(nowhere)
-        os.dup2(2, 1)
+        super().__init__()
+        self.requests = os.fdopen(os.dup(0), "rb")
+        with open(os.devnull) as nowhere:
+            os.dup2(nowhere.fileno(), 0)
+        lead_group()
         if hasattr(os, "register_at_fork"):  # a child of the user's that lives on must not keep the pipes open
             os.register_at_fork(after_in_child=self._leave)
         self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.busy = False
         threading.Thread(target=self._read, daemon=True).start()
 
-    def next(self) -> Any:
-        """Waits for the next message; None if there are no more."""
-        self.busy = False
-        message = self.received.get()
-        self.busy = message is not None
-        return message
-
-    def answer(self, value: Any) -> None:
-        """Hands over an answer, after everything that was printed before it."""
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None and not stream.closed:  # a user's file may have put them away
-                stream.flush()
-        try:
-            pickle.dump(value, self.answers, pickle.HIGHEST_PROTOCOL)
-            self.answers.flush()
-        except OSError:
-            self.end(1)
-
-    def answer_of(self, work: Any) -> Any:
-        """What `work()` returns; None if it raised what the command is to raise: that has been answered then."""
-        from ..options.errors import UserError
-
-        try:
-            return work()
-        except (UserError, KeyboardInterrupt) as error:
-            self.answer(error)
-            return None
+    def messages(self) -> Iterator[Any]:
+        """Every message until there is no more to do."""
+        return iter(self.received.get, NO_MORE)
 
     def _read(self) -> None:
-        try:
-            with suppress(EOFError, OSError):
-                while True:
-                    self.received.put(pickle.load(self.requests))
-            if self.busy:  # nobody waits for the answer any more
-                end_group()
-                self.end(1)
-        finally:
-            self.received.put(None)
+        message: Any = None
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            while message != NO_MORE:
+                message = pickle.load(self.requests)
+                self.received.put(message)
+        if message != NO_MORE:
+            end_group()
 
     def _leave(self) -> None:
         for pipe in (self.requests, self.answers):
             os.close(pipe.fileno())
+
+
+def lead_group() -> None:
+    """Begin a group of processes, which is killed as a whole, and which no Ctrl-C reaches.
+
+    The stop signals, which `ChildProcess` has blocked, do what they always do: a user's code may send them.
+    """
+    if hasattr(os, "setsid"):
+        os.setsid()
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def end_group() -> None:
+    """Kill this process and those that it started, where the system has groups of processes."""
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGTERM)  # on Windows, the end at once
 
 
 def settle(work: "Work") -> None:
@@ -117,8 +110,8 @@ def settle(work: "Work") -> None:
     from .user_operations import NoArguments
 
     threadpool_limits(limits=1, user_api="blas")
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # as in `run_command`
+    for stream in (sys.stdout, sys.stderr):  # with "replace" as in `run_command`; by lines, so that none comes too late
+        stream.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
     if work.file is not None:
         file = Path(work.file).resolve()
         sys.path.insert(0, str(file.parent))
@@ -139,12 +132,6 @@ def exits_raise() -> None:
         raise SystemExit(status)
 
     os._exit = _exit  # type: ignore[assignment]
-
-
-def end_group() -> None:
-    """Kill this process and those that it started, where the system has groups of processes."""
-    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
-        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

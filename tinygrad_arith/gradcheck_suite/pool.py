@@ -5,15 +5,12 @@ pair has failed, and the command goes on with the others.
 """
 
 import os
-import pickle
-import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +18,12 @@ from types import TracebackType
 from typing import Any
 
 from ..options.errors import UserError
+from ..parallel.child_process import ChildProcess
+from .child_main import NO_MORE
+from .subjects import all_subjects
 from .suite import Outcome, Subject, check_subject, rough_cost
+from .user_operations import user_subjects
 
-PROCESS = "tinygrad_arith.gradcheck_suite.child_main"
 PATIENCE = 5.0  # seconds for a process to end by itself when its work is done
 LOOK_EVERY = 0.5  # seconds; where a wait cannot be interrupted (Windows), Ctrl-C is heard so often
 
@@ -40,83 +40,52 @@ class Work:
     dtype: str = "float64"
     device: str = "cpu"
 
+    def subjects(self) -> list[Subject]:
+        """All of ours, or the pairs of the user's file, which is run here."""
+        return all_subjects(self.seed) if self.file is None else user_subjects(self.file, self.seed)
 
-class ProcessEnded(Exception):
+    def check(self, subject: Subject) -> Outcome:
+        """What there is to say about one of them."""
+        return check_subject(subject, dtype=self.dtype, device=self.device, seed=self.seed)
+
+
+class ProcessEnded(UserError):
     """A process ended before it had answered; the text says how."""
 
 
-def build_subjects(file: str | None, seed: int) -> list[Subject]:
-    """What can be checked: all of ours, or the pairs of a user's file, which is run here."""
-    if file is None:
-        from .subjects import all_subjects
-
-        return all_subjects(seed)
-    from .user_operations import user_subjects
-
-    return user_subjects(file, seed)
-
-
-class CheckingProcess:
+class CheckingProcess(ChildProcess):
     """A process that has the subjects of a `Work`, and checks those it is asked for.
 
     It hears no Ctrl-C: it is killed, together with all that it started.
     """
 
     def __init__(self, work: Work):
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", PROCESS],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
-        self.requests: Any = self.process.stdin
-        self.answers: Any = self.process.stdout
-        self.known: list[Subject] | None = None
-        self._send(work)
+        super().__init__("tinygrad_arith.gradcheck_suite.child_main", work)
 
-    def subjects(self) -> list[Subject]:
-        """The kinds and names of its subjects, without their trials.
+    def ask(self, name: str | None) -> Any:
+        """The outcome of a subject; without a name, all subjects, but not their trials.
 
         Raises UserError if there is something wrong with the user's file, and ProcessEnded.
         """
-        if self.known is None:
-            self.known = [Subject(kind, name, ()) for kind, name in self._receive()]
-        return self.known
-
-    def check(self, name: str) -> Outcome:
-        """The outcome of one of the subjects. Raises as `subjects` does."""
-        self.subjects()
-        self._send(name)
-        return self._receive()
-
-    def _send(self, message: Any) -> None:
-        with suppress(OSError):  # it is gone: `_receive` will say how
-            pickle.dump(message, self.requests, pickle.HIGHEST_PROTOCOL)
-            self.requests.flush()
-
-    def _receive(self) -> Any:
-        try:
-            answer = pickle.load(self.answers)
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise ProcessEnded(self._end_in_words()) from error
+        self.send(name)
+        answer = self.receive()
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    def _end_in_words(self) -> str:
+    def gone(self) -> ProcessEnded:
+        """The error to raise when the process has ended."""
         try:
             status = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            return "does not answer any more"
-        return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+            return ProcessEnded("does not answer any more")
+        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return ProcessEnded(how)
 
     def close(self) -> None:
         """Let it end, for which it has a few seconds: a user's code may have something to put away."""
-        with suppress(OSError):
-            self.requests.close()
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(ProcessEnded, subprocess.TimeoutExpired):
+            self.send(*NO_MORE)
             self.process.wait(PATIENCE)
         self.kill()
 
@@ -126,10 +95,7 @@ class CheckingProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
-        self.process.wait()
-        for pipe in (self.requests, self.answers):
-            with suppress(OSError):  # something is unsent
-                pipe.close()
+        super().close()
 
 
 class GradientPool:
@@ -140,10 +106,10 @@ class GradientPool:
 
     def __init__(self, work: Work, jobs: int):
         self.work, self.jobs = work, jobs
+        self.threads = ThreadPoolExecutor(jobs)  # each waits for the answer of one process
         self.processes: list[CheckingProcess] = []
-        self.waiting: deque[Subject] = deque()
+        self.idle: list[CheckingProcess] = []
         self.running: list[str] = []  # the names of what is being checked
-        self.done: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         self.lock, self.ended = threading.Lock(), False
 
     def __enter__(self) -> "GradientPool":
@@ -152,6 +118,7 @@ class GradientPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.threads.shutdown(wait=False, cancel_futures=True)
         with self.lock:
             self.ended = True
         for process in self.processes:
@@ -163,66 +130,49 @@ class GradientPool:
     def subjects(self) -> list[Subject]:
         """All that can be checked. Raises UserError if there is something wrong with the user's file."""
         if self.work.file is None:
-            return build_subjects(None, self.work.seed)
+            return self.work.subjects()
+        process = self._take()
+        self.idle.append(process)
         try:
-            return self._open().subjects()
+            return process.ask(None)
         except ProcessEnded as ended:
             raise UserError(f"{Path(self.work.file).name}: the process that ran this file {ended}") from ended
 
     def outcomes(self, subjects: Sequence[Subject]) -> Iterator[Outcome]:
         """The outcome of each subject as soon as it is known; the largest are begun first."""
-        jobs = min(self.jobs, len(subjects))
-        if self.work.file is None and (jobs == 1 or self.work.device != "cpu"):
-            yield from self._outcomes_here(subjects)
+        if self.work.file is None and (self.work.device != "cpu" or min(self.jobs, len(subjects)) == 1):
+            for subject in subjects:
+                self.running = [subject.name]
+                yield self.work.check(subject)
             return
-        self.waiting.extend(sorted(subjects, key=rough_cost, reverse=True))
-        ready = list(self.processes)  # the one that told the subjects of a user's file
-        for process in [*ready, *[None] * (jobs - len(ready))]:
-            threading.Thread(target=self._work_off, args=(process,), daemon=True).start()
-        for _ in subjects:
-            yield self._next()
+        largest_first = sorted(subjects, key=rough_cost, reverse=True)
+        waiting = {self.threads.submit(self._outcome, subject) for subject in largest_first}
+        while waiting:
+            done, waiting = wait(waiting, LOOK_EVERY, FIRST_COMPLETED)
+            yield from (check.result() for check in done)
 
-    def _outcomes_here(self, subjects: Sequence[Subject]) -> Iterator[Outcome]:
-        work = self.work
-        for subject in subjects:
-            self.running = [subject.name]
-            yield check_subject(subject, dtype=work.dtype, device=work.device, seed=work.seed)
+    def _outcome(self, subject: Subject) -> Outcome:
+        """In one of the threads: what a process finds, or how it ended."""
+        process, began = self._take(), time.perf_counter()
+        self.running.append(subject.name)
+        try:
+            outcome = process.ask(subject.name)
+        except ProcessEnded as ended:
+            where = f" ({Path(self.work.file).name})" if self.work.file else ""
+            failure = f"{subject.name}{where}: the process that checked it {ended}"
+            seconds = time.perf_counter() - began
+            return Outcome(subject.kind, subject.name, 0, 0, None, 0, 0, seconds, (failure,), "wrong")
+        finally:
+            self.running.remove(subject.name)
+        self.idle.append(process)
+        return outcome
 
-    def _next(self) -> Outcome:
-        while True:
-            with suppress(queue.Empty):
-                outcome = self.done.get(timeout=LOOK_EVERY)
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                return outcome
-
-    def _work_off(self, process: CheckingProcess | None) -> None:
-        """In a thread of its own: have a process check what is waiting, and another one where it ends."""
-        while self.waiting:
-            with suppress(IndexError):  # another thread was faster
-                subject = self.waiting.popleft()
-                self.running.append(subject.name)
-                began = time.perf_counter()
-                try:
-                    process = process or self._open()
-                    self.done.put(process.check(subject.name))
-                except ProcessEnded as ended:
-                    process = None
-                    self.done.put(self._outcome_of_end(subject, ended, time.perf_counter() - began))
-                except BaseException as error:
-                    self.done.put(error)
-                    return
-                finally:
-                    self.running.remove(subject.name)
-
-    def _open(self) -> CheckingProcess:
+    def _take(self) -> CheckingProcess:
+        """A process that has nothing to do, or a new one."""
         with self.lock:
             if self.ended:
                 raise ProcessEnded("is not needed any more")
+            if self.idle:
+                return self.idle.pop()
             self.processes.append(CheckingProcess(self.work))
             return self.processes[-1]
-
-    def _outcome_of_end(self, subject: Subject, ended: ProcessEnded, seconds: float) -> Outcome:
-        where = f" ({Path(self.work.file).name})" if self.work.file else ""
-        failure = f"{subject.name}{where}: the process that checked it {ended}"
-        return Outcome(subject.kind, subject.name, 0, 0, None, 0, 0, seconds, (failure,), "wrong")

@@ -13,6 +13,7 @@ from ..models import GPT, GPTConfig
 from ..ops import OPERATIONS
 from ..reproductions import BatchTensorNorm, WindowConfig, WindowGPT, WindowNet
 from ..verify import randomize_parameters
+from .mutant import Mutant, as_tuple, changed
 from .operations import cases, mutants
 from .suite import Pair, Subject, Trial
 
@@ -36,7 +37,7 @@ def operation_trials(name: str, seed: int = 0, pair: Pair | None = None) -> tupl
     )
 
 
-def common_mutants(names: Sequence[str], without: Collection[str] = ()) -> dict[str, Callable]:
+def common_mutants(names: Sequence[str], without: Collection[str] = ()) -> dict[str, Mutant]:
     """Wrong backwards that need no knowledge of the function.
 
     One element of one gradient is off by a thousandth, which every larger fault of that gradient contains; or the first
@@ -46,34 +47,25 @@ def common_mutants(names: Sequence[str], without: Collection[str] = ()) -> dict[
     without: those of them where a slip need not show: they are not compared, zero, or rounding may hide them
     """
     bent = [(position, name) for position, name in enumerate(names) if name not in without]
-    mutants = {f"one element of the gradient of {name} scaled by 1.001": _one_element_wrong(p) for p, name in bent}
+    mutants = {f"one element of the gradient of {name} scaled by 1.001": changed(p, _largest_wrong) for p, name in bent}
     return mutants | {f"gradient of {name} without dy": _without_cotangent(p) for p, name in bent[:1]}
 
 
-def _one_element_wrong(position: int) -> Callable:
-    def mutant(backward, dy, cache):
-        gradients = _as_list(backward(dy, cache))
-        wrong = np.array(gradients[position])
-        if wrong.size:
-            wrong.flat[np.argmax(np.abs(wrong))] *= 1.001  # the largest element
-        gradients[position] = wrong
-        return tuple(gradients)
-
-    return mutant
+def _largest_wrong(gradient: Any) -> np.ndarray:
+    wrong = np.array(gradient)
+    if wrong.size:
+        wrong.flat[np.argmax(np.abs(wrong))] *= 1.001
+    return wrong
 
 
-def _without_cotangent(position: int) -> Callable:
+def _without_cotangent(position: int) -> Mutant:
     def mutant(backward, dy, cache):
         ones = tuple(None if d is None else d * 0 + 1 for d in dy) if isinstance(dy, tuple) else dy * 0 + 1
-        gradients, wrong = _as_list(backward(dy, cache)), _as_list(backward(ones, cache))
-        gradients[position] = wrong[position]
+        gradients = list(as_tuple(backward(dy, cache)))
+        gradients[position] = as_tuple(backward(ones, cache))[position]
         return tuple(gradients)
 
     return mutant
-
-
-def _as_list(gradients: Any) -> list[Any]:
-    return list(gradients) if isinstance(gradients, (tuple, list)) else [gradients]
 
 
 # Modules and models
@@ -109,16 +101,13 @@ def module_pair(module: nn.Module, call: Callable[..., Tensor]) -> Pair:
 def module_trial(
     name: str,
     module: nn.Module,
+    options: Mapping[str, Any],
     seed: int,
     x: tuple[np.ndarray, ...] = (),
-    call: Callable[..., Tensor] = lambda module, x, **options: module(x, **options),
+    call: Callable[..., Tensor] = nn.Module.__call__,
     allow: tuple[str, ...] = (),
-    **options: Any,
 ) -> Trial:
-    """A trial over the module's inputs `x` and all its parameters, which are drawn at random: neither ones nor zeros.
-
-    The options go to the module by name.
-    """
+    """A trial over the module's inputs `x` and all its parameters, drawn at random: neither ones nor zeros."""
     module.initialize(seed, policy=FLOAT64)
     randomize_parameters(module, seed)
     parameters = module.named_parameters()
@@ -132,77 +121,48 @@ def module_subjects(seed: int) -> list[Subject]:
     """Every module of `nn` that has gradients, and a norm of `reproductions`, in each of their variants."""
     rng = np.random.default_rng([seed, 1])
     x = (rng.normal(size=(2, 4, 6)),)  # (B, T, C)
-    ids = rng.integers(0, 7, size=(2, 5))  # (B, T)
-    trials = {
-        **layer_trials(seed, x, ids),
-        "SelfAttention": attention_trials(seed, x),
-        "Identity": (module_trial("(B, T, C)", nn.Identity(), seed, x),),
-        "Dropout": (module_trial("rate 0.4", nn.Dropout(0.4), seed, x, key=RandomKey(seed, "gradcheck")),),
-        "Block": block_trials(seed, x),
+    ids = {"ids": rng.integers(0, 7, size=(2, 5))}  # (B, T)
+    key, mask = RandomKey(seed, "gradcheck"), {"key_mask": KEY_MASK}
+    dropped, attention = {"dropout_key": key}, nn.SelfAttention
+    places = {"positions": np.array([[0, 2, 3, 7], [4, 1, 1, 0]])}  # (B, T)
+    variants: dict[str, dict[str, tuple[nn.Module, Mapping[str, Any]]]] = {
+        "Linear": {"with a bias": (nn.Linear(6, 5), {}), "without a bias": (nn.Linear(6, 5, bias=False), {})},
+        "Embedding": {"repeated ids": (nn.Embedding(7, 3), ids), "with a bias": (nn.Embedding(7, 3, bias=True), ids)},
+        "LayerNorm": {"(B, T, C)": (nn.LayerNorm(6), {})},
+        "RMSNorm": {"(B, T, C)": (nn.RMSNorm(6), {})},
+        "BatchTensorNorm": {"(B, T, C)": (BatchTensorNorm(6), {})},
+        "FeedForward": {kind: (nn.FeedForward(6, 9, kind), {}) for kind in ("relu", "gelu", "gelu-exact")},
+        "SelfAttention": {
+            "two heads": (attention(6, 2), {}),
+            "key mask": (attention(6, 2), mask),
+            "grouped heads": (attention(6, 6, 2), {}),
+            "not causal, key mask": (attention(6, 2, causal=False), mask),
+            "rotary": (attention(6, 3, rotary_base=20.0), places),
+            "dropout of probabilities": (attention(6, 6, 2, dropout=0.3), mask | dropped),
+        },
+        "Identity": {"(B, T, C)": (nn.Identity(), {})},
+        "Dropout": {"rate 0.4": (nn.Dropout(0.4), {"key": key})},
+        "Block": {
+            "pre-norm, gelu": (nn.Block(6, 2, 9), {}),
+            "post-norm, relu": (nn.Block(6, 2, 9, norm="post", activation="relu"), {}),
+            "dropout, key mask": (nn.Block(6, 2, 9, dropout=0.3), mask | dropped),
+            "activations recomputed": (recomputing(nn.Block(6, 2, 9, dropout=0.3)), dropped),
+            "rmsnorm": (nn.Block(6, 2, 9, normalization="rmsnorm"), {}),
+            "no norm": (nn.Block(6, 2, 9, normalization="none"), {}),
+        },
     }
-    return [Subject("module", name, variants) for name, variants in trials.items()]
+    subjects = []
+    for name, trials in variants.items():
+        inputs, allow = () if name == "Embedding" else x, SQUARE if name in ("SelfAttention", "Block") else ()
+        made = (module_trial(variant, *of, seed, inputs, allow=allow) for variant, of in trials.items())
+        subjects.append(Subject("module", name, tuple(made)))
+    return subjects
 
 
-def layer_trials(seed: int, x: tuple[np.ndarray, ...], ids: np.ndarray) -> dict[str, tuple[Trial, ...]]:
-    """Modules of one operation or two, at x ((B, T, 6),) or ids (B, T) from 0 to 6."""
-    return {
-        "Linear": (
-            module_trial("with a bias", nn.Linear(6, 5), seed, x),
-            module_trial("without a bias", nn.Linear(6, 5, bias=False), seed, x),
-        ),
-        "Embedding": (
-            module_trial("repeated ids", nn.Embedding(7, 3), seed, call=_look_up, ids=ids),
-            module_trial("with a bias", nn.Embedding(7, 3, bias=True), seed, call=_look_up, ids=ids),
-        ),
-        "LayerNorm": (module_trial("(B, T, C)", nn.LayerNorm(6), seed, x),),
-        "RMSNorm": (module_trial("(B, T, C)", nn.RMSNorm(6), seed, x),),
-        "BatchTensorNorm": (module_trial("(B, T, C)", BatchTensorNorm(6), seed, x),),
-        "FeedForward": tuple(
-            module_trial(activation, nn.FeedForward(6, 9, activation), seed, x)
-            for activation in ("relu", "gelu", "gelu-exact")
-        ),
-    }
-
-
-def attention_trials(seed: int, x: tuple[np.ndarray, ...]) -> tuple[Trial, ...]:
-    """Self-attention at x ((2, 4, 6),), in each of its variants."""
-
-    def trial(name, heads, kv_heads=None, config=None, **options):
-        module = nn.SelfAttention(6, heads, kv_heads, **(config or {}))
-        return module_trial(name, module, seed, x, allow=SQUARE, **options)
-
-    key, positions = RandomKey(seed, "gradcheck"), np.array([[0, 2, 3, 7], [4, 1, 1, 0]])  # (B, T)
-    return (
-        trial("two heads", 2),
-        trial("key mask", 2, key_mask=KEY_MASK),
-        trial("grouped heads", 6, 2),
-        trial("not causal, key mask", 2, config={"causal": False}, key_mask=KEY_MASK),
-        trial("rotary", 3, config={"rotary_base": 20.0}, positions=positions),
-        trial("dropout of probabilities", 6, 2, config={"dropout": 0.3}, key_mask=KEY_MASK, dropout_key=key),
-    )
-
-
-def block_trials(seed: int, x: tuple[np.ndarray, ...]) -> tuple[Trial, ...]:
-    """A transformer block at x ((2, 4, 6),), in each of its variants."""
-
-    def trial(name, recompute=False, options=None, **config):
-        module = nn.Block(6, 2, 9, **config)
-        module.recompute_activations = recompute
-        return module_trial(name, module, seed, x, allow=SQUARE, **(options or {}))
-
-    key = {"dropout_key": RandomKey(seed, "gradcheck")}
-    return (
-        trial("pre-norm, gelu"),
-        trial("post-norm, relu", norm="post", activation="relu"),
-        trial("dropout, key mask", dropout=0.3, options=key | {"key_mask": KEY_MASK}),
-        trial("activations recomputed", recompute=True, dropout=0.3, options=key),
-        trial("rmsnorm", normalization="rmsnorm"),
-        trial("no norm", normalization="none"),
-    )
-
-
-def _look_up(module: nn.Module, ids: Any) -> Tensor:
-    return module(ids)
+def recomputing(block: nn.Block) -> nn.Block:
+    """The block, which is to compute its activations once more in the backward."""
+    block.recompute_activations = True
+    return block
 
 
 # A forward for every parameter: what these models take is most of the whole, so they are no larger than they must be.
@@ -242,7 +202,7 @@ def model_subjects(seed: int) -> list[Subject]:
     batch["ids"][:, 1] = np.array([0, 1, 2])  # 0 is the padding of windows: a row that has some
     subjects = []
     for name, make in MODELS.items():
-        trial = module_trial("loss", make(), seed, call=_loss, allow=SQUARE, **batch)
+        trial = module_trial("loss", make(), batch, seed, call=_loss, allow=SQUARE)
         subjects.append(Subject("model", name, (trial,)))
     return subjects
 

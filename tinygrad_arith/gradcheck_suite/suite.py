@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 
 from .. import verify
-from ..options.errors import UserError
-from ..options.option import did_you_mean
-from ..training.build import choose_device
 from ..verify import GradientCheck, GradientFailure, GradientUndecided, Report, VacuousCheck, tolerance
 from ..verify.report import Verdict
 
@@ -98,21 +95,6 @@ def rough_cost(subject: Subject) -> float:
             arrays = [value for value in trial.inputs if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
             cost += (time.perf_counter() - began) * sum(array.size for array in arrays)
     return cost
-
-
-def choose_subjects(subjects: Sequence[Subject], wanted: Iterable[str]) -> list[Subject]:
-    """The subjects with the wanted names, all if none are given; UserError names the nearest to an unknown one."""
-    wanted, known = list(wanted), [subject.name for subject in subjects]
-    for name in wanted:
-        if name not in known:
-            hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
-            raise UserError(f"--op {name or repr(name)}: there is no such check{hint}")
-    return [subject for subject in subjects if not wanted or subject.name in wanted]
-
-
-def require_device(device: str) -> None:
-    """UserError if the arrays cannot be put on this device ("cpu" or "cuda")."""
-    choose_device(device)
 
 
 def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cpu", seed: int = 0) -> Outcome:

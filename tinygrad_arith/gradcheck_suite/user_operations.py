@@ -4,9 +4,9 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,32 +33,113 @@ def user_subjects(path: str, seed: int = 0) -> list[Subject]:
     A pair with the name of one of our operations may do without `X_inputs`: then our cases are used. Raises UserError,
     in one sentence, for a file that cannot be run or where a part of a pair is missing.
     """
-    module = load_file(path)
-    names = pair_names(module)
-    return [Subject("your pair", name, _trials(module, name, seed)) for name in names]
+    file = UserFile(path)
+    return [Subject("your pair", name, file.trials(name, seed)) for name in file.pair_names()]
 
 
-def load_file(path: str) -> ModuleType:
-    """The file as a module; its folder can be imported from, as with `python my_ops.py`."""
-    file = Path(path).resolve()
-    if file.is_dir():
-        raise UserError(f"--file {path}: this is a folder, not a Python file")
-    if not file.is_file():
-        raise UserError(f"--file {path}: there is no such file")
-    spec = importlib.util.spec_from_file_location(module_name(file), file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"--file {path}: this is not a Python file (its name must end in .py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pickle look for their module
-    try:
-        with importable(file.parent):
+class UserFile:
+    """A user's file, run as a module; its folder can be imported from, as with `python my_ops.py`.
+
+    path:   of the file, absolute, as tracebacks have it
+    values: what the file defines, by name
+    """
+
+    def __init__(self, path: str):
+        file = Path(path).resolve()
+        if file.is_dir():
+            raise UserError(f"--file {path}: this is a folder, not a Python file")
+        if not file.is_file():
+            raise UserError(f"--file {path}: there is no such file")
+        spec = importlib.util.spec_from_file_location(module_name(file), file)
+        if spec is None or spec.loader is None:
+            raise UserError(f"--file {path}: this is not a Python file (its name must end in .py)")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses and pickle look for their module
+        self.path, self.name, self.module_name, self.values = str(file), file.name, spec.name, vars(module)
+        with self.faults_named(end_of_loading), importable(file.parent):
             spec.loader.exec_module(module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a user's code may raise anything, and may end the program (SystemExit)
-        del sys.modules[spec.name]
-        raise UserError(f"{file.name}:{_line_in(file, error)}: {_end_of_loading(error)}") from error
-    return module
+
+    @contextmanager
+    def faults_named(self, in_words: Callable[[BaseException], str]) -> Iterator[None]:
+        """Inside runs the file's code, which may raise anything, and may end the program (SystemExit): a UserError with
+        the line, the innermost one of the file, and what `in_words` says.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self.path]
+            if isinstance(error, SyntaxError) and error.filename == self.path:
+                lines.append(error.lineno)
+            raise UserError(f"{self.name}:{(lines or [None])[-1] or 1}: {in_words(error)}") from error
+
+    def functions(self) -> dict[str, Callable]:
+        """The public functions by name, in the file's order; imported ones count too."""
+        return {name: value for name, value in self.values.items() if callable(value) and not name.startswith("_")}
+
+    def pair_names(self) -> list[str]:
+        """The names X of the file's pairs, in the order of their forwards."""
+        functions = self.functions()
+        for ending, other in (("_forward", "_backward"), ("_backward", "_forward")):
+            for name, function in functions.items():
+                partner, own = name.removesuffix(ending) + other, function.__module__ == self.module_name
+                if name.endswith(ending) and own and partner not in functions:
+                    hint = did_you_mean(partner, [known for known in functions if known.endswith(other)])
+                    raise UserError(f"{self.name}: there is {name}, but no {partner}{hint}")
+        pairs = [name.removesuffix("_forward") for name in functions if name.endswith("_forward")]
+        names = [name for name in pairs if f"{name}_backward" in functions]
+        if not names:
+            raise UserError(f"{self.name}: no pair of functions found; the names to use are {CONVENTION}")
+        return names
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """`X_settings` of the file: keyword arguments of `check_gradients`."""
+        settings = self.values.get(f"{name}_settings", {})
+        if not isinstance(settings, dict):
+            raise UserError(f"{self.name}: {name}_settings must be a dict, not {type(settings).__name__}")
+        for key in settings:
+            if key not in SETTINGS:
+                hint = did_you_mean(str(key), SETTINGS)
+                raise UserError(f"{self.name}: {name}_settings has {key!r}{hint}; known: {', '.join(SETTINGS)}")
+        return settings
+
+    def trials(self, name: str, seed: int) -> tuple[Trial, ...]:
+        """The trials of one pair: on our cases, or on what its `X_inputs` draws."""
+        functions, settings = self.functions(), self.settings(name)
+        pair = functions[f"{name}_forward"], functions[f"{name}_backward"]
+        if f"{name}_inputs" in functions:
+            return tuple(self.drawn_trial(name, pair, settings, seed, number) for number in range(DRAWS))
+        if name not in OPERATIONS:
+            hint = did_you_mean(f"{name}_inputs", [known for known in functions if known.endswith("_inputs")])
+            raise UserError(
+                f"{self.name}: {name}_forward needs a function {name}_inputs(rng) that returns a tuple or dict of "
+                f"inputs{hint or ' (only the names of our own operations do without it)'}"
+            )
+        if settings:
+            raise UserError(f"{self.name}: {name}_settings needs a {name}_inputs: without it our own cases are used")
+        return operation_trials(name, seed, pair)
+
+    def drawn_trial(self, name: str, pair: Pair, settings: Mapping[str, Any], seed: int, number: int) -> Trial:
+        """One trial on inputs that the user's function draws."""
+        with self.faults_named(lambda error: f"{name}_inputs {end_of_drawing(error)}"):
+            inputs = self.values[f"{name}_inputs"](np.random.default_rng([seed, number]))
+        if not isinstance(inputs, (tuple, dict, np.ndarray)):
+            kind = type(inputs).__name__
+            raise UserError(f"{self.name}: {name}_inputs must return a tuple or a dict of inputs, not {kind}")
+        try:
+            arguments = bind_arguments(pair[0], inputs, settings.get("options"), settings.get("names"))
+            compared = chosen_positions(arguments, settings.get("wrt"))
+        except ValueError as error:
+            raise UserError(f"{self.name}: {name}_settings: {error}") from error
+        names = [arguments.names[position] for position in arguments.differentiable]
+        unseen = [arguments.names[position] for position in arguments.differentiable if position not in compared]
+        without = [*unseen, *names_in(settings, "zero"), *names_in(settings, "undecided")]
+        wrong, reference = common_mutants(names, without), None
+        if name in OPERATIONS and same_parameters(pair[0], OPERATIONS[name].forward):
+            wrong, reference = mutants(name), (OPERATIONS[name].forward, OPERATIONS[name].backward)
+        trial, written = f"draw {number + 1} of {name}_inputs", f"{name}_settings"
+        return Trial(trial, pair, inputs, settings, wrong, reference, written=written, file=self.path)
 
 
 class NoArguments(list):
@@ -83,120 +164,35 @@ def module_name(file: Path) -> str:
     return f"gradcheck_file_{file.stem}" if taken else file.stem
 
 
-def _end_of_loading(error: BaseException) -> str:
+def end_of_loading(error: BaseException) -> str:
+    """Why a file could not be run."""
     aside = 'put this line under if __name__ == "__main__":'
     if isinstance(error, UserError):
         return f"the file reads the arguments of a command line here, and has none while it is checked; {aside}"
     if isinstance(error, SystemExit):
         return f"the file ends the program here, before its pairs are checked; {aside}"
-    return _one_line(error)
+    return in_a_line(error)
 
 
-def pair_names(module: ModuleType) -> list[str]:
-    """The names X of the file's pairs, in the order of their forwards; imported pairs count too."""
-    functions = _functions(module)
-    for ending, other in (("_forward", "_backward"), ("_backward", "_forward")):
-        for name, function in functions.items():
-            partner, own = name.removesuffix(ending) + other, function.__module__ == module.__name__
-            if name.endswith(ending) and own and partner not in functions:
-                hint = did_you_mean(partner, [known for known in functions if known.endswith(other)])
-                raise UserError(f"{_file(module)}: there is {name}, but no {partner}{hint}")
-    pairs = [name.removesuffix("_forward") for name in functions if name.endswith("_forward")]
-    names = [name for name in pairs if f"{name}_backward" in functions]
-    if not names:
-        raise UserError(f"{_file(module)}: no pair of functions found; the names to use are {CONVENTION}")
-    return names
+def end_of_drawing(error: BaseException) -> str:
+    """Why an `X_inputs` returned nothing."""
+    if isinstance(error, SystemExit):
+        return "ends the program instead of returning inputs"
+    return f"raised {in_a_line(error)}"
 
 
-def _trials(module: ModuleType, name: str, seed: int) -> tuple[Trial, ...]:
-    """The trials of one pair: on our cases, or on what its `X_inputs` draws."""
-    functions, settings = _functions(module), _settings(module, name)
-    pair = functions[f"{name}_forward"], functions[f"{name}_backward"]
-    draw = functions.get(f"{name}_inputs")
-    if draw is not None:
-        return tuple(_drawn_trial(module, name, pair, draw, settings, seed, number) for number in range(DRAWS))
-    if name not in OPERATIONS:
-        hint = did_you_mean(f"{name}_inputs", [known for known in functions if known.endswith("_inputs")])
-        raise UserError(
-            f"{_file(module)}: {name}_forward needs a function {name}_inputs(rng) that returns a tuple or dict of "
-            f"inputs{hint or ' (only the names of our own operations do without it)'}"
-        )
-    if settings:
-        raise UserError(f"{_file(module)}: {name}_settings needs a {name}_inputs: without it our own cases are used")
-    return operation_trials(name, seed, pair)
+def in_a_line(error: BaseException) -> str:
+    """The kind of an error and what it says."""
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {' '.join(text.split())}".removesuffix(": ")
 
 
-def _drawn_trial(
-    module: ModuleType, name: str, pair: Pair, draw: Callable, settings: Mapping[str, Any], seed: int, number: int
-) -> Trial:
-    """One trial on inputs that the user's function draws."""
-    try:
-        inputs = draw(np.random.default_rng([seed, number]))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        line = _line_in(Path(str(module.__file__)), error)
-        ends = isinstance(error, SystemExit)
-        what = "ends the program instead of returning inputs" if ends else f"raised {_one_line(error)}"
-        raise UserError(f"{_file(module)}:{line}: {name}_inputs {what}") from error
-    if not isinstance(inputs, (tuple, dict, np.ndarray)):
-        kind = type(inputs).__name__
-        raise UserError(f"{_file(module)}: {name}_inputs must return a tuple or a dict of inputs, not {kind}")
-    try:
-        arguments = bind_arguments(pair[0], inputs, settings.get("options"), settings.get("names"))
-        compared = chosen_positions(arguments, settings.get("wrt"))
-    except ValueError as error:
-        raise UserError(f"{_file(module)}: {name}_settings: {error}") from error
-    names = [arguments.names[position] for position in arguments.differentiable]
-    unseen = [arguments.names[position] for position in arguments.differentiable if position not in compared]
-    without = [*unseen, *_names(settings, "zero"), *_names(settings, "undecided")]
-    wrong, reference = common_mutants(names, without), None
-    if name in OPERATIONS and _same_parameters(pair[0], OPERATIONS[name].forward):
-        wrong, reference = mutants(name), (OPERATIONS[name].forward, OPERATIONS[name].backward)
-    trial = f"draw {number + 1} of {name}_inputs"
-    written, file = f"{name}_settings", str(module.__file__)
-    return Trial(trial, pair, inputs, settings, wrong, reference, written=written, file=file)
-
-
-def _settings(module: ModuleType, name: str) -> dict[str, Any]:
-    """`X_settings` of the file: keyword arguments of `check_gradients`."""
-    settings = getattr(module, f"{name}_settings", {})
-    if not isinstance(settings, dict):
-        raise UserError(f"{_file(module)}: {name}_settings must be a dict, not {type(settings).__name__}")
-    for key in settings:
-        if key not in SETTINGS:
-            hint = did_you_mean(str(key), SETTINGS)
-            raise UserError(f"{_file(module)}: {name}_settings has {key!r}{hint}; known: {', '.join(SETTINGS)}")
-    return settings
-
-
-def _names(settings: Mapping[str, Any], key: str) -> tuple[str, ...]:
+def names_in(settings: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """The names of inputs in a setting, which may be one alone."""
     value = settings.get(key, ())
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _functions(module: ModuleType) -> dict[str, Callable]:
-    """The public functions of the file by name, in its order."""
-    return {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
-
-
-def _same_parameters(mine: Callable, ours: Callable) -> bool:
+def same_parameters(mine: Callable, ours: Callable) -> bool:
+    """Whether two functions are called alike."""
     return list(inspect.signature(mine).parameters) == list(inspect.signature(ours).parameters)
-
-
-def _file(module: ModuleType) -> str:
-    return Path(str(module.__file__)).name
-
-
-def _line_in(file: Path, error: BaseException) -> int:
-    """The line of the file at which an exception arose, the innermost one."""
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        return error.lineno or 1
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    return (lines[-1] if lines else 1) or 1
-
-
-def _one_line(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {' '.join(text.split())}".removesuffix(": ")

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,6 @@ from ..nn.attention import unchanged_on_error
 from ..nn.sizes import require_sizes
 from ..ops import ArraySpec, ShapeError
 from ..options.option import Options, option
-from .cached_reader import CachedReader
 from .model import Model
 from .registry import TaskSizes, options_of
 from .shape_report import ShapeReport, report_shapes
@@ -238,10 +236,6 @@ class GPT(Model):
         longest = self.config.context if longest is None else longest
         dtype, xp = self.flat.working.dtype, array_module(self.flat.working)
         return [KeyValueCache.empty(batch, longest, a.kv_heads, a.head_size, dtype, xp) for a in attention]
-
-    def reader(self, batch: int, positions: Any = None, key_mask: Any = None) -> CachedReader:
-        """For generation: reads token after token, with caches of what came before."""
-        return CachedReader(self, batch, positions, key_mask)
 
     def shape_report(self, batch: int, positions: int, policy: DtypePolicy | None = None) -> ShapeReport:
         """A dry pass over shapes: every operation, its memory and FLOP. Raises ShapeError with a dotted name."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..autograd import BackwardError, Tensor, is_recording
 from ..autograd import functions as F
-from ..backend import RandomKey, to_numpy
+from ..backend import RandomKey, repeat_rows, to_numpy
 from ..ops import ShapeError, attention_forward
 from ..ops.packed_attention import unpack
 from .attention_dropout import attention_with_dropout
@@ -53,6 +53,10 @@ class KeyValueCache:
         self.keys[:, self.length : end], self.values[:, self.length : end] = k, v
         self.length = end
         return self.keys[:, :end], self.values[:, :end]
+
+    def repeated(self, times: int) -> "KeyValueCache":
+        """A cache of its own in which each row stands so many times: for several continuations of what was read."""
+        return KeyValueCache(repeat_rows(self.keys, times), repeat_rows(self.values, times), self.length)
 
 
 @contextmanager

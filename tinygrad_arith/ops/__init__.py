@@ -46,9 +46,11 @@ from .gelu import (
     gelu_forward,
     gelu_shapes,
 )
+from .silu import SILU, silu_backward, silu_forward, silu_shapes
 from .relu import RELU, relu_backward, relu_forward, relu_shapes
 from .dropout import DROPOUT, dropout_backward, dropout_forward, dropout_shapes
 from .ffn import FFN, ffn_backward, ffn_forward, ffn_shapes
+from .gated_ffn import GATED_FFN, gated_ffn_backward, gated_ffn_forward, gated_ffn_shapes
 from .cross_entropy import (
     CROSS_ENTROPY_SUM,
     CROSS_ENTROPY,

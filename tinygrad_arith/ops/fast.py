@@ -51,6 +51,28 @@ def destinations(into: Any, likes: Iterable[Any], new: Callable[[Any], Any]) -> 
     ]
 
 
+class FfnGradients(NamedTuple):
+    """Where the gradients of a feed-forward network's parameters go; None for a bias that there is not."""
+
+    dw1: Destination
+    db1: Destination | None
+    dw2: Destination
+    db2: Destination | None
+
+    def arrays(self) -> tuple[Any, ...]:
+        """The gradients that there are, in their order."""
+        return tuple(place.array for place in self if place is not None)
+
+
+def ffn_gradients(into: Any, cache: Any, new: Callable[[Any], Any]) -> FfnGradients:
+    """Where the gradients go, by a cache with w1, w2 and `biases`; `into` and `new` as in `destinations`."""
+    likes = {"dw1": cache.w1, "db1": cache.w1[0], "dw2": cache.w2, "db2": cache.w2[0]}  # w1[0] is shaped as the bias
+    there = {"dw1": True, "db1": cache.biases[0], "dw2": True, "db2": cache.biases[1]}
+    names = [name for name in likes if there[name]]
+    places = destinations(into and into[1:], [likes[name] for name in names], new)
+    return FfnGradients(**dict.fromkeys(likes) | dict(zip(names, places, strict=True)))
+
+
 # What forwards save
 
 
@@ -79,6 +101,18 @@ class FusedFfnCache(NamedTuple):
     w2: Any  # (F, C)
     activated: Any  # (N, F)
     slope: Any  # (N, F) or None
+    biases: tuple[bool, bool]  # whether there are b1 and b2
+
+
+class FusedGatedFfnCache(NamedTuple):
+    """Saved: gate and up side by side, and activation(gate) times up; x and the weights by reference."""
+
+    x: Any  # (..., C)
+    w1: Any  # (C, 2F)
+    w2: Any  # (F, C)
+    hidden: Any  # (N, 2F)
+    product: Any  # (N, F)
+    biases: tuple[bool, bool]  # whether there are b1 and b2
 
 
 # A backward

@@ -28,7 +28,9 @@ class FfnCache(NamedTuple):
     name: str
 
 
-def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):  # x (..., C); w1 (C, F); b1 (F,); w2 (F, C); b2 (C,)
+def ffn_forward(
+    x, w1, b1, w2, b2, activation="gelu"
+):  # x (..., C); w1 (C, F); b1 (F,) or None; w2 (F, C); b2 (C,) or None
     """`activation` is "relu", "gelu" (tanh form) or "gelu-exact". Returns y (..., C) and the cache."""
     activate, _, _ = ACTIVATIONS[activation]
     hidden, up = linear_forward(x, w1, b1)  # (..., F)
@@ -38,19 +40,19 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):  # x (..., C); w1 (C, F);
 
 
 def ffn_backward(dy, cache):  # dy (..., C)
-    """Returns dx (..., C), dw1 (C, F), db1 (F,), dw2 (F, C), db2 (C,)."""
+    """Returns dx (..., C), dw1 (C, F), db1 (F,), dw2 (F, C), db2 (C,), without those of biases that were None."""
     _, activate_backward, _ = ACTIVATIONS[cache.name]
     # forward: y = activated w2 + b2
-    dactivated, dw2, db2 = linear_backward(dy, cache.down)  # (..., F)
+    dactivated, *dw2_db2 = linear_backward(dy, cache.down)  # (..., F)
     # forward: activated = activation(hidden)
     dhidden = activate_backward(dactivated, cache.activation)  # (..., F)
     # forward: hidden = x w1 + b1
-    dx, dw1, db1 = linear_backward(dhidden, cache.up)  # (..., C)
-    return dx, dw1, db1, dw2, db2
+    dx, *dw1_db1 = linear_backward(dhidden, cache.up)  # (..., C)
+    return dx, *dw1_db1, *dw2_db2
 
 
 def ffn_shapes(x, w1, b1, w2, b2, activation="gelu") -> OpShapes:
-    """x (..., C), w1 (C, F), b1 (F,), w2 (F, C), b2 (C,) -> (..., C)."""
+    """x (..., C), w1 (C, F), b1 (F,) or None, w2 (F, C), b2 (C,) or None -> (..., C)."""
     if activation not in ACTIVATIONS:
         raise ShapeError(f"ffn: no activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
     up = linear_shapes(x, w1, b1)

@@ -1,14 +1,11 @@
 """Where each head of each layer looks: a map a head, labelled with the tokens."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .figure import TITLE_SIZE, blank_figure, shown_token, wrapped
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .figure import TITLE_SIZE, Figure, blank_figure, shown_token, wrapped
 
 CELL = 0.1  # inches of a position, where there is room: a letter of 7 points fits in
 NARROWEST, WIDEST = 1.5, 12.0  # inches of a map, and of all maps side by side
@@ -16,7 +13,7 @@ LETTER = 68.0  # points of a letter that just fits into an inch
 MARKS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)  # shares written at the scale
 
 
-def attention_maps(maps: Sequence[np.ndarray], tokens: Sequence[str], title: str = "") -> "Figure":
+def attention_maps(maps: Sequence[np.ndarray], tokens: Sequence[str]) -> Figure:
     """Layers as rows, heads as columns; in each map a row is a query (the token that looks), a column a key.
 
     maps: one (NH, T, T) a layer, each row a probability distribution; tokens: (T,), the text of each position.
@@ -43,7 +40,7 @@ def attention_maps(maps: Sequence[np.ndarray], tokens: Sequence[str], title: str
     bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=8)
     bar.set_label("share of the attention, root scale", fontsize=8)
-    words = title or "attention: each row is a token that looks, each column what it looks at"
+    words = "attention: each row is a token that looks, each column what it looks at"
     figure.suptitle(wrapped(figure, words, TITLE_SIZE, figure.get_figwidth()), fontsize=TITLE_SIZE)
     return figure
 

@@ -1,35 +1,29 @@
 """Every picture that `python -m tinygrad_arith.plot` draws: its name, what a run must have for it, how it is drawn."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..comparisons.finished_runs import alike, group_labels
+from ..backend import to_numpy
+from ..comparisons.finished_runs import OPTIONS_APART_FROM_GROUP, alike, group_labels
 from ..models.attention_maps import has_attention
 from ..options.errors import MisuseError
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..training.runs import RunRecord
-from .accuracy_by_length import accuracy_by_length
-from .accuracy_by_train_size import accuracy_by_train_size
-from .accuracy_curves import accuracy_curves
+from .accuracy import accuracy_by_length, accuracy_by_train_size, accuracy_curves
 from .answer_positions import answer_positions
 from .attention_maps import attention_maps
-from .grokking import grokking
-from .group_scores import group_scores
-from .length_heatmap import heatmap_name, length_heatmap
-from .losses import losses
+from .breakdowns import group_scores, heatmap_name, length_heatmap
+from .figure import Figure
+from .losses import grokking, losses
 from .run_data import Lacking, RunData
 from .series import Curve, Series
-from .token_picture import token_picture
+from .tokens import token_picture
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Figures = dict[str, Callable[[], "Figure"]]  # by the name of the file, without its suffix: what draws it
+Figures = dict[str, Callable[[], Figure]]  # by the name of the file, without its suffix: what draws it
 
 
 @dataclass(frozen=True)
@@ -50,35 +44,24 @@ class Picture:
 # Several runs in one picture
 
 
-def series_of(runs: Sequence[RunData], curve: Callable[[RunData], Curve], without: str = "") -> list[Series]:
-    """A series for each group of runs that differ in their seed only (and in the task's option `without`)."""
-
-    def record(run: RunData) -> RunRecord:
-        """What the run was made with, as far as it counts."""
-        return dataclasses.replace(run.record, config=leveled(run.record.config, without))
-
-    groups = alike(runs, record)
-    labels = short_labels([record(members[0]) for members in groups])
+def series_of(
+    runs: Sequence[RunData], curve: Callable[[RunData], Curve], apart: frozenset[str] = OPTIONS_APART_FROM_GROUP
+) -> list[Series]:
+    """A series for each group of runs that differ in their seed only, or in the options `apart`."""
+    groups = alike(runs, apart)
+    labels = short_labels([members[0].record for members in groups], apart)
     return [
         Series(label, [curve(run) for run in members], seeds=len({run.record.config.training.seed for run in members}))
         for label, members in zip(labels, groups, strict=True)
     ]
 
 
-def short_labels(records: Sequence[RunRecord]) -> list[str]:
+def short_labels(records: Sequence[RunRecord], apart: frozenset[str] = OPTIONS_APART_FROM_GROUP) -> list[str]:
     """What tells the groups apart: their names, or of one name only the options in which they differ."""
-    labels = group_labels(records)
+    labels = group_labels(records, apart)
     if len(records) == 1 or len({record.name for record in records}) > 1:
         return labels
     return [label.removeprefix(f"{records[0].name} (").removesuffix(")") for label in labels]
-
-
-def leveled(config: Any, option: str) -> Any:
-    """The configuration with one of the task's options at its default, so that runs that differ in it are alike."""
-    if not option:
-        return config
-    defaults = {field.name: field.default for field in dataclasses.fields(config.task) if field.name == option}
-    return dataclasses.replace(config, task=dataclasses.replace(config.task, **defaults))
 
 
 def find_over_training(runs: Sequence[RunData], file: str, field: str, x_label: str) -> Figures:
@@ -86,26 +69,24 @@ def find_over_training(runs: Sequence[RunData], file: str, field: str, x_label: 
     found = [run for run in runs if run.evaluated]
     if not found:
         raise Lacking("no run was evaluated yet")
-    goal = found[0].goal
-    series = series_of([run for run in found if run.goal == goal], lambda run: run.over_training(field))
-    return {file: lambda: accuracy_curves(series, x_label, goal=goal)}
+    found = [run for run in found if run.goal == found[0].goal]
+    series = series_of(found, lambda run: Curve.of(run.evaluated, field, run.goal.field))
+    return {file: lambda: accuracy_curves(series, x_label, found[0].goal)}
 
 
 def find_train_sizes(runs: Sequence[RunData]) -> Figures:
-    """The goal metric of all runs that have the first one's goal against the number of distinct training problems: the
-    sample efficiency of formats."""
+    """The goal metric of all runs that have the first one's goal, against the number of training problems."""
     found = [run for run in runs if run.test_value is not None and run.task.train_size is not None]
     found = [run for run in found if run.goal == found[0].goal]
     if len({run.task.train_size for run in found}) < 2:
         raise Lacking("needs finished runs with different --train-size")
 
-    def point(run: RunData) -> Curve:
-        """The run as one dot."""
-        return Curve(*(np.array([value], dtype=np.float64) for value in (run.task.train_size, run.test_value)))
+    def dot(run: RunData) -> Curve:
+        """The run as a curve of one point."""
+        return Curve(*np.array([[run.task.train_size], [run.test_value]], dtype=np.float64))
 
-    return {
-        "accuracy_train_size": lambda: accuracy_by_train_size(series_of(found, point, "train_size"), goal=found[0].goal)
-    }
+    series = series_of(found, dot, OPTIONS_APART_FROM_GROUP | {"train_size"})
+    return {"accuracy_train_size": lambda: accuracy_by_train_size(series, found[0].goal)}
 
 
 def find_lengths(runs: Sequence[RunData]) -> Figures:
@@ -113,10 +94,10 @@ def find_lengths(runs: Sequence[RunData]) -> Figures:
     found = [run for run in runs if run.trained_length is not None]
     if not found:
         raise Lacking("the task's operands have no digits")
-    found = [run for run in found if run.has_checkpoint and run.model]
-    trained = sorted({run.trained_length or 0 for run in found})
-    if not trained:
+    found = [run for run in found if not isinstance(run.loaded, Lacking) and run.model]
+    if not found:
         raise Lacking("no run has a checkpoint yet")
+    trained = sorted({run.trained_length or 0 for run in found})
     if len(trained) > 1:
         raise Lacking(f"the runs were trained on different --digits: {trained}")
     found, fewest = [run for run in found if run.tests_by_length], runs[0].fewest
@@ -140,13 +121,7 @@ def find_heatmap(run: RunData) -> Figures:
     if not names:
         raise Lacking("the task has not two operands of digits")
     run.check_count()
-
-    def draw() -> "Figure":
-        """The grid of all test problems."""
-        grid = run.metrics.grids[names[0]]
-        return length_heatmap(grid.correct, grid.count)
-
-    return {heatmap_name("test", count=run.choices.count): draw}
+    return {heatmap_name("test", count=run.choices.count): lambda: length_heatmap(run.metrics.grids[names[0]])}
 
 
 def find_groups(run: RunData) -> Figures:
@@ -156,10 +131,9 @@ def find_groups(run: RunData) -> Figures:
         raise Lacking("its task breaks an evaluation down by nothing")
     run.check_count()
 
-    def draw(name: str) -> "Figure":
+    def draw(name: str) -> Figure:
         """One of the groups of all test problems."""
-        groups = run.metrics.groups[name]
-        return group_scores(groups.scores, groups.title)
+        return group_scores(run.metrics.groups[name])
 
     return {name + asked_for(run): partial(draw, name) for name in names}
 
@@ -207,7 +181,7 @@ def find_grokking(run: RunData) -> Figures:
     run.rows_with("validation_loss")
     if not hasattr(run.model, "token_embedding"):
         raise Lacking("its model embeds no tokens")
-    return {"grokking": lambda: grokking(run.rows, run.embeddings(tokens))}
+    return {"grokking": lambda: grokking(run.rows, to_numpy(run.model.token_embedding.weight.array)[tokens])}
 
 
 PICTURES = (

@@ -6,10 +6,14 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..files.writing import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+else:
+    Figure = "matplotlib.figure.Figure"  # whose module is loaded with the first picture
 
 DOTS_PER_INCH = 200
 # The colours of all pictures. Any two differ for colour-blind readers (by 22 and more in CIELAB, simulated after
@@ -17,25 +21,30 @@ DOTS_PER_INCH = 200
 BLUE, ORANGE, GREEN, BLACK = "#1C4C95", "#D7860F", "#04834B", "#1B1B1B"
 PURPLE, SKY, RED = "#B36AAB", "#43B9F0", "#AB2E07"
 LINES = (BLUE, ORANGE, GREEN, BLACK, PURPLE, SKY, RED)
-STYLES = ("-", "--", "-.", ":")  # as many as have no common factor with the colours: 28 looks
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY, LIGHT_GREY = "#6E6E6E", "#E4E4E4"  # of text and of frames
-MARKED = 30  # points of a line up to which each is marked; of more, some
-FEW_MARKS = 8  # on a line of more points
 LEGEND_SIZE, TITLE_SIZE = 9.0, 11.0  # points
 LEGEND_HANDLE, LEGEND_GAP = 0.6, 0.25  # inches of the line before a name, and between two columns
 LEGEND_ROW, TEXT_LINE = 0.21, 0.16  # inches
 TITLE_MARGIN = 1.0  # inches of a figure's width that a title has not
 
 
-def blank_figure(width: float, height: float) -> "Figure":
+def blank_figure(width: float, height: float) -> Figure:
     """An empty figure of the given size in inches, drawn by Agg: no window, no display, no pyplot."""
+    from matplotlib import figure as sheets
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = sheets.Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def blank_axes(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    """Such a figure with clean axes or, of several columns, a row of them."""
+    figure = blank_figure(width, height)
+    found = figure.subplots(1, columns)
+    for axes in np.ravel(found):
+        clean_axes(axes)
+    return figure, found
 
 
 def clean_axes(axes: Any) -> None:
@@ -43,24 +52,6 @@ def clean_axes(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=LIGHT_GREY, linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def line_look(index: int) -> dict[str, Any]:
-    """Colour, style and marker of the line number `index`; of the first 28, no two are alike in colour and style."""
-    return {
-        "color": LINES[index % len(LINES)],
-        "linestyle": STYLES[index % len(STYLES)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "markersize": 3.5,
-    }
-
-
-def marked_places(index: int, points: int) -> dict[str, Any]:
-    """Which points of the line number `index` get its marker: all of few, some of many, not those of other lines."""
-    if points <= MARKED:
-        return {}
-    distance = points // FEW_MARKS
-    return {"markevery": (index * max(1, distance // len(MARKERS)) % distance, distance)}
 
 
 def share_axis(axes: Any) -> None:
@@ -143,7 +134,7 @@ def percent(share: float) -> str:
     return str(tenths // 10) if tenths in (0, 1000) else f"{tenths / 10:.1f}"
 
 
-def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> Path:
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure to `path` (its suffix says which format, such as .png, .svg or .pdf); returns the path.
 
     The file appears whole or not at all; missing folders are made. Raises ValueError for an unknown format.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_numpy
-from ..comparisons.finished_runs import is_finished, read_result
+from ..comparisons.finished_runs import is_finished
 from ..files.reading import is_number
 from ..models.attention_maps import attention_maps
 from ..options.errors import MisuseError, UserError
@@ -18,11 +18,12 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import Predictions, read_predictions
+from ..run_files.result import read_result_file
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask
 from ..tasks.metrics import Metrics
 from ..training.build import make_task
-from ..training.runs import RESULT_FILE, LoadedRun, RunRecord, load_run, read_record
+from ..training.runs import RESULT_FILE, LoadedRun, load_run, read_record
 from .series import Curve
 
 PER_LENGTH = 1000  # problems of each operand length, unless told otherwise
@@ -44,19 +45,22 @@ class Lacking(UserError):
 
 
 class RunData:
-    """A run as pictures see it. Raises UserError if the directory holds none, or its metrics are damaged."""
+    """A run as pictures see it. Raises UserError if the directory holds none, or its metrics are damaged.
+
+    evaluated:      the rows of the metrics with an evaluation
+    trained_length: of the longest problems in training; None where they have no length
+    fewest:         problems that a length must have for a point: `FEWEST`, or all if fewer were asked for
+    """
 
     def __init__(self, path: Path, choices: Choices):
         self.path, self.choices = path, choices
-        self.record: RunRecord = read_record(path)
+        self.record = read_record(path)
         self.task: Task = make_task(self.record.config.task)
         self.goal = self.task.goal
-        self.rows: list[dict[str, Any]] = checked_metrics(path, self.goal, evaluated=("examples",))
-
-    @property
-    def evaluated(self) -> list[dict[str, Any]]:
-        """The rows of the metrics with an evaluation."""
-        return evaluated_rows(self.rows, self.goal)
+        self.rows = checked_metrics(path, self.goal, evaluated=("examples",))
+        self.evaluated = evaluated_rows(self.rows, self.goal)
+        self.trained_length = self.task.trained_length if isinstance(self.task, AnsweringTask) else None
+        self.fewest = min(FEWEST, choices.count or FEWEST)
 
     @property
     def answering(self) -> AnsweringTask:
@@ -65,27 +69,22 @@ class RunData:
             raise Lacking("its task is none of problems with answers")
         return self.task
 
-    @property
-    def trained_length(self) -> int | None:
-        """The length of the longest problems in training; None where they have none."""
-        return self.task.trained_length if isinstance(self.task, AnsweringTask) else None
-
-    @property
-    def has_checkpoint(self) -> bool:
-        """Whether a checkpoint was ever completed."""
-        return bool(complete_checkpoints(self.path / CHECKPOINTS))
+    @cached_property
+    def loaded(self) -> LoadedRun | UserError:
+        """The run with its model, or why there is none: damaged checkpoints are read, and warned of, once."""
+        if not complete_checkpoints(self.path / CHECKPOINTS):
+            return Lacking("it has no checkpoint yet")
+        try:
+            return load_run(self.path, self.choices.device)
+        except UserError as error:
+            return error
 
     @property
     def model(self) -> Any:
-        """The model as of the newest checkpoint.
-
-        Raises Lacking if there is none yet and UserError, each time anew, if none can be loaded.
-        """
-        if not self.has_checkpoint:
-            raise Lacking("it has no checkpoint yet")
-        if isinstance(self.loaded_or_error, UserError):
-            raise self.loaded_or_error
-        return self.loaded_or_error.model
+        """The model as of the newest checkpoint; raises Lacking if there is none yet, UserError if none is whole."""
+        if isinstance(self.loaded, UserError):
+            raise self.loaded
+        return self.loaded.model
 
     def rows_with(self, name: str) -> list[dict[str, Any]]:
         """The rows of the metrics that tell of something that an evaluation measures; raises Lacking if none does."""
@@ -95,24 +94,16 @@ class RunData:
         return found
 
     @cached_property
-    def loaded_or_error(self) -> LoadedRun | UserError:
-        """The model, or why there is none: damaged checkpoints are read, and warned of, once."""
-        try:
-            return load_run(self.path, self.choices.device)
-        except UserError as error:
-            return error
-
-    @cached_property
     def predictions(self) -> Predictions | None:
         """What the model predicted over training; None where nothing was kept."""
         return read_predictions(self.path / PREDICTIONS)
 
-    @cached_property
+    @property
     def test_value(self) -> float | None:
         """The goal metric on the test split at the end of training; None before it."""
         if not is_finished(self.path):
             return None
-        result, name = read_result(self.path), f"test_{self.goal.name}"
+        result, name = read_result_file(self.path / RESULT_FILE), f"test_{self.goal.name}"
         if not is_number(result.get(name)):
             raise UserError(f"{self.path / RESULT_FILE}: not a result of this run's task: it lacks the number {name}")
         return result[name]
@@ -133,11 +124,6 @@ class RunData:
         """Those of a single problem: they have the breakdowns that those of all have."""
         return self.task.evaluate(self.model, "validation", 1)
 
-    def over_training(self, name: str) -> Curve:
-        """The goal metric on the validation problems against another number of the metrics: `step`, `examples`."""
-        values = ([row[field] for row in self.evaluated] for field in (name, self.goal.field))
-        return Curve(*(np.array(value, dtype=np.float64) for value in values))
-
     @cached_property
     def by_length(self) -> Curve:
         """Exact match for each length of the longer operand that has problems enough."""
@@ -149,11 +135,6 @@ class RunData:
     def tests_by_length(self) -> dict[int, tuple[AnsweringTask, Any]]:
         """For each length of problems that the model has room for: a task, and test problems of it."""
         return self.answering.tests_by_length(self.fewest, self.choices.count or PER_LENGTH)
-
-    @property
-    def fewest(self) -> int:
-        """Problems that a length must have for a point: `FEWEST`, or all if fewer were asked for."""
-        return min(FEWEST, self.choices.count or FEWEST)
 
     def attention(self) -> tuple[list[np.ndarray], list[str]]:
         """The attention maps of one problem, (NH, T, T) a layer, and its tokens (T,).
@@ -178,7 +159,3 @@ class RunData:
             return self.answering.parse(self.choices.problem)
         except ValueError as error:
             raise MisuseError(f"--problem {self.choices.problem}: {error}") from error
-
-    def embeddings(self, tokens: np.ndarray) -> np.ndarray:
-        """The model's embeddings of tokens (n,): (n, C)."""
-        return to_numpy(self.model.token_embedding.weight.array)[tokens]

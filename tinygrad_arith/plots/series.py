@@ -1,22 +1,30 @@
 """What several runs are drawn as: a series for each group of runs that differ in their seed only."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .figure import line_look, marked_places
+from .figure import LINES
 
+STYLES = ("-", "--", "-.", ":")  # as many as have no common factor with the colours: 28 looks
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKED = 30  # points of a line up to which each is marked; of more, some
+FEW_MARKS = 8  # on a line of more points
 BAND_OPACITY = 0.18
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Shares y (n,) at x (n,), of one run."""
+class Curve(NamedTuple):
+    """What one run measured: y (n,) at x (n,)."""
 
     x: np.ndarray
     y: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], x: str, y: str) -> "Curve":
+        """One field of rows of a `metrics.jsonl` against another."""
+        return cls(*(np.array([row[field] for row in rows], dtype=np.float64) for field in (x, y)))
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Series:
     """
 
     label: str
-    curves: Sequence[Curve] = field(default_factory=tuple)
+    curves: Sequence[Curve]
     seeds: int | None = None
 
     @property
@@ -44,9 +52,21 @@ class Series:
         return x, low, median, high
 
 
-def title_of(series: Sequence[Series], title: str) -> str:
-    """The title of a picture; that of a single series tells its name, since it gets no legend."""
-    return title if len(series) > 1 else f"{title}: {series[0].title}"
+def line_look(index: int, points: int = 0) -> dict[str, Any]:
+    """Colour, style and marker of the line number `index`; of the first 28, no two are alike in colour and style.
+
+    Of a line of many `points` only some get the marker, and not those of other lines.
+    """
+    look: dict[str, Any] = {
+        "color": LINES[index % len(LINES)],
+        "linestyle": STYLES[index % len(STYLES)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 3.5,
+    }
+    if points > MARKED:
+        distance = points // FEW_MARKS
+        look["markevery"] = (index * max(1, distance // len(MARKERS)) % distance, distance)
+    return look
 
 
 def draw_group(axes: Any, group: Series, index: int, clipped: bool) -> None:
@@ -56,7 +76,7 @@ def draw_group(axes: Any, group: Series, index: int, clipped: bool) -> None:
     cannot be.
     """
     x, low, median, high = group.spread()
-    look = line_look(index) | marked_places(index, len(x))
+    look = line_look(index, len(x))
     if len(group.curves) > 1:
         axes.fill_between(x, low, high, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
     axes.plot(x, median, linewidth=1.6, label=group.title, clip_on=clipped, **look)

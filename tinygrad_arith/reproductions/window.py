@@ -15,7 +15,7 @@ import numpy as np
 
 from ..autograd import Tensor, plain_array
 from ..autograd import functions as F
-from ..backend import DtypePolicy, RandomKey, array_module, on_device_of
+from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, repeat_rows
 from ..models.gpt import DecoderOptions, GPTConfig, with_positions
 from ..models.model import Model
 from ..models.registry import TaskSizes, options_of
@@ -254,6 +254,11 @@ class WindowReader:
         self.window[:, self.filled : end] = ids
         self.filled = end
         return self.model(self.window, positions=self.positions, key_mask=self.key_mask).array[:, 0]
+
+    def repeat(self, times: int) -> None:
+        """From now on every row stands so many times."""
+        arrays = self.window, self.positions, self.key_mask
+        self.window, self.positions, self.key_mask = (repeat_rows(array, times) for array in arrays)
 
 
 def padded(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -4,7 +4,7 @@ How a problem is written, and which are trained on, says a subclass: `NumberTask
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +14,22 @@ from ..backend import RandomKey, integers
 from ..nn import Module
 from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..options.errors import UserError
-from . import scoring, sizes
+from . import scoring
 from .answers import as_preview, sample_answer
-from .arithmetic.positions import with_row_offsets
 from .batch import Problem
 from .metrics import EXACT_MATCH, Breakdown, Goal, Groups, Metrics, Preview
 from .options import ProblemOptions
-from .rows import all_prefix_rows, next_token_targets, prefix_rows
+from .rows import (
+    epoch_indices,
+    next_token_targets,
+    pack,
+    packed_left,
+    prefix_at,
+    prefix_rows,
+)
+from .sizes import at_least, settled
 from .splits import HELD_OUT
-from .vocabulary import Vocabulary
+from .vocabulary import NO_TOKEN, Vocabulary
 
 if TYPE_CHECKING:
     from .task import Task
@@ -47,8 +54,8 @@ class AnswerMetrics(Metrics):
 class AnsweringTask:
     """A `Task` whose models answer problems. Sizes: n problems, T = `context` positions, V tokens.
 
-    Problems are whatever a subclass calls so: they have a length, `problems[rows]` takes a slice, an index array or a
-    bool mask, and `problems.chunks(size)` goes through them in order.
+    Problems are whatever a subclass calls so: see `ProblemArrays` for what can be done with them. A subclass that lists
+    those of training says which they are, `listed`, and has nothing to say about which are drawn.
 
     A row of a batch is a whole sample with all its next tokens (`rows` = "whole"), or one prefix of a sample with the
     one token that follows it (`rows` = "prefix").
@@ -57,59 +64,54 @@ class AnsweringTask:
     objective: Objective = NEXT_TOKEN
     goal: Goal = EXACT_MATCH
     pure_batches = True
-    config: ProblemOptions  # sizes settled
-    vocabulary: Vocabulary
-    rows: str
-    context: int
-    longest_context: int
-    position_count: int
-    answer_length: int  # tokens of the longest answer, its end mark included
-    prompt_width: int  # tokens before the `=` where a row is a prefix
+    options: type[ProblemOptions] = ProblemOptions
+    size_flag = "task"  # the option that decides how many problems there are
+    train_share = 0.0  # of the problems, trained on where no size is given; 0: all that are left
+    lists_all = True  # whether all problems are listed, however many there are
+    problems_are = "problems"
     trained_length: int | None = None  # of the longest operands in training, where the problems have a length
 
+    def __init__(self, config: Any, vocabulary: Vocabulary, prompt_length: int, answer_length: int):
+        """Takes options whose sizes are settled.
+
+        prompt_length: tokens of the longest prompt, its `=` not counted
+        answer_length: tokens of the longest answer, its end mark included
+
+        Raises ValueError, one sentence that names the flag, where a sample has no room.
+        """
+        self.config, self.vocabulary, self.rows, self.answer_length = config, vocabulary, config.rows, answer_length
+        self.prompt_width = at_least("prompt-width", config.prompt_width, prompt_length, "before the = of a prompt")
+        # In a row that is a prefix, the last token of the answer is never read.
+        needed = self.prompt_width + answer_length + (config.rows == "whole")
+        self.context = at_least("context", config.context, needed, "for the longest sample")
+        self.longest_context = self.context
+        self.position_count = self.context + config.position_offset
+        self.ragged = vocabulary.padding != NO_TOKEN  # whether whole rows have padding
+        self.kept: dict[str, Any] = {}  # held-out problems by split; found when first asked for
+
     # What a subclass says
+
+    listed: Any  # all training problems; None where there are too many to list
 
     @classmethod
     def problem_count(cls, options: Any) -> int:
         """How many distinct problems there are with these options, of training and held out together."""
         raise NotImplementedError
 
-    def train_rows(self, step: int, size: int, seed: int) -> tuple[Any, np.ndarray | None]:
-        """The problem of each row of a training batch, and which token of its answer the row predicts: int64 (n,).
-
-        None where a row is a whole sample.
-        """
+    def held_out(self, split: str) -> Any:
+        """All problems that are kept for "validation" or "test" alone."""
         raise NotImplementedError
 
-    def all_held_out(self, split: str) -> Any:
-        """All problems of "validation" or "test"."""
-        raise NotImplementedError
-
-    def samples(self, problems: Any) -> np.ndarray:
-        """Whole samples as token ids, padded: int64 (n, T), or more columns where the last token is never read."""
-        raise NotImplementedError
-
-    def whole_batch(self, problems: Any) -> Batch:
-        """The problems with their right answers, a row each."""
+    def prompts(self, problems: Any) -> np.ndarray:
+        """What stands before the `=`, as token ids, int64 (n, P), padding anywhere between them."""
         raise NotImplementedError
 
     def answers(self, problems: Any) -> np.ndarray:
         """The right answers as token ids, int64 (n, answer_length), padding behind their end mark."""
         raise NotImplementedError
 
-    def prompt(self, problem: Any) -> Batch:
-        """One problem up to and including its `=`, for generation: tokens (1, Tp), targets all -1.
-
-        positions: None, or (1, Tp + answer_length): those of the answer to come too. key_mask: likewise
-        """
-        raise NotImplementedError
-
     def groups(self, problems: Any) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: int64 (n,) by title, such as "operand length"."""
-        raise NotImplementedError
-
-    def text(self, problems: Any) -> list[Problem]:
-        """The problems as people and prompts write them, without padding."""
         raise NotImplementedError
 
     def statements(self, problems: Any) -> list[str]:
@@ -125,6 +127,10 @@ class AnsweringTask:
         raise NotImplementedError
 
     # What some tasks say
+
+    def position_ids(self, problems: Any) -> np.ndarray | None:
+        """The position ids of prompts, `=` and answers, int64 (n, P + 1 + answer_length); None for 0, 1, 2, ..."""
+        return None
 
     def with_digits(self, digits: int) -> "AnsweringTask":
         """The same task for operands of at most so many digits, up to the model's longest; no problem of its held-out
@@ -146,7 +152,20 @@ class AnsweringTask:
         """The ids of the tokens that stand for the numbers 0 to p - 1 of arithmetic modulo p, (p,); None if none do."""
         return None
 
-    # What follows from it
+    # Which problems
+
+    @property
+    def train_size(self) -> int | None:
+        """See `Task.train_size`."""
+        return None if self.listed is None else len(self.listed)
+
+    def all_held_out(self, split: str) -> Any:
+        """All problems of "validation" or "test"; found once."""
+        if split == "validation" and self.config.validation == "test":
+            return self.all_held_out("test")[: self.config.validation_size]
+        if split not in self.kept:
+            self.kept[split] = self.held_out(split)
+        return self.kept[split]
 
     def problems(self, split: str, count: int | None = None) -> Any:
         """The first `count` problems of "validation" or "test", or all; the training seed has no influence on them.
@@ -161,9 +180,46 @@ class AnsweringTask:
             raise ValueError(f"the {split} split holds {len(found):,} problems, not {count:,}")
         return found[:count]
 
+    def train_rows(self, step: int, size: int, seed: int) -> tuple[Any, np.ndarray | None]:
+        """The problem of each row of a training batch, and which token of its answer the row predicts: int64 (n,).
+
+        None where a row is a whole sample.
+        """
+        prefixes = self.rows == "prefix"
+        count = int(self.prefix_ends[-1]) if prefixes else len(self.listed)
+        if self.config.draws == "epochs":
+            chosen = epoch_indices(RandomKey(seed, "train.order"), step, size, count)  # (n,)
+        else:
+            chosen = integers(RandomKey(seed, "train", step=step), size, 0, count)  # (n,)
+        chosen, places = prefix_at(self.prefix_ends, chosen) if prefixes else (chosen, None)
+        return self.listed[chosen], places
+
+    @cached_property
+    def prefix_ends(self) -> np.ndarray:
+        """How many prefixes the training problems have, up to and including each: int64 (train_size,)."""
+        return np.cumsum(self.answer_token_counts(self.listed))
+
     def train_problems(self, step: int, size: int, seed: int) -> Any:
         """The problems of the rows of a training step's batch."""
         return self.train_rows(step, size, seed)[0]
+
+    # Problems as rows
+
+    def samples(self, problems: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Whole samples as token ids, and their position ids unless these are 0, 1, 2, ...: int64 (n, W) each.
+
+        W is T, or more where the last token is never read. Padding is behind a sample or, where a row is a prefix, also
+        before the `=`, which then stands at the same place in every row.
+        """
+        padding, ids = self.vocabulary.padding, self.position_ids(problems)
+        prompts, answers = self.prompts(problems), self.answers(problems)
+        if self.rows == "prefix":
+            prompts = packed_left(prompts, padding, self.prompt_width)
+        equals = np.full((len(prompts), 1), self.vocabulary.ids["="])  # (n, 1)
+        tokens = np.concatenate([prompts, equals, answers], axis=1)  # (n, P + 1 + answer_length)
+        written = (tokens != padding) | (self.rows == "prefix")
+        width = max(self.context, self.prompt_width + 1 + self.answer_length)
+        return pack(tokens, written, width, padding), None if ids is None else pack(ids, written, width, fill=0)
 
     def train_batch(self, step: int, size: int, seed: int, rows: slice = slice(None)) -> Batch:
         """The batch of a training step, or some of its `size` rows: a pure function of its arguments.
@@ -172,31 +228,36 @@ class AnsweringTask:
         """
         problems, places = self.train_rows(step, size, seed)
         if places is not None:
-            start = self.prompt_width + 1
-            samples, places = self.samples(problems[rows]), places[rows]
-            return self.prefix_batch(*prefix_rows(samples, start, places, self.vocabulary.padding))
-        batch = self.whole_batch(problems[rows])
-        if self.config.position_offset == 0:
+            return self.prefix_batch(problems[rows], places[rows])
+        batch, largest = self.batch(problems[rows]), self.config.position_offset
+        if largest == 0:
             return batch
-        key, largest = RandomKey(seed, "train.offset", step=step), self.config.position_offset
-        offsets = integers(key, (size, 1), 0, largest + 1)[rows]  # (n, 1)
-        return with_row_offsets(batch, offsets, zeros_too=self.config.position_ids == "order")
+        offsets = integers(RandomKey(seed, "train.offset", step=step), (size, 1), 0, largest + 1)[rows]  # (n, 1)
+        if batch.positions is None:
+            return batch._replace(positions=np.arange(self.context) + offsets)  # (n, T)
+        # An id of 0, which padding has, and in "abacus" all that is no digit, stays.
+        return batch._replace(positions=batch.positions + np.where(batch.positions > 0, offsets, 0))  # (n, T)
 
     def batch(self, problems: Any) -> Batch:
-        """The problems with their right answers as a batch (n, T).
+        """The problems with their right answers as a batch (n, T), with a key mask where that hides padding.
 
         Where a row is a prefix: (n * answer_length, T), all prefixes of the first problem, then those of the next;
         targets (n * answer_length, 1) are -1 where the answer has ended.
         """
-        if self.rows == "whole":
-            return self.whole_batch(problems)
-        start, padding = self.prompt_width + 1, self.vocabulary.padding
-        return self.prefix_batch(*all_prefix_rows(self.samples(problems), start, self.answer_length, padding))
+        if self.rows == "prefix":
+            rows, places = np.divmod(np.arange(len(problems) * self.answer_length), self.answer_length)
+            return self.prefix_batch(problems[rows], places)
+        samples, ids = self.samples(problems)  # (n, W)
+        tokens, targets = samples[:, : self.context], self.targets(samples)[:, : self.context]  # (n, T)
+        masked = self.ragged and self.config.loss != "padding-too"
+        return Batch(tokens, targets, positions=ids, key_mask=tokens != self.vocabulary.padding if masked else None)
 
-    def prefix_batch(self, tokens: np.ndarray, targets: np.ndarray) -> Batch:
-        """Prefixes of samples and their next tokens (n, 1) as a batch: columns behind the context are all padding."""
-        tokens = tokens[:, : self.context]  # (n, T)
-        return Batch(tokens, targets, key_mask=tokens != self.vocabulary.padding)
+    def prefix_batch(self, problems: Any, places: np.ndarray) -> Batch:
+        """A prefix of each sample, targets (n, 1): the token at a place (n,) of the answer, -1 behind its end."""
+        padding = self.vocabulary.padding
+        tokens, targets = prefix_rows(self.samples(problems)[0], self.prompt_width + 1, places, padding)
+        tokens = tokens[:, : self.context]  # (n, T); behind it is padding
+        return Batch(tokens, targets, key_mask=tokens != padding)
 
     def targets(self, tokens: np.ndarray) -> np.ndarray:
         """The token to be predicted at each position of samples (n, W), -1 where that bears no loss: int64 (n, W)."""
@@ -208,9 +269,39 @@ class AnsweringTask:
             counted &= np.arange(tokens.shape[1]) > self.equals_place(tokens)[:, None]
         return next_token_targets(tokens, counted)
 
+    def prompt(self, problem: Any) -> Batch:
+        """One problem up to and including its `=`, for generation: tokens (1, Tp), targets all -1.
+
+        positions: None, or (1, Tp + answer_length): those of the answer to come too. key_mask: likewise
+        """
+        (samples, ids), known = self.samples(problem), np.ones((1, self.answer_length), dtype=bool)
+        width = int(self.equals_place(samples)[0]) + 1
+        tokens, positions, key_mask = samples[:, :width], None, None  # (1, Tp)
+        if ids is not None:
+            answer = self.position_ids(problem)[:, -self.answer_length :]  # type: ignore[index]
+            positions = np.concatenate([ids[:, :width], answer], axis=1)  # (1, Tp + answer_length)
+        if self.rows == "prefix":
+            key_mask = np.concatenate([tokens != self.vocabulary.padding, known], axis=1)  # (1, Tp + answer_length)
+        return Batch(tokens, np.full_like(tokens, -1), positions=positions, key_mask=key_mask)
+
+    def text(self, problems: Any) -> list[Problem]:
+        """The problems as people and prompts write them, without padding."""
+        samples, separator = self.samples(problems)[0], self.vocabulary.separator
+        starts = self.equals_place(samples) + 1
+        return [
+            Problem(self.written(row[:start]) + separator, self.written(row[start:]))
+            for row, start in zip(samples, starts, strict=True)
+        ]
+
+    def written(self, ids: np.ndarray) -> str:
+        """Token ids (n,) as text, without padding."""
+        return self.vocabulary.decode(ids[ids != self.vocabulary.padding])
+
     def equals_place(self, tokens: np.ndarray) -> np.ndarray:
         """Where the `=` stands in each row of `tokens` (n, W): int64 (n,)."""
         return (tokens == self.vocabulary.ids["="]).argmax(axis=1)
+
+    # Answers
 
     def answer_token_counts(self, problems: Any) -> np.ndarray:
         """How many tokens each answer has, its end mark included: int64 (n,)."""
@@ -222,7 +313,7 @@ class AnsweringTask:
         logits (n, T, V), or (n * answer_length, 1, V) where a row is a prefix.
         """
         if self.rows == "prefix":
-            return scoring.prefix_predictions(logits, self.answer_length)
+            return scoring.most_likely(logits).reshape(-1, self.answer_length)
         return scoring.answer_predictions(logits, batch.tokens, self.vocabulary.ids["="], self.answer_length)
 
     def score(self, predictions: np.ndarray, problems: Any) -> np.ndarray:
@@ -231,7 +322,7 @@ class AnsweringTask:
 
     # How a model does
 
-    settled = classmethod(sizes.settled)  # see `Task.settled`
+    settled = classmethod(settled)  # see `Task.settled`
 
     def split_size(self, split: str) -> int:
         """See `Task.split_size`."""

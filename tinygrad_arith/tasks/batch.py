@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -14,9 +14,25 @@ class Problem(NamedTuple):
     answer: str
 
 
+class ProblemArrays:
+    """`n` problems as arrays of n rows: the fields of a frozen dataclass."""
+
+    def __len__(self) -> int:
+        return len(next(iter(vars(self).values())))
+
+    def __getitem__(self, rows) -> Self:
+        """The problems of a slice, an index array or a bool mask."""
+        return type(self)(*(array[rows] for array in vars(self).values()))
+
+    def chunks(self, size: int) -> Iterator[Self]:
+        """The problems in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+
 @dataclass(frozen=True)
-class Problems:
-    """`n` pairs of operands as digits, least significant first: numbers of any length, no 64-bit limit.
+class Problems(ProblemArrays):
+    """Pairs of operands as digits, least significant first: numbers of any length, no 64-bit limit.
 
     first, second: uint8 (n, D), zeros above the leading digit
     """
@@ -24,14 +40,12 @@ class Problems:
     first: np.ndarray
     second: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.first)
 
-    def __getitem__(self, rows) -> "Problems":
-        """The problems of a slice, an index array or a bool mask."""
-        return Problems(self.first[rows], self.second[rows])
+@dataclass(frozen=True)
+class EnumeratedProblems(ProblemArrays):
+    """Problems of a task that numbers them.
 
-    def chunks(self, size: int) -> Iterator["Problems"]:
-        """The problems in order, at most `size` at a time."""
-        for start in range(0, len(self), size):
-            yield self[start : start + size]
+    indices: int64 (n,)
+    """
+
+    indices: np.ndarray

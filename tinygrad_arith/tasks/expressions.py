@@ -64,11 +64,6 @@ def parts_of(indices: np.ndarray, depth: int) -> Parts:
     return Parts(first, second, variant >= 2, variant % 2 == 1)
 
 
-def index_of(first: int, second: int, times: bool, enclosed: bool, depth: int) -> int:
-    """The index of an expression from its parts: what `parts_of` takes apart."""
-    return 4 * (first * expression_count(depth - 1) + second) + 2 * times + enclosed
-
-
 class Terms(NamedTuple):
     """Expressions as sums of terms, int64 (n,) each: what a `*` beside one of them needs to know of it."""
 
@@ -141,8 +136,8 @@ class Expressions(EnumeratedTask):
         return np.concatenate(columns, axis=1)
 
     def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
-        """The prompts as token ids, int64 (n, prompt_width + 1): the expression, padding, and the `=`."""
-        return self.padded_prompts(self.slots(problems.indices, self.depth))
+        """The expressions as token ids, int64 (n, P), padding where there is no parenthesis."""
+        return self.slots(problems.indices, self.depth)
 
     def answers(self, problems: EnumeratedProblems) -> np.ndarray:
         """The right answers as token ids, int64 (n, answer_length), padding behind the `.`."""
@@ -157,9 +152,9 @@ class Expressions(EnumeratedTask):
     def groups(self, problems: EnumeratedProblems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: int64 (n,) each."""
         ids = self.vocabulary.ids
-        prompts = self.prompts(problems)  # (n, prompt_width + 1)
+        prompts = self.prompts(problems)  # (n, P)
         return {
-            "tokens of the expression": np.sum(prompts != self.vocabulary.padding, axis=1) - 1,
+            "tokens of the expression": np.sum(prompts != self.vocabulary.padding, axis=1),
             "multiplications": np.sum(prompts == ids["*"], axis=1),
             "digits of the answer": self.answer_token_counts(problems) - 1,
         }
@@ -205,34 +200,16 @@ def parse_expression(text: str, depth: int) -> int | None:
     """The index of an expression of a depth, or None if the text is none."""
     if depth == 0:
         return int(text) if len(text) == 1 and text.isdecimal() else None
-    enclosed = text.startswith("(") and closing_place(text) == len(text) - 1
-    if enclosed:
-        text = text[1:-1]
-    operator = operator_place(text, operand_digits=2 ** (depth - 1))
-    if operator is None:
+    if len(text) > slot_count(depth):
         return None
-    first = parse_expression(text[:operator], depth - 1)
-    second = parse_expression(text[operator + 1 :], depth - 1)
-    if first is None or second is None:
-        return None
-    return index_of(first, second, text[operator] == "*", enclosed, depth)
-
-
-def closing_place(text: str) -> int | None:
-    """Where the parenthesis that opens the text is closed."""
-    level = 0
-    for place, character in enumerate(text):
-        level += (character == "(") - (character == ")")
-        if level == 0:
-            return place
-    return None
-
-
-def operator_place(text: str, operand_digits: int) -> int | None:
-    """Where the operator behind the first so many digits stands."""
-    digits = 0
-    for place, character in enumerate(text):
-        digits += character.isdecimal()
-        if digits == operand_digits and character in "+*":
-            return place
+    for enclosed in (False, True):
+        inner = text[1:-1] if enclosed else text
+        if enclosed and f"({inner})" != text:
+            continue
+        for place, operator in enumerate(inner):
+            if operator not in "+*":
+                continue
+            first, second = (parse_expression(part, depth - 1) for part in (inner[:place], inner[place + 1 :]))
+            if first is not None and second is not None:
+                return 4 * (first * expression_count(depth - 1) + second) + 2 * (operator == "*") + enclosed
     return None

@@ -51,9 +51,8 @@ class ModularAddition(EnumeratedTask):
         return first, second
 
     def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
-        """The prompts `a b =` as token ids, int64 (n, 3)."""
-        first, second = self.operands(problems)
-        return np.stack([first, second, np.full_like(first, self.vocabulary.ids["="])], axis=1)
+        """The operands as token ids, int64 (n, 2)."""
+        return np.stack(self.operands(problems), axis=1)
 
     def answers(self, problems: EnumeratedProblems) -> np.ndarray:
         """The right answers as token ids, int64 (n, 1)."""

@@ -76,8 +76,8 @@ class PairTask(EnumeratedTask):
             raise ValueError("it has no method `pairs`")
 
     def prompts(self, problems: EnumeratedProblems) -> np.ndarray:
-        """The prompts as token ids, int64 (n, prompt_width + 1): the text, padding, and the `=`."""
-        return self.padded_prompts(self.table.prompts[problems.indices])
+        """The texts before the `=` as token ids, int64 (n, P), padding behind."""
+        return self.table.prompts[problems.indices].astype(np.int64)
 
     def answers(self, problems: EnumeratedProblems) -> np.ndarray:
         """The right answers as token ids, int64 (n, answer_length), padding behind the `.`."""
@@ -86,7 +86,7 @@ class PairTask(EnumeratedTask):
     def groups(self, problems: EnumeratedProblems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: int64 (n,) each."""
         return {
-            "length of the prompt": np.sum(self.prompts(problems) != self.vocabulary.padding, axis=1) - 1,
+            "length of the prompt": np.sum(self.prompts(problems) != self.vocabulary.padding, axis=1),
             "length of the answer": self.answer_token_counts(problems) - 1,
         }
 

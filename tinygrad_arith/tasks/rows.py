@@ -1,5 +1,4 @@
-"""What rows of a batch are made of, for every task: next-token targets, prefixes with one next token, whole epochs;
-and how wide they are."""
+"""What rows of a batch are made of, for every task: next-token targets, prefixes with one next token, whole epochs."""
 
 from functools import lru_cache
 
@@ -20,10 +19,19 @@ def next_token_targets(tokens: np.ndarray, bears_loss: np.ndarray, behind: int =
     return targets
 
 
-def packed_left(tokens: np.ndarray, padding: int) -> np.ndarray:
-    """The rows of `tokens` int64 (n, T) with their padding moved to the right, all else in the order it has."""
-    order = np.argsort(tokens == padding, axis=1, kind="stable")  # (n, T)
-    return np.take_along_axis(tokens, order, axis=1)  # (n, T)
+def pack(values: np.ndarray, written: np.ndarray, width: int, fill: int) -> np.ndarray:
+    """What is `written`, bool (n, S), of values int64 (n, S), moved to the left, filled up to (n, width)."""
+    rows = np.full((len(values), width), fill, dtype=np.int64)
+    if written.all():  # the usual case, in half the time
+        rows[:, : values.shape[1]] = values
+        return rows
+    rows[np.arange(width) < written.sum(axis=1)[:, None]] = values[written]  # both in reading order
+    return rows
+
+
+def packed_left(tokens: np.ndarray, padding: int, width: int | None = None) -> np.ndarray:
+    """The rows of `tokens` int64 (n, S) with their padding moved to the right, and cut or filled up to (n, width)."""
+    return pack(tokens, tokens != padding, tokens.shape[1] if width is None else width, padding)
 
 
 def prefix_rows(
@@ -39,20 +47,6 @@ def prefix_rows(
     target = np.take_along_axis(tokens, cut, axis=1)  # (n, 1)
     known = np.arange(tokens.shape[1]) < cut  # (n, W)
     return np.where(known, tokens, padding), np.where(target == padding, -1, target)
-
-
-def all_prefix_rows(
-    tokens: np.ndarray, start: int | np.ndarray, answer_length: int, padding: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Every prefix of every sample, sample by sample: tokens (n * answer_length, W), targets (n * answer_length, 1).
-
-    Arguments as in `prefix_rows`; a sample whose answer is shorter still has `answer_length` rows, the last of them
-    with the target -1.
-    """
-    places = np.tile(np.arange(answer_length), len(tokens))  # (n * answer_length,)
-    if not isinstance(start, int):
-        start = np.repeat(start, answer_length)  # (n * answer_length,)
-    return prefix_rows(np.repeat(tokens, answer_length, axis=0), start, places, padding)
 
 
 def prefix_at(ends: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,10 +81,3 @@ def epoch_order(key: RandomKey, epoch: int, size: int) -> np.ndarray:
     order = np.argsort(random_bits(key.at(step=epoch), size), kind="stable")  # (size,)
     order.setflags(write=False)
     return order
-
-
-def at_least(flag: str, chosen: int, needed: int, where: str) -> int:
-    """The chosen size, or the one that is needed where it was left open (0); raises ValueError if it is too small."""
-    if chosen and chosen < needed:
-        raise ValueError(f"--{flag} {chosen}: must be at least {needed}, the tokens {where}")
-    return chosen or needed

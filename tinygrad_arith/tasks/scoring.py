@@ -37,14 +37,6 @@ def answer_predictions(logits: Any, tokens: np.ndarray, equals: int, length: int
     return np.where(inside, np.take_along_axis(best, np.where(inside, place, 0), axis=1), -1)
 
 
-def prefix_predictions(logits: Any, length: int) -> np.ndarray:
-    """The same where a row is a prefix: logits (n * length, 1, V), all prefixes of a problem one after another.
-
-    Returns int64 (n, length).
-    """
-    return most_likely(logits).reshape(-1, length)
-
-
 def most_likely(logits: Any) -> np.ndarray:
     """The id of the largest of logits (..., V): int64 (...)."""
     if logits.dtype.itemsize < 4:
@@ -52,14 +44,9 @@ def most_likely(logits: Any) -> np.ndarray:
     return to_numpy(logits.argmax(axis=-1))  # (...)
 
 
-def right_tokens(predictions: np.ndarray, answers: np.ndarray, padding: int) -> np.ndarray:
-    """Which predicted tokens are right, bool (n, length): what stands behind the end of an answer never counts."""
-    return np.where(answers == padding, True, predictions == answers)
-
-
 def exact_match(predictions: np.ndarray, answers: np.ndarray, padding: int) -> np.ndarray:
-    """Which predictions (n, length) agree with the whole answer (n, length): bool (n,)."""
-    return np.all(right_tokens(predictions, answers, padding), axis=1)
+    """Which predictions (n, length) agree with the answer (n, length) up to its end: bool (n,)."""
+    return np.all((predictions == answers) | (answers == padding), axis=1)
 
 
 def share_in_fives(predictions: np.ndarray, answers: np.ndarray, padding: int) -> float | None:
@@ -104,12 +91,7 @@ def by_group(correct: np.ndarray, groups: np.ndarray) -> list[GroupScore]:
 def by_position(predictions: np.ndarray, answers: np.ndarray, padding: int) -> list[GroupScore]:
     """The score of each place of the answer, counted from 1 as written, over the problems whose answer has it."""
     present = answers != padding  # (n, length)
-    right = (predictions == answers) & present
-    return [
-        GroupScore(place + 1, int(present[:, place].sum()), int(right[:, place].sum()))
-        for place in range(answers.shape[1])
-        if present[:, place].any()
-    ]
+    return by_group((predictions == answers)[present], 1 + np.nonzero(present)[1])
 
 
 def by_length_pair(

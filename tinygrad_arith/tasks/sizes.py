@@ -1,4 +1,4 @@
-"""How many problems are trained on and kept, from what the options leave to the task."""
+"""How many problems are trained on and kept, and how wide rows are, from what the options leave to the task."""
 
 from dataclasses import replace
 from typing import Any
@@ -72,3 +72,15 @@ def check_hashed_sizes(options: ProblemOptions, count: int, size: str) -> None:
         most = limit * (HELD_OUT_SHARE - 2) if name == "train" else limit
         if chosen > most:
             raise ValueError(f"--{name}-size {chosen}: must be at most {most:,} for {size}")
+
+
+def kept_sizes(options: ProblemOptions) -> dict[str, int]:
+    """How many problems are kept for each split alone: none for a validation that is the first of the test's."""
+    return {"test": options.test_size, "validation": options.validation_size if options.validation == "own" else 0}
+
+
+def at_least(flag: str, chosen: int, needed: int, where: str) -> int:
+    """The chosen size, or the one that is needed where it was left open (0); raises ValueError if it is too small."""
+    if chosen and chosen < needed:
+        raise ValueError(f"--{flag} {chosen}: must be at least {needed}, the tokens {where}")
+    return chosen or needed

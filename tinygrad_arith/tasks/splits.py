@@ -1,10 +1,10 @@
 """Which operand pairs are for training, which for validation, which for the test: never the same pair in two of them.
 
 A pair's hash decides, and nothing else, so the splits do not depend on the order of draws or on the training seed.
-- Few pairs (`ListedSplit`): all are ranked by hash; the test split takes the lowest, validation the next, training the
-  rest. Sizes are met exactly.
-- Many pairs (`HashedSplit`): a pair whose hash is 0 modulo 16 belongs to the test, 1 to validation, all others to
-  training. Nothing is listed; the problems of a split are drawn, filtered and made distinct.
+- Few pairs: all are ranked by hash; the test split takes the lowest, validation the next, training the rest. Sizes are
+  met exactly.
+- Many pairs: a pair whose hash is 0 modulo 16 belongs to the test, 1 to validation, all others to training. Nothing is
+  listed; the problems of a split are drawn, filtered and made distinct.
 - Operands of other lengths than those of training (`LengthSplit`): a pair that training may hold stays out, a pair
   that the split above keeps stays in its part, and of pairs too long for training one half is for each part.
 Pairs are ordered: 3 + 5 and 5 + 3 are two problems. A training set that is to be smaller is the first pairs of one
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..backend import RandomKey, random_bits
+from ..backend import RandomKey, integers, random_bits
 from .arithmetic.digits import from_integers, significant_lengths
 from .batch import Problems
 from .sizes import HELD_OUT_SHARE
@@ -23,6 +23,7 @@ from .sizes import HELD_OUT_SHARE
 Draw = Callable[..., Problems]  # (key, count[, longest]) -> count random operand pairs, of at most `longest` digits
 
 HELD_OUT = ("test", "validation")  # in the order in which they take the lowest hashes
+PARTS = (*HELD_OUT, "train")
 BLOCK = 1 << 16  # pairs drawn at a time to fill a split; fixed, so that a larger split begins with a smaller one
 MOST_BLOCKS = 1000  # drawn before a split is given up as impossible to fill
 
@@ -47,6 +48,19 @@ def hash_pairs(problems: Problems, seed: int) -> np.ndarray:
     return state
 
 
+def draw_until(draw: Callable[[int], tuple[np.ndarray, ...]], accepts: Callable[..., np.ndarray]) -> tuple:
+    """The arrays (n, ...) of `draw(0)`, with rows that are not accepted, bool (n,), from `draw(1)`, and so on."""
+    arrays = tuple(array.copy() for array in draw(0))
+    again = np.flatnonzero(~accepts(*arrays))  # (m,)
+    attempt = 0
+    while len(again):
+        attempt += 1
+        for array, new in zip(arrays, draw(attempt), strict=True):
+            array[again] = new[again]
+        again = again[~accepts(*(array[again] for array in arrays))]
+    return arrays
+
+
 class TrainingList:
     """Training pairs few enough to list, drawn with replacement."""
 
@@ -55,17 +69,13 @@ class TrainingList:
         self.pairs, self.by_length = pairs, by_length
         self.found: dict[int | None, tuple[np.ndarray, np.ndarray | None]] = {}  # an entry a stage of the curriculum
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
     def draw(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
         """`count` pairs, with operands of at most `longest` digits if given."""
         rows, cumulative = self.reachable(longest)
-        bits = random_bits(key, count).astype(np.uint64)  # (count,)
         if cumulative is None:
-            rank = (bits * np.uint64(len(rows))) >> np.uint64(32)  # as in backend.integers
+            rank = integers(key, count, 0, len(rows))  # (count,)
         else:
-            rank = np.searchsorted(cumulative, bits * 2.0**-32, side="right")
+            rank = np.searchsorted(cumulative, random_bits(key, count) * 2.0**-32, side="right")
         return self.pairs[rows[rank]]
 
     def reachable(self, longest: int | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -75,7 +85,7 @@ class TrainingList:
         Raises ValueError if there are none.
         """
         if longest not in self.found:
-            rows = np.arange(len(self))
+            rows = np.arange(len(self.pairs))
             if longest is not None:
                 rows = rows[~beyond(self.pairs, longest)]
             if len(rows) == 0:
@@ -99,142 +109,112 @@ def beyond(problems: Problems, width: int) -> np.ndarray:
     return np.any(problems.first[:, width:], axis=1) | np.any(problems.second[:, width:], axis=1)
 
 
-def all_pairs(width: int, base: int) -> Problems:
-    """All pairs of operands below base**width, in order."""
-    numbers = base**width
+def all_pairs(digits: int, base: int, width: int) -> Problems:
+    """All pairs of operands of at most so many digits, in order: uint8 (pairs, width) each."""
+    numbers = base**digits
     first, second = np.divmod(np.arange(numbers * numbers, dtype=np.int64), numbers)  # (pairs,)
     return Problems(from_integers(first, width, base), from_integers(second, width, base))
 
 
-class ListedSplit:
-    """The splits of all pairs of operands below base**width, ranked by hash."""
+class PairSplit:
+    """What the splits share: the part that a pair belongs to, held out or not, is told by its hash.
 
-    def __init__(
-        self, width: int, base: int, sizes: dict[str, int], seed: int, by_length: bool, most: int | None = None
-    ):
-        """`sizes` are those of "validation" and "test"; training takes the rest, or the first `most` of it.
+    listed: the training pairs, where they are listed
+    """
 
-        `by_length` makes training draw lengths first, then values.
+    listed: TrainingList | None = None
+
+    def __init__(self, draw: Draw, sizes: dict[str, int], seed: int, pairs: Problems | None):
+        """draw:  gives random pairs
+        sizes: of "validation" and "test", and of "train" if that is not all that is left
+        pairs: all that there are, where these are few
         """
-        self.pairs, self.seed = all_pairs(width, base), seed
-        hashes = hash_pairs(self.pairs, seed)  # (pairs,)
-        ranking = np.argsort(hashes, kind="stable")  # (pairs,)
-        ends = np.cumsum([sizes[split] for split in HELD_OUT])
-        *held_out, rest = np.split(ranking, ends)
-        self.indices = dict(zip((*HELD_OUT, "train"), (*held_out, rest[:most]), strict=True))
-        self.first_hashes = hashes[ranking[ends]]  # (2,), of the first pair behind each held-out split
-        self.listed = TrainingList(self.pairs[self.indices["train"]], base if by_length else None)
-        self.train_size = len(self.listed)
+        self.draw, self.sizes, self.seed, self.pairs = draw, sizes, seed, pairs
+        if pairs is not None:
+            self.pairs = pairs[np.argsort(hash_pairs(pairs, seed), kind="stable")]
 
-    def members(self, problems: Problems, split: str) -> np.ndarray:
-        """Which pairs belong to "test" or "validation", or, for "train", to neither: bool (n,)."""
-        place = np.searchsorted(self.first_hashes, hash_pairs(problems, self.seed), side="right")  # (n,)
-        return place == (*HELD_OUT, "train").index(split)
+    def parts(self, problems: Problems) -> np.ndarray:
+        """The part of each pair, as its place in `PARTS`: int64 (n,)."""
+        raise NotImplementedError
+
+    def members(self, problems: Problems, part: str) -> np.ndarray:
+        """Which of the pairs belong to "train", "validation" or "test": bool (n,)."""
+        return self.parts(problems) == PARTS.index(part)
 
     def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
-        """`count` training pairs, drawn with replacement, of at most `longest` digits if given."""
-        return self.listed.draw(key, count, longest)
+        """Training pairs; here there are none."""
+        raise ValueError("a task for other operand lengths is for evaluation: train with the task that it was made of")
 
-    def held_out(self, split: str) -> Problems:
-        """All problems of "validation" or "test", in the order of their hashes."""
-        return self.pairs[self.indices[split]]
+    def problems(self, part: str) -> Problems:
+        """All pairs of a part that is listed, distinct: in the order of their hashes or of draws with the split's seed.
 
-
-class HashedSplit:
-    """The splits of pairs too many to list. `draw` gives random pairs of the distribution that is trained on."""
-
-    def __init__(self, draw: Draw, sizes: dict[str, int], seed: int, most: int | None = None):
-        """`sizes` are those of "validation" and "test"; `most` is the size of the training set, if it has one."""
-        self.draw, self.sizes, self.seed = draw, sizes, seed
-        self.train_size = most
-        self.listed = None if most is None else TrainingList(self.distinct("train", most))
-
-    def members(self, problems: Problems, split: str) -> np.ndarray:
-        """Which of the pairs belong to the split "train", "validation" or "test": bool (n,)."""
-        bucket = hash_pairs(problems, self.seed) % np.uint64(HELD_OUT_SHARE)  # (n,)
-        if split == "train":
-            return bucket >= len(HELD_OUT)
-        return bucket == HELD_OUT.index(split)
-
-    def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
-        """`count` training pairs, of at most `longest` digits if given: rows that are held out are drawn again, the
-        attempt's number in the key's site."""
-        if self.listed is not None:
-            return self.listed.draw(key, count, longest)
-        limit = () if longest is None else (longest,)
-        problems = self.draw(key, count, *limit)
-        again = np.flatnonzero(~self.members(problems, "train"))  # (m,), the rows that are held out
-        attempt = 0
-        while len(again):
-            attempt += 1
-            drawn = self.draw(key.at(site=attempt), count, *limit)[again]
-            problems.first[again], problems.second[again] = drawn.first, drawn.second
-            again = again[~self.members(drawn, "train")]
-        return problems
-
-    def held_out(self, split: str) -> Problems:
-        """All problems of "validation" or "test": distinct, in the order in which they were first drawn."""
-        return self.distinct(split, self.sizes[split])
-
-    def distinct(self, split: str, size: int) -> Problems:
-        """The first `size` distinct pairs of a split that draws with the split's seed give."""
+        Raises ValueError if there are too few.
+        """
+        size = self.sizes.get(part, 0)
+        if self.pairs is not None:
+            return self.pairs[self.members(self.pairs, part)][: size or None]
         kept: list[np.ndarray] = []
         rows = np.empty((0, 0), dtype=np.uint8)
         for attempt in range(MOST_BLOCKS):
-            drawn = self.draw(RandomKey(self.seed, f"split.{split}", site=attempt), BLOCK)
-            drawn = drawn[self.members(drawn, split)]
+            drawn = self.draw(RandomKey(self.seed, f"split.{part}", site=attempt), BLOCK)
+            drawn = drawn[self.members(drawn, part)]
             kept.append(np.concatenate([drawn.first, drawn.second], axis=1))  # (m, 2D)
             if sum(map(len, kept)) < size:
                 continue
             rows = first_of_each(np.concatenate(kept))  # (distinct, 2D)
             kept = [rows]
             if len(rows) >= size:
-                first, second = np.split(rows[:size], 2, axis=1)
-                return Problems(first, second)
-        raise ValueError(f"--{split}-size {size}: only {len(rows):,} distinct problems of this length were found")
+                return Problems(*np.split(rows[:size], 2, axis=1))
+        raise ValueError(f"--{part}-size {size}: only {len(rows):,} distinct problems of this length were found")
 
 
-class LengthSplit(HashedSplit):
-    """Held-out pairs of other operand lengths than those of training: none that `trained`, a split of operands of at
-    most `width` digits, may train on. There is no training here."""
+class TrainingSplit(PairSplit):
+    """The splits of a task that is trained: few pairs are ranked by their hashes, many go by the hash modulo 16."""
 
     def __init__(
-        self,
-        trained: ListedSplit | HashedSplit,
-        width: int,
-        draw: Draw,
-        sizes: dict[str, int],
-        listed: Problems | None = None,
+        self, draw: Draw, sizes: dict[str, int], seed: int, pairs: Problems | None = None, by_length: int | None = None
     ):
-        """`listed` are all pairs of these lengths, where they are few: a split may then hold less than its size."""
-        super().__init__(draw, sizes, trained.seed)
-        self.trained, self.width, self.pairs = trained, width, listed
+        super().__init__(draw, sizes, seed, pairs)
+        if self.pairs is not None:
+            ends = np.cumsum([sizes[part] for part in HELD_OUT])
+            self.next_hashes = hash_pairs(self.pairs[ends], seed)  # (2,), of the first pair behind each held-out part
+        if pairs is not None or sizes.get("train"):
+            self.listed = TrainingList(self.problems("train"), by_length)
 
-    def members(self, problems: Problems, split: str) -> np.ndarray:
-        """Which of the pairs belong to "validation" or "test": bool (n,)."""
-        short = Problems(problems.first[:, : self.width], problems.second[:, : self.width])
-        half = hash_pairs(problems, self.seed) % np.uint64(len(HELD_OUT))  # (n,)
-        too_long = beyond(problems, self.width)  # (n,)
-        return np.where(too_long, half == HELD_OUT.index(split), self.trained.members(short, split))
+    def parts(self, problems: Problems) -> np.ndarray:
+        """By rank or modulo 16."""
+        hashes = hash_pairs(problems, self.seed)  # (n,)
+        if self.pairs is not None:
+            return np.searchsorted(self.next_hashes, hashes, side="right")
+        return np.minimum(hashes % np.uint64(HELD_OUT_SHARE), len(HELD_OUT))
 
     def train(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
-        """Raises ValueError: these lengths are for evaluation."""
-        raise ValueError("a task for other operand lengths is for evaluation: train with the task that it was made of")
+        """`count` pairs with replacement, of at most `longest` digits if given: of the list, or any not held out."""
+        if self.listed is not None:
+            return self.listed.draw(key, count, longest)
 
-    def held_out(self, split: str) -> Problems:
-        """All problems of "validation" or "test", in the order of their hashes or of their draws."""
-        if self.pairs is None:
-            return super().held_out(split)
-        members = self.pairs[self.members(self.pairs, split)]
-        ranking = np.argsort(hash_pairs(members, self.seed), kind="stable")
-        return members[ranking[: self.sizes[split]]]
+        def draw(attempt: int) -> tuple[np.ndarray, np.ndarray]:
+            drawn = self.draw(key.at(site=attempt), count, *(() if longest is None else (longest,)))
+            return drawn.first, drawn.second
+
+        return Problems(*draw_until(draw, lambda *operands: self.members(Problems(*operands), "train")))
 
 
-def where(chosen: np.ndarray, first: Problems, second: Problems) -> Problems:
-    """The pairs of `first` where `chosen` (n,), else those of `second`."""
-    return Problems(
-        np.where(chosen[:, None], first.first, second.first), np.where(chosen[:, None], first.second, second.second)
-    )
+class LengthSplit(PairSplit):
+    """Held-out pairs of other operand lengths than those of training: none that `trained`, a split of operands of at
+    most `width` digits, may train on. There is no training here; of few pairs, a part may hold less than its size."""
+
+    def __init__(
+        self, trained: PairSplit, width: int, draw: Draw, sizes: dict[str, int], pairs: Problems | None = None
+    ):
+        super().__init__(draw, sizes, trained.seed, pairs)
+        self.trained, self.width = trained, width
+
+    def parts(self, problems: Problems) -> np.ndarray:
+        """Pairs that are short enough for training stay where they are; one half of the others is for each part."""
+        short = Problems(problems.first[:, : self.width], problems.second[:, : self.width])
+        half = hash_pairs(problems, self.seed) % np.uint64(len(HELD_OUT))  # (n,)
+        return np.where(beyond(problems, self.width), half, self.trained.parts(short).astype(np.uint64))
 
 
 def first_of_each(rows: np.ndarray) -> np.ndarray:

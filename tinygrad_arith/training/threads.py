@@ -2,7 +2,7 @@
 
 A matrix multiplication spread over two threads gains little at the shapes of small models, and everything between them
 gains nothing; two workers that each take half of the batch gain in both. So a step of some size is shared by workers
-(see `process_workers.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads.
+(see `workers.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads.
 """
 
 from dataclasses import dataclass, replace

@@ -15,16 +15,19 @@ import numpy as np
 
 from .differences import NOISE_MARGIN, Estimate, Line, Rung, rung_at
 from .kinks import GROWS, HIDDEN, KEEPS, RATIO, kink_of
-from .noise import IRREGULAR, noise_at, power_of_two
+from .noise import IRREGULAR, noise_at, own_rounding, power_of_two
 from .tableau import ENOUGH_RUNGS
 
-__all__ = ["between_slopes_nearby", "closer_by", "contradicted_closer_by"]
+__all__ = ["closer_by", "contradicted_closer_by", "given_by_the_smallest_steps", "slopes_nearby_enclose"]
 
 ENDS = 1.5  # times the distance between answer and mean: the gap of a kink whose one side the answer is, and a margin
 LARGER = (2.0, 16.0)  # times the smallest step that shows enough
+OF_THE_SMALLEST = (1 / 8, 1.0, 16.0)  # times the smallest step that is taken else: from about 6 units in the last place
 SHOWN = 1e-3  # of a slope: what a step must show of it, to say that it is another one
 BESIDE, CLOSE_BESIDE = 2.0**-24, 2.0**-29  # of the elements' sizes: where points nearby lie, and the steps there
-NEARBY_POINTS, NEARBY_ALIKE = 24, 1e-6  # how many, and the relative error of a slope there
+NEARBY_POINTS, NEARBY_ALIKE = 96, 1e-6  # how many at most, and the relative error of a slope there
+NEARBY_WIDER = (1.0, 2.0**8, 2.0**14)  # times those distances, where rounding hides the slopes there
+ALIKE_AT_MOST = 1e-3  # the largest such error by which an answer is known to be enclosed
 FITS = 0.25  # of the distance between answer and slope: so near to the answer, a smaller step speaks for it
 
 
@@ -59,7 +62,7 @@ def _stays(rungs: list[Rung]) -> bool:
     return all(KEEPS * before.gap < now.gap < GROWS * before.gap for before, now in pairwise(rungs))
 
 
-def between_slopes_nearby(
+def slopes_nearby_enclose(
     outputs_at: Callable[[np.ndarray], np.ndarray],
     values: np.ndarray,
     index: tuple[int, ...],
@@ -67,23 +70,58 @@ def between_slopes_nearby(
     sizes: np.ndarray,
     noise: np.ndarray,
     answer: float,
-) -> bool:
-    """Does an answer at a kink lie between the slopes at points nearby, where there is none? Of three equal numbers
-    that are sorted, the middle one has a slope that neither side of its own kink shows.
+) -> bool | None:
+    """Does an answer at a kink lie between the slopes at points nearby, where there is none? None if rounding hides it.
+
+    Of three equal numbers that are sorted, the middle one has a slope that neither side of its own kink shows.
 
     outputs_at: the outputs (m,) at other values, whose errors are bounded by `noise` (m,)
     sizes:      of the elements, of the array's shape
     """
-    rng, slopes = np.random.default_rng(5), []
-    for _ in range(NEARBY_POINTS):
+    weights = np.abs(cotangent) * noise  # (m,)
+    for wider in NEARBY_WIDER:
+        slopes, moved = _slopes_nearby(outputs_at, values, index, cotangent, sizes * wider, answer)
+        rounding = NOISE_MARGIN * float(weights[moved].sum()) / (CLOSE_BESIDE * wider * float(sizes[index]))
+        slack = max(NEARBY_ALIKE * max(map(abs, slopes)), rounding)
+        enclosed = min(slopes) - slack <= answer <= max(slopes) + slack
+        if not enclosed or rounding <= ALIKE_AT_MOST * max(map(abs, slopes)):
+            return enclosed
+    return None
+
+
+def _slopes_nearby(outputs_at, values, index, cotangent, sizes, answer) -> tuple[list[float], np.ndarray]:
+    """Slopes of <c, F> at points nearby, until they enclose the answer; and which outputs moved there, (m,) bool."""
+    rng, slopes, moved = np.random.default_rng(5), list[float](), np.zeros(cotangent.shape, dtype=bool)
+    while len(slopes) < NEARBY_POINTS and not (slopes and min(slopes) <= answer <= max(slopes)):
         point = values + BESIDE * sizes * rng.uniform(-1.0, 1.0, values.shape)
         move = np.zeros(values.shape)
         move[index] = CLOSE_BESIDE * sizes[index]
         plus, minus = point + move, point - move
-        slopes.append(float(cotangent @ (outputs_at(plus) - outputs_at(minus))) / float(plus[index] - minus[index]))
-    slack = NEARBY_ALIKE * max(map(abs, slopes))
-    rounding = NOISE_MARGIN * float(np.abs(cotangent) @ noise) / (CLOSE_BESIDE * float(sizes[index]))
-    return rounding <= slack and min(slopes) - slack <= answer <= max(slopes) + slack
+        difference = outputs_at(plus) - outputs_at(minus)  # (m,)
+        moved |= difference != 0
+        slopes.append(float(cotangent @ difference) / float(plus[index] - minus[index]))
+    return slopes, moved
+
+
+def given_by_the_smallest_steps(
+    line: Line, cotangent: np.ndarray, depends: np.ndarray, answer: float, apart: float
+) -> bool:
+    """Do steps of a few units in the last place give an answer that is so far from what larger ones say?
+
+    Of numbers that are sorted and differ in their last digits only, larger steps see several kinks, and make one of
+    them, or a mean. What rounds is taken to be the outputs alone, of which those of `depends` (m,) bool change: a doubt
+    in favour of the answer, no proof.
+    """
+    for larger in OF_THE_SMALLEST:
+        step = IRREGULAR * power_of_two(line.smallest_step) * larger
+        rung = rung_at(line, cotangent, step, np.ones(cotangent.shape, dtype=bool))
+        (_, plus), (_, minus) = line.at(step), line.at(-step)
+        own = own_rounding(np.fmax(np.abs(plus), np.abs(minus)))  # (m,)
+        rounding = float((np.abs(cotangent) * own)[depends | (plus != minus)].sum()) / step
+        shown = rung.sides == "both" and (plus != minus).any() and rounding <= FITS * apart
+        if shown and abs(float(cotangent @ rung.central) - answer) <= FITS * apart and rung.gap <= 4 * rounding:
+            return True
+    return False
 
 
 def contradicted_closer_by(line: Line, cotangent: np.ndarray, found: Estimate, allowed: float) -> bool:

@@ -278,10 +278,8 @@ class Judgement:
                 if self.columns is not None:
                     self.columns[:, position] = found.column
             if found.kink is not None:
-                index, answer = self.indices[position], self.analytic[position]
-                within = found.least <= answer <= found.most or self.probe.between_nearby(index, answer)
-                choice = self.kinks if within else self.outside
-                choice[position] = replace(found.kink, index=index)
+                choice = self.kinks if found.least <= self.analytic[position] <= found.most else self.outside
+                choice[position] = replace(found.kink, index=self.indices[position])
 
     def _closely(self, position: int, strict: float, little: float, size: float) -> Estimate:
         """The slope at one element by steps of all sizes, with doubts on both sides: an answer that it contradicts may
@@ -294,10 +292,26 @@ class Judgement:
         if _accuses(found, answer, slack):
             found = probe.confirmed(index, wanted)
             if _accuses(found, answer, slack):
-                return probe.beside(index, found, answer)
+                found = probe.beside(index, found, answer)
+            if _accuses(found, answer, slack):
+                return self._unless_doubtful(index, found, answer)
         if found.kink is None and np.isfinite(found.error) and probe.contradicted(index, found, little):
             return replace(found, error=np.inf)
         return found
+
+    def _unless_doubtful(self, index: tuple[int, ...], found: Estimate, answer: float) -> Estimate:
+        """An estimate that contradicts an answer, after what may still speak for the answer: the slopes at points
+        nearby, if it is a kink, and the smallest steps of all.
+        """
+        unknown = replace(found, kink=None, error=np.inf)
+        if found.kink is not None:
+            enclosed = self.probe.enclosed_nearby(index, answer)
+            if enclosed:
+                return replace(found, least=min(found.least, answer), most=max(found.most, answer))
+            if enclosed is None:
+                return unknown
+        apart = abs(answer - found.value) if found.kink is None else max(found.least - answer, answer - found.most)
+        return unknown if self.probe.given_closest(index, found, answer, apart) else found
 
     def _knew_more(self, position: int, found: Estimate, allowed: float) -> bool:
         """Did a look at several elements together know this one better, say the same, and acquit the answer?"""
@@ -343,11 +357,19 @@ class Judgement:
         return examined
 
     def ask_along_ties(self) -> None:
-        """Answers at kinks that are right one by one must add up to the slope where the kinks move together."""
+        """Answers at kinks that are right one by one must add up to the slope where the kinks move together.
+
+        Those that the smallest steps of all give lie at no kink, whatever larger ones saw: they are left undecided.
+        """
         flat = {int(np.ravel_multi_index(self.indices[p], self.probe.shape)): p for p in self.kinks}
         answers = {place: float(self.analytic[position]) for place, position in flat.items()}
         for place in wrong_along_ties(self.probe, answers):
-            self.outside[flat[place]] = self.kinks.pop(flat[place])
+            position, answer = flat[place], answers[place]
+            kink = self.kinks.pop(position)
+            if self.probe.given_closest(kink.index, self.examined[position], answer, abs(kink.right - kink.left)):
+                self.error[position] = np.inf
+            else:
+                self.outside[position] = kink
 
 
 def judge(judged: Judgement, count_all: bool = True) -> None:

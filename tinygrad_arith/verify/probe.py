@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .closer import between_slopes_nearby, closer_by, contradicted_closer_by
+from .closer import closer_by, contradicted_closer_by, given_by_the_smallest_steps, slopes_nearby_enclose
 from .cotangents import array_like
 from .differences import NOISE_MARGIN, Estimate, Line
 from .fit import fitted_slope
@@ -220,11 +220,14 @@ class Probe:
             return found
         return closer_by(self._line(index), self.cotangent, found, answer)
 
-    def between_nearby(self, index: tuple[int, ...], answer: float) -> bool:
-        """Does an answer at a kink lie between the slopes at points nearby?"""
-        return between_slopes_nearby(
-            self.outputs_at, self.values, index, self.cotangent, self.sizes, self.noise, answer
-        )
+    def enclosed_nearby(self, index: tuple[int, ...], answer: float) -> bool | None:
+        """Does an answer at a kink lie between the slopes at points nearby? None if rounding hides it."""
+        noise = np.where(self.exact, 0.0, self.noise)
+        return slopes_nearby_enclose(self.outputs_at, self.values, index, self.cotangent, self.sizes, noise, answer)
+
+    def given_closest(self, index: tuple[int, ...], found: Estimate, answer: float, apart: float) -> bool:
+        """Do the smallest steps of all give an answer that is so far from what an estimate says?"""
+        return given_by_the_smallest_steps(self._line(index), self.cotangent, found.column != 0, answer, apart)
 
     def contradicted(self, index: tuple[int, ...], found: Estimate, allowed: float) -> bool:
         """Is the slope another one closer by, by more than is allowed?"""

@@ -65,7 +65,8 @@ def _rates(probe: Probe, tied: Sequence[int]) -> dict[int, float]:
     for position in tied[1:]:
         rate = alone[tied[0]] / alone[position] if alone[position] else 1.0
         rates[position] = min(rate, -rate, key=lambda r: _gap(probe, {tied[0]: 1.0, position: r}))
-    return rates
+    alike = {position: abs(rate) for position, rate in rates.items()}  # of five that are sorted, any two may part
+    return min(rates, alike, key=lambda each: _gap(probe, each))
 
 
 def _gap(probe: Probe, direction: Mapping[int, float]) -> float:

@@ -29,34 +29,30 @@ def ask(task: Any, method: str, *operands: Any) -> Any:
         raise ValueError(f"{type(task).__name__}.{method}: {type(error).__name__}: {error} ({where})") from error
 
 
-def check_result(task: Any, width: int) -> None:
+def check_arithmetic(task: Any) -> None:
     """Raise ValueError if what a task computes, for a few random operands, is not what `NumberTask` promises."""
-    where, count, shorter = f"{type(task).__name__}.result", 32, (width + 1) // 2
+    name, count, shorter = type(task).__name__, 32, (task.width + 1) // 2
     pairs = random_digits(RandomKey(0, "task.check"), 2 * count, shorter, task.base).reshape(2, count, shorter)
-    above = np.pad(pairs, ((0, 0), (0, 0), (0, width - shorter)))  # the same with zeros above
+    above = np.pad(pairs, ((0, 0), (0, 0), (0, task.width - shorter)))  # the same with zeros above
     narrow, wide = ask(task, "result", *pairs), ask(task, "result", *above)
     for result in (narrow, wide):
         if not is_array(result, "iu", 2, count):
-            raise ValueError(f"{where}: must return an array of whole numbers, one row of digits for each problem")
-        if result.size and not 0 <= result.min() <= result.max() < task.base:
-            raise ValueError(f"{where}: must return digits from 0 to {task.base - 1}")
+            raise ValueError(
+                f"{name}.result: must return an array of whole numbers, one row of digits for each problem"
+            )
+        if not are_digits(result, task.base):
+            raise ValueError(f"{name}.result: must return digits from 0 to {task.base - 1}")
     shared = narrow.shape[1]
     if shared > wide.shape[1] or wide[:, shared:].any() or (wide[:, :shared] != narrow).any():
-        raise ValueError(f"{where}: must not depend on zeros above the operands' digits")
+        raise ValueError(f"{name}.result: must not depend on zeros above the operands' digits")
     if task.signed and not is_array(ask(task, "negative", *pairs), "b", 1, count):
-        raise ValueError(f"{type(task).__name__}.negative: must return an array of bool, one for each problem")
-
-
-def check_chain_digits(task: Any, width: int) -> None:
-    """Raise ValueError if the digits that hand carries on, for a few random operands, are none."""
-    first = random_digits(RandomKey(0, "task.check"), 32, width, task.base)  # (n, D)
-    found = ask(task, "chain_digits", first)
-    one_each = is_array(found, "iu", 2, 32) and found.shape == first.shape
-    if not one_each or not 0 <= found.min() <= found.max() < task.base:
-        raise ValueError(
-            f"{type(task).__name__}.chain_digits: must return a digit from 0 to {task.base - 1} for each digit of the "
-            "first operands"
-        )
+        raise ValueError(f"{name}.negative: must return an array of bool, one for each problem")
+    ask(task, "result", *np.zeros((2, 1, task.config.longest), np.uint8))
+    if task.config.carry_mix:
+        found = ask(task, "chain_digits", pairs[0])
+        if not is_array(found, "iu", 2, count) or found.shape != pairs[0].shape or not are_digits(found, task.base):
+            kind = f"a digit from 0 to {task.base - 1} for each digit of the first operands"
+            raise ValueError(f"{name}.chain_digits: must return {kind}")
 
 
 def check_groups(task: Any) -> None:
@@ -78,3 +74,8 @@ def check_groups(task: Any) -> None:
 def is_array(value: Any, kinds: str, axes: int, count: int) -> bool:
     """Whether a value is an array of one of these kinds of dtype, with so many axes and `count` rows."""
     return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.ndim == axes and len(value) == count
+
+
+def are_digits(array: np.ndarray, base: int) -> bool:
+    """Whether an array of whole numbers holds digits alone."""
+    return not array.size or 0 <= array.min() <= array.max() < base

@@ -14,13 +14,20 @@ def add(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
     """The sums of the rows of two digit arrays, each (n, D) uint8: (n, D + 1) uint8."""
     count, width = first.shape
     total = np.zeros((count, width + 1), dtype=np.uint8)  # (n, D + 1)
-    carry = np.zeros(count, dtype=np.uint8)  # (n,)
     for i in range(width):
-        column = first[:, i] + second[:, i] + carry  # (n,), at most 2 * base - 1
-        carry = (column >= base).astype(np.uint8)  # (n,)
-        total[:, i] = column - base * carry
-    total[:, width] = carry
+        column = first[:, i] + second[:, i] + total[:, i]  # (n,), at most 2 * base - 1
+        total[:, i + 1] = column >= base
+        total[:, i] = column - base * total[:, i + 1]
     return total
+
+
+def carried(columns: np.ndarray, base: int) -> np.ndarray:
+    """Columns of any numbers, int64 (n, W), as digits (n, W) uint8: carries and borrows go to the next column."""
+    digits = np.empty(columns.shape, dtype=np.uint8)
+    carry = np.zeros(len(columns), dtype=np.int64)  # (n,)
+    for i in range(columns.shape[1]):
+        carry, digits[:, i] = np.divmod(columns[:, i] + carry, base)
+    return digits
 
 
 def is_less(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -40,13 +47,7 @@ def larger_and_smaller(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarra
 def difference(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
     """|first - second| of the rows of two digit arrays, each (n, D) uint8: (n, D) uint8."""
     larger, smaller = larger_and_smaller(first, second)
-    result = np.zeros_like(larger)  # (n, D)
-    borrow = np.zeros(len(larger), dtype=np.int64)  # (n,)
-    for i in range(larger.shape[1]):
-        column = larger[:, i].astype(np.int64) - smaller[:, i] - borrow  # (n,), at least -base
-        borrow = (column < 0).astype(np.int64)  # (n,)
-        result[:, i] = column + base * borrow
-    return result
+    return carried(larger.astype(np.int64) - smaller, base)
 
 
 def multiply(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
@@ -55,10 +56,7 @@ def multiply(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:
     columns = np.zeros((count, 2 * width), dtype=np.int64)  # (n, 2D), at most D * (base - 1)**2 before the carries
     for i in range(width):
         columns[:, i : i + width] += first[:, i : i + 1].astype(np.int64) * second
-    carry = np.zeros(count, dtype=np.int64)  # (n,)
-    for i in range(2 * width):
-        carry, columns[:, i] = np.divmod(columns[:, i] + carry, base)
-    return columns.astype(np.uint8)
+    return carried(columns, base)
 
 
 def longest_carry_chain(first: np.ndarray, second: np.ndarray, base: int) -> np.ndarray:

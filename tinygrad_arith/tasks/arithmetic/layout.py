@@ -9,122 +9,95 @@
 - spaces: `1011 + 110 = 00001.`; the answer begins with the space behind the `=`.
 - sign: a task whose results may be negative writes `+` or `-` with every answer, behind its digits ("last", in writing
   direction) or before them ("first"): `01+11=01-.` is 2 - 3 = -1.
-- prompt_width: padding between the operands and the `=`, so that it stands at the same place in every row.
+
+Position ids say which places of a sample a model is to take for equal.
+
+- order: 0, 1, 2, ...: no two places are equal.
+- coupled: digits of one significance share an id, whichever number they are in (position coupling, Cho et al. 2024,
+  arXiv 2405.20671): 2 for units, 3 for the next, and so on. Operator, `=`, sign and spaces share 1.
+- abacus: a digit's place within its number, 1 for units (abacus embeddings, McLeish et al. 2024, arXiv 2405.17399);
+  all else has 0.
+
+Padding has 0. What stands behind a reversed answer, its sign or `.`, goes on counting: while an answer is being
+written, nobody knows whether its next token is another digit.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ..rows import at_least
+from ..rows import packed_left
 from ..vocabulary import Vocabulary
 from .digits import significant_lengths
 from .options import NumberOptions
-from .positions import SCHEMES
 
 # Padding, then the order of the ids in the articles that the tasks are from.
 BINARY_TOKENS = ("_", " ", "0", "1", "+", "=", ".")
 DECIMAL_TOKENS = ("_", "+", "*", "=", *"0123456789", "(", ")", ".")
 
 
-def vocabulary_of_numbers(base: int, symbol: str, signed: bool, spaces: bool) -> Vocabulary:
-    """The tokens of a published vocabulary, with those behind them that it has not but the task needs."""
-    published = BINARY_TOKENS if base == 2 else DECIMAL_TOKENS
-    needed = [symbol, *("+-" if signed else ""), *(" " if spaces else "")]
-    return Vocabulary(tuple(dict.fromkeys([*published, *needed])))
+class Scheme(NamedTuple):
+    """The ids of a scheme: of what is no digit, and of the units; a digit of significance s has `units` + s."""
+
+    mark: int
+    units: int
 
 
-class Piece(NamedTuple):
-    """A piece of every row, of w tokens; all are int64 (n, w), `written` is bool.
-
-    tokens:  token ids
-    ids:     position ids
-    written: which of the tokens are written at all
-    """
-
-    tokens: np.ndarray
-    ids: np.ndarray
-    written: np.ndarray
-
-
-class Rows(NamedTuple):
-    """Written samples: token and position ids, int64 (n, T) each; padding has position 0."""
-
-    tokens: np.ndarray
-    ids: np.ndarray
+SCHEMES = {"coupled": Scheme(mark=1, units=2), "abacus": Scheme(mark=0, units=1)}
 
 
 class Layout:
-    """Writes samples of one task. Operands are digit arrays (n, D), least significant digit first, D = `width`.
+    """Writes the problems of one task. Operands are digit arrays (n, D), least significant digit first.
 
-    result_widths: int64 (D + 1,), how many digits the result of two operands of that many digits has room for
-    prompt_width:  the most tokens up to and without `=`
+    vocabulary:    the tokens of a published one, with those behind them that it has not but the task needs
+    widths:        int64 (D + 1,), how many digits the result of two operands of that many digits has room for
+    prompt_length: the most tokens up to and without `=`
     answer_length: the most tokens of an answer, from behind the `=` to the `.`
-    needed:        positions of the longest sample
     """
 
-    def __init__(self, config: NumberOptions, vocabulary: Vocabulary, symbol: str, signed: bool, widths: np.ndarray):
-        """Raises ValueError if `prompt_width` or `context` of the configuration are too small for a sample."""
-        self.config, self.vocabulary, self.symbol, self.signed = config, vocabulary, symbol, signed
-        self.width, self.result_widths = len(widths) - 1, widths
-        self.scheme = SCHEMES.get(config.position_ids)
-        self.lead = int(config.spaces) + int(signed and config.sign == "first")  # tokens between `=` and the digits
-        self.answer_length = int(config.spaces) + int(widths[-1]) + int(signed) + 1  # and the `.`
-        longest_prompt = 2 * self.width + 1 + 3 * config.spaces
-        self.prompt_width = at_least("prompt-width", config.prompt_width, longest_prompt, "before the = of a prompt")
-        # In a row that is a prefix, the last token of the answer is never read.
-        self.needed = self.prompt_width + self.answer_length + (config.rows == "whole")
-        self.context = at_least("context", config.context, self.needed, "for the longest sample")
-        self.ragged = config.padding != "zero" or self.context > self.needed or config.rows == "prefix"
+    def __init__(self, config: NumberOptions, base: int, symbol: str, signed: bool, widths: np.ndarray):
+        self.config, self.widths = config, widths
+        published = BINARY_TOKENS if base == 2 else DECIMAL_TOKENS
+        needed = [symbol, *("+-" if signed else ""), *(" " if config.spaces else "")]
+        self.vocabulary = Vocabulary(tuple(dict.fromkeys([*published, *needed])))
+        self.space = " " if config.spaces else ""
+        self.operator = self.space + symbol + self.space
+        self.prompt_length = 2 * (len(widths) - 1) + len(self.operator + self.space)
+        self.lead = len(self.space) + int(signed and config.sign == "first")  # tokens between `=` and the digits
+        self.answer_length = len(self.space) + int(widths[-1]) + int(signed) + 1  # and the `.`
 
-    # Pieces
+    def prompts(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The tokens before the `=`, int64 (n, prompt_length), padding where a digit is not written."""
+        operands = (first, second), self.operand_lengths(first, second)
+        one, other = (self.number(*operand, self.config.order == "reversed") for operand in zip(*operands, strict=True))
+        operator, space = self.vocabulary.encode(self.operator), self.vocabulary.encode(self.space)
+        return side_by_side(len(first), one, operator, other, space)
 
-    def mark(self, text: str, count: int) -> Piece:
-        """The same few tokens, or none, in each of `count` rows."""
-        tokens = np.broadcast_to(self.vocabulary.encode(text), (count, len(text)))  # (n, w)
-        return Piece(tokens, np.full_like(tokens, self.scheme.mark if self.scheme else 0), np.ones_like(tokens, bool))
-
-    def number(self, digits: np.ndarray, lengths: np.ndarray, backwards: bool) -> Piece:
-        """The numbers of a digit array (n, w), `lengths` (n,) digits of each; `backwards`: least significant first."""
-        place = np.arange(digits.shape[1])  # (w,)
-        written = place < lengths[:, None]  # (n, w)
-        if backwards:
-            significance = np.broadcast_to(place, digits.shape)  # (n, w), of the digit that stands at each place
-            values = digits
+    def answers(
+        self, first: np.ndarray, second: np.ndarray, result: np.ndarray, negative: np.ndarray | None
+    ) -> np.ndarray:
+        """Results (n, W), with signs if they have some, as token ids: int64 (n, answer_length), padded."""
+        if self.config.padding == "none":
+            lengths = significant_lengths(result)  # (n,)
         else:
-            significance = np.maximum(lengths[:, None] - 1 - place, 0)  # (n, w)
-            values = np.take_along_axis(digits, significance, axis=1)  # (n, w)
-        tokens = values + np.int64(self.vocabulary.ids["0"])
-        return Piece(tokens, significance + self.scheme.units if self.scheme else significance, written)
+            lengths = self.widths[self.operand_lengths(first, second)[0]]
+        ids, encode = self.vocabulary.ids, self.vocabulary.encode
+        pieces = [encode(self.space), self.number(result, lengths, self.config.order != "plain"), encode(".")]
+        if negative is not None:
+            sign = np.where(negative, ids["-"], ids["+"])[:, None]  # (n, 1)
+            pieces.insert(1 if self.config.sign == "first" else 2, sign)
+        return packed_left(side_by_side(len(result), *pieces), self.vocabulary.padding)
 
-    def prompt_padding(self, pieces: list[Piece]) -> Piece:
-        """What fills prompts of these pieces up to `prompt_width`; only where a row is a prefix."""
-        missing = self.prompt_width - written_of(pieces).sum(axis=1)  # (n,)
-        written = np.arange(self.prompt_width) < missing[:, None]  # (n, prompt_width)
-        tokens = np.full(written.shape, self.vocabulary.padding, dtype=np.int64)
-        return Piece(tokens, np.zeros_like(tokens), written)
-
-    # Samples
-
-    def prompts(self, first: np.ndarray, second: np.ndarray) -> list[Piece]:
-        """The pieces up to and including `=`."""
-        count, space = len(first), " " if self.config.spaces else ""
-        lengths = self.operand_lengths(first, second)
-        backwards = self.config.order == "reversed"
-        pieces = [
-            self.number(first, lengths[0], backwards),
-            self.mark(space + self.symbol + space, count),
-            self.number(second, lengths[1], backwards),
-            self.mark(space, count),
-        ]
-        if self.config.rows == "prefix":
-            pieces.append(self.prompt_padding(pieces))
-        return [*pieces, self.mark("=", count)]
+    def number(self, digits: np.ndarray, lengths: np.ndarray, backwards: bool) -> np.ndarray:
+        """The numbers of a digit array (n, w), `lengths` (n,) digits of each, as token ids: int64 (n, w)."""
+        places = digit_places(digits.shape[1], backwards)  # (w,)
+        tokens = digits[:, places] + np.int64(self.vocabulary.ids["0"])
+        return np.where(places < lengths[:, None], tokens, self.vocabulary.padding)
 
     def operand_lengths(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many digits of each operand are written, int64 (n,) each."""
         if self.config.padding == "zero":
-            full = np.full(len(first), self.width)
+            full = np.full(len(first), first.shape[1])
             return full, full
         lengths = significant_lengths(first), significant_lengths(second)
         if self.config.padding == "none":
@@ -132,59 +105,24 @@ class Layout:
         longer = np.maximum(*lengths)
         return longer, longer
 
-    def result_lengths(self, first: np.ndarray, second: np.ndarray, result: np.ndarray) -> np.ndarray:
-        """How many digits of each result are written: int64 (n,)."""
-        if self.config.padding == "none":
-            return significant_lengths(result)
-        return self.result_widths[self.operand_lengths(first, second)[0]]
-
-    def answers(self, lengths: np.ndarray, result: np.ndarray, negative: np.ndarray | None) -> np.ndarray:
-        """Digits (n, W), `lengths` (n,) of them, as answers: token ids, int64 (n, answer_length), padded."""
-        count, ids = len(result), self.vocabulary.ids
-        pieces = [
-            self.mark(" " if self.config.spaces else "", count),
-            self.number(result, lengths, self.config.order != "plain"),
-            self.mark(".", count),
-        ]
-        if negative is not None:
-            sign = np.where(negative, ids["-"], ids["+"])[:, None]  # (n, 1)
-            piece = Piece(sign, np.zeros_like(sign), np.ones_like(sign, dtype=bool))
-            pieces.insert(1 if self.config.sign == "first" else 2, piece)
-        return pack([piece.tokens for piece in pieces], written_of(pieces), self.answer_length, self.vocabulary.padding)
-
-    def answer_ids(self, lengths: np.ndarray) -> np.ndarray:
-        """The position id of each place of an answer with `lengths` (n,) digits: int64 (n, answer_length).
-
-        They tell of a reversed answer nothing but the place, even behind its last digit.
-        """
+    def position_ids(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The position ids of the prompts, the `=` and the answers: int64 (n, prompt_length + 1 + answer_length)."""
+        mark, units = SCHEMES[self.config.position_ids]
+        operand = digit_places(first.shape[1], self.config.order == "reversed") + units  # (D,)
+        operator, equals = np.full(len(self.operator), mark), np.full(len(self.space) + 1, mark)
         place = np.arange(self.answer_length) - self.lead  # (answer_length,), 0 is the first digit
-        if self.scheme is None:
-            return np.zeros((len(lengths), self.answer_length), dtype=np.int64)
-        mark, units = self.scheme
-        significance = lengths[:, None] - 1 - place if self.config.order == "plain" else place + 0 * lengths[:, None]
-        return np.where((place >= 0) & (significance >= 0), significance + units, mark)
-
-    def rows(self, prompts: list[Piece], answers: np.ndarray, answer_ids: np.ndarray, width: int) -> Rows:
-        """Whole samples, (n, width): pieces up to `=`, and answers as tokens (n, answer_length) with position ids."""
-        pieces = [*prompts, Piece(answers, answer_ids, answers != self.vocabulary.padding)]
-        written = written_of(pieces)
-        tokens = pack([piece.tokens for piece in pieces], written, width, self.vocabulary.padding)
-        ids = pack([piece.ids for piece in pieces], written, width, 0) if self.scheme else np.zeros_like(tokens)
-        return Rows(tokens, ids)
+        significance = place
+        if self.config.order == "plain":
+            significance = self.widths[self.operand_lengths(first, second)[0]][:, None] - 1 - place
+        answer = np.where((place >= 0) & (significance >= 0), significance + units, mark)
+        return side_by_side(len(first), operand, operator, operand, equals, answer)
 
 
-def written_of(pieces: list[Piece]) -> np.ndarray:
-    """Which tokens of the pieces, side by side, are written: bool (n, sum of widths)."""
-    return np.concatenate([piece.written for piece in pieces], axis=1)
+def digit_places(width: int, backwards: bool) -> np.ndarray:
+    """The significance of each digit as written, int64 (width,); `backwards`: least significant first."""
+    return np.arange(width) if backwards else np.arange(width)[::-1]
 
 
-def pack(arrays: list[np.ndarray], written: np.ndarray, width: int, fill: int) -> np.ndarray:
-    """What is `written` (n, S) of the arrays side by side, moved to the left, filled up to (n, width): int64."""
-    values = np.concatenate(arrays, axis=1)  # (n, S)
-    rows = np.full((len(values), width), fill, dtype=np.int64)
-    if written.all():  # the usual case, in half the time
-        rows[:, : values.shape[1]] = values
-        return rows
-    taken = np.arange(width) < written.sum(axis=1)[:, None]  # (n, width)
-    rows[taken] = values[written]  # both in reading order
-    return rows
+def side_by_side(count: int, *pieces: np.ndarray) -> np.ndarray:
+    """Pieces of rows, (n, w) or (w,) for all n rows alike, in one array of `count` rows."""
+    return np.concatenate([np.broadcast_to(piece, (count, piece.shape[-1])) for piece in pieces], axis=1)

@@ -1,11 +1,8 @@
 """Tasks of two numbers: `1011+110=` is answered by `00001.` (13 + 3 = 16, least significant bit first).
 
-`NumberTask` does all but the arithmetic; a task is a few lines (see `arithmetic.py`, and docs/tasks.md for a task of
+`NumberTask` does all but the arithmetic; a task is a few lines (see `operations.py`, and docs/tasks.md for a task of
 your own). `layout.py` says how a sample is written, `splits.py` what is kept from training, `draws.py` what a training
-step gets, `typed.py` how problems that people type are read.
-
-loss "answer" counts the predictions of the answer's tokens, its final `.` included; "all" those of all tokens but
-padding; "padding-too" every position, padding included: there is no key mask then.
+step gets.
 """
 
 from dataclasses import replace
@@ -15,19 +12,17 @@ from typing import Any
 import numpy as np
 
 from ...backend import RandomKey
-from ...objectives import Batch
 from ..answering import AnsweringTask
-from ..batch import Problem, Problems
+from ..batch import Problems
 from ..metrics import Breakdown, Grid
 from ..scoring import GroupScore, by_length_pair
-from ..sizes import HELD_OUT_SHARE, LARGEST_LISTED
-from ..splits import HashedSplit, LengthSplit, ListedSplit, all_pairs
-from .checks import ask, check_chain_digits, check_result
+from ..sizes import HELD_OUT_SHARE, LARGEST_LISTED, kept_sizes
+from ..splits import LengthSplit, PairSplit, TrainingList, TrainingSplit, all_pairs
+from .checks import check_arithmetic
 from .digits import from_integers, random_digits, random_digits_by_length, significant_lengths, to_integers
-from .draws import TrainingDraws
-from .layout import Layout, vocabulary_of_numbers
+from .draws import random_prefixes, random_problems
+from .layout import SCHEMES, Layout
 from .options import CarryOptions, NumberOptions, SignAndCarryOptions, SignOptions
-from .positions import SCHEMES
 from .typed import split_operands
 
 OPTIONS: dict[tuple[bool, bool], type[NumberOptions]] = {  # by whether there are signs, and carries
@@ -53,8 +48,7 @@ class NumberTask(AnsweringTask):
     base: int
     signed = False
     verb = "takes"
-    size_flag = "digits"  # the option that decides how many problems there are
-    train_share = 0.0
+    size_flag = "digits"
     lists_all = False
     problems_are = "operand pairs"
 
@@ -75,54 +69,24 @@ class NumberTask(AnsweringTask):
         `trained` is the task that training used, if this one is for other operand lengths (`with_digits`).
         Raises ValueError if a sample does not fit into what the options give it, or if nothing can be trained on.
         """
-        self.config, self.trained = config, trained
-        self.digits, self.rows = config.digits, config.rows
-        self.trained_length = trained.digits if trained else config.digits
+        self.config, self.trained, self.digits = config, trained, config.digits
         self.width = max(config.digits, trained.width if trained else 0)
         if not type(self).__module__.startswith("tinygrad_arith."):
-            self.check_arithmetic()
-        self.vocabulary = vocabulary_of_numbers(self.base, self.symbol, self.signed, config.spaces)
+            check_arithmetic(self)
         widths = np.full(self.width + 1, self.result_width(self.width))  # (D + 1,), by digits of the operands
         if config.padding == "longer":
             widths[1:-1] = [self.result_width(digits) for digits in range(1, self.width)]
-        self.layout = Layout(config, self.vocabulary, self.symbol, self.signed, widths)
-        self.answer_length, self.context = self.layout.answer_length, self.layout.context
-        self.prompt_width = self.layout.prompt_width
-        self.longest_context = max(self.context, trained.longest_context) if trained else self.context
-        if config.longest > self.digits and not trained:
-            self.longest_context = self.room_for_longest()
-        self.position_count = max(self.longest_context, self.context + config.position_offset)
+        self.layout = layout = Layout(config, self.base, self.symbol, self.signed, widths)
+        super().__init__(config, layout.vocabulary, layout.prompt_length, layout.answer_length)
+        self.ragged = config.padding != "zero" or self.context > self.prompt_width + 1 + self.answer_length
+        self.trained_length = trained.digits if trained else config.digits
         if trained:
-            self.position_count = trained.position_count
-        elif config.position_ids != "order":
-            self.position_count = self.count_positions()
-        self.held_out: dict[str, Problems] = {}  # made when first asked for
-        if trained:
-            self.split = self.make_length_split(trained)
+            self.longest_context, self.position_count = trained.longest_context, trained.position_count
+            self.split = self.length_split(trained)
+        elif config.longest > config.digits or config.position_ids != "order":
+            self.make_room_for_longest()
         if config.curriculum:
-            self.check_training()
-
-    @cached_property
-    def split(self) -> Any:  # ListedSplit, HashedSplit or LengthSplit
-        """Which pairs are for training, and which are kept; made when first asked for."""
-        return self.make_split()
-
-    @cached_property
-    def draws(self) -> TrainingDraws:
-        """What a training step gets."""
-        return TrainingDraws(self)
-
-    @property
-    def train_size(self) -> int | None:
-        """How many training pairs there are; None if they are too many to list."""
-        return self.split.train_size
-
-    def check_arithmetic(self) -> None:
-        """Raise ValueError if what a user's class computes is not what this class promises."""
-        check_result(self, self.width)
-        ask(self, "result", *np.zeros((2, 1, self.config.longest or self.width), np.uint8))
-        if self.config.carry_mix:
-            check_chain_digits(self, self.width)
+            self.check_curriculum()
 
     @classmethod
     def check_class(cls) -> None:
@@ -167,60 +131,64 @@ class NumberTask(AnsweringTask):
         zeros = np.zeros((1, digits), dtype=np.uint8)
         return self.result(zeros, zeros).shape[1]
 
-    def room_for_longest(self) -> int:
-        """The positions that a sample with operands of the longest digits needs."""
-        if self.rows == "prefix":
-            return self.context
-        longest = self.config.longest
-        wider = self.result_width(longest) - self.result_width(self.width)
-        return max(self.context, self.layout.needed + 2 * (longest - self.width) + wider)
+    def make_room_for_longest(self) -> None:
+        """Set the positions that the model has room for, and how many ids there are, by what the longest operands need.
 
-    def count_positions(self) -> int:
-        """The largest position id of training and of tests, plus 1."""
-        config, offset = self.config, self.config.position_offset
-        units = SCHEMES[config.position_ids].units
-        trained, longest = (
-            max(digits, self.result_width(digits) + int(self.signed) + 1) for digits in (self.width, config.longest)
-        )
-        return units + max(trained + offset, longest)
+        Ids of digits go up to their place in the longest number, or in what a model may go on to write behind it.
+        """
+        config, longest = self.config, self.config.longest
+        wider = 2 * (longest - self.digits) + self.result_width(longest) - self.result_width(self.digits)
+        needed = self.prompt_width + self.answer_length + (self.rows == "whole") + wider
+        self.longest_context = max(self.context, needed)
+        self.position_count = max(self.longest_context, self.context + config.position_offset)
+        if config.position_ids != "order":
+            trained, tested = (
+                max(digits, self.result_width(digits) + int(self.signed) + 1) for digits in (self.digits, longest)
+            )
+            self.position_count = SCHEMES[config.position_ids].units + max(trained + config.position_offset, tested)
 
     # What is learned from, and what is tested on
 
-    def make_split(self) -> ListedSplit | HashedSplit:
-        """Which pairs are for training, and which are kept."""
-        config = self.config
-        own = config.validation == "own"
-        sizes = {"validation": config.validation_size if own else 0, "test": config.test_size}
-        most = config.train_size or None
-        if self.problem_count(config) <= LARGEST_LISTED:
-            by_length = config.operands == "by-length"
-            return ListedSplit(self.digits, self.base, sizes, config.split_seed, by_length, most)
-        return HashedSplit(self.draw, sizes, config.split_seed, most)
+    @cached_property
+    def split(self) -> PairSplit:
+        """Which pairs are for training, and which are kept; made when first asked for."""
+        config, pairs = self.config, self.all_pairs()
+        sizes = kept_sizes(config) | {"train": config.train_size}
+        by_length = self.base if config.operands == "by-length" and pairs is not None else None
+        return TrainingSplit(self.draw, sizes, config.split_seed, pairs, by_length)
 
-    def make_length_split(self, trained: "NumberTask") -> LengthSplit:
+    def length_split(self, trained: "NumberTask") -> LengthSplit:
         """Held-out pairs of other operand lengths. Where they are few, `config` then says how many there are."""
-        config, pairs = self.config, self.base ** (2 * self.digits)
-        own = config.validation == "own"
-        few = pairs <= LARGEST_LISTED
-        listed = self.widened(all_pairs(self.digits, self.base)) if few else None
-        limit = pairs // HELD_OUT_SHARE // 4  # as for the training's own splits
-        sizes = {"test": config.test_size, "validation": config.validation_size if own else 0}
-        sizes = {name: size if few else min(size, limit) for name, size in sizes.items()}
-        split = LengthSplit(trained.split, trained.width, self.draw, sizes, listed)
-        found = {name: len(split.held_out(name)) if few else size for name, size in sizes.items()}
-        validation = found["validation"] if own else min(config.validation_size, found["test"])
-        self.config = replace(config, validation_size=validation, test_size=found["test"])
+        config, pairs, sizes = self.config, self.all_pairs(), kept_sizes(self.config)
+        if pairs is None:
+            limit = self.problem_count(config) // HELD_OUT_SHARE // 4  # as for the training's own splits
+            sizes = {part: min(size, limit) for part, size in sizes.items()}
+        split = LengthSplit(trained.split, trained.width, self.draw, sizes, pairs)
+        if pairs is not None:
+            sizes = {part: len(split.problems(part)) for part in sizes}
+        validation = sizes["validation"] if config.validation == "own" else min(config.validation_size, sizes["test"])
+        self.config = replace(config, validation_size=validation, test_size=sizes["test"])
         return split
 
-    def check_training(self) -> None:
+    def all_pairs(self) -> Problems | None:
+        """All pairs of operands, where they are few enough to be listed."""
+        few = self.problem_count(self.config) <= LARGEST_LISTED
+        return all_pairs(self.digits, self.base, self.width) if few else None
+
+    @property
+    def listed(self) -> Problems | None:
+        """All training pairs; None if they are too many to list."""
+        return None if self.split.listed is None else self.split.listed.pairs
+
+    def check_curriculum(self) -> None:
         """Raise ValueError if a stage of the curriculum has nothing to train on."""
         for stage in self.config.stages:
-            if self.split.listed is not None:
-                self.split.listed.reachable(stage.digits)
-            elif self.base ** (2 * stage.digits) <= FEW_PAIRS:
-                pairs = self.widened(all_pairs(stage.digits, self.base))
-                if not self.split.members(pairs, "train").any():
-                    raise ValueError(f"--curriculum: no training pair has operands of at most {stage.digits} digits")
+            listed = self.split.listed
+            if listed is None and self.base ** (2 * stage.digits) <= FEW_PAIRS:
+                pairs = all_pairs(stage.digits, self.base, self.width)
+                listed = TrainingList(pairs[self.split.members(pairs, "train")])
+            if listed is not None:
+                listed.reachable(stage.digits)
 
     def draw(self, key: RandomKey, count: int, longest: int | None = None) -> Problems:
         """`count` random pairs of operands, of any split, of at most `longest` digits if given."""
@@ -230,33 +198,19 @@ class NumberTask(AnsweringTask):
         else:
             positive = self.config.operands == "by-length-positive"
             both = random_digits_by_length(key, *sizes, positive=positive)
-        return self.widened(Problems(both[:count], both[count:]))
-
-    def widened(self, problems: Problems) -> Problems:
-        """The same problems with zeros up to D digits."""
-        missing = self.width - problems.first.shape[1]
-        if missing == 0:
-            return problems
-        return Problems(*(np.pad(digits, ((0, 0), (0, missing))) for digits in (problems.first, problems.second)))
+        both = np.pad(both, ((0, 0), (0, self.width - both.shape[1])))  # (2 * count, D)
+        return Problems(both[:count], both[count:])
 
     def train_rows(self, step: int, size: int, seed: int) -> tuple[Problems, np.ndarray | None]:
-        """The problems of a training step's rows, and which token of its answer each row predicts: int64 (n,).
+        """See `AnsweringTask`."""
+        if self.config.draws == "epochs":
+            return super().train_rows(step, size, seed)
+        key = RandomKey(seed, "train", step=step)
+        return random_prefixes(self, key, size) if self.rows == "prefix" else (random_problems(self, key, size), None)
 
-        None where a row is a whole sample.
-        """
-        return self.draws.rows(step, size, seed)
-
-    def all_held_out(self, split: str) -> Problems:
-        """All problems of "validation" or "test"; found once."""
-        if split not in self.held_out:
-            self.held_out[split] = self.find_held_out(split)
-        return self.held_out[split]
-
-    def find_held_out(self, split: str) -> Problems:
-        """All problems of a held-out split; validation may be the first of the test."""
-        if split == "validation" and self.config.validation == "test":
-            return self.problems("test", self.config.test_size)[: self.config.validation_size]
-        return self.split.held_out(split)
+    def held_out(self, split: str) -> Problems:
+        """See `AnsweringTask`."""
+        return self.split.problems(split)
 
     def with_digits(self, digits: int) -> "NumberTask":
         """The same task for operands of at most so many digits, written as in training; see `AnsweringTask`.
@@ -292,60 +246,26 @@ class NumberTask(AnsweringTask):
 
     def tests_of_length(self, length: int, most: int) -> Problems:
         """Test problems whose longer operand has so many digits, at most `most`."""
-        problems = self.problems("test", self.config.test_size)
+        problems = self.problems("test")
         return problems[np.maximum(*self.operand_lengths(problems)) == length][:most]
 
     # Problems as tokens
 
-    def samples(self, problems: Problems) -> np.ndarray:
-        """Whole samples: token ids, (n, T), or (n, T + 1) where a row of a batch is a prefix."""
-        return self.whole_rows(problems)[0]
-
-    def whole_batch(self, problems: Problems) -> Batch:
-        """The problems with their right answers, (n, T); there is a key mask if there is padding."""
-        tokens, ids = self.whole_rows(problems)
-        no_mask = not self.layout.ragged or self.config.loss == "padding-too"
-        return Batch(
-            tokens,
-            self.targets(tokens),
-            positions=None if self.config.position_ids == "order" else ids,
-            key_mask=None if no_mask else tokens != self.vocabulary.padding,  # (n, T)
-        )
-
-    def whole_rows(self, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
-        """Whole samples: token and position ids, (n, T) each, or (n, T + 1) where a row of a batch is a prefix."""
-        answers, ids = self.answer_rows(problems)
-        prompts = self.layout.prompts(problems.first, problems.second)
-        return self.layout.rows(prompts, answers, ids, self.context + (self.rows == "prefix"))
-
-    def prompt(self, problem: Problems) -> Batch:
-        """One problem up to and including its `=`; see `AnsweringTask`."""
-        tokens, ids = self.whole_rows(problem)
-        width = int(self.equals_place(tokens)[0]) + 1
-        tokens = tokens[:, :width]  # (1, Tp)
-        positions = key_mask = None
-        if self.config.position_ids != "order":
-            positions = np.concatenate(
-                [ids[:, :width], self.answer_rows(problem)[1]], axis=1
-            )  # (1, Tp + answer_length)
-        if self.rows == "prefix":
-            known = np.ones((1, self.answer_length), dtype=bool)
-            key_mask = np.concatenate([tokens != self.vocabulary.padding, known], axis=1)  # (1, Tp + answer_length)
-        return Batch(tokens, np.full_like(tokens, -1), positions=positions, key_mask=key_mask)
-
-    # Answers
+    def prompts(self, problems: Problems) -> np.ndarray:
+        """The operands as token ids, int64 (n, P), padding where a digit is not written."""
+        return self.layout.prompts(problems.first, problems.second)
 
     def answers(self, problems: Problems) -> np.ndarray:
         """The right answers as token ids, int64 (n, answer_length), padding behind the `.`."""
-        return self.answer_rows(problems)[0]
+        operands = problems.first, problems.second
+        return self.layout.answers(*operands, self.result(*operands), self.negative(*operands) if self.signed else None)
 
-    def answer_rows(self, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
-        """The right answers as token and as position ids, int64 (n, answer_length) each."""
-        first, second = problems.first, problems.second
-        result = self.result(first, second)  # (n, W)
-        negative = self.negative(first, second) if self.signed else None  # (n,)
-        lengths = self.layout.result_lengths(first, second, result)  # (n,)
-        return self.layout.answers(lengths, result, negative), self.layout.answer_ids(lengths)
+    def position_ids(self, problems: Problems) -> np.ndarray | None:
+        """See `AnsweringTask`."""
+        order = self.config.position_ids == "order"
+        return None if order else self.layout.position_ids(problems.first, problems.second)
+
+    # Where the mistakes lie
 
     def groups(self, problems: Problems) -> dict[str, np.ndarray]:
         """By what an evaluation is broken down: the digits of the longer operand, int64 (n,)."""
@@ -364,19 +284,6 @@ class NumberTask(AnsweringTask):
 
     # Text
 
-    def text(self, problems: Problems) -> list[Problem]:
-        """The problems as they are written for the model, without padding."""
-        tokens = self.samples(problems)
-        starts = self.equals_place(tokens) + 1
-        return [
-            Problem(self.written(row[:start]), self.written(row[start:]))
-            for row, start in zip(tokens, starts, strict=True)
-        ]
-
-    def written(self, ids: np.ndarray) -> str:
-        """Token ids (n,) as text, without padding."""
-        return self.vocabulary.decode(ids[ids != self.vocabulary.padding])
-
     def statements(self, problems: Problems) -> list[str]:
         """The problems and their true results in decimal: `13 + 3 = 16`."""
         first, second = to_integers(problems.first, self.base), to_integers(problems.second, self.base)
@@ -391,19 +298,18 @@ class NumberTask(AnsweringTask):
 
         Raises ValueError with one sentence that says what is wrong and what is allowed.
         """
-        first, second = split_operands(text, self.symbol, self.base, self.form())
-        operands = [self.parse_operand(word, name) for word, name in ((first, "first"), (second, "second"))]
-        return Problems(*(from_integers([value], self.width, self.base) for value in operands))
-
-    def parse_operand(self, word: str, name: str) -> int:
-        """The value of one operand as it was typed."""
-        if not word:
-            raise ValueError(f"the {name} operand is empty: {self.form()}")
-        if len(word) > self.digits:
-            raise ValueError(
-                f"the {name} operand has {len(word)} digits: this model {self.verb} numbers of at most {self.digits}"
-            )
-        return int(word[::-1] if self.config.order == "reversed" else word, self.base)
+        operands = []
+        for name, word in zip(
+            ("first", "second"), split_operands(text, self.symbol, self.base, self.form()), strict=True
+        ):
+            if not word:
+                raise ValueError(f"the {name} operand is empty: {self.form()}")
+            if len(word) > self.digits:
+                limit = f"this model {self.verb} numbers of at most {self.digits}"
+                raise ValueError(f"the {name} operand has {len(word)} digits: {limit}")
+            value = int(word[::-1] if self.config.order == "reversed" else word, self.base)
+            operands.append(from_integers([value], self.width, self.base))
+        return Problems(*operands)
 
     def form(self) -> str:
         """How a problem is typed, by an example: `write 13 + 3 as 1011+11, least significant bit first`."""

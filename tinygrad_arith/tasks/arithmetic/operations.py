@@ -21,7 +21,7 @@ class Addition(NumberTask):
         return np.uint8(self.base - 1) - first
 
     def groups(self, problems: Problems) -> dict[str, np.ndarray]:
-        """The digits of the longer operand, and over how many digits the farthest-travelling carry is handed on."""
+        """And over how many digits the farthest-travelling carry is handed on."""
         chains = digits.longest_carry_chain(problems.first, problems.second, self.base)
         return super().groups(problems) | {"longest carry chain": chains}
 
@@ -44,7 +44,7 @@ class Subtraction(NumberTask):
         return first
 
     def groups(self, problems: Problems) -> dict[str, np.ndarray]:
-        """The digits of the longer operand, the longest chain of borrows, and whether the difference is negative."""
+        """And the longest chain of borrows, and whether the difference is negative."""
         return super().groups(problems) | {
             "longest borrow chain": digits.longest_borrow_chain(problems.first, problems.second),
             "negative": self.negative(problems.first, problems.second).astype(np.int64),
@@ -62,46 +62,24 @@ class Multiplication(NumberTask):
 
 
 class BinaryAddition(Addition):
-    """Addition of bits."""
-
     base = 2
 
 
 class DecimalAddition(Addition):
-    """Addition of decimal digits."""
-
     base = 10
 
 
 class BinarySubtraction(Subtraction):
-    """Subtraction of bits."""
-
     base = 2
 
 
 class DecimalSubtraction(Subtraction):
-    """Subtraction of decimal digits."""
-
     base = 10
 
 
 class BinaryMultiplication(Multiplication):
-    """Multiplication of bits."""
-
     base = 2
 
 
 class DecimalMultiplication(Multiplication):
-    """Multiplication of decimal digits."""
-
     base = 10
-
-
-CLASSES: dict[str, type[NumberTask]] = {
-    "binary-addition": BinaryAddition,
-    "binary-subtraction": BinarySubtraction,
-    "binary-multiplication": BinaryMultiplication,
-    "decimal-addition": DecimalAddition,
-    "decimal-subtraction": DecimalSubtraction,
-    "decimal-multiplication": DecimalMultiplication,
-}

@@ -60,8 +60,16 @@ class NumberOptions(RowOptions):
             raise ValueError(f"--longest {self.longest}: must be 0 or at least --digits {self.digits}")
         if self.rows == "prefix" and self.longest > self.digits:
             raise ValueError(f"--longest {self.longest}: must be --digits {self.digits} with --rows prefix")
-        if self.curriculum:
-            check_curriculum(self)
+        shorter = Stage(0, 0)
+        for stage in self.stages if self.curriculum else ():
+            if not shorter.digits < stage.digits < self.digits or stage.until <= shorter.until:
+                raise ValueError(
+                    f"--curriculum {self.curriculum}: digits and steps must rise from stage to stage, "
+                    f"and digits stay below --digits {self.digits}"
+                )
+            shorter = stage
+        if self.curriculum and self.draws == "epochs":
+            raise ValueError(f"--curriculum {self.curriculum}: needs --draws random")
         if self.position_ids != "order" and self.order == "plain" and self.padding == "none":
             raise ValueError(
                 f"--position-ids {self.position_ids}: with --order plain and --padding none the ids would tell how "
@@ -76,7 +84,15 @@ class NumberOptions(RowOptions):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages of the curriculum, none where there is none. Raises ValueError if it is not written as one."""
-        return parse_curriculum(self.curriculum) if self.curriculum else ()
+        stages = []
+        for part in self.curriculum.split(",") if self.curriculum else ():
+            digits, _, until = part.strip().partition(":")
+            if not (digits.isdecimal() and until.isdecimal()):
+                raise ValueError(
+                    f"--curriculum {self.curriculum}: must be written as DIGITS:STEP,DIGITS:STEP, such as 3:2000,6:7000"
+                )
+            stages.append(Stage(int(digits), int(until)))
+        return tuple(stages)
 
 
 @dataclass(frozen=True)
@@ -104,28 +120,3 @@ class CarryOptions(NumberOptions):
 @dataclass(frozen=True)
 class SignAndCarryOptions(SignOptions, CarryOptions):
     """And where both is so."""
-
-
-def check_curriculum(options: NumberOptions) -> None:
-    """Raise ValueError unless digits and steps rise, and stay below those of the task."""
-    digits, until = 0, 0
-    for stage in options.stages:
-        if not digits < stage.digits < options.digits or stage.until <= until:
-            raise ValueError(
-                f"--curriculum {options.curriculum}: digits and steps must rise from stage to stage, "
-                f"and digits stay below --digits {options.digits}"
-            )
-        digits, until = stage
-    if options.draws == "epochs":
-        raise ValueError(f"--curriculum {options.curriculum}: needs --draws random")
-
-
-def parse_curriculum(text: str) -> tuple[Stage, ...]:
-    """The stages in a text like `3:2000,6:7000`; ValueError for any other."""
-    stages = []
-    for part in text.split(","):
-        digits, _, until = part.strip().partition(":")
-        if not (digits.isdecimal() and until.isdecimal()):
-            raise ValueError(f"--curriculum {text}: must be written as DIGITS:STEP,DIGITS:STEP, such as 3:2000,6:7000")
-        stages.append(Stage(int(digits), int(until)))
-    return tuple(stages)
