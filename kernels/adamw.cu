@@ -5,9 +5,7 @@
 // is written in the same pass.
 
 #include "groups.cuh"
-
-// A number that the host knows, or one that lies in device memory: a captured graph is replayed with other rates.
-__device__ __forceinline__ float number(float value, const float* address) { return address ? *address : value; }
+#include "rates.cuh"
 
 // One update in place (optim/adamw.py):
 //     g = gradient_scale g,   m = beta1 m + fresh1 g,   v = beta2 v + fresh2 g^2

@@ -10,7 +10,7 @@ __device__ __forceinline__ bool is_finite(float x) { return fabsf(x) < INFINITY;
 // step:                which step this is
 // history (length, 2): row step % length becomes the loss and the norm
 // failed:              becomes 1 if one of them is not finite, and stays so
-// gradient_scale:      becomes the scale, or NaN, which tells AdamW to leave everything as it is
+// gradient_scale:      becomes the scale, or NaN, which tells the optimizer to leave everything as it is
 extern "C" __global__ void settle_step(const float* loss, const float* norm, const float* scale, const unsigned* step,
                                        float* history, int length, int* failed, float* gradient_scale) {
     float* row = history + 2 * (*step % length);

@@ -12,7 +12,7 @@ from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import FlatParameters
 from tinygrad_arith.objectives import Batch
 from tinygrad_arith.optim import AdamW
-from tinygrad_arith.optim.registry import AdamWOptions
+from tinygrad_arith.optim.adamw import AdamWOptions
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.steps import training_step
 from tinygrad_arith.training.threads import choose_threads, settle_process

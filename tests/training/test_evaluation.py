@@ -16,7 +16,7 @@ from tinygrad_arith.cli.evaluation_report import (
 )
 from tinygrad_arith.generation import generate
 from tinygrad_arith.models import GPT, GPTConfig
-from tinygrad_arith.optim.registry import AdamWOptions
+from tinygrad_arith.optim.adamw import AdamWOptions
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.tasks import answering, build_task, task_options
 from tinygrad_arith.tasks.arithmetic.digits import longest_carry_chain, significant_lengths

@@ -7,6 +7,7 @@ import pytest
 
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.optim import AdamW
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.parallel.interrupts import STOP_SIGNALS
 from tinygrad_arith.parallel.shared_arrays import SharedArrays, map_arrays
@@ -57,6 +58,16 @@ def test_dropout_does_not_depend_on_the_number_of_workers(count, examples):
     shared_loss, _, shared = gradient(model_of(dropout=0.3), count, batch)
     assert shared_loss == pytest.approx(loss, rel=1e-12)
     assert_close(shared, whole, tolerance("half_batches", "float64"))
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_the_optimizer_finds_the_parameters_of_a_model_with_workers(kind):
+    model = model_of("float32")
+    workers, before = start_workers(model, 2, kind), model.flat.values.copy()
+    workers.forward_backward(batch_of(), KEY)
+    AdamW(model.flat).step(0.1)
+    workers.close()
+    assert (model.flat.values != before).any()
 
 
 def test_dropout_of_probabilities_does_not_depend_on_the_number_of_workers():

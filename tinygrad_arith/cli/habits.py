@@ -14,6 +14,7 @@ ELSEWHERE = {
     "--heads": ("--n-head", "--n-heads", "--num-heads"),
     "--weight-decay": ("--wd",),
     "--schedule": ("--scheduler",),
+    "--optimizer": ("--optim", "--opt"),
     "--out": ("--output", "--output-dir"),
 }
 SAME_THING = {other: flag for flag, others in ELSEWHERE.items() for other in others}
@@ -25,6 +26,4 @@ def meant_flag(flag: str, known: Iterable[str]) -> str:
     known = list(known)
     if SAME_THING.get(flag) in known:
         return f"; did you mean {SAME_THING[flag]}?{REMARKS.get(flag, '')}"
-    if flag in ("--optim", "--optimizer") and "--weight-decay" in known:
-        return "; the optimizer is always AdamW: its options are --learning-rate, --weight-decay, ..."
     return did_you_mean(flag, known)

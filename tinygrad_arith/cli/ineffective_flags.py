@@ -14,6 +14,8 @@ INEFFECTIVE: tuple[tuple[str, Callable[[Config, str], bool], str], ...] = (
         "without --positions rotary",
     ),
     ("final_fraction", lambda config, _: config.optimizer.schedule != "cosine", "without --schedule cosine"),
+    ("dampening", lambda config, _: getattr(config.optimizer, "momentum", 1.0) == 0.0, "with --momentum 0"),
+    ("coupled_decay", lambda config, _: config.optimizer.weight_decay == 0.0, "without --weight-decay"),
     ("tf32", lambda config, device: device == "cpu", "on the CPU"),
     ("tf32", lambda config, device: device != "cpu" and config.training.dtype != "float32", "without --dtype float32"),
     ("batch_makers", lambda config, device: device == "cpu", "on the CPU"),

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from ..backend import RandomKey
 from ..models.model import Model
+from ..models.shape_report import ShapeReport
 from ..ops.registry import chosen_table
+from ..optim.registry import OPTIMIZERS
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
 from ..tasks import Task
@@ -19,6 +21,7 @@ from ..training.workers import loss_and_gradient
 from .console import as_bytes, as_duration, console, data_table, print_facts
 from .evaluation_report import goal_facts, preview_table
 
+ADAMW_ARRAYS = 2  # of state that a `ShapeReport` counts
 LARGEST_TRIAL = 2**30  # bytes up to which a dry run makes the model, to see which implementations run
 
 
@@ -99,7 +102,7 @@ def print_dry_run(record: RunRecord, task: Task, model: Model) -> None:
         ("task", task.describe()),
         ("batch", f"{training.batch} examples of {task.context} tokens, {len(task.vocabulary)} in the vocabulary"),
         ("parameters", f"{report.parameters:,}"),
-        ("memory", f"{as_bytes(report.training_bytes)} for parameters, gradients and the optimizer's two moments"),
+        memory_fact(record, report),
         ("", f"{as_bytes(report.activation_bytes)} for activations kept for the backward, at most"),
         ("work", f"{report.flop:.1e} floating-point operations a step, {training.steps:,} steps"),
     ]
@@ -107,6 +110,17 @@ def print_dry_run(record: RunRecord, task: Task, model: Model) -> None:
     if report.training_bytes <= LARGEST_TRIAL:
         print_implementations(record, task, model, device)
     out.print("All shapes fit. Nothing was trained (--dry-run).")
+
+
+def memory_fact(record: RunRecord, report: ShapeReport) -> tuple[str, str]:
+    """What parameters, gradients and the arrays of the chosen optimizer take. The report counts two of these."""
+    options = record.config.optimizer
+    names = OPTIMIZERS.load(options.kind).arrays_of(options)
+    held = report.training_bytes + (len(names) - ADAMW_ARRAYS) * report.parameter_bytes
+    arrays = " and ".join(name.replace("_", " ") for name in names)
+    return "memory", f"{as_bytes(held)} for parameters and gradients" + (
+        f", and the optimizer's {arrays}" if arrays else ""
+    )
 
 
 def print_implementations(record: RunRecord, task: Task, model: Model, device: str) -> None:

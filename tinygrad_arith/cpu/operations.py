@@ -11,7 +11,20 @@ from ..ops.embedding import embedding_forward
 from ..ops.fast import always, assigned_index_backward, basic_index, not_empty
 from ..ops.indexing import index_forward
 from ..ops.registry import Implementation, not_differentiable, register
-from . import adamw, cross_entropy, embedding, ffn, gated_ffn, layernorm, linear, packed_attention, rmsnorm, rotary
+from . import (
+    adamw,
+    cross_entropy,
+    embedding,
+    ffn,
+    gated_ffn,
+    layernorm,
+    linear,
+    lion,
+    packed_attention,
+    rmsnorm,
+    rotary,
+    sgd,
+)
 from .passes import LIBRARY
 
 DTYPES = (np.dtype(np.float32),)
@@ -33,6 +46,8 @@ for _operation, _forward, _backward, _accepts in (
     ("embedding", embedding_forward, embedding.embedding_backward, always),
     ("cross_entropy_sum", cross_entropy.cross_entropy_sum_forward, cross_entropy.cross_entropy_sum_backward, always),
     ("adamw", adamw.adamw_update, not_differentiable, adamw.accepts),
+    ("sgd", sgd.sgd_update, not_differentiable, sgd.accepts),
+    ("lion", lion.lion_update, not_differentiable, lion.accepts),
 ):
     register(Implementation(_operation, LIBRARY, "cpu", DTYPES, _forward, _backward, _accepts))
 

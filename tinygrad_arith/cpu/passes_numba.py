@@ -447,3 +447,48 @@ def adamw(values, gradients, first, second, decay_until, rates):
     number = values.dtype.type
     fresh = number(1.0 - rates.beta1), number(1.0 - rates.beta2)  # in float32 the difference would lose its digits
     _adamw(values, gradients, first, second, decay_until, tuple(number(rate) for rate in rates), *fresh)
+
+
+# SGD and Lion round as the reference does, and so give its bits: a product that is not rounded before it is added could
+# turn Lion's sign. They wait for memory, not for the arithmetic.
+
+
+@in_order
+def _sgd(values, gradients, velocity, decay_until, rates, coupled, nesterov):
+    rate, kept, fresh, gradient_scale, momentum, penalty = rates
+    one = values.dtype.type(1.0)
+    for n in range(values.shape[0]):
+        update = gradients[n] * gradient_scale
+        if coupled and n < decay_until:
+            update = update + penalty * values[n]
+        if velocity is not None:
+            v = velocity[n] * momentum + fresh * update
+            velocity[n] = v
+            update = update + momentum * v if nesterov else v
+        keep = kept if n < decay_until else one
+        values[n] = keep * values[n] - rate * update
+
+
+def sgd(values, gradients, velocity, decay_until, rates, nesterov):
+    """One update of SGD in place."""
+    numbers = tuple(map(values.dtype.type, rates))
+    _sgd(values, gradients, velocity, decay_until, numbers, rates.penalty != 0.0, nesterov)
+
+
+@in_order
+def _lion(values, gradients, first, decay_until, rates, fresh1, fresh2):
+    rate, kept, gradient_scale, beta1, beta2 = rates
+    one = values.dtype.type(1.0)
+    for n in range(values.shape[0]):
+        g = gradients[n] * gradient_scale
+        direction = beta1 * first[n] + fresh1 * g
+        keep = kept if n < decay_until else one
+        values[n] = keep * values[n] - rate * np.sign(direction)
+        first[n] = beta2 * first[n] + fresh2 * g
+
+
+def lion(values, gradients, first, decay_until, rates):
+    """One update of Lion in place."""
+    number = values.dtype.type
+    fresh = number(1.0 - rates.beta1), number(1.0 - rates.beta2)  # in float32 the difference would lose its digits
+    _lion(values, gradients, first, decay_until, tuple(map(number, rates)), *fresh)

@@ -18,7 +18,7 @@ BLOCK = 32_768  # elements: few calls, and half a dozen arrays of this size stay
 WIDE, TALL = 2048, 64  # terms that a product may add up: its rounding grows with their number
 FAR = 100.0  # beyond it tanh is 1 or -1 in GELU, and its slope 0
 FEW = 16  # rows whose sum is not worth a product
-ADAMW_BLOCK = 262_144  # more: threads that share the update meet at every call
+UPDATE_BLOCK = 262_144  # more: threads that share the update meet at every call
 
 
 def blocks(rows: int, row_elements: int, elements: int = BLOCK) -> Iterator[slice]:
@@ -256,8 +256,8 @@ def embedding_backward(dy, ids, dtable):  # dy (N, C); ids (N,); dtable (V, C), 
 def adamw(values, gradients, first, second, decay_until, rates):  # all arrays (N,)
     """One AdamW update in place, block by block; `rates` as `optim.adamw` makes them."""
     beta1, beta2, mean_scale, spread_scale, eps, kept, gradient_scale = rates
-    scratch = np.empty(min(ADAMW_BLOCK, len(values)), dtype=values.dtype)
-    for block in blocks(len(values), 1, ADAMW_BLOCK):
+    scratch = np.empty(min(UPDATE_BLOCK, len(values)), dtype=values.dtype)
+    for block in blocks(len(values), 1, UPDATE_BLOCK):
         p, g, m, v = values[block], gradients[block], first[block], second[block]
         work = scratch[: len(p)]
         m *= beta1
@@ -273,3 +273,40 @@ def adamw(values, gradients, first, second, decay_until, rates):  # all arrays (
         work *= mean_scale
         p[: max(decay_until - block.start, 0)] *= kept
         p -= work
+
+
+def sgd(values, gradients, velocity, decay_until, rates, nesterov):  # all arrays (N,); velocity may be None
+    """One update of SGD in place, block by block; `rates` as `optim.sgd` makes them. Rounds as the reference does."""
+    scratch = np.empty((2, min(UPDATE_BLOCK, len(values))), dtype=values.dtype)  # (2, n)
+    for block in blocks(len(values), 1, UPDATE_BLOCK):
+        p, g = values[block], gradients[block]
+        update, work = scratch[:, : len(p)]
+        decayed = max(decay_until - block.start, 0)
+        np.multiply(g, rates.gradient_scale, out=update)
+        if rates.penalty:
+            update[:decayed] += np.multiply(p[:decayed], rates.penalty, out=work[: len(p[:decayed])])
+        if velocity is not None:
+            v = velocity[block]
+            v *= rates.momentum
+            v += np.multiply(update, rates.fresh, out=work)
+            np.multiply(v, rates.momentum, out=work)
+            update = np.add(update, work, out=update) if nesterov else v
+        p[:decayed] *= rates.kept
+        p -= np.multiply(update, rates.rate, out=work)
+
+
+def lion(values, gradients, first, decay_until, rates):  # all arrays (N,)
+    """One update of Lion in place, block by block; `rates` as `optim.lion` makes them. Rounds as the reference does."""
+    scratch = np.empty((3, min(UPDATE_BLOCK, len(values))), dtype=values.dtype)  # (3, n)
+    for block in blocks(len(values), 1, UPDATE_BLOCK):
+        p, m = values[block], first[block]
+        scaled, direction, work = scratch[:, : len(p)]
+        np.multiply(m, rates.beta1, out=direction)
+        np.multiply(gradients[block], rates.gradient_scale, out=scaled)
+        direction += np.multiply(scaled, 1.0 - rates.beta1, out=work)
+        p[: max(decay_until - block.start, 0)] *= rates.kept
+        np.sign(direction, out=direction)
+        direction *= rates.rate
+        p -= direction
+        m *= rates.beta2
+        m += np.multiply(scaled, 1.0 - rates.beta2, out=work)

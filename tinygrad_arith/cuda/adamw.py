@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .elements import BFLOAT16, C_NAMES, FLOAT32, is_aligned, pack_of, quotient, run_over
+from .rates import by_value_or_address
 from .source import Build, cupy
 
 NORM_THREADS = 512  # of a block of the norm's first stage
@@ -29,13 +30,6 @@ def adamw_update(values, gradients, first, second, decayed, rates, working=None)
     numbers = [part for rate in (*rates, *fresh) for part in by_value_or_address(rate)]
     kernel = build_for(working=FLOAT32 if working is None else working.dtype).kernel("adamw")
     run_over(kernel, (values, gradients, first, second, working), int(decayed), *numbers)
-
-
-def by_value_or_address(rate: Any) -> tuple[float, Any]:
-    """A rate as the kernel takes it: its value and None, or 0 and where on the device to read it."""
-    if isinstance(rate, cupy.ndarray):
-        return 0.0, rate.astype(FLOAT32, copy=False)
-    return float(rate), None
 
 
 def accepts(values, gradients, first, second, decayed, rates, working=None) -> bool:

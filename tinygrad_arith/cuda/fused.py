@@ -8,7 +8,7 @@ passes that others fuse into theirs.
 from ..ops.fast import always, assigned_index_backward, basic_index, not_empty
 from ..ops.indexing import index_forward
 from ..ops.registry import Implementation, not_differentiable, register
-from . import activations, adamw, cross_entropy, dropout, embedding, layernorm, rmsnorm, rotary
+from . import activations, adamw, cross_entropy, dropout, embedding, layernorm, lion, rmsnorm, rotary, sgd
 from .adamw import gradient_norm, norm_and_scale
 from .elements import DTYPES, FLOAT32
 from .passes import add_bias, bias_gelu, bias_relu, column_sum, gelu_backward, multiply_by, relu_backward
@@ -42,4 +42,9 @@ for _operation, _module, _accepts in (
     register(Implementation(_operation, "fused", "cuda", DTYPES, _forward, _backward, _accepts))
 
 register(Implementation("index", "assignment", "cuda", DTYPES, index_forward, assigned_index_backward, basic_index))
-register(Implementation("adamw", "fused", "cuda", (FLOAT32,), adamw.adamw_update, not_differentiable, adamw.accepts))
+for _operation, _update, _takes in (
+    ("adamw", adamw.adamw_update, adamw.accepts),
+    ("sgd", sgd.sgd_update, sgd.accepts),
+    ("lion", lion.lion_update, lion.accepts),
+):
+    register(Implementation(_operation, "fused", "cuda", (FLOAT32,), _update, not_differentiable, _takes))

@@ -24,9 +24,9 @@ class Record:
         self._gradient_scale = cupy.zeros((), np.float32)
 
     def settle(self, loss: Any, norm: Any, scale: Any, step: Any) -> Any:  # () each; float32, the step uint32
-        """Notes a step's loss and the norm of its gradient. Returns what AdamW is to multiply gradients with, ().
+        """Notes a step's loss and the norm of its gradient. Returns what gradients are to be multiplied with, ().
 
-        That is the scale, or NaN, with which AdamW changes nothing, from the first step on that is not finite.
+        That is the scale, or NaN, with which the optimizer changes nothing, from the first step on that is not finite.
         """
         kept = self._history, self.length, self._failed, self._gradient_scale
         STEP.kernel("settle_step")(1, 1, loss, norm, scale, step, *kept)

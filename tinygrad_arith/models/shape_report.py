@@ -17,7 +17,7 @@ class ShapeReport:
     parameters:       count of the numbers in all of them
     parameter_bytes:  weights alone
     training_bytes:   weights (and the copy of fewer bits, if there is one); of those that are not frozen the gradients
-                      and the optimizer's two moments too
+                      and the two moments of AdamW too
     activation_bytes: what a forward leaves for the backward, at most (outputs and caches, as if none were shared)
     flop:             one forward and backward
     """

@@ -244,6 +244,7 @@ class Module:
         twin = _copy_tree(self, twins)
         self.flat.belong_to(self)  # and not to the copies of its modules, which said so on their way
         twin.flat = self.flat.replica(twin.named_parameters())
+        self.flat.belong_to(self)  # a copy takes the flat arrays that it was copied with for its own
         return twin
 
     def name_random_site(self, site: int) -> None:

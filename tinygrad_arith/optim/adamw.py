@@ -1,16 +1,15 @@
 """AdamW over one flat buffer."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..backend import array_module, on_device_of, to_numpy
-from ..backend.deferred import raise_deferred
+from ..backend import array_module
 from ..nn import FlatParameters
-from ..ops.registry import Operation, choose, not_differentiable
-from .checks import refuse_others, require_flat, require_settings
+from ..ops.registry import Operation, not_differentiable
+from ..options.option import option
+from .checks import refuse_others, require_betas, require_not_negative
+from .optimizer import FlatOptimizer
+from .options import KIND_HELP, SHARE, OptimizerOptions
 
 
 class Rates(NamedTuple):
@@ -45,7 +44,19 @@ def adamw_update(
 ADAMW = Operation("adamw", adamw_update, not_differentiable, ("values",), wide=False)
 
 
-class AdamW:
+@dataclass(frozen=True)
+class AdamWOptions(OptimizerOptions):
+    """The options of AdamW."""
+
+    kind: str = option("adamw", KIND_HELP, flag="optimizer")
+    beta1: float = option(0.9, "decay of AdamW's first moment per step", range=SHARE, sizes=True)
+    beta2: float = option(0.95, "decay of AdamW's second moment per step", range=SHARE, sizes=True)
+    eps: float = option(1e-8, "added to the root of AdamW's second moment", range=(1e-30, None))
+
+    family = "adamw"
+
+
+class AdamW(FlatOptimizer):
     """Adam with decoupled weight decay. Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, alg. 2.
 
         m = β₁ m + (1 - β₁) g                      v = β₂ v + (1 - β₂) g²
@@ -57,6 +68,11 @@ class AdamW:
     flat buffer. With `decay_all` it applies to all of them.
     """
 
+    operation = ADAMW
+    changing = ("mean_scale", "spread_scale", "kept")
+    options = AdamWOptions
+    state_names = ("first_moment", "second_moment")
+
     def __init__(
         self,
         flat: FlatParameters,
@@ -67,45 +83,27 @@ class AdamW:
         decay_all: bool = False,
         **others: Any,
     ):
-        refuse_others(others)
-        require_flat(flat, "AdamW(model.flat)")
-        require_settings(betas, eps, weight_decay)
-        self.flat = flat
-        self.decay_all = decay_all
-        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        values = flat.values
-        self.first_moment, self.second_moment = (array_module(values).zeros_like(values) for _ in range(2))  # (N,) each
-        self.steps = 0
+        refuse_others("AdamW", others, "betas, eps, weight_decay, decay_all")
+        super().__init__(flat, weight_decay, decay_all)
+        require_betas("AdamW", betas)
+        require_not_negative("AdamW", eps=eps)
+        self.betas, self.eps = betas, eps
+        self.first_moment, self.second_moment = self.zeros(), self.zeros()  # (N,), (N,)
 
-    def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
-        """One update of all parameters from their gradients times `gradient_scale`, in place.
+    @classmethod
+    def from_options(cls, options: AdamWOptions, flat: FlatParameters) -> "AdamW":
+        """The optimizer that the options describe, over the flat parameters of a model."""
+        return cls(
+            flat,
+            betas=(options.beta1, options.beta2),
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            decay_all=options.decay_biases,
+        )
 
-        Raises ParameterError where the model would not learn from it: `FlatParameters.settle` says when. A step that
-        raises does not count.
-        """
-        with self.counted():
-            self.update(self.next_rates(learning_rate)._replace(gradient_scale=float(gradient_scale)))
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Inside, `next_rates` begins a step; if an error ends it, it does not count."""
-        before = self.steps
-        try:
-            yield
-        except BaseException:
-            self.steps = before
-            raise
-
-    def next_rates(self, learning_rate: float) -> Rates:
-        """The numbers of the next update, which counts as done.
-
-        Raises ParameterError as `step` does, and IndexError for an id that a GPU met in an earlier step.
-        """
-        raise_deferred()
-        self.flat.settle()
-        learning_rate = float(learning_rate)  # a NumPy scalar would widen float32
+    def rates(self, learning_rate: float) -> Rates:
+        """See `FlatOptimizer`."""
         beta1, beta2 = self.betas
-        self.steps += 1
         return Rates(
             beta1=beta1,
             beta2=beta2,
@@ -117,36 +115,6 @@ class AdamW:
             gradient_scale=1.0,
         )
 
-    def update(self, rates: Rates) -> None:
-        """One update with these numbers, of the parameters and of the copy that the model computes with."""
-        flat = self.flat
-        values = flat.values
-        arguments = {
-            "values": values,
-            "gradients": flat.gradients,
-            "first": self.first_moment,
-            "second": self.second_moment,
-            "decayed": len(values) if self.decay_all else flat.decayed,
-            "rates": rates,
-        }
-        if flat.working is not values:
-            arguments["working"] = flat.working
-        update, _ = choose(ADAMW, arguments)
-        update(**arguments)
-        flat.mark_written(working=True)
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of the moments, (N,) each, and the number of steps taken, ()."""
-        return {
-            "first_moment": to_numpy(self.first_moment).copy(),
-            "second_moment": to_numpy(self.second_moment).copy(),
-            "steps": np.asarray(self.steps, dtype=np.int64),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what `state_dict` gave. Raises ValueError for moments of another length."""
-        for name in ("first_moment", "second_moment"):
-            if tuple(state[name].shape) != tuple(self.first_moment.shape):
-                raise ValueError(f"{name}: stored for {state[name].shape} parameters, here {self.first_moment.shape}")
-            getattr(self, name)[...] = on_device_of(self.first_moment, state[name])
-        self.steps = int(state["steps"])
+    def arguments(self) -> dict[str, Any]:
+        """See `FlatOptimizer`."""
+        return {"first": self.first_moment, "second": self.second_moment}

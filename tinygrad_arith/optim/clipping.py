@@ -12,7 +12,7 @@ from .checks import require_flat
 def gradient_norm(flat: FlatParameters) -> Any:
     """The Euclidean norm of all gradients, () in their dtype, on their device; not finite if they are not.
 
-    Raises ParameterError as `AdamW.step` does.
+    Raises ParameterError as `FlatOptimizer.step` does.
     """
     require_flat(flat, "gradient_norm(model.flat)")
     flat.settle()
@@ -33,7 +33,7 @@ def clip_scale(norm: Any, max_norm: float) -> Any:
 def clip_gradient_norm(flat: FlatParameters, max_norm: float) -> Any:
     """Scales all gradients, in place, so that their norm is at most `max_norm` (0: no clipping).
 
-    Returns the norm before clipping. (The trainer leaves the scaling to the optimizer: `AdamW.step`'s gradient_scale.)
+    Returns the norm before clipping. (The trainer leaves the scaling to the optimizer: the `gradient_scale` of `step`.)
     """
     require_flat(flat, "clip_gradient_norm(model.flat, max_norm)")
     norm = gradient_norm(flat)

@@ -3,7 +3,7 @@
 from ..backend import DtypePolicy, obstacle_to_cuda
 from ..models.model import Model
 from ..models.registry import MODELS, TaskSizes
-from ..optim import AdamW
+from ..optim import FlatOptimizer
 from ..optim.registry import OPTIMIZERS
 from ..options.errors import MachineError, UserError, as_user_error
 from ..tasks import Task, TaskOptions, build_task
@@ -47,7 +47,7 @@ def policy_on(device: str, dtype: str) -> DtypePolicy:
     return DtypePolicy.named("float32" if device == "cpu" and dtype == "bfloat16" else dtype)
 
 
-def make_optimizer(config: Config, model: Model) -> AdamW:
+def make_optimizer(config: Config, model: Model) -> FlatOptimizer:
     """The optimizer over the flat parameters of an initialized model."""
     return OPTIMIZERS.load(config.optimizer.kind).from_options(config.optimizer, model.flat)
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..models.registry import MODELS
-from ..optim.registry import OPTIMIZERS, AdamWOptions
+from ..optim.adamw import AdamWOptions
+from ..optim.options import OptimizerOptions
+from ..optim.registry import OPTIMIZERS
 from ..options.errors import UserError, as_user_error
 from ..options.kinds import Kinds, changed_options, check_keys, read_options
 from ..options.option import Options, option
@@ -63,7 +65,7 @@ class Config:
 
     task: Any = dataclasses.field(default_factory=lambda: TASKS.options_of()())
     model: Any = dataclasses.field(default_factory=lambda: MODELS.options_of()())
-    optimizer: AdamWOptions = dataclasses.field(default_factory=AdamWOptions)
+    optimizer: OptimizerOptions = dataclasses.field(default_factory=AdamWOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
 
     def resolved(self) -> "Config":

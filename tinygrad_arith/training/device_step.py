@@ -24,15 +24,13 @@ from ..cuda.source import cupy
 from ..cuda.step import Record
 from ..nn import Module
 from ..objectives import NEXT_TOKEN, Batch, Objective
-from ..optim import AdamW
-from ..optim.adamw import Rates
+from ..optim import FlatOptimizer
 from ..options.errors import warn
 from .config import Config
 from .steps import StepResult, Steps, dropout_key, rate_of
 
 KEPT = 256  # steps whose loss and norm wait on the device at most
 SLOTS = 2  # while the batch in one is computed with, the next is copied into the other
-RATES = ("mean_scale", "spread_scale", "kept")  # those of AdamW's numbers that change from step to step
 
 
 class Slot:
@@ -40,7 +38,7 @@ class Slot:
 
     def __init__(self, steps: "DeviceSteps", batch: Batch):
         like = {name: array for name, array in batch._asdict().items() if array is not None}
-        like |= {name: np.zeros((), np.float32) for name in ("inverse_count", *RATES)}
+        like |= {name: np.zeros((), np.float32) for name in ("inverse_count", *steps.optimizer.changing)}
         like["step"] = np.zeros((), np.uint32)
         self.inputs = Inputs(like, steps.copies)
         arrays = self.inputs.arrays
@@ -55,9 +53,15 @@ class DeviceSteps(Steps):
     """
 
     waits = True  # `results` waits for the GPU
+    optimizer: FlatOptimizer  # whose rates a graph reads on the device
 
     def __init__(
-        self, model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN, capture: bool = True
+        self,
+        model: Module,
+        optimizer: FlatOptimizer,
+        config: Config,
+        objective: Objective = NEXT_TOKEN,
+        capture: bool = True,
     ):
         super().__init__(model, optimizer, config, objective)
         self.capture = capture and unavailable() is None
@@ -112,10 +116,9 @@ class DeviceSteps(Steps):
             flat.hold_undecayed()
         norm, scale = fused.norm_and_scale(flat.gradients, options.clip)
         scale = self.record.settle(loss.array, norm, scale, numbers["step"])
-        changing = {name: numbers[name] for name in RATES}
-        beta1, beta2 = self.optimizer.betas
-        constant = {"beta1": beta1, "beta2": beta2, "eps": self.optimizer.eps}
-        self.optimizer.update(Rates(**constant, **changing, gradient_scale=scale))
+        fixed = self.optimizer.rates(learning_rate=0.0)  # but for those that change, which are read on the device
+        changing = {name: numbers[name] for name in self.optimizer.changing}
+        self.optimizer.update(fixed._replace(**changing, gradient_scale=scale))
 
     def _slot_for(self, batch: Batch, step: int) -> Slot:
         """The slot whose turn it is, among those for batches of this shape."""

@@ -7,7 +7,7 @@ from typing import Any
 from ..backend import RandomKey
 from ..nn import Module
 from ..objectives import NEXT_TOKEN, Batch, Objective
-from ..optim import AdamW, clip_scale, gradient_norm, learning_rate
+from ..optim import Optimizer, clip_scale, gradient_norm, learning_rate
 from .config import Config
 from .workers import Workers, start_workers
 
@@ -31,7 +31,7 @@ class Steps:
 
     waits: bool  # whether there is something to wait for in `results`
 
-    def __init__(self, model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN):
+    def __init__(self, model: Module, optimizer: Optimizer, config: Config, objective: Objective = NEXT_TOKEN):
         self.model, self.optimizer, self.config, self.objective = model, optimizer, config, objective
         self.done: list[StepResult] = []
 
@@ -57,7 +57,7 @@ class HostSteps(Steps):
 
     waits = False
 
-    def __init__(self, model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN):
+    def __init__(self, model: Module, optimizer: Optimizer, config: Config, objective: Objective = NEXT_TOKEN):
         super().__init__(model, optimizer, config, objective)
         training = config.training
         self.workers = start_workers(model, max(training.workers, 1), training.worker_kind, objective)
@@ -69,7 +69,7 @@ class HostSteps(Steps):
         self.workers.close()
 
 
-def training_step(workers: Workers, optimizer: AdamW, batch: Batch, config: Config, step: int) -> StepResult:
+def training_step(workers: Workers, optimizer: Optimizer, batch: Batch, config: Config, step: int) -> StepResult:
     """One step of the optimizer on one batch; `step` counts from 0.
 
     If the loss or the gradient is not finite, the parameters are left as they were before the step.

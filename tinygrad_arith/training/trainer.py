@@ -19,7 +19,7 @@ from ..backend import array_module
 from ..models.model import Model
 from ..nn import Module, first_nonfinite
 from ..objectives import NEXT_TOKEN, Objective
-from ..optim import AdamW
+from ..optim import FlatOptimizer, Optimizer
 from ..options.errors import UserError
 from ..parallel.interrupts import StopSignals
 from ..run_files import checkpoints, metrics, predictions
@@ -43,7 +43,7 @@ class Session:
     directory: Path
     task: Task
     model: Model
-    optimizer: AdamW
+    optimizer: Optimizer
     device: str = "cpu"
     checkpoint: checkpoints.Checkpoint | None = None  # where to go on from; None: from the start
 
@@ -61,12 +61,14 @@ class Outcome:
         return self.signal is not None or self.output_error is not None
 
 
-def start_steps(model: Module, optimizer: AdamW, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:
+def start_steps(model: Module, optimizer: Optimizer, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:
     """What runs the steps, where the model's parameters are; to be closed after use."""
     if array_module(model.flat.values) is np:
         return HostSteps(model, optimizer, config, objective)
     from .device_step import DeviceSteps  # loads what only a GPU needs
 
+    if not isinstance(optimizer, FlatOptimizer):
+        raise TypeError(f"on a GPU an optimizer is a FlatOptimizer, whose rates a graph reads: not {optimizer!r}")
     return DeviceSteps(model, optimizer, config, objective)
 
 
@@ -74,7 +76,7 @@ class Trainer:
     """Trains a model on a task, in a run directory: steps, evaluates, measures, saves; tells a Reporter about it."""
 
     def __init__(self, session: Session, reporter: Reporter | None = None):
-        """Raises UserError if the session's checkpoint belongs to another model."""
+        """Raises UserError if the session's checkpoint belongs to another model or another optimizer."""
         self.session, self.reporter = session, reporter or Reporter()
         self.task, self.model, self.optimizer = session.task, session.model, session.optimizer
         self.training = session.record.config.training
@@ -91,7 +93,7 @@ class Trainer:
                 self.model.load_state_dict(checkpoint.model)
                 self.optimizer.load_state_dict(checkpoint.optimizer)
             except (ValueError, KeyError) as error:
-                raise UserError(f"{checkpoint.path}: does not fit the model of this run: {error}") from error
+                raise UserError(f"{checkpoint.path}: does not fit this run: {error}") from error
             self.progress = checkpoint.progress
 
     def run(self) -> Outcome:

@@ -1,0 +1,158 @@
+"""What training asks of an optimizer, and what all optimizers over flat arrays share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from ..backend import array_module, on_device_of, to_numpy
+from ..backend.deferred import raise_deferred
+from ..nn import FlatParameters
+from ..ops.registry import Operation, choose
+from .checks import require_flat, require_not_negative
+
+
+class Optimizer(Protocol):
+    """What training asks of an optimizer: updates from the gradients in the model's flat buffer, and its state."""
+
+    def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
+        """One update of all parameters from their gradients times `gradient_scale`."""
+        ...
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all that the next update depends on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Takes back what `state_dict` gave; raises ValueError where it does not fit."""
+        ...
+
+
+class FlatOptimizer(ABC):
+    """An optimizer whose update is one operation on the flat arrays. A kind of optimizer says four things:
+
+    operation:   its update; faster implementations are chosen by this name. It is called with `values`, `gradients`,
+                 `decayed` (how many leading elements have weight decay), `rates`, with `working` where the model
+                 computes with a copy of the values, and with what `arguments` adds
+    changing:    the names of those rates that may differ from step to step. The steps on a GPU are captured once and
+                 replayed, so they read these on the device; the other rates are fixed when the step is captured
+    state_names: the attributes that hold its arrays, (N,) each, zero before the first step; so they are called in a
+                 checkpoint too. An optimizer may do without one of them, which is None then
+    rates:       the numbers of one update, a named tuple with a `gradient_scale`
+    """
+
+    operation: ClassVar[Operation]
+    changing: ClassVar[tuple[str, ...]]
+    state_names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, flat: FlatParameters, weight_decay: float, decay_all: bool):
+        name = type(self).__name__
+        require_flat(flat, f"{name}(model.flat)")
+        require_not_negative(name, weight_decay=weight_decay)
+        self.flat, self.weight_decay, self.decay_all = flat, weight_decay, decay_all
+        self.steps = 0
+
+    @abstractmethod
+    def rates(self, learning_rate: float) -> Any:
+        """The numbers of step `self.steps`, counted from 1, for gradients that are not scaled."""
+
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """What the operation takes beside what every update takes: arrays of the state, and options."""
+
+    @classmethod
+    def arrays_of(cls, options: Any) -> tuple[str, ...]:
+        """The names of the arrays that an optimizer of these options has."""
+        return cls.state_names
+
+    def zeros(self) -> Any:
+        """A new array of the state, (N,), where the values are and of their dtype."""
+        values = self.flat.values
+        return array_module(values).zeros_like(values)
+
+    def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
+        """One update of all parameters from their gradients times `gradient_scale`, in place.
+
+        Raises ParameterError where the model would not learn from it: `FlatParameters.settle` says when. A step that
+        raises does not count.
+        """
+        with self.counted():
+            self.update(self.next_rates(learning_rate)._replace(gradient_scale=float(gradient_scale)))
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Inside, `next_rates` begins a step; if an error ends it, it does not count."""
+        before = self.steps
+        try:
+            yield
+        except BaseException:
+            self.steps = before
+            raise
+
+    def next_rates(self, learning_rate: float) -> Any:
+        """The numbers of the next update, which counts as done.
+
+        Raises ParameterError as `step` does, and IndexError for an id that a GPU met in an earlier step.
+        """
+        raise_deferred()
+        self.flat.settle()
+        self.steps += 1
+        return self.rates(float(learning_rate))  # a NumPy scalar would widen float32
+
+    def update(self, rates: Any) -> None:
+        """One update with these numbers, of the parameters and of the copy that the model computes with."""
+        flat = self.flat
+        values = flat.values
+        arguments = {
+            "values": values,
+            "gradients": flat.gradients,
+            "decayed": len(values) if self.decay_all else flat.decayed,
+            "rates": rates,
+            **self.arguments(),
+        }
+        if flat.working is not values:
+            arguments["working"] = flat.working
+        update, _ = choose(self.operation, arguments)
+        update(**arguments)
+        flat.mark_written(working=True)
+
+    def state(self) -> dict[str, Any]:
+        """The arrays of the state by name, (N,) each: those that this optimizer has."""
+        arrays = {name: getattr(self, name) for name in self.state_names}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of the arrays of the state, (N,) each, and the number of steps taken, ()."""
+        copies = {name: to_numpy(array).copy() for name, array in self.state().items()}
+        return copies | {"steps": np.asarray(self.steps, dtype=np.int64)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave.
+
+        Raises ValueError, before anything is changed, for the state of another optimizer and for arrays of another
+        length.
+        """
+        self._require_own(state)
+        for name, array in self.state().items():
+            if tuple(state[name].shape) != tuple(array.shape):
+                raise ValueError(f"{name}: stored for {state[name].shape} parameters, here {array.shape}")
+        for name, array in self.state().items():
+            array[...] = on_device_of(array, state[name])
+        self.steps = int(state["steps"])
+
+    def _require_own(self, state: dict[str, Any]) -> None:
+        """Raises ValueError unless a state has the names of this optimizer's."""
+        own = [*self.state(), "steps"]
+        if set(state) != set(own):
+            raise ValueError(
+                f"the optimizer's state is that of {owner_of(state)} ({', '.join(sorted(state)) or 'nothing'}), and "
+                f"this {type(self).__name__} has {', '.join(own)}: a run goes on with the optimizer that it began with"
+            )
+
+
+def owner_of(state: dict[str, Any]) -> str:
+    """The name of the optimizer whose state has these names."""
+    owners = [kind.__name__ for kind in FlatOptimizer.__subclasses__() if {*kind.state_names, "steps"} == set(state)]
+    return owners[0] if owners else "another optimizer"
