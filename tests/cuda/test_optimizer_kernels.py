@@ -4,7 +4,6 @@ import cupy
 import ml_dtypes
 import numpy as np
 import pytest
-from tinygrad_arith.training.thread_workers import ThreadWorkers
 
 from tinygrad_arith.cuda import lion, sgd
 from tinygrad_arith.cuda.precision import float32_matmul_precision_as
@@ -16,6 +15,7 @@ from tinygrad_arith.training.build import initialize, make_model, make_optimizer
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.device_step import DeviceSteps
 from tinygrad_arith.training.steps import training_step
+from tinygrad_arith.training.workers import ThreadWorkers
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 SIZES = [1, 3, 4, 32, 1023, 4096, 70_001]

@@ -9,11 +9,14 @@ from tinygrad_arith.run_files import checkpoints
 from tinygrad_arith.run_files.checkpoints import (
     Progress,
     arrays_path,
+    best_checkpoint,
     clean_folder,
     complete_checkpoints,
+    load_best,
     load_newest,
     save_checkpoint,
 )
+from tinygrad_arith.tasks.metrics import EXACT_MATCH, Goal
 
 
 def arrays(step):
@@ -181,3 +184,52 @@ def test_cleaning_before_a_resume(tmp_path):
     (tmp_path / "step-00000016.safetensors.tmp").write_bytes(b"half")
     clean_folder(tmp_path, last_step=7)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000007.json", "step-00000007.safetensors"]
+
+
+def save_measured(folder, step, value, measured="at its step", goal=EXACT_MATCH):
+    progress = Progress(step, 10, 1.0, goal, value, step if measured == "at its step" else measured)
+    return save_checkpoint(folder, progress, *arrays(step), seed=3, keep=2)
+
+
+def test_the_best_one_is_kept_beside_the_newest(tmp_path):
+    for step, value in ((7, 0.2), (14, 0.9), (21, 0.5), (28, None), (35, 0.8)):
+        save_measured(tmp_path, step, value)
+    assert steps_on_disk(tmp_path) == [14, 28, 35]
+    assert load_best(tmp_path, no_warning).progress.step == 14
+    assert load_newest(tmp_path, no_warning).progress.step == 35
+    save_measured(tmp_path, 42, 0.9)  # as good and newer
+    assert steps_on_disk(tmp_path) == [35, 42]
+
+
+def test_of_a_goal_that_falls_the_lowest_is_best(tmp_path):
+    for step, value in ((7, 3.0), (14, 1.5), (21, 2.0), (28, 2.5)):
+        save_measured(tmp_path, step, value, goal=Goal("bits_per_character", rising=False, share=False))
+    assert steps_on_disk(tmp_path) == [14, 21, 28]
+
+
+def test_a_value_of_an_earlier_step_does_not_count(tmp_path):
+    for step, measured in ((7, 5), (14, None), (21, "at its step"), (28, 25), (35, 25)):
+        save_measured(tmp_path, step, 0.9 - step / 100, measured)
+    assert steps_on_disk(tmp_path) == [21, 28, 35]
+
+
+def test_without_an_evaluation_the_best_is_the_newest(tmp_path):
+    assert load_best(tmp_path / "nothing", no_warning) is None
+    for step in (7, 14, 21):
+        save(tmp_path, step)
+    assert best_checkpoint(tmp_path) is None
+    assert load_best(tmp_path, no_warning).progress.step == 21
+
+
+def test_a_best_one_that_is_damaged_is_passed_over_with_a_warning(tmp_path):
+    for step, value in ((7, 0.9), (14, 0.2), (21, 0.3)):
+        save_measured(tmp_path, step, value)
+    truncate(arrays_path(tmp_path, 7))
+    warnings = []
+    assert load_best(tmp_path, warnings.append).progress.step == 21
+    assert len(warnings) == 1
+    assert "step-00000007.safetensors, the best one, is damaged" in warnings[0]
+    arrays_path(tmp_path, 7).with_suffix(".json").write_text("[]")
+    assert load_best(tmp_path, no_warning).progress.step == 21
+    save_measured(tmp_path, 28, 0.1)  # what cannot be read does not hinder
+    assert steps_on_disk(tmp_path) == [21, 28]

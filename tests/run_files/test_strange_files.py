@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tinygrad_arith.files.reading import BeyondLimits, parse_json, read_json
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.run_files.checkpoints import DamagedCheckpoint, read_checkpoint
 from tinygrad_arith.run_files.metrics import read_metrics, trim_metrics
 from tinygrad_arith.run_files.predictions import read_predictions, trim_predictions
-from tinygrad_arith.run_files.reading import BeyondLimits, parse_json, read_json
 from tinygrad_arith.run_files.result import read_result_file
 from tinygrad_arith.training.runs import read_record, write_record, write_resumption
 
@@ -111,7 +111,7 @@ def test_a_checkpoint_beyond_the_limits_is_damaged(run, text):
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("tinygrad_arith.run_files.reading.LARGEST_JSON", 10)
+    monkeypatch.setattr("tinygrad_arith.files.reading.LARGEST_JSON", 10)
     (tmp_path / "a").write_text("[1, 2, 3, 4]")
     with pytest.raises(UserError, match="a: too large: 12 bytes, and at most 10 are read"):
         read_json(tmp_path / "a")

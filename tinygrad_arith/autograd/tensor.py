@@ -128,7 +128,10 @@ class Tensor:
         Raises BackwardError: no gradient was recorded, a second backward, a missing or misshaped dy.
         """
         if not self.requires_grad:
-            raise BackwardError("backward: nothing was recorded; no input had requires_grad, or it ran under no_grad")
+            raise BackwardError(
+                "backward: nothing was recorded; no input had requires_grad (parameters that are frozen, or of a model "
+                "made with gradients=False, have not), or it ran under no_grad"
+            )
         self._require_values()
         dy = self._cotangent(dy)
         if self.node is not None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..comparisons.finished_runs import group_runs, is_finished, read_finished, run_directories
+from ..files.reading import read_json
+from ..files.writing import write_json
 from ..options.errors import MisuseError, UserError, as_misuse
 from ..options.option import flag_name
 from ..plots.figure import save_figure
 from ..plots.training_curve import comparison_picture
-from ..run_files.files import write_json
 from ..run_files.machine import machine_facts
-from ..run_files.reading import read_json
 from ..training.config import Config, with_options
 from ..training.presets import Preset
 from ..training.runs import RUNS, check_directory, locked, read_record, resume_command

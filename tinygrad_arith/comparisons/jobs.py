@@ -16,12 +16,12 @@ from subprocess import DEVNULL, STDOUT, Popen
 from typing import Any
 
 from ..backend import available_cores, library_of
+from ..files.reading import is_number, is_whole, parse_json, read_json
+from ..files.writing import write_json
 from ..options.errors import UserError, as_misuse
 from ..options.option import flag_name
 from ..parallel.interrupts import StopSignals
-from ..run_files.files import write_json
 from ..run_files.metrics import FILE_NAME as METRICS
-from ..run_files.reading import is_number, is_whole, parse_json, read_json
 from ..tasks.metrics import Goal
 from ..tasks.registry import TASKS
 from ..training.build import choose_training_device

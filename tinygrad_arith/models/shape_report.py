@@ -14,9 +14,10 @@ class ShapeReport:
     """The dry pass of one forward.
 
     rows:             one a operation: module, operation, output, bytes, FLOP
-    parameters:       count of trainable numbers
+    parameters:       count of the numbers in all of them
     parameter_bytes:  weights alone
-    training_bytes:   weights (and the copy of fewer bits, if there is one), gradients, the two moments of AdamW
+    training_bytes:   weights (and the copy of fewer bits, if there is one); of those that are not frozen the gradients
+                      and the two moments of AdamW too
     activation_bytes: what a forward leaves for the backward, at most (outputs and caches, as if none were shared)
     flop:             one forward and backward
     """
@@ -40,13 +41,15 @@ def report_shapes(model: Module, policy: DtypePolicy, *inputs: Any, **options: A
     finally:
         _set_arrays(parameters, arrays)
     count = sum(parameter.size for parameter in parameters)
+    trained = sum(parameter.size for parameter in parameters if not parameter.frozen)
     kept = [row.shapes for row in rows if row.needs_gradient]
     copy_bytes = policy.compute.itemsize if policy.compute != policy.parameters else 0  # of weights to compute with
     return ShapeReport(
         rows=tuple(rows),
         parameters=count,
         parameter_bytes=count * policy.parameters.itemsize,
-        training_bytes=count * (3 * policy.parameters.itemsize + policy.gradients.itemsize + copy_bytes),
+        training_bytes=count * (policy.parameters.itemsize + copy_bytes)
+        + trained * (2 * policy.parameters.itemsize + policy.gradients.itemsize),
         activation_bytes=sum(shapes.out.nbytes + shapes.cache_bytes for shapes in kept),
         flop=sum(row.shapes.flop for row in rows) + sum(shapes.backward_flop for shapes in kept),
     )

@@ -5,7 +5,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..autograd.recompute import recompute
 from ..backend import DtypePolicy, library_of, on_device_of, to_numpy
 from ..ops import ArraySpec, ShapeError
 from .errors import NotInitialized
+from .misfits import Misfits
 from .parameter import FlatParameters, Parameter, require_numbers
 from .structure import Structure, items_in
 from .summary import module_table
@@ -43,14 +44,28 @@ class Module:
     its part of the dotted name: `blocks.0.attention.qkv.weight`. A parameter reachable under two names (tied weights)
     is one parameter, under the name that comes first.
 
-    Construction makes shapes only. `initialize` makes the arrays. A deep copy or a pickle of a model is a model of its
-    own, with flat arrays of its own.
+    Construction makes shapes only; `allocate` makes the arrays, `initialize` draws them too. A deep copy
+    or a pickle of a model is a model of its own, with flat arrays of its own.
     """
 
     attribute_name = ""  # under which the parent holds this module; "" at the root
     recompute_activations = False  # True: keep only the inputs, run the forward again in the backward
-    flat: FlatParameters
     _ready_at = -1  # `Structure.changes` when all arrays were found to be there
+
+    @property
+    def flat(self) -> FlatParameters:
+        """The flat arrays; others after parameters were frozen, or not any more. Raises NotInitialized before."""
+        flat = vars(self).get("flat")
+        if flat is None:
+            raise AttributeError("flat")  # upon which Python asks __getattr__
+        if flat.strangers() and not self._missing_arrays():
+            flat = self.__dict__["flat"] = flat.laid_out_again()
+            flat.belong_to(self)
+        return flat
+
+    @flat.setter
+    def flat(self, flat: FlatParameters) -> None:
+        self.__dict__["flat"] = flat
 
     def __setattr__(self, name: str, value: Any) -> None:
         parts = [(part, item) for part, item in items_in(name, value) if isinstance(item, Module | Tensor)]
@@ -118,6 +133,8 @@ class Module:
         """Raises NotInitialized for a call with arrays before there are parameters. With specs it is a dry pass."""
         missing = self._missing_arrays()
         if not missing:
+            if "flat" in vars(self):
+                self.flat.collect_values()  # of a model whose parameters were frozen there are others now
             self.__dict__["_ready_at"] = Structure.changes
         elif not any(isinstance(getattr(value, "array", value), ArraySpec) for value in (*args, *kwargs.values())):
             raise self._not_initialized(missing)
@@ -168,23 +185,53 @@ class Module:
                     parameters[f"{prefix}.{name}" if prefix else name] = value
         return parameters
 
+    def all_names(self) -> dict[str, str]:
+        """Every dotted name of every parameter, with the one under which it is in `named_parameters`."""
+        first = {id(parameter): name for name, parameter in self.named_parameters().items()}
+        return {
+            (f"{prefix}.{name}" if prefix else name): first[id(value)]
+            for prefix, module in self.named_modules().items()
+            for name, value in module._items()
+            if isinstance(value, Parameter)
+        }
+
     def parameter_count(self) -> int:
-        """The number of trainable numbers, tied ones counted once."""
+        """The number of numbers in all parameters, tied ones counted once."""
         return sum(parameter.size for parameter in self.named_parameters().values())
 
-    def initialize(self, seed: int = 0, policy: DtypePolicy | None = None, device: str = "cpu") -> "Module":
-        """Makes the flat arrays, on "cpu" or "cuda", and draws the parameters. Returns the module itself.
+    def allocate(self, policy: DtypePolicy | None = None, device: str = "cpu", gradients: bool = True) -> Self:
+        """Makes the arrays on a device, "cpu" or "cuda", zeros and not drawn: for weights that are read from somewhere.
 
-        The draws are the same on every device.
+        policy:    the dtypes; default: float32 everywhere
+        gradients: False: for inference; there is no memory for gradients then, and nothing is kept for a backward
+
+        Returns the module itself.
         """
         policy = policy or DtypePolicy.uniform("float32")
-        self.flat = FlatParameters(self.named_parameters(), policy, library_of(device))
-        self.flat.initialize(seed)
+        self.flat = FlatParameters(self.named_parameters(), policy, library_of(device), gradients=gradients)
         self.flat.belong_to(self)
         for name, module in self.named_modules().items():
             if module is not self:
                 module.__dict__.pop("flat", None)  # it had arrays of its own once; they are nobody's now
             module.name_random_site(zlib.crc32(name.encode()))
+        return self
+
+    def initialize(self, seed: int = 0, policy: DtypePolicy | None = None, device: str = "cpu") -> Self:
+        """Makes the arrays and draws the parameters: the same draws on every device. Returns the module itself."""
+        self.allocate(policy, device)
+        self.flat.initialize(seed)
+        return self
+
+    def freeze(self) -> Self:
+        """Freezes all parameters inside: see `Parameter.frozen`. Returns the module itself."""
+        for parameter in self.named_parameters().values():
+            parameter.frozen = True
+        return self
+
+    def unfreeze(self) -> Self:
+        """The opposite of `freeze`."""
+        for parameter in self.named_parameters().values():
+            parameter.frozen = False
         return self
 
     def zero_gradients(self) -> None:
@@ -195,6 +242,7 @@ class Module:
         """A second model over the same values with gradients of its own, for a thread that works beside this one."""
         twins: dict[int, Parameter] = {}
         twin = _copy_tree(self, twins)
+        self.flat.belong_to(self)  # and not to the copies of its modules, which said so on their way
         twin.flat = self.flat.replica(twin.named_parameters())
         self.flat.belong_to(self)  # a copy takes the flat arrays that it was copied with for its own
         return twin
@@ -207,15 +255,21 @@ class Module:
         return {name: to_numpy(p.stored).copy() for name, p in self._settled_parameters().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Writes the parameters. Raises ValueError naming what is missing, unexpected or of another shape."""
+        """Writes the parameters. Raises ValueError, which names all that is missing, unexpected or of another shape."""
         parameters = self._settled_parameters()
-        missing, unexpected = sorted(parameters.keys() - state.keys()), sorted(state.keys() - parameters.keys())
-        if missing or unexpected:
-            raise ValueError(f"parameters do not match this model: missing {missing}, unexpected {unexpected}")
-        for name, parameter in parameters.items():
+        for name in parameters.keys() & state.keys():
             require_numbers(state[name], name)
-            if tuple(np.shape(state[name])) != parameter.shape:
-                raise ValueError(f"{name}: stored with shape {tuple(np.shape(state[name]))}, here {parameter.shape}")
+        misfits = Misfits(
+            missing=[name for name in parameters if name not in state],
+            unexpected=[name for name in state if name not in parameters],
+            misshapen=[
+                (name, tuple(np.shape(state[name])), parameter.shape)
+                for name, parameter in parameters.items()
+                if name in state and tuple(np.shape(state[name])) != parameter.shape
+            ],
+        )
+        if misfits:
+            raise ValueError(f"the weights do not fit this {type(self).__name__}: {misfits}")
         for name, parameter in parameters.items():
             parameter.stored[...] = on_device_of(parameter.stored, state[name])
             parameter.mark_written()

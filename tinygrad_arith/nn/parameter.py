@@ -1,7 +1,7 @@
 """A trainable array, and the one flat array that holds them all."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -28,12 +28,15 @@ class Parameter(Tensor):
     Then `array` and `grad` are views into the flat arrays. Others may be assigned: `FlatParameters` takes their numbers
     before anybody reads the flat arrays. A gradient of None stands for zeros.
 
+    A frozen parameter has an array of its own outside the flat ones, and no gradient. An array that is assigned to it
+    stays: one mapped from a file, for example.
+
     shape:       its shape
     initializer: called with a key and the shape
     decay:       whether weight decay applies: yes for matrices, no for biases and norm scales
     """
 
-    __slots__ = ("decay", "home", "initializer", "master")
+    __slots__ = ("_frozen", "decay", "home", "initializer", "master")
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
         for axis, size in enumerate(shape):
@@ -41,8 +44,25 @@ class Parameter(Tensor):
         super().__init__(ArraySpec(shape, np.dtype(np.float32)), requires_grad=True)
         self.initializer = initializer
         self.decay = decay
+        self._frozen = False
         self.master: Any = None  # the values that the optimizer updates, if `array` is a copy of them in fewer bits
         self.home: Any = None  # the token of the `FlatParameters` whose views it has
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stays as it is: no gradient reaches it, and no optimizer changes it, by weight decay neither.
+
+        Set it before the optimizer is made: `model.flat` then is another one, without the frozen parameters.
+        """
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = bool(frozen)
+        self._requires_grad = not frozen
+        if frozen:
+            self.grad = None
+        Structure.changes += 1
 
     def zero_grad(self) -> None:
         """Sets the gradient to zero; it stays a view of the flat buffer."""
@@ -67,13 +87,17 @@ class Parameter(Tensor):
         """As a tensor's; the gradient has the dtype of what is stored, which may be wider than the parameter's."""
         grad = self.grad
         flags = getattr(grad, "flags", None)  # None where a number or a tensor was assigned
-        if flags is None or grad.dtype != self.stored.dtype or not flags.c_contiguous or grad.shape != self.array.shape:
+        if self._frozen or flags is None or grad.dtype != self.stored.dtype or grad.shape != self.array.shape:
+            return None
+        if not flags.c_contiguous:
             return None
         wait_for(grad)
         return Destination(grad, add=not self.stale)
 
     def accumulate_gradient(self, gradient: Any) -> None:
         """As a tensor's; the first gradient, too, has the dtype of what is stored."""
+        if self._frozen:  # after the forward
+            return
         if self.grad is None:
             self.grad, self.stale = gradient.astype(self.stored.dtype, copy=True), False
         else:
@@ -100,6 +124,7 @@ class FlatParameters:
 
     The optimizer, clipping and (later) reduction over devices each work on one buffer. Parameters with weight decay
     come first, in the order of their names' first appearance; each is padded to ALIGNMENT elements with zeros.
+    Parameters that are frozen have arrays of their own, outside.
 
     `parameter.array = ...` and `parameter.grad = ...` put other arrays in the place of the views, as people are used to
     from elsewhere. Whoever reads `values` or `gradients` here gets their numbers: they are copied first, and the
@@ -108,18 +133,30 @@ class FlatParameters:
     values, gradients: (N,)
     working:           (N,), what the model computes with: `values` themselves, or their copy in fewer bits
     decayed:           how many leading elements have weight decay
+    parameters:        those in the flat arrays, by name
+    outside:           the others, by name
     """
 
-    def __init__(self, parameters: dict[str, Parameter], policy: DtypePolicy, xp: ModuleType = np):
-        self.parameters = dict(sorted(parameters.items(), key=lambda item: not item[1].decay))  # a stable sort
+    def __init__(
+        self, parameters: dict[str, Parameter], policy: DtypePolicy, xp: ModuleType = np, *, gradients: bool = True
+    ):
         self.policy, self.version, self.token = policy, Version(), object()
         self._structure: Structure | None = None
         self._copied_alone = False
-        size = self._lay_out()
-        self.bind(xp.zeros(size, dtype=policy.parameters), xp.zeros(size, dtype=policy.gradients))  # (N,), (N,)
+        size = self._lay_out(parameters)
+        mixed = policy.compute != policy.parameters
+        for parameter in self.outside.values():
+            parameter.array = xp.zeros(parameter.shape, policy.compute)
+            parameter.master = xp.zeros(parameter.shape, policy.parameters) if mixed else None
+        zeros = xp.zeros(size, policy.gradients) if gradients else None  # (N,)
+        self.bind(xp.zeros(size, policy.parameters), zeros)  # (N,), (N,)
 
-    def _lay_out(self) -> int:
-        """Gives each parameter its place; returns how many elements there are, N."""
+    def _lay_out(self, parameters: dict[str, Parameter]) -> int:
+        """Gives each parameter its place, or none; returns how many elements there are, N."""
+        self.named, self._laid_out_at = parameters, Structure.changes
+        by_decay = sorted(parameters.items(), key=lambda item: not item[1].decay)  # a stable sort
+        self.parameters = {name: parameter for name, parameter in by_decay if not parameter.frozen}
+        self.outside = {name: parameter for name, parameter in parameters.items() if parameter.frozen}
         self.slices: dict[str, slice] = {}
         self.decayed, end = 0, 0
         for name, parameter in self.parameters.items():
@@ -129,7 +166,10 @@ class FlatParameters:
         return end
 
     def bind(self, values: Any, gradients: Any) -> None:
-        """Makes these arrays, (N,) each, the flat ones, and the parameters views into them."""
+        """Makes these arrays, (N,) each, the flat ones, and the parameters views into them.
+
+        gradients: None for a model without
+        """
         self._values, self._gradients = values, gradients
         copied = self.policy.compute != values.dtype
         self.working = values.astype(self.policy.compute) if copied else values  # (N,)
@@ -138,9 +178,17 @@ class FlatParameters:
             shape, here = parameter.shape, self.slices[name]
             parameter.array = self.working[here].reshape(shape)
             parameter.master = values[here].reshape(shape) if copied else None
-            parameter.grad = gradients[here].reshape(shape)
+            parameter.grad = None if gradients is None else gradients[here].reshape(shape)
+            parameter._requires_grad = gradients is not None
             parameter.version, parameter.home = self.version, self.token
             self._views.append(View(name, parameter, parameter.array, parameter.master, parameter.grad))
+        self._hold_outside()
+
+    def _hold_outside(self) -> None:
+        """Makes the parameters outside those of these flat arrays, with the arrays that they have."""
+        self._arrays_outside = {name: parameter.array for name, parameter in self.outside.items()}
+        for parameter in self.outside.values():
+            parameter.home = self.token
 
     def move_to(self, values: Any, gradients: Any) -> None:
         """As `bind`, after copying into them what there is."""
@@ -153,13 +201,17 @@ class FlatParameters:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin._structure = None
-        twin._gradients = array_module(self._gradients).zeros_like(self._gradients)
+        if self.has_gradients:
+            twin._gradients = array_module(self._gradients).zeros_like(self._gradients)
+        twin.named = {name: parameters[name] for name in self.named}
         twin.parameters = {name: parameters[name] for name in self.parameters}
+        twin.outside = {name: parameters[name] for name in self.outside}
         twin._views = []
         for view in self._views:
             parameter = twin.parameters[view.name]
             parameter.array, parameter.master = view.array, view.master
-            parameter.grad = twin._gradients[self.slices[view.name]].reshape(parameter.shape)
+            if self.has_gradients:
+                parameter.grad = twin._gradients[self.slices[view.name]].reshape(parameter.shape)
             twin._views.append(view._replace(parameter=parameter, grad=parameter.grad))
         return twin
 
@@ -178,7 +230,8 @@ class FlatParameters:
 
     @property
     def gradients(self) -> Any:
-        """All gradients, (N,)."""
+        """All gradients, (N,). Raises ParameterError for a model that was made without."""
+        self.require_gradients()
         self.collect_gradients()
         return self._gradients
 
@@ -188,6 +241,7 @@ class FlatParameters:
         if gradients is None:
             self.zero_gradients()
         elif gradients is not self._gradients:
+            self.require_gradients()
             require_numbers(gradients, "the flat gradients")
             self._gradients[...] = on_device_of(self._gradients, gradients)
 
@@ -198,22 +252,77 @@ class FlatParameters:
         """
         for view in self._views:
             parameter = view.parameter
-            if parameter.array is view.array or parameter.home is not self.token:
+            if parameter.array is view.array or parameter.home is not self.token or parameter.frozen:
                 continue
             if parameter.initialized:  # else a dry pass over shapes is under way
                 copy_in(view.array if view.master is None else view.master, parameter.array, view.name)
                 parameter.array = view.array
                 parameter.mark_written()
+        self._collect_outside()
+
+    def _collect_outside(self) -> None:
+        """Lets arrays stay that were assigned to parameters outside. Raises ParameterError for one of another shape."""
+        for name, parameter in self.outside.items():
+            if parameter.array is self._arrays_outside[name] or not parameter.initialized:
+                continue
+            shape, before = tuple(parameter.array.shape), tuple(self._arrays_outside[name].shape)
+            if shape != before:
+                raise ParameterError(f"{name} was assigned an array of shape {shape}; the parameter has {before}")
+            self._arrays_outside[name], parameter.master = parameter.array, None
 
     def collect_gradients(self) -> None:
         """As `collect_values`, for the gradients; None stands for zeros."""
         wait_for_all()
         for view in self._views:
             parameter = view.parameter
-            if parameter.grad is view.grad or parameter.home is not self.token:
+            if parameter.grad is view.grad or parameter.home is not self.token or parameter.frozen:
                 continue
             copy_in(view.grad, 0.0 if parameter.grad is None else parameter.grad, f"the gradient of {view.name}")
             parameter.grad = view.grad
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether there are gradients: not in a model that was made for inference."""
+        return self._gradients is not None
+
+    def require_gradients(self) -> None:
+        """Raises ParameterError for a model that was made without gradients."""
+        if not self.has_gradients:
+            raise ParameterError(
+                "these parameters have no gradients: the model was made for inference (by allocate or load with "
+                "gradients=False); make it with gradients=True to train it"
+            )
+
+    def strangers(self) -> list[str]:
+        """The names of the parameters that are frozen and in the flat arrays, or outside and not frozen any more."""
+        if self._laid_out_at == Structure.changes:
+            return []
+        found = [name for name, parameter in self.parameters.items() if parameter.frozen]
+        found += [name for name, parameter in self.outside.items() if not parameter.frozen]
+        if not found:
+            self._laid_out_at = Structure.changes
+        return found
+
+    def laid_out_again(self) -> "FlatParameters":
+        """Other flat arrays with the same numbers, for the parameters that are not frozen now.
+
+        These here are nobody's afterwards, and an optimizer of theirs says so.
+        """
+        self.collect_values()
+        self.collect_gradients()
+        made = self._arrays_outside | {view.name: view.array for view in self._views}
+        held = {name: (p.array, p.stored, p.grad) for name, p in self.named.items()}
+        again = FlatParameters(self.named, self.policy, array_module(self._values), gradients=self.has_gradients)
+        for name, (array, stored, grad) in held.items():
+            parameter = self.named[name]
+            if parameter.frozen and array is not made[name]:  # assigned, so it stays
+                parameter.array = array
+                continue
+            parameter.stored[...] = stored
+            if parameter.grad is not None and grad is not None:
+                parameter.grad[...] = grad
+        again.mark_written()
+        return again
 
     def belong_to(self, model: Any) -> None:
         """Says whose parameters these are, so that `settle` can look whether they still are all of them."""
@@ -226,13 +335,22 @@ class FlatParameters:
                 "these parameters are a copy made without their model, so no model would learn: copy the model (or "
                 "both in one tuple), and make its optimizer of its `flat`"
             )
+        self.require_gradients()
         elsewhere = [view.name for view in self._views if view.parameter.home is not self.token]
         if elsewhere:
             raise ParameterError(
                 f"{some(elsewhere)}: not in these flat arrays any more: initialize() was called again, or for another "
-                "module that holds them; make a new optimizer of the `flat` that is there now"
+                "module that holds them, or parameters were frozen; make a new optimizer of the `flat` that is there "
+                "now"
             )
-        newcomers = self._structure.newcomers(self.parameters.values()) if self._structure is not None else []
+        if strangers := self.strangers():
+            raise ParameterError(
+                f"{some(strangers)}: frozen, or not any more, since the optimizer was made; make a new one of the "
+                "model's `flat`"
+            )
+        if not self.parameters:
+            raise ParameterError("every parameter is frozen: there is nothing to train")
+        newcomers = self._structure.newcomers(self.named.values()) if self._structure is not None else []
         if newcomers:
             raise ParameterError(
                 f"{some(newcomers)}: not in these flat arrays, and would not be trained: put into the model after its "
@@ -246,29 +364,36 @@ class FlatParameters:
         self.collect_values()
         self.collect_gradients()
         whole = all(view.parameter.home is self.token for view in self._views)
-        return {"parameters": self.parameters, "policy": self.policy, "whole": whole}
+        state = {"parameters": self.named, "policy": self.policy, "whole": whole}
+        return state | {"gradients": self.has_gradients}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.parameters, self.policy = state["parameters"], state["policy"]
+        self.policy = state["policy"]
         self.version, self.token = Version(), object()
         self._structure, self._copied_alone = None, True
+        size = self._lay_out(state["parameters"])
         held = [(name, p.stored, p.grad) for name, p in self.parameters.items()]
         xp = array_module(*(stored for _, stored, _ in held))
-        size = self._lay_out()
-        self._values, self._gradients = xp.zeros(size, self.policy.parameters), xp.zeros(size, self.policy.gradients)
+        self._values = xp.zeros(size, self.policy.parameters)  # (N,)
+        self._gradients = xp.zeros(size, self.policy.gradients) if state["gradients"] else None  # (N,)
         self.working, self._views = self._values, []
+        self._hold_outside()
         if not state["whole"]:  # the parameters are at home in other flat arrays
             self._views = [View(name, p, None, None, None) for name, p in self.parameters.items()]
             return
         for name, stored, grad in held:
             self._values[self.slices[name]] = stored.reshape(-1)
-            self._gradients[self.slices[name]] = 0.0 if grad is None else grad.reshape(-1)
+            if grad is not None:
+                self._gradients[self.slices[name]] = grad.reshape(-1)
         self.bind(self._values, self._gradients)
 
-    def initialize(self, seed: int) -> None:
-        """Draws every parameter from a key of its own: the draw of one does not depend on which others there are."""
-        for name, parameter in self.parameters.items():
-            key = RandomKey(seed, "init", site=zlib.crc32(name.encode()))
+    def initialize(self, seed: int, names: Iterable[str] | None = None) -> None:
+        """Draws every parameter, or those of these names, each from a key of its own.
+
+        The draw of one does not depend on which others there are.
+        """
+        for name in self.named if names is None else names:
+            parameter, key = self.named[name], RandomKey(seed, "init", site=zlib.crc32(name.encode()))
             values = parameter.initializer(key, parameter.shape)
             parameter.stored[...] = on_device_of(parameter.stored, values)
         self.mark_written()
@@ -287,6 +412,7 @@ class FlatParameters:
 
         At the end the gradients are those of the backward inside; zero where it brought none.
         """
+        self.require_gradients()
         self.collect_gradients()
         for parameter in self.parameters.values():
             parameter.stale = True
@@ -306,6 +432,10 @@ class FlatParameters:
         if self.working is not self._values and not working:
             self.working[...] = self._values
         self.version.count += 1
+        if not working:
+            self._collect_outside()
+            for parameter in self.outside.values():
+                parameter.mark_written()
 
 
 def copy_in(place: Any, given: Any, name: str) -> None:

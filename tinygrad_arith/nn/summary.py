@@ -17,7 +17,7 @@ def module_table(model: Module) -> str:
     for name, module in model.named_modules().items():
         own = {key: value for key, value in vars(module).items() if isinstance(value, Parameter)}
         if own:
-            shapes = ", ".join(f"{key} {_shape(p)}{' (tied)' if id(p) in counted else ''}" for key, p in own.items())
+            shapes = ", ".join(f"{key} {_shape(p)}{_note(p, id(p) in counted)}" for key, p in own.items())
             count = sum(p.size for p in own.values() if id(p) not in counted)
             counted |= {id(p) for p in own.values()}
             rows.append((name or "(itself)", type(module).__name__, shapes, f"{count:,}"))
@@ -33,3 +33,7 @@ def module_table(model: Module) -> str:
 
 def _shape(parameter: Parameter) -> str:
     return "(" + ", ".join(map(str, parameter.shape)) + ")"
+
+
+def _note(parameter: Parameter, tied: bool) -> str:
+    return " (tied)" * tied + " (frozen)" * parameter.frozen

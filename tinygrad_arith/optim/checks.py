@@ -10,6 +10,7 @@ def require_flat(flat: Any, call: str) -> None:
     if not isinstance(flat, FlatParameters):
         name = call.partition("(")[0]
         raise TypeError(f"{name} takes the flat arrays of a model: {call}, not the {type(flat).__name__}")
+    flat.require_gradients()
 
 
 def refuse_others(optimizer: str, others: dict[str, Any], known: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..run_files.files import atomic_path
+from ..files.writing import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..comparisons.finished_runs import is_finished
+from ..files.reading import is_number
 from ..models.attention_maps import attention_maps
 from ..options.errors import MisuseError, UserError
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
@@ -17,7 +18,6 @@ from ..run_files.metrics import FILE_NAME as METRICS
 from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..run_files.predictions import FILE_NAME as PREDICTIONS
 from ..run_files.predictions import Predictions, read_predictions
-from ..run_files.reading import is_number
 from ..run_files.result import read_result_file
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask

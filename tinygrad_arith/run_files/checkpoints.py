@@ -6,8 +6,8 @@ of the arrays' file, and the progress so far. A file of arrays without its JSON 
 
 Random numbers need no saving: batches, initial weights and dropout are pure functions of (seed, step).
 
-Pruning: the newest `keep` checkpoints stay. It happens after a new one is complete, so the one before is never
-deleted while a newer one is still being written.
+Pruning: the newest `keep` checkpoints stay, and the best one. It happens after a new one is complete, so the one before
+is never deleted while a newer one is still being written.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from ..files.reading import expect, is_number, is_step, is_whole, read_json
+from ..files.writing import atomic_path, remove_temporaries, write_json
 from ..options.errors import UserError, warn
 from ..tasks.metrics import EXACT_MATCH, Goal, goal_of
-from .files import atomic_path, remove_temporaries, write_json
-from .reading import expect, is_number, is_step, is_whole, read_json
 
 FOLDER = "checkpoints"
 FORMAT = 1
@@ -39,6 +39,7 @@ class Progress:
     seconds: float = 0.0  # of training, over all sittings
     goal: Goal = EXACT_MATCH
     value: float | None = None  # of the goal metric, at the newest evaluation
+    measured: int | None = None  # the step of that evaluation
 
     def finished(self, steps: int, until: float | None) -> bool:
         """Whether all `steps` are done or the newest evaluation reached `until`."""
@@ -47,7 +48,7 @@ class Progress:
     def facts(self) -> dict[str, Any]:
         """What a checkpoint's JSON states; the value is there under the goal's name."""
         counted = {"step": self.step, "examples": self.examples, "seconds": self.seconds}
-        return counted | {self.goal.name: self.value, "goal": self.goal._asdict()}
+        return counted | {self.goal.name: self.value, "measured": self.measured, "goal": self.goal._asdict()}
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> "Progress":
@@ -58,7 +59,9 @@ class Progress:
         expect("examples", examples, is_whole(examples), "a whole number")
         expect("seconds", seconds, is_number(seconds) and seconds >= 0, "a number from 0")
         expect(goal.name, value, value is None or is_number(value), "a number")
-        return cls(step, examples, seconds, goal, value)
+        measured = facts.get("measured")
+        expect("measured", measured, measured is None or is_step(measured), "a number of steps")
+        return cls(step, examples, seconds, goal, value, measured)
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,10 @@ def save_checkpoint(
         size, digest = temporary.stat().st_size, sha256(temporary)
     facts = {"format": FORMAT, "file": path.name, "bytes": size, "sha256": digest, "seed": seed}
     write_json(path.with_suffix(".json"), facts | progress.facts())
+    best = best_checkpoint(folder)
     for json_file in complete_checkpoints(folder)[:-keep]:
-        delete_checkpoint(json_file)
+        if json_file != best:
+            delete_checkpoint(json_file)
     return path
 
 
@@ -124,6 +129,40 @@ def sha256(path: Path) -> str:
 def complete_checkpoints(folder: Path) -> list[Path]:
     """The JSON files of the checkpoints that were completed, oldest first."""
     return sorted(folder.glob("step-*.json"))
+
+
+def best_checkpoint(folder: Path) -> Path | None:
+    """The JSON file of the checkpoint with the best value of the goal, the newest of equals; None if there is none.
+
+    Those count that were evaluated at their own step. One that cannot be read is no candidate.
+    """
+    best: tuple[float, Path] | None = None
+    for json_file in complete_checkpoints(folder):
+        try:
+            progress = Progress.from_facts(read_json(json_file))
+        except (UserError, OSError, ValueError, KeyError, TypeError):
+            continue
+        if progress.value is None or progress.measured != progress.step:
+            continue
+        worth = progress.value if progress.goal.rising else -progress.value
+        if best is None or worth >= best[0]:
+            best = worth, json_file
+    return None if best is None else best[1]
+
+
+def load_best(folder: Path, warn: Callable[[str], None] = warn) -> Checkpoint | None:
+    """The best checkpoint; the newest whole one where none was evaluated or the best is damaged. None if none is there.
+
+    Raises UserError as `load_newest`.
+    """
+    json_file = best_checkpoint(folder)
+    if json_file is None:
+        return load_newest(folder, warn)
+    try:
+        return read_checkpoint(json_file)
+    except DamagedCheckpoint as damage:
+        warn(f"checkpoint {json_file.with_suffix('.safetensors')}, the best one, is damaged ({damage})")
+        return load_newest(folder, warn)
 
 
 def delete_checkpoint(json_file: Path) -> None:

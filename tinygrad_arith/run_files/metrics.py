@@ -17,10 +17,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..files.reading import LARGEST_LINES, BeyondLimits, are_numbers, expect, is_number, is_step, parse_json, read_bytes
+from ..files.writing import write_text
 from ..options.errors import UserError, as_user_error, naming
 from ..tasks.metrics import EXACT_MATCH, Goal, Metrics
-from .files import write_text
-from .reading import LARGEST_LINES, BeyondLimits, are_numbers, expect, is_number, is_step, parse_json, read_bytes
 
 FILE_NAME = "metrics.jsonl"
 IN_EVERY_ROW = ("step", "loss")

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..autograd import no_grad
+from ..files.reading import are_texts, expect, is_step
 from ..nn import Module
 from ..options.errors import as_user_error
 from ..tasks.answering import AnsweringTask
 from ..tasks.scoring import most_likely
 from ..tasks.vocabulary import NO_TOKEN, PADDING
 from .metrics import MetricsWriter, read_objects, write_objects
-from .reading import are_texts, expect, is_step
 
 FILE_NAME = "predictions.jsonl"
 SAMPLES = 8  # problems that are followed

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from ..files.reading import are_numbers, expect, is_number, is_step, is_whole, read_json
 from ..options.errors import as_user_error
 from ..tasks.metrics import Goal, goal_of
-from .reading import are_numbers, expect, is_number, is_step, is_whole, read_json
 
 KNOWN_RESULTS = ("step", "seconds", "test_count")
 OF_A_SHARE = ("test_correct", "interval_95")  # known beside them where the goal is a share

@@ -24,7 +24,9 @@ def make_model(config: Config, task: Task) -> Model:
         return MODELS.load(config.model.kind).from_options(config.model, sizes)
 
 
-def initialize(model: Model, config: Config, device: str = "cpu") -> Model:
+def initialize(
+    model: Model, config: Config, device: str = "cpu", *, draw: bool = True, gradients: bool = True
+) -> Model:
     """Make the model's parameters on a device, "cpu" or "cuda": a pure function of the seed.
 
     On a GPU it is set for the whole process how exactly float32 matrices are multiplied.
@@ -34,7 +36,9 @@ def initialize(model: Model, config: Config, device: str = "cpu") -> Model:
         from ..cuda.precision import set_float32_matmul_precision
 
         set_float32_matmul_precision("tf32" if training.tf32 else "float32")
-    model.initialize(seed=training.seed, policy=policy_on(device, training.dtype), device=device)
+    model.allocate(policy_on(device, training.dtype), device, gradients)
+    if draw:
+        model.flat.initialize(training.seed)
     return model
 
 

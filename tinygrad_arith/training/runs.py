@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..files.reading import expect, is_number, is_table_of_texts, is_whole, read_json, shown
+from ..files.writing import TEMPORARY_SUFFIX, write_json
 from ..models.model import Model
 from ..options.errors import MisuseError, UserError, as_user_error
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
-from ..run_files.checkpoints import load_newest
-from ..run_files.files import TEMPORARY_SUFFIX, write_json
+from ..run_files.checkpoints import load_best, load_newest
 from ..run_files.machine import installed_versions
-from ..run_files.reading import expect, is_number, is_table_of_texts, is_whole, read_json, shown
 from ..tasks import Task
 from ..tasks.metrics import Metrics
 from ..tasks.user_tasks import digest_of_user_task
@@ -67,18 +67,24 @@ class LoadedRun:
     path: Path
 
 
-def load_run(path: str | os.PathLike[str], device: str = "cpu") -> LoadedRun:
+def load_run(
+    path: str | os.PathLike[str], device: str = "cpu", *, best: bool = False, gradients: bool = False
+) -> LoadedRun:
     """The model of a run, with the weights of its newest whole checkpoint, on a device: "cpu", "cuda" or "auto".
+
+    best:      with those of the checkpoint that did best at the goal of its task, if one was measured
+    gradients: whether it can be trained on
 
     Raises UserError if `path` is no directory, holds no run, or has no whole checkpoint, or if there is no such device.
     """
     directory = Path(path)
     config = read_record(directory).config
-    checkpoint = load_newest(directory / CHECKPOINTS)
+    checkpoint = load_best(directory / CHECKPOINTS) if best else load_newest(directory / CHECKPOINTS)
     if checkpoint is None:
         raise UserError(f"{directory}: this run has no complete checkpoint yet")
     task = make_task(config.task)
-    model = initialize(make_model(config, task), config, choose_device(device, config.training.dtype))
+    device = choose_device(device, config.training.dtype)
+    model = initialize(make_model(config, task), config, device, draw=False, gradients=gradients)
     with as_user_error(f"{checkpoint.path}: does not fit the model of {CONFIG_FILE}: "):
         model.load_state_dict(checkpoint.model)
     return LoadedRun(config, task, model, checkpoint.progress.step, directory)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import available_cores
+from ..files.writing import remove_temporaries
 from ..models.model import Model
 from ..options.errors import MisuseError, UserError, as_misuse, warn
 from ..run_files import checkpoints, metrics, predictions
-from ..run_files.files import remove_temporaries
 from ..run_files.machine import what_computes
 from ..tasks import Task
 from .build import choose_training_device, initialize, make_model, make_optimizer, make_task

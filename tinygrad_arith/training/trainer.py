@@ -206,7 +206,7 @@ class Trainer:
         """
         progress = self.progress
         measured = self.task.evaluate(self.model, "validation", self.training.eval_size or None)
-        progress.goal, progress.value = measured.goal, measured.value
+        progress.goal, progress.value, progress.measured = measured.goal, measured.value, progress.step
         if self.predictions is not None:
             self.predictions.append_prediction(progress.step, self.model)
         return metrics.evaluation_fields(measured)

@@ -100,7 +100,7 @@ def check_module(
         loss_fn: `loss_fn(module)` returns a tensor of one element, the same one at every call.
         module: has `named_parameters()` (a dict, or pairs), parameters with a writable `.array` (or `.data`) and
             `.grad`, and `zero_gradients()` where gradients accumulate. Parameters are perturbed in place and put back.
-        parameters: dotted names of the parameters to check; the default is all of them.
+        parameters: dotted names of the parameters to check; the default is all that are not `frozen`.
         samples: elements per parameter: the largest of its gradient and random others. None: every element.
         seed: of the scalar cotangent and of the samples.
         eps: the first step of the differences, relative to each element.
@@ -230,7 +230,8 @@ def _chosen_parameters(module: Any, names: Collection[str] | None, allow: Collec
     unknown = sorted(set(names or ()) - set(known))
     if unknown:
         raise ValueError(f"no parameter {', '.join(unknown)}; the module has {', '.join(known)}")
-    chosen = {key: p for key, p in known.items() if names is None or key in names}
+    frozen = {key for key, p in known.items() if getattr(p, "frozen", False)}  # no gradient reaches these
+    chosen = {key: p for key, p in known.items() if (key not in frozen if names is None else key in names)}
     for key, parameter in chosen.items():
         array = _writable(parameter)
         if array.dtype != np.float64:

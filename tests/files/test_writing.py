@@ -2,8 +2,8 @@ import errno
 
 import pytest
 
+from tinygrad_arith.files.writing import atomic_path, remove_temporaries, write_json, write_text
 from tinygrad_arith.options.errors import naming
-from tinygrad_arith.run_files.files import atomic_path, remove_temporaries, write_json, write_text
 
 
 def test_a_file_appears_whole(tmp_path):

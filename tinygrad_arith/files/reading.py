@@ -1,7 +1,8 @@
-"""The one reader of the JSON in a run's files, which may be damaged or a stranger's: with limits, and in sentences.
+"""The one reader of JSON in files, which may be damaged or a stranger's: with limits, and in sentences.
 
-Every value that it returns is nested at most `DEEPEST` levels and holds no NaN, no infinity, and no text that cannot be
-written. What a file's fields have to be is checked by whoever reads them, with the small functions below.
+Every value that it returns is nested at most `DEEPEST` levels and holds no NaN, no infinity, no name twice, and no text
+that cannot be written. What a file's fields have to be is checked by whoever reads them, with the small functions
+below.
 """
 
 import json
@@ -28,7 +29,13 @@ def parse_json(data: bytes) -> Any:
     """The value of a JSON text in UTF-8; raises BeyondLimits, or ValueError where it is none."""
     text = data.decode("utf-8")
     try:
-        value = json.loads(text, parse_constant=refuse, parse_float=finite_float, parse_int=small_integer)
+        value = json.loads(
+            text,
+            parse_constant=refuse,
+            parse_float=finite_float,
+            parse_int=small_integer,
+            object_pairs_hook=table_of,
+        )
         if depth(value) > DEEPEST:
             raise RecursionError
         if "\\u" in text:  # perhaps half a character, which no terminal and no file takes
@@ -44,6 +51,16 @@ def depth(value: Any) -> int:
     """How many lists and tables lie inside each other."""
     inner = value.values() if isinstance(value, dict) else value
     return 1 + max(map(depth, inner), default=0) if isinstance(value, list | dict) else 0
+
+
+def table_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The table of these pairs; raises BeyondLimits where a name is there twice."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise BeyondLimits(f"it holds the name {shown(twice)} twice")
+    return table
 
 
 def refuse(constant: str) -> None:
