@@ -7,8 +7,10 @@
 #include "groups.cuh"
 #include "rates.cuh"
 
-// -1, 0, 1, or NaN
-__device__ __forceinline__ float sign_of(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x; }
+// -1, 0, 1, or NaN; of -0 it is 0, as on the CPU: values of -0 stay so
+__device__ __forceinline__ float sign_of(float x) {
+    return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x == 0.0f ? 0.0f : x;
+}
 
 // One update in place (optim/lion.py):
 //     g = gradient_scale g
