@@ -35,7 +35,6 @@ from tinygrad_arith.comparisons.finished_runs import (
 )
 from tinygrad_arith.comparisons.jobs import flag_of, read_journal
 from tinygrad_arith.options.errors import UserError
-from tinygrad_arith.options.kinds import field_names
 from tinygrad_arith.tasks import resolve
 from tinygrad_arith.training.config import SECTIONS, Config, changed
 from tinygrad_arith.training.presets import load_preset, preset_names
@@ -113,10 +112,11 @@ def changes_from_preset(values: dict[str, Any]) -> list[str]:
     config = load_preset(values["preset"]).config
     own = option_values(Config.from_dict(upgraded(values["config"]), source=f"experiment of {values['preset']}"))
     flags = []
-    names = [(section, name) for section in SECTIONS for name in field_names(getattr(config, section))]
-    for section, name in names:
+    fields = [(section, field) for section in SECTIONS for field in dataclasses.fields(getattr(config, section))]
+    for section, field in fields:
+        name = field.metadata["flag"] or field.name
         if name not in OPTIONS_APART_FROM_GROUP and option_values(settled(config))[name] != own[name]:
-            config = changed(config, {section: {name: own[name]}})
+            config = changed(config, {section: {field.name: own[name]}})
             flags.append(flag_of(name, own[name]))
     return flags + ([] if values["until"] is None else [flag_of("until", values["until"])])
 

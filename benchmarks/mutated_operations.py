@@ -24,6 +24,7 @@ from mutations import Mutant, mutants_of
 from tinygrad_arith.backend import RandomKey, uniform
 from tinygrad_arith.gradcheck_suite.case import Case
 from tinygrad_arith.gradcheck_suite.operations import cases
+from tinygrad_arith.gradcheck_suite.suite import converted
 from tinygrad_arith.ops import OPERATIONS
 from tinygrad_arith.verify import GradientCheck
 
@@ -98,11 +99,11 @@ def operation_checks(name: str, dtype: str) -> tuple[GradientCheck, ...]:
     checks = []
     own = cases(name, seed, lambda number: RandomKey(number, "gradcheck"))
     for case in (*own, _draw_equal_to_the_rate()) if name == "dropout" else own:
-        inputs = case if dtype == "float64" else case.astype(dtype)
-        for value in (*inputs.inputs, *inputs.options.values()):
+        inputs, options = (converted(given, dtype, "cpu") for given in (case.inputs, case.options))
+        for value in (*inputs, *options.values()):
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
-        checks.append(GradientCheck(operation.forward, inputs.inputs, **inputs.settings()))
+        checks.append(GradientCheck(operation.forward, inputs, **case.settings() | {"options": options}))
     return tuple(checks)
 
 

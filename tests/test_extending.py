@@ -26,7 +26,7 @@ from tinygrad_arith.tasks import TASKS
 from tinygrad_arith.training.runs import load_run
 
 FILES = {  # of the package, and which example of CONTRIBUTING.md each is
-    "silu.py": "tinygrad_arith/ops/silu.py",
+    "softplus.py": "tinygrad_arith/ops/softplus.py",
     "bag.py": "tinygrad_arith/models/bag.py",
     "task.py": "tinygrad_arith/tasks/next_character.py",
     "smoothed.py": "tinygrad_arith/tasks/smoothed.py",
@@ -35,13 +35,13 @@ MODEL = '''
 from tinygrad_arith.autograd import differentiable
 
 from .bag import Bag
-from .silu import SILU
+from .softplus import SOFTPLUS
 
 
-class SiluBag(Bag):
+class SoftplusBag(Bag):
     """A bag whose activation is an operation of this package."""
 
-    activation = staticmethod(differentiable(SILU))
+    activation = staticmethod(differentiable(SOFTPLUS))
 '''
 KINDS = ("--task", "next-character", "--architecture", "bag", "--window", "8", "--smoothing", "0.1", "--width", "8")
 SHORT = ("--batch", "8", "--warmup", "0", "--schedule", "constant", "--eval-every", "5", "--eval-size", "20")
@@ -67,9 +67,9 @@ def extension(page, tmp_path_factory):
     (root / "extension" / "model.py").write_text(MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root))
-        patch.setitem(MODELS.places, "bag", "extension.model:SiluBag")
+        patch.setitem(MODELS.places, "bag", "extension.model:SoftplusBag")
         patch.setitem(TASKS.places, "next-character", "extension.task:NextCharacter")
-        patch.setitem(OPERATIONS, "silu", importlib.import_module("extension.silu").SILU)
+        patch.setitem(OPERATIONS, "softplus", importlib.import_module("extension.softplus").SOFTPLUS)
         yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "extension"]:
         del sys.modules[name]
@@ -168,7 +168,7 @@ def test_peek_shows_rows(extension, capsys):
 
 def test_a_dry_run_names_the_operation(extension, capsys):
     assert train([*KINDS, *SHORT, "--dry-run"]) == 0
-    assert re.search(r"silu[ |]+cpu[ |]+float32[ |]+reference", capsys.readouterr().out)
+    assert re.search(r"softplus[ |]+cpu[ |]+float32[ |]+reference", capsys.readouterr().out)
 
 
 def test_plot_draws_what_there_is_and_says_what_there_is_not(run, tmp_path, capsys):

@@ -7,7 +7,7 @@ from tinygrad_arith.autograd import Tensor
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.models import GPT, GPTConfig
-from tinygrad_arith.nn import SelfAttention
+from tinygrad_arith.nn import Rotary, SelfAttention
 from tinygrad_arith.nn.attention_dropout import attention_with_dropout
 from tinygrad_arith.ops import ShapeError
 from tinygrad_arith.reproductions import WindowConfig, WindowGPT
@@ -44,7 +44,7 @@ def test_a_hidden_key_is_seen_by_its_own_query_projection_only():
 
 
 def test_rotary_attention_depends_on_the_distance_between_positions_only():
-    module, x = attention(rotary_base=50.0), Tensor(inputs())
+    module, x = attention(rotary=Rotary(50.0)), Tensor(inputs())
     near = module(x, positions=np.array([3, 4, 6, 7, 9])).data
     far = module(x, positions=np.array([[3, 4, 6, 7, 9], [23, 24, 26, 27, 29]])).data
     other = module(x, positions=np.array([3, 4, 6, 7, 19])).data
@@ -55,9 +55,9 @@ def test_rotary_attention_depends_on_the_distance_between_positions_only():
 
 def test_rotary_attention_needs_positions_and_even_heads():
     with pytest.raises(ValueError, match="rotary positions need position ids"):
-        attention(rotary_base=10.0)(Tensor(inputs()))
+        attention(rotary=Rotary(10.0))(Tensor(inputs()))
     with pytest.raises(ShapeError, match="turn pairs of channels; 1 a head is odd"):
-        attention(heads=8, rotary_base=10.0).check_sizes()
+        attention(heads=8, rotary=Rotary(10.0)).check_sizes()
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -102,10 +102,10 @@ def test_without_dropout_there_is_no_site_for_it():
     assert [name for name in attention().named_modules() if "dropout" in name] == []
 
 
-@pytest.mark.parametrize("options", [{}, {"causal": False}, {"rotary_base": 30.0}])
+@pytest.mark.parametrize("options", [{}, {"causal": False}, {"rotary": Rotary(30.0)}])
 def test_the_probabilities_make_the_output(options):
     module, x = attention(4, 2, **options), Tensor(inputs())
-    positions = np.arange(5) if "rotary_base" in options else None
+    positions = np.arange(5) if "rotary" in options else None
     qkv = module.qkv(x).data
     shares = module.probabilities(qkv, positions)  # (B, NH, T, T)
     assert shares.shape == (2, 4, 5, 5)

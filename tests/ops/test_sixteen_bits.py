@@ -23,7 +23,7 @@ def attend(x):
 
 W = np.linspace(0.5, 1.5, 4)
 SQUARE = np.linspace(-1.0, 1.0, 16).reshape(4, 4)
-PACKED = np.linspace(-0.1, 0.1, 32).reshape(4, 8)
+PACKED = np.linspace(-0.02, 0.02, 32).reshape(4, 8)
 CALLS = {
     "layernorm": lambda x, a: F.layernorm(x, a(W), a(0 * W)),
     "rmsnorm": lambda x, a: F.rmsnorm(x, a(W)),

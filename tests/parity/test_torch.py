@@ -77,6 +77,30 @@ def test_rotary(shape, rng):
     compare(ops.rotary_forward, ops.rotary_backward, x, lambda x: torch_rotary(x, positions, 1e4), rng, positions)
 
 
+def by_halves(x, positions, base, width):
+    """The rotation as the Llama of Hugging Face has it, of the first channels of each head."""
+    frequency = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angle = (torch.tensor(positions)[..., None, None] * frequency).repeat(*[1] * (positions.ndim + 1), 2)
+    turned, rest = x[..., :width], x[..., width:]
+    first, second = turned.chunk(2, dim=-1)
+    return torch.cat([turned * angle.cos() + torch.cat([-second, first], dim=-1) * angle.sin(), rest], dim=-1)
+
+
+@pytest.mark.parametrize("width", [10, 6])
+def test_rotary_by_halves(width, rng):
+    positions = rng.integers(0, 500, (2, 7))
+    compare(
+        ops.rotary_forward,
+        ops.rotary_backward,
+        [rng.normal(size=(2, 7, 3, 10))],
+        lambda x: by_halves(x, positions, 1e4, width),
+        rng,
+        positions,
+        pairing="halves",
+        width=width,
+    )
+
+
 def test_packed_rotary(rng):
     positions = rng.integers(0, 500, (2, 7))
 

@@ -18,8 +18,7 @@ from tinygrad_arith.training.build import initialize, make_model, make_optimizer
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.runs import RunRecord, write_record
 from tinygrad_arith.training.session import resumed_session
-from tinygrad_arith.training.steps import start_steps
-from tinygrad_arith.training.trainer import Trainer
+from tinygrad_arith.training.trainer import Trainer, start_steps
 
 OPTIMIZERS = {
     "adamw": {},

@@ -20,6 +20,7 @@ def checked(operation: Operation) -> Operation:
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         names, needed = [*operation.inputs, *names], [*operation.inputs, *needed]
     arrays = [name for name in (*operation.inputs, *operation.arrays) if name in needed]
+    arrays = [name for name in arrays if name not in operation.optional]
 
     def shape_rule(**arguments: Any) -> Any:
         _check(operation.name, arguments, names, needed, arrays)

@@ -39,12 +39,20 @@ def packed_attention(qkv, heads, *, kv_heads=None, causal=True, key_mask=None, l
     Returns y (B, T, NH HS) and the cache.
     """
 
-def rotary(x, positions, base=10000.0) -> Tensor:
-    """Turns each pair of channels by its position. Returns y (B, T, NH, HS) and the cache."""
+def rotary(x, positions, base=10000.0, *, pairing="neighbours", width=None, scaling=None) -> Tensor:
+    """Turns each pair of channels by its position. Returns y (B, T, NH, HS) and the cache.
 
-def packed_rotary(qkv, positions, heads, *, kv_heads=None, base=10000.0) -> Tensor:
-    """`heads` is NH, `kv_heads` NHkv (default NH). Returns the packed projection, queries and keys turned, and the
-    cache.
+    pairing: "neighbours" or "halves"
+    width:   W, how many channels of a head are turned, an even number; default HS
+    scaling: of the frequencies, from `rotary_scaling`; default none
+    """
+
+def packed_rotary(
+    qkv, positions, heads, *, kv_heads=None, base=10000.0, pairing="neighbours", width=None, scaling=None
+) -> Tensor:
+    """`heads` is NH, `kv_heads` NHkv (default NH); the rest as in `rotary_forward`.
+
+    Returns the packed projection, queries and keys turned, and the cache.
     """
 
 def gelu(x) -> Tensor:

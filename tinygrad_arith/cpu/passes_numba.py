@@ -188,16 +188,25 @@ def rmsnorm_backward(dy, x, rrms, weight, dx, dweight):
 
 
 @compiled
-def turn(x, y, turned, index, cos, sin):
+def turn(x, y, turned, index, cos, sin, halves):
     """y = x with the pairs of the first `turned` heads turned by the angles of their row's place, index[n]."""
     rows, heads, head_size = x.shape
+    pairs = cos.shape[1]
     for n in range(rows):
         place = index[n]
         for h in range(turned):
-            for i in range(head_size // 2):
-                first, second = x[n, h, 2 * i], x[n, h, 2 * i + 1]
-                y[n, h, 2 * i] = first * cos[place, i] - second * sin[place, i]
-                y[n, h, 2 * i + 1] = first * sin[place, i] + second * cos[place, i]
+            if halves:
+                for i in range(pairs):
+                    first, second = x[n, h, i], x[n, h, pairs + i]
+                    y[n, h, i] = first * cos[place, i] - second * sin[place, i]
+                    y[n, h, pairs + i] = first * sin[place, i] + second * cos[place, i]
+            else:
+                for i in range(pairs):
+                    first, second = x[n, h, 2 * i], x[n, h, 2 * i + 1]
+                    y[n, h, 2 * i] = first * cos[place, i] - second * sin[place, i]
+                    y[n, h, 2 * i + 1] = first * sin[place, i] + second * cos[place, i]
+            for c in range(2 * pairs, head_size):
+                y[n, h, c] = x[n, h, c]
         for h in range(turned, heads):
             for c in range(head_size):
                 y[n, h, c] = x[n, h, c]

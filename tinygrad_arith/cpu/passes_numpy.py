@@ -104,17 +104,23 @@ def rmsnorm_backward(dy, x, rrms, weight, dx, dweight):  # dy, x, dx (N, C); rrm
     dweight += total
 
 
-def turn(x, y, turned, index, cos, sin):  # x, y (N, NH, HS); index (N,); cos, sin (P, HS/2)
+def turn(x, y, turned, index, cos, sin, halves):  # x, y (N, NH, HS); index (N,); cos, sin (P, W/2)
     """y = x with the pairs of the first `turned` heads turned by the angles of their row's place, index[n].
 
     A pair is read as a complex number: turning it is one multiplication.
     """
-    kind = np.result_type(x.dtype, np.complex64)
-    pairs, new_pairs = x.view(kind), y.view(kind)  # (N, NH, HS/2)
-    turns = np.stack([cos, sin], axis=-1).view(kind)  # (P, HS/2, 1)
+    kind, width = np.result_type(x.dtype, np.complex64), 2 * cos.shape[1]
+    turns = np.stack([cos, sin], axis=-1).view(kind)  # (P, W/2, 1)
     for part in blocks(len(x), x.shape[1] * x.shape[2]):
-        angles = turns[index[part], None, :, 0]  # (n, 1, HS/2)
-        np.multiply(pairs[part, :turned], angles, out=new_pairs[part, :turned])
+        angles = turns[index[part], None, :, 0]  # (n, 1, W/2)
+        old, new = x[part, :turned, :width], y[part, :turned, :width]  # (n, turned, W)
+        if halves:
+            first, second = np.split(old, 2, axis=-1)  # (n, turned, W/2) each
+            new[..., : width // 2] = first * angles.real - second * angles.imag
+            new[..., width // 2 :] = first * angles.imag + second * angles.real
+        else:
+            np.multiply(old.view(kind), angles, out=new.view(kind))
+        y[part, :turned, width:] = x[part, :turned, width:]
         y[part, turned:] = x[part, turned:]
 
 

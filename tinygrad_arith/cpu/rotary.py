@@ -12,21 +12,22 @@ class RotaryTableCache(NamedTuple):
     """Saved: the cosine and sine of every angle once, and which are a row's own."""
 
     index: Any  # (B T,) int
-    cos: Any  # (P, HS/2)
-    sin: Any  # (P, HS/2)
+    cos: Any  # (P, W/2)
+    sin: Any  # (P, W/2)
     heads: int  # of a row, of which the first `turned` are turned
     turned: int
+    halves: bool  # pairs are channels i and i + W/2, not neighbours
 
 
-def turn_heads(x, positions, heads, turned, base):  # x (B, T, heads, HS) or (B, T, heads HS)
+def turn_heads(x, positions, heads, turned, base, pairing, width, scaling):  # x (B, T, heads, HS) or (B, T, heads HS)
     """x with the first `turned` of its heads turned by their positions, (T,) or (B, T), and the cache."""
     rows = x.reshape(-1, heads, x.size // (x.shape[0] * x.shape[1] * heads))  # (B T, heads, HS)
     places, index = places_of(positions)  # (P,), as positions
-    cos, sin = turns(x, places, rows.shape[2], base)  # (P, 1, HS/2) each
+    cos, sin = turns(x, places, width or rows.shape[2], base, scaling)  # (P, 1, W/2) each
     index = np.broadcast_to(index, x.shape[:2]).reshape(-1)  # (B T,)
-    cache = RotaryTableCache(index, cos[:, 0], sin[:, 0], heads, turned)
+    cache = RotaryTableCache(index, cos[:, 0], sin[:, 0], heads, turned, pairing == "halves")
     y = np.empty_like(rows, order="C")  # (B T, heads, HS)
-    passes.turn(np.ascontiguousarray(rows), y, turned, index, cache.cos, cache.sin)
+    passes.turn(np.ascontiguousarray(rows), y, turned, index, cache.cos, cache.sin, cache.halves)
     return y.reshape(x.shape), cache
 
 
@@ -41,23 +42,25 @@ def places_of(positions):
     return positions.reshape(-1), np.arange(positions.size).reshape(positions.shape)
 
 
-def rotary_forward(x, positions, base=10000.0):
+def rotary_forward(x, positions, base=10000.0, *, pairing="neighbours", width=None, scaling=None):
     """See `ops.rotary`."""
-    return turn_heads(x, positions, x.shape[2], x.shape[2], base)
+    return turn_heads(x, positions, x.shape[2], x.shape[2], base, pairing, width, scaling)
 
 
-def packed_rotary_forward(qkv, positions, heads, *, kv_heads=None, base=10000.0):
+def packed_rotary_forward(
+    qkv, positions, heads, *, kv_heads=None, base=10000.0, pairing="neighbours", width=None, scaling=None
+):
     """See `ops.packed_rotary`."""
     kv_heads = kv_heads or heads
-    return turn_heads(qkv, positions, heads + 2 * kv_heads, heads + kv_heads, base)
+    return turn_heads(qkv, positions, heads + 2 * kv_heads, heads + kv_heads, base, pairing, width, scaling)
 
 
 def rotary_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.rotary`: turned back by the same angles."""
-    index, cos, sin, heads, turned = cache
+    index, cos, sin, heads, turned, halves = cache
     rows = np.ascontiguousarray(dy).reshape(len(index), heads, -1)  # (B T, heads, HS)
     dx = np.empty_like(rows)  # (B T, heads, HS)
-    passes.turn(rows, dx, turned, index, cos, -sin)
+    passes.turn(rows, dx, turned, index, cos, -sin, halves)
     return (dx.reshape(dy.shape),)
 
 

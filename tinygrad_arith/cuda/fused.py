@@ -5,7 +5,7 @@ The kernels are in kernels/, one file a family, which one module here launches. 
 passes that others fuse into theirs.
 """
 
-from ..ops.fast import always, assigned_index_backward, basic_index, not_empty
+from ..ops.fast import always, assigned_index_backward, basic_index
 from ..ops.indexing import index_forward
 from ..ops.registry import Implementation, not_differentiable, register
 from . import activations, adamw, cross_entropy, dropout, embedding, layernorm, lion, rmsnorm, rotary, sgd
@@ -29,8 +29,8 @@ __all__ = [
 for _operation, _module, _accepts in (
     ("layernorm", layernorm, layernorm.accepts),
     ("rmsnorm", rmsnorm, rmsnorm.accepts),
-    ("rotary", rotary, not_empty),
-    ("packed_rotary", rotary, not_empty),
+    ("rotary", rotary, rotary.accepts),
+    ("packed_rotary", rotary, rotary.accepts),
     ("gelu", activations, always),
     ("relu", activations, always),
     ("add", activations, activations.adds_rows),

@@ -18,38 +18,48 @@ class RotaryPositionsCache(NamedTuple):
     heads: int  # of a row, of which the first `turned` are turned
     turned: int
     base: float
+    halves: bool  # pairs are channels i and i + W/2, not neighbours
+    width: int | None  # W; None: all channels of a head
 
 
-def build_for(dtype: np.dtype, index: np.dtype, head_size: int) -> Build:
-    """The kernel for heads of this size."""
-    paired = int(head_size % pack_of(dtype) > 0)
-    return Build("rotary.cu", (("ELEMENT", C_NAMES[dtype]), ("INDEX", INDEX_TYPES[index]), ("PAIRED", paired)))
+def build_for(
+    dtype: np.dtype, index: np.dtype, head_size: int, width: int | None = None, halves: bool = False
+) -> Build:
+    """The kernel for heads of this size, of which so many channels are turned."""
+    paired = int(head_size % pack_of(dtype) > 0 or (width or 0) % pack_of(dtype) > 0)
+    names = ("ELEMENT", C_NAMES[dtype]), ("INDEX", INDEX_TYPES[index]), ("PAIRED", paired)
+    return Build("rotary.cu", (*names, ("HALVES", int(halves))))
 
 
 def turn(x: Any, cache: RotaryPositionsCache, back: bool) -> Any:  # x (B, T, heads, HS) or (B, T, heads HS)
     """x with the pairs of its first heads turned, or turned back."""
-    positions, heads, turned, base = cache
+    positions, heads, turned, base, halves, turned_channels = cache
     x = aligned(x)
     y, rows = cupy.empty_like(x), x.shape[0] * x.shape[1]
     head_size = x.size // (rows * heads)
-    build = build_for(x.dtype, positions.dtype, head_size)
-    width = pack_of(x.dtype) if head_size % pack_of(x.dtype) == 0 else 2
-    grid = quotient(rows * (head_size // width), THREADS)
-    sizes = rows, positions.size, heads, turned, head_size
+    width, pack = turned_channels or head_size, pack_of(x.dtype)
+    build = build_for(x.dtype, positions.dtype, head_size, width, halves)
+    channels = pack if head_size % pack == width % pack == 0 else 2  # of a thread
+    grid = quotient(rows * (head_size // channels), THREADS)
+    sizes = rows, positions.size, heads, turned, head_size, width
     build.kernel("turn")(grid, THREADS, x, positions, y, *sizes, np.float64(math.log2(base)), int(back))
     return y
 
 
-def rotary_forward(x, positions, base=10000.0):
+def rotary_forward(x, positions, base=10000.0, *, pairing="neighbours", width=None, scaling=None):
     """See `ops.rotary`. Positions on the CPU are copied to the GPU."""
-    cache = RotaryPositionsCache(indices_of(positions), x.shape[2], x.shape[2], base)
+    heads = x.shape[2]
+    cache = RotaryPositionsCache(indices_of(positions), heads, heads, base, pairing == "halves", width)
     return turn(x, cache, back=False), cache
 
 
-def packed_rotary_forward(qkv, positions, heads, *, kv_heads=None, base=10000.0):
+def packed_rotary_forward(
+    qkv, positions, heads, *, kv_heads=None, base=10000.0, pairing="neighbours", width=None, scaling=None
+):
     """See `ops.packed_rotary`. Positions on the CPU are copied to the GPU."""
     kv_heads = kv_heads or heads
-    cache = RotaryPositionsCache(indices_of(positions), heads + 2 * kv_heads, heads + kv_heads, base)
+    parts, halves = (heads + 2 * kv_heads, heads + kv_heads), pairing == "halves"
+    cache = RotaryPositionsCache(indices_of(positions), *parts, base, halves, width)
     return turn(qkv, cache, back=False), cache
 
 
@@ -61,7 +71,18 @@ def rotary_backward(dy, cache, *, needs, into=None, owned=False):
 packed_rotary_backward = rotary_backward  # which heads are turned is in the cache
 
 
+def accepts(x=None, qkv=None, positions=None, heads=None, *, kv_heads=None, scaling=None, **options) -> bool:
+    """Frequencies that are not stretched, and heads of an even size, of arrays that are not empty."""
+    array = qkv if x is None else x
+    parts = array.shape[2] if heads is None else heads + 2 * (kv_heads or heads)
+    head_size = array.shape[3] if heads is None else array.shape[2] // max(parts, 1)
+    return scaling is None and head_size % 2 == 0 and array.size > 0 and positions.size > 0
+
+
 BUILDS = (
+    build_for(FLOAT32, INT64, 64, 64, True),
+    build_for(BFLOAT16, INT64, 96, 32, True),
+    build_for(BFLOAT16, INT32, 6, 2, True),
     build_for(FLOAT32, INT64, 64),
     build_for(BFLOAT16, INT32, 64),
     build_for(FLOAT32, INT32, 6),

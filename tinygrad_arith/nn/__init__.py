@@ -6,13 +6,13 @@ from .diagnosis import first_nonfinite
 from .dropout import Dropout
 from .embedding import Embedding
 from .errors import NotInitialized, ParameterError
-from .feed_forward import FeedForward
+from .feed_forward import FeedForward, GatedFeedForward
 from .layernorm import LayerNorm
 from .linear import Linear
 from .module import Module, observe_outputs
 from .normalization import Identity, make_norm
 from .parameter import FlatParameters, Parameter
-from .positions import SinusoidalPositions, make_position_table
+from .positions import Rotary, SinusoidalPositions, make_position_table
 from .rmsnorm import RMSNorm
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Embedding",
     "FeedForward",
     "FlatParameters",
+    "GatedFeedForward",
     "Identity",
     "KeyValueCache",
     "LayerNorm",
@@ -30,6 +31,7 @@ __all__ = [
     "Parameter",
     "ParameterError",
     "RMSNorm",
+    "Rotary",
     "SelfAttention",
     "SinusoidalPositions",
     "first_nonfinite",

@@ -17,6 +17,7 @@ from .attention_dropout import attention_with_dropout
 from .dropout import Dropout
 from .linear import Linear
 from .module import Module
+from .positions import Rotary
 from .sizes import require_sizes
 
 
@@ -76,8 +77,9 @@ class SelfAttention(Module):
 
     One packed projection makes queries, keys and values; `kv_heads` below `heads` shares key/value heads in groups.
 
-    rotary_base: turns queries and keys by their position ids (Su et al. 2021), with waves up to this base; None: does
-                 not, and position ids are not looked at
+    head_size:   default channels / heads, which must then divide
+    rotary:      how queries and keys are turned by their position ids; None: not, and position ids are not looked at
+    bias, output_bias: whether the packed and the output projection have biases; the second by default as the first
     dropout:     share of the attention probabilities dropped in training. They must then be written out, which costs
                  time and memory
     gain, output_gain: of the initial weights of the packed and of the output projection; see `Linear`
@@ -89,27 +91,34 @@ class SelfAttention(Module):
         heads: int,
         kv_heads: int | None = None,
         *,
+        head_size: int | None = None,
         causal: bool = True,
-        rotary_base: float | None = None,
+        rotary: Rotary | None = None,
+        bias: bool = True,
+        output_bias: bool | None = None,
         dropout: float = 0.0,
         gain: float = 1.0,
         output_gain: float = 1.0,
     ):
         kv_heads = kv_heads or heads
         require_sizes("SelfAttention", channels=channels, heads=heads, kv_heads=kv_heads)
+        if head_size is not None:
+            require_sizes("SelfAttention", head_size=head_size)
         self.channels, self.heads, self.kv_heads = channels, heads, kv_heads
-        self.head_size = channels // max(heads, 1)
-        self.causal, self.rotary_base = causal, rotary_base
-        self.qkv = Linear(channels, (heads + 2 * kv_heads) * max(self.head_size, 1), gain=gain)
+        self.divides = head_size is not None or (heads > 0 and channels % heads == 0)
+        self.head_size = head_size or max(channels // max(heads, 1), 1)
+        self.causal, self.rotary = causal, rotary
+        self.qkv = Linear(channels, (heads + 2 * kv_heads) * self.head_size, bias=bias, gain=gain)
         self.dropout = Dropout(dropout) if dropout else None
-        self.output = Linear(channels, channels, gain=output_gain)
+        with_bias = bias if output_bias is None else output_bias
+        self.output = Linear(max(heads, 1) * self.head_size, channels, bias=with_bias, gain=output_gain)
 
     def check_sizes(self) -> None:
-        if self.heads <= 0 or self.channels % self.heads:
+        if not self.divides:
             raise ShapeError(f"attention: {self.heads} heads do not divide {self.channels} channels")
         if self.heads % self.kv_heads:
             raise ShapeError(f"attention: {self.kv_heads} key/value heads do not divide {self.heads} heads")
-        if self.rotary_base is not None and self.head_size % 2:
+        if self.rotary is not None and self.rotary.width is None and self.head_size % 2:
             raise ShapeError(f"attention: rotary positions turn pairs of channels; {self.head_size} a head is odd")
 
     def forward(
@@ -132,7 +141,8 @@ class SelfAttention(Module):
             q, k, v = unpack(qkv.array, self.heads, self.kv_heads)  # (B, T, NH or NHkv, HS)
             with unchanged_on_error([cache]):
                 keys, values = cache.append(k, v)  # (B, length, NHkv, HS), turned already
-                out = F.attention(Tensor(q), keys, values, causal=self.causal, key_mask=key_mask).reshape(*x.shape)
+                out = F.attention(Tensor(q), keys, values, causal=self.causal, key_mask=key_mask)  # (B, T, NH, HS)
+                out = out.reshape(*x.shape[:-1], self.heads * self.head_size)  # (B, T, NH HS)
                 return self.output(out)
         if self.dropout is not None and dropout_key is not None:
             out = self.attend_with_dropout(qkv, key_mask, dropout_key)  # (B, T, C)
@@ -143,11 +153,11 @@ class SelfAttention(Module):
 
     def turned(self, qkv: Tensor, positions) -> Tensor:  # (B, T, (NH + 2 NHkv) HS) -> the same shape
         """The packed projection with rotary positions, if there are any."""
-        if self.rotary_base is None:
+        if self.rotary is None:
             return qkv
         if positions is None:
             raise ValueError("attention: rotary positions need position ids")
-        return F.packed_rotary(qkv, positions, self.heads, kv_heads=self.kv_heads, base=self.rotary_base)
+        return F.packed_rotary(qkv, positions, self.heads, kv_heads=self.kv_heads, **vars(self.rotary))
 
     def attend_with_dropout(self, qkv: Tensor, key_mask, key: RandomKey) -> Tensor:  # -> (B, T, C)
         """Attention with dropout of its probabilities."""

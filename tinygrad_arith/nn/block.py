@@ -6,9 +6,10 @@ from ..autograd import Tensor
 from ..backend import RandomKey
 from .attention import KeyValueCache, SelfAttention, unchanged_on_error
 from .dropout import Dropout
-from .feed_forward import FeedForward
+from .feed_forward import FeedForward, GatedFeedForward
 from .module import Module
 from .normalization import make_norm
+from .positions import Rotary
 
 
 class Block(Module):
@@ -16,8 +17,10 @@ class Block(Module):
 
     f is first the attention, then the feed-forward network. Raises ValueError for another `norm`.
 
-    normalization:       of the two norms, see `make_norm`
-    causal, rotary_base: see `SelfAttention`
+    normalization, eps:  of the two norms, see `make_norm`
+    gated:               the feed-forward network has a gate: see `GatedFeedForward`
+    kv_heads, head_size, causal, rotary: see `SelfAttention`
+    bias:                whether the projections have biases; qkv_bias: the packed one of the attention, if it differs
     dropout:             of the outputs of both, before they are added; ffn_dropout: of the second one, if it differs
     probability_dropout: of the attention probabilities
     gain, output_gain:   of the initial weights, and of those that write into the residual stream; see `Linear`
@@ -30,11 +33,16 @@ class Block(Module):
         hidden: int,
         *,
         kv_heads: int | None = None,
+        head_size: int | None = None,
         activation: str = "gelu",
+        gated: bool = False,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
         norm: str = "pre",
         normalization: str | Callable[[int], Module] = "layernorm",
+        eps: float = 1e-5,
         causal: bool = True,
-        rotary_base: float | None = None,
+        rotary: Rotary | None = None,
         dropout: float = 0.0,
         ffn_dropout: float | None = None,
         probability_dropout: float = 0.0,
@@ -43,20 +51,24 @@ class Block(Module):
     ):
         if norm not in ("pre", "post"):
             raise ValueError(f"no norm {norm!r}: it must be one of pre, post")
-        self.attention_norm = make_norm(normalization, channels)
+        self.attention_norm = make_norm(normalization, channels, eps)
         self.attention = SelfAttention(
             channels,
             heads,
             kv_heads,
+            head_size=head_size,
             causal=causal,
-            rotary_base=rotary_base,
+            rotary=rotary,
+            bias=bias if qkv_bias is None else qkv_bias,
+            output_bias=bias,
             dropout=probability_dropout,
             gain=gain,
             output_gain=output_gain,
         )
         self.attention_dropout = Dropout(dropout)
-        self.ffn_norm = make_norm(normalization, channels)
-        self.ffn = FeedForward(channels, hidden, activation, gain=gain, output_gain=output_gain)
+        self.ffn_norm = make_norm(normalization, channels, eps)
+        feed_forward = GatedFeedForward if gated else FeedForward
+        self.ffn = feed_forward(channels, hidden, activation, bias=bias, gain=gain, output_gain=output_gain)
         self.ffn_dropout = Dropout(dropout if ffn_dropout is None else ffn_dropout)
         self.norm = norm
 

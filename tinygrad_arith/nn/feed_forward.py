@@ -1,4 +1,4 @@
-"""The feed-forward network of a transformer block."""
+"""The feed-forward network of a transformer block, plain or with a gate."""
 
 from ..autograd import Tensor
 from ..autograd import functions as F
@@ -18,12 +18,38 @@ class FeedForward(Module):
         hidden: int,
         activation: str = "gelu",
         *,
+        bias: bool = True,
         gain: float = 1.0,
         output_gain: float = 1.0,
     ):
-        self.up = Linear(channels, hidden, gain=gain)
-        self.down = Linear(hidden, channels, gain=output_gain)
+        self.up = Linear(channels, hidden, bias=bias, gain=gain)
+        self.down = Linear(hidden, channels, bias=bias, gain=output_gain)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:  # (..., C) -> (..., C)
         return F.ffn(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, self.activation)
+
+
+class GatedFeedForward(Module):
+    """C -> F -> C with a gate: activation(x Wg) times x Wu goes down (Shazeer 2020). Activations are "silu" (SwiGLU),
+    "gelu" (tanh form), "gelu-exact" and "relu". Wg and Wu are one matrix, (C, 2F). One fused operation.
+
+    gain, output_gain: of the initial weights, up and down; see `Linear`
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        activation: str = "silu",
+        *,
+        bias: bool = True,
+        gain: float = 1.0,
+        output_gain: float = 1.0,
+    ):
+        self.up = Linear(channels, 2 * hidden, bias=bias, gain=gain)
+        self.down = Linear(hidden, channels, bias=bias, gain=output_gain)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., C) -> (..., C)
+        return F.gated_ffn(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, self.activation)

@@ -15,11 +15,13 @@ class Identity(Module):
         return x
 
 
-NORMS: dict[str, Callable[[int], Module]] = {"layernorm": LayerNorm, "rmsnorm": RMSNorm}
+NORMS: dict[str, type[LayerNorm] | type[RMSNorm]] = {"layernorm": LayerNorm, "rmsnorm": RMSNorm}
 
 
-def make_norm(normalization: str | Callable[[int], Module], channels: int) -> Module:
+def make_norm(normalization: str | Callable[[int], Module], channels: int, eps: float = 1e-5) -> Module:
     """The norm of that name over (..., C): "layernorm", "rmsnorm" or "none"; ValueError for another name.
+
+    `eps` is what a norm adds under its root.
 
     A module's class, or a function that makes a module for C channels, is called.
     """
@@ -29,4 +31,4 @@ def make_norm(normalization: str | Callable[[int], Module], channels: int) -> Mo
         return Identity()
     if normalization not in NORMS:
         raise ValueError(f"no normalization {normalization!r}: it must be one of {', '.join(NORMS)}, none")
-    return NORMS[normalization](channels)
+    return NORMS[normalization](channels, eps)

@@ -1,14 +1,35 @@
-"""Where a token stands, as a vector that is added to its embedding: from a learned table, or sinusoids."""
+"""Where a token stands: a vector that is added to its embedding, from a learned table or of sinusoids, or a turn of
+queries and keys.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..backend import array_module
 from ..ops import ArraySpec, ShapeError
+from ..ops.rotary_scaling import Scaling
 from .embedding import Embedding
 from .module import Module
 
 LONGEST_WAVE = 10_000.0  # in units of 2π positions
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """How queries and keys are turned by their positions (Su et al. 2021); see `ops.rotary_forward`.
+
+    base:    the longest wave in units of 2 pi
+    pairing: channels turn in pairs of "neighbours", or by "halves" as in the Llama of Hugging Face
+    width:   how many channels of a head are turned; None: all
+    scaling: of the frequencies, for longer texts than a model was trained on, from `ops.rotary_scaling`
+    """
+
+    base: float = LONGEST_WAVE
+    pairing: str = "neighbours"
+    width: int | None = None
+    scaling: Scaling | None = None
 
 
 class SinusoidalPositions(Module):

@@ -66,4 +66,4 @@ def ffn_shapes(x, w1, b1, w2, b2, activation="gelu") -> OpShapes:
     )
 
 
-FFN = Operation("ffn", ffn_forward, ffn_backward, ("x", "w1", "b1", "w2", "b2"), ffn_shapes)
+FFN = Operation("ffn", ffn_forward, ffn_backward, ("x", "w1", "b1", "w2", "b2"), ffn_shapes, optional=("b1", "b2"))

@@ -78,5 +78,10 @@ def gated_ffn_shapes(x, w1, b1, w2, b2, activation="silu") -> OpShapes:
 
 
 GATED_FFN = Operation(
-    "gated_ffn", gated_ffn_forward, gated_ffn_backward, ("x", "w1", "b1", "w2", "b2"), gated_ffn_shapes
+    "gated_ffn",
+    gated_ffn_forward,
+    gated_ffn_backward,
+    ("x", "w1", "b1", "w2", "b2"),
+    gated_ffn_shapes,
+    optional=("b1", "b2"),
 )

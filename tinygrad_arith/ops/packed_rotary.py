@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from .registry import Operation
-from .rotary import check_positions, rotary_backward, rotary_forward
+from .rotary import check_pairs, check_positions, rotary_backward, rotary_forward
 from .shape_rules import ArraySpec, OpShapes, require
 
 
@@ -20,15 +20,17 @@ class PackedRotaryCache(NamedTuple):
 
 
 def packed_rotary_forward(
-    qkv, positions, heads, *, kv_heads=None, base=10000.0
-):  # qkv (B, T, (NH + 2 NHkv) HS), HS even; positions (T,) or (B, T) int
-    """`heads` is NH, `kv_heads` NHkv (default NH). Returns the packed projection, queries and keys turned, and the
-    cache.
+    qkv, positions, heads, *, kv_heads=None, base=10000.0, pairing="neighbours", width=None, scaling=None
+):  # qkv (B, T, (NH + 2 NHkv) HS); positions (T,) or (B, T) int
+    """`heads` is NH, `kv_heads` NHkv (default NH); the rest as in `rotary_forward`.
+
+    Returns the packed projection, queries and keys turned, and the cache.
     """
     xp = array_module(qkv)
     kv_heads = kv_heads or heads
     parts = split_heads(qkv, heads, kv_heads)  # (B, T, NH + 2 NHkv, HS)
-    turned, cache = rotary_forward(parts[:, :, : heads + kv_heads], positions, base)  # (B, T, NH + NHkv, HS)
+    how = {"pairing": pairing, "width": width, "scaling": scaling}
+    turned, cache = rotary_forward(parts[:, :, : heads + kv_heads], positions, base, **how)  # (B, T, NH + NHkv, HS)
     y = xp.concatenate([turned, parts[:, :, heads + kv_heads :]], axis=2)  # (B, T, NH + 2 NHkv, HS)
     return y.reshape(qkv.shape), PackedRotaryCache(cache, heads, kv_heads)
 
@@ -51,16 +53,23 @@ def split_heads(qkv, heads, kv_heads):  # (B, T, (NH + 2 NHkv) HS) -> (B, T, NH 
     return qkv.reshape(batch, positions, count, channels // count)
 
 
-def packed_rotary_shapes(qkv, positions, heads, *, kv_heads=None, base=10000.0) -> OpShapes:
+def packed_rotary_shapes(
+    qkv, positions, heads, *, kv_heads=None, base=10000.0, pairing="neighbours", width=None, scaling=None
+) -> OpShapes:
     """qkv (B, T, (NH + 2 NHkv) HS), positions (T,) or (B, T) -> (B, T, (NH + 2 NHkv) HS)."""
     kv_heads = kv_heads or heads
     count = heads + 2 * kv_heads
-    rule = f"qkv must be (B, T, (NH + 2 NHkv) HS) with NH = {heads}, NHkv = {kv_heads} and HS even"
-    require(qkv.ndim == 3 and qkv.shape[2] % (2 * count) == 0, "packed_rotary", rule, qkv=qkv)
+    even = "" if width else " and HS even"
+    rule = f"qkv must be (B, T, (NH + 2 NHkv) HS) with NH = {heads}, NHkv = {kv_heads}{even}"
+    fits = qkv.ndim == 3 and qkv.shape[2] % (count if width else 2 * count) == 0
+    require(fits, "packed_rotary", rule, qkv=qkv)
+    head_size = qkv.shape[2] // count
+    check_pairs("packed_rotary", qkv, head_size, pairing, width)
     check_positions("packed_rotary", qkv, positions)
     out = ArraySpec(qkv.shape, qkv.dtype)
-    turned = out.size // count * (heads + kv_heads)  # numbers of queries and keys
-    angles = positions.size * (qkv.shape[2] // count)  # cosines and sines
+    share = (heads + kv_heads) * (width or head_size)  # of a row's numbers
+    turned = out.shape[0] * out.shape[1] * share  # numbers of queries and keys
+    angles = positions.size * (width or head_size)  # cosines and sines
     cache_bytes = angles * out.dtype.itemsize
     return OpShapes(out, cache_bytes, flop=3 * turned + 2 * angles, backward_flop=3 * turned)
 

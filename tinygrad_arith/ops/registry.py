@@ -30,6 +30,7 @@ class Operation:
     inputs:     the forward's differentiable arguments, in the order of the backward's gradients
     shape_rule: called like the forward, with arrays or `ArraySpec`s; returns `OpShapes` or raises `ShapeError`
     arrays:     those that are arrays without a gradient: ids, masks; a list in their place is made into one
+    optional:   those of the inputs without a default that may be None all the same: biases
     wide:       of numbers of 16 bits the reference computes in float32 and rounds what comes out: see `in_float32`;
                 False where it only moves numbers, or takes each by itself without leaving its range
     """
@@ -40,6 +41,7 @@ class Operation:
     inputs: tuple[str, ...]
     shape_rule: Callable[..., Any] | None = None
     arrays: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     wide: bool = True
 
 

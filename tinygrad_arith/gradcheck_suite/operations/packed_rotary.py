@@ -5,6 +5,7 @@ Cache: rotary, that of `rotary` on queries and keys side by side; heads, kv_head
 
 import numpy as np
 
+from ...ops.rotary_scaling import LinearScaling
 from ..case import Case, Cases
 from ..mutant import ENDINGS, Mutant, zeroed
 
@@ -18,6 +19,10 @@ def _packed_rotary(rng):
         Case("positions of each row", (qkv, own), {"heads": 3}),
         Case("grouped heads", (grouped, own), {"heads": 6, "kv_heads": 2}),
         Case("one head, small base", (rng.normal(size=(2, 5, 18)), own), {"heads": 1, "base": 50.0}),
+        Case(
+            "part of each head, in halves", (grouped, own), {"heads": 6, "kv_heads": 2, "pairing": "halves", "width": 2}
+        ),
+        Case("positions divided", (qkv, own), {"heads": 3, "scaling": LinearScaling(3.0)}),
         Case("one position", (qkv[:, :1], np.array([6])), {"heads": 3}),
         Case("strided view", (rng.normal(size=(36, 5, 2)).T, own), {"heads": 3}),
         Case("empty batch", (qkv[:0], np.arange(5)), {"heads": 3}, allow=("empty",)),

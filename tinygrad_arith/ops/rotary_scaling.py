@@ -1,0 +1,70 @@
+"""How models stretch rotary positions over longer texts than they were trained on: other frequencies for each pair.
+
+Each has the meaning of its namesake in the configurations of published models.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ..backend import array_module
+
+
+@dataclass(frozen=True)
+class LinearScaling:
+    """All positions divided by a factor. Chen et al.: "Extending Context Window of Large Language Models via Positional
+    Interpolation", 2023.
+    """
+
+    factor: float
+    magnitude: float = 1.0
+
+    def stretched(self, frequencies: Any) -> Any:  # (W/2,) -> (W/2,)
+        """The frequencies of the pairs."""
+        return frequencies / self.factor
+
+
+@dataclass(frozen=True)
+class Llama3Scaling:
+    """Waves that fit into the `original` context fewer than `low` times are stretched by a factor, those that fit more
+    than `high` times are not, and those between in part. Dubey et al.: "The Llama 3 Herd of Models", 2024.
+    """
+
+    factor: float
+    low: float = 1.0
+    high: float = 4.0
+    original: int = 8192
+    magnitude: float = 1.0
+
+    def stretched(self, frequencies: Any) -> Any:  # (W/2,) -> (W/2,)
+        """The frequencies of the pairs."""
+        waves = self.original * frequencies / (2.0 * math.pi)  # (W/2,), in the original context
+        kept = array_module(frequencies).clip((waves - self.low) / (self.high - self.low), 0.0, 1.0)  # (W/2,)
+        return frequencies * (kept + (1.0 - kept) / self.factor)  # (W/2,)
+
+
+@dataclass(frozen=True)
+class LongRopeScaling:
+    """A factor for each pair, which divides its frequency, and a magnitude that turned channels are multiplied by. Ding
+    et al.: "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens", 2024. Models have short and long factors;
+    which are meant, the length of the context decides.
+    """
+
+    factors: tuple[float, ...]
+    magnitude: float = 1.0
+
+    @staticmethod
+    def magnitude_for(context: int, original: int) -> float:
+        """The usual magnitude of a model whose context grew from `original` to `context` positions."""
+        return math.sqrt(1.0 + math.log(context / original) / math.log(original)) if context > original else 1.0
+
+    def stretched(self, frequencies: Any) -> Any:  # (W/2,) -> (W/2,)
+        """The frequencies of the pairs. Raises ValueError for another number of factors."""
+        if len(self.factors) != len(frequencies):
+            raise ValueError(f"rotary: {len(self.factors)} factors for {len(frequencies)} pairs of channels")
+        xp = array_module(frequencies)
+        factors = xp.concatenate([xp.full(1, factor, dtype=frequencies.dtype) for factor in self.factors])  # (W/2,)
+        return frequencies / factors  # (W/2,)
+
+
+Scaling = LinearScaling | Llama3Scaling | LongRopeScaling
