@@ -18,7 +18,7 @@ from tinygrad_arith.training.build import initialize, make_model, make_optimizer
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.runs import RunRecord, write_record
 from tinygrad_arith.training.session import resumed_session
-from tinygrad_arith.training.trainer import Trainer, start_steps
+from tinygrad_arith.training.trainer import Session, Trainer, start_steps
 
 OPTIMIZERS = {
     "adamw": {},
@@ -51,11 +51,13 @@ def config_of(name, **training):
     ).resolved()
 
 
-def trainer_of(config, directory):
+def trainer_of(config, directory, checkpoint=None):
     directory.mkdir(exist_ok=True)
     task = make_task(config.task)
     model = initialize(make_model(config, task), config)
-    return Trainer(config, task, model, make_optimizer(config, model), directory)
+    record = RunRecord(config, "binary-reversed")
+    session = Session(record, directory, task, model, make_optimizer(config, model), checkpoint=checkpoint)
+    return Trainer(session)
 
 
 def all_bits(trainer):
@@ -74,15 +76,13 @@ def test_a_resumed_run_has_the_bits_of_one_that_was_not_stopped(name, tmp_path):
     whole = trainer_of(config, tmp_path / "whole")
     whole.run()
     first = trainer_of(config, tmp_path / "first")
-    first.until = 1e9
     first.finished = lambda: first.progress.step >= 7
     first.run()
     checkpoint = load_newest(tmp_path / "first" / "checkpoints")
     assert checkpoint.progress.step == 7
     wanted = set() if name == "sgd, no momentum" else STATES[name.split(",")[0]]
     assert set(checkpoint.optimizer) == wanted | {"steps"}
-    second = trainer_of(config, tmp_path / "first")
-    second.restore(checkpoint)
+    second = trainer_of(config, tmp_path / "first", checkpoint)
     second.run()
     assert_same_bits(all_bits(second), all_bits(whole))
 
@@ -112,11 +112,11 @@ def test_a_run_is_resumed_by_no_other_optimizer(name, other, tmp_path):
     (directory / "config.json").write_text(json.dumps(record))
     with resumed_session(directory, None, None) as session:
         if trainer.optimizer.state_dict().keys() == session.optimizer.state_dict().keys():
-            session.trainer(trainer.reporter)
+            Trainer(session, trainer.reporter)
             return
         before = {path: path.read_bytes() for path in (directory / "checkpoints").iterdir()}
         with pytest.raises(UserError) as raised:
-            session.trainer(trainer.reporter)
+            Trainer(session, trainer.reporter)
     sentence = str(raised.value)
     assert "\n" not in sentence
     assert sentence.startswith(f"{directory / 'checkpoints' / 'step-00000007.safetensors'}: does not fit this run: the")
@@ -148,7 +148,7 @@ def test_held_biases_stay_with_every_optimizer(tmp_path):
 
 
 def test_on_a_gpu_only_what_a_graph_can_read_is_taken(monkeypatch, tmp_path):
-    from tinygrad_arith.training import steps
+    from tinygrad_arith.training import trainer
 
     class Own:
         def __repr__(self):
@@ -156,7 +156,7 @@ def test_on_a_gpu_only_what_a_graph_can_read_is_taken(monkeypatch, tmp_path):
 
     config = config_of("adamw")
     model = initialize(make_model(config, make_task(config.task)), config)
-    monkeypatch.setattr(steps, "array_module", lambda array: None)  # as if it were CuPy's
+    monkeypatch.setattr(trainer, "array_module", lambda array: None)  # as if it were CuPy's
     with pytest.raises(TypeError, match=r"on a GPU an optimizer is a FlatOptimizer, .*: not my optimizer"):
         start_steps(model, Own(), config)
 
