@@ -2,8 +2,8 @@
 // limit: nothing is read but x, and the angles are made here, forward and backward, instead of kept.
 //
 // A thread has WIDTH neighbouring channels of a row, and takes them through all heads of the row: their angles are the
-// same. PAIRED, a macro of the build, is 1 where the head size or the width is no multiple of a pack: a thread then has
-// one pair. HALVES is 1 where the pairs are channels i and i + width / 2: a thread then has two runs of channels.
+// same. PAIRED, a macro of the build, is 1 where the head size or the width is no multiple of that: a thread then has one
+// pair. HALVES is 1 where the pairs are channels i and i + width / 2: a thread then has two runs of channels.
 // INDEX, a macro of the build, is the type of the positions.
 
 #include "groups.cuh"
@@ -17,7 +17,7 @@
 #endif
 
 constexpr int THREADS = 256;
-constexpr int CHANNELS = PAIRED ? 2 : PACK;  // of a thread
+constexpr int CHANNELS = PAIRED ? 2 : HALVES ? 2 * PACK : PACK;  // of a thread
 constexpr int PAIRS = CHANNELS / 2;
 
 // Sine and cosine of position * base^(-2 pair / width). A large position times its frequency has many whole turns,

@@ -11,6 +11,7 @@ from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops import OPERATIONS, chosen_table
 from tinygrad_arith.ops.registry import Destination, choose, reference_only
+from tinygrad_arith.ops.rotary_scaling import Llama3Scaling
 from tinygrad_arith.optim import AdamW
 from tinygrad_arith.verify import assert_close, randomize_parameters, tolerance
 
@@ -62,6 +63,25 @@ def test_packed_attention(passes, positions, heads, head_size, rng):
     compare("packed_attention", (single(rng, 2, positions, 3 * heads * head_size), heads), rng)
 
 
+MASKS = {
+    "none": lambda rng, batch, length: {},
+    "key mask": lambda rng, batch, length: {"key_mask": rng.random((batch, length)) < 0.6},
+    "of integers": lambda rng, batch, length: {"key_mask": rng.integers(0, 2, (batch, length))},
+    "lengths": lambda rng, batch, length: {"lengths": rng.integers(0, length + 1, batch)},
+    "nothing shown": lambda rng, batch, length: {"key_mask": np.zeros((batch, length), dtype=bool)},
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("heads", "kv_heads", "head_size"), [(3, 3, 5), (6, 2, 4), (4, 1, 7)])
+@pytest.mark.parametrize("positions", [1, 7, 33, 130])
+def test_packed_attention_with_groups_and_masks(passes, mask, causal, heads, kv_heads, head_size, positions, rng):
+    qkv = single(rng, 3, positions, (heads + 2 * kv_heads) * head_size)
+    options = {"kv_heads": kv_heads, "causal": causal} | MASKS[mask](rng, 3, positions)
+    compare("packed_attention", (qkv, heads), rng, **options)
+
+
 def test_packed_attention_with_large_scores(passes, rng):
     compare("packed_attention", (30 * single(rng, 2, 9, 24), 2), rng)
 
@@ -94,6 +114,17 @@ def test_rotary(passes, shape, positions, rng):
 def test_packed_rotary(passes, heads, kv_heads, head_size, positions, rng):
     qkv = single(rng, 3, 65, (heads + 2 * kv_heads) * head_size)
     compare("packed_rotary", (qkv, POSITIONS[positions](rng, 3, 65), heads), rng, kv_heads=kv_heads, base=500.0)
+
+
+@pytest.mark.parametrize("pairing", ["neighbours", "halves"])
+@pytest.mark.parametrize(("head_size", "width"), [(10, None), (24, 8), (7, 4), (6, 2)])
+def test_rotary_of_a_part_and_by_halves(passes, pairing, head_size, width, rng):
+    if width is None and head_size % 2:
+        return
+    options = {"pairing": pairing, "width": width, "scaling": Llama3Scaling(8.0, original=64)}
+    places = rng.integers(0, 900, (2, 5))
+    compare("rotary", (single(rng, 2, 5, 3, head_size), places), rng, **options)
+    compare("packed_rotary", (single(rng, 2, 5, 8 * head_size), places, 4), rng, kv_heads=2, **options)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 64), (7, 33), (0, 5, 4)])

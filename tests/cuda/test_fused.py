@@ -285,6 +285,16 @@ def test_packed_rotary(dtype, positions, heads, kv_heads, head_size, length, rng
 
 
 @DTYPES
+@pytest.mark.parametrize("pairing", ["neighbours", "halves"])
+@pytest.mark.parametrize(("head_size", "width"), [(64, None), (10, None), (96, 32), (24, 8), (10, 4), (6, 2)])
+def test_rotary_of_a_part_and_by_halves(dtype, pairing, head_size, width, rng):
+    options, places = {"pairing": pairing, "width": width}, rng.integers(0, 900, (2, 33))
+    compare("rotary", (draw(rng, (2, 33, 3, head_size), dtype), places), rng, options=options)
+    qkv = draw(rng, (2, 33, 8 * head_size), dtype)
+    compare("packed_rotary", (qkv, places, 4), rng, options=options | {"kv_heads": 2})
+
+
+@DTYPES
 def test_rotary_copies_what_it_does_not_turn(dtype, rng):
     """The values of a packed projection, both ways, and everything at position 0: to the last bit."""
     qkv, still = draw(rng, (2, 5, 3 * 4 * 8), dtype), np.zeros(5, dtype=np.int64)

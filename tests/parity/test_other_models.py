@@ -128,13 +128,21 @@ def test_a_llama(rope, model, qkv_bias):
     ours.initialize(policy=DtypePolicy.uniform("float64"))
     ours.load_state_dict(dict(llama_weights(state, qkv_bias)))
     ids = np.random.default_rng(1).integers(0, VOCABULARY, (3, 17))
-    in_float64(theirs.model.rotary_emb, scaling, CHANNELS // HEADS)
+    turn_in_float64(theirs.model.rotary_emb, scaling, CHANNELS // HEADS)
+    normalise_in_float64(theirs)
     with torch.no_grad(), no_grad():
         assert_close(ours(ids, np.arange(17)).array, theirs(torch.tensor(ids)).logits.numpy(), SAME)
 
 
-def in_float64(rotary, scaling, head_size):
-    """Their cosines and sines are float32, also in a model of float64: they must be ours, and give place to them."""
+def normalise_in_float64(model):
+    """Their RMS norms go through float32, also in a model of float64."""
+    for norm in model.modules():
+        if "RMSNorm" in type(norm).__name__:
+            norm.forward = lambda x, norm=norm: torch.nn.functional.rms_norm(x, x.shape[-1:], norm.weight, 1e-6)
+
+
+def turn_in_float64(rotary, scaling, head_size):
+    """So do their cosines and sines: they must be ours, and give place to them."""
     places = np.arange(17)
     tables = turns(np.zeros(1), places, head_size, 300.0, scaling)  # (T, 1, HS/2) each
     ours = [np.concatenate([table[:, 0]] * 2, axis=-1)[None] for table in tables]  # (1, T, HS) each

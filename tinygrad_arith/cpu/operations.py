@@ -39,7 +39,7 @@ for _operation, _forward, _backward, _accepts in (
         "packed_attention",
         packed_attention.packed_attention_forward,
         packed_attention.packed_attention_backward,
-        packed_attention.plain_causal,
+        not_empty,
     ),
     ("rotary", rotary.rotary_forward, rotary.rotary_backward, not_empty),
     ("packed_rotary", rotary.packed_rotary_forward, rotary.packed_rotary_backward, not_empty),

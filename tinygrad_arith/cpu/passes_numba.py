@@ -388,6 +388,47 @@ def _softmax_backward(dp, p, scale):
                 dp[m, q, k] = p[m, q, k] * (dp[m, q, k] - row_sum) * scale
 
 
+@in_order
+def _shift_shown(scores, scale, shown, causal):
+    """As `_shift_visible`, of the keys that are shown; where a query sees none, all stay hidden."""
+    blocks, queries, keys = scores.shape
+    behind, heads = keys - queries, blocks // len(shown)
+    for m in range(blocks):
+        row = m // heads
+        for q in range(queries):
+            seen = q + behind + 1 if causal else keys
+            largest = scores.dtype.type(-math.inf)
+            for k in range(seen):
+                if shown[row, k]:
+                    largest = max(largest, scores[m, q, k] * scale)
+            if largest == -math.inf:
+                largest = scores.dtype.type(0.0)
+            for k in range(keys):
+                if k < seen and shown[row, k]:
+                    scores[m, q, k] = scores[m, q, k] * scale - largest
+                else:
+                    scores[m, q, k] = -math.inf
+
+
+@compiled
+def _normalize_unless_empty(weights):
+    for m in range(weights.shape[0]):
+        for q in range(weights.shape[1]):
+            total = weights.dtype.type(0.0)
+            for k in range(weights.shape[2]):
+                total += weights[m, q, k]
+            inverse = total if total == 0.0 else weights.dtype.type(1.0) / total
+            for k in range(weights.shape[2]):
+                weights[m, q, k] *= inverse
+
+
+def masked_softmax(scores, scale, shown, causal):
+    """scores = softmax(scores * scale) over the keys that are shown; zeros where a query sees none."""
+    _shift_shown(scores, scores.dtype.type(scale), shown, causal)
+    np.exp(scores, out=scores)
+    _normalize_unless_empty(scores)
+
+
 def softmax_backward(dp, p, scale):
     """dp = p (dp - sum(p dp)) scale."""
     _softmax_backward(dp, p, p.dtype.type(scale))

@@ -228,6 +228,24 @@ def causal_softmax(scores, scale):  # scores (M, Tq, Tk)
         weights *= np.reciprocal(weights.sum(axis=-1, keepdims=True))
 
 
+def masked_softmax(scores, scale, shown, causal):  # scores (M, Tq, Tk); shown (B, Tk) bool, B a divisor of M
+    """scores = softmax(scores * scale) over the keys that are shown, if causal those not behind a query; zeros where a
+    query sees none.
+    """
+    count, queries, keys = scores.shape
+    heads = count // len(shown)
+    earlier = np.tri(queries, keys, keys - queries, dtype=bool) if causal else np.ones((1, keys), dtype=bool)
+    for row in range(len(shown)):
+        weights = scores[row * heads : (row + 1) * heads]  # (heads, Tq, Tk)
+        weights *= scale
+        np.copyto(weights, -np.inf, where=~(earlier & shown[row]))
+        largest = weights.max(axis=-1, keepdims=True)  # (heads, Tq, 1)
+        weights -= np.where(largest == -np.inf, 0.0, largest)
+        np.exp(weights, out=weights)
+        total = weights.sum(axis=-1, keepdims=True)  # (heads, Tq, 1)
+        weights /= np.where(total == 0.0, 1.0, total)
+
+
 def softmax_backward(dp, p, scale):  # dp, p (M, Tq, Tk)
     """dp = p (dp - sum(p dp)) scale: the gradient of the unscaled scores."""
     count, queries, keys = p.shape

@@ -22,11 +22,17 @@ class RotaryPositionsCache(NamedTuple):
     width: int | None  # W; None: all channels of a head
 
 
+def channels_of(dtype: np.dtype, head_size: int, width: int, halves: bool) -> int:
+    """How many channels a thread has: a pack, two of them where pairs are halves apart, or one pair."""
+    channels = pack_of(dtype) * (1 + halves)
+    return channels if head_size % channels == width % channels == 0 else 2
+
+
 def build_for(
     dtype: np.dtype, index: np.dtype, head_size: int, width: int | None = None, halves: bool = False
 ) -> Build:
     """The kernel for heads of this size, of which so many channels are turned."""
-    paired = int(head_size % pack_of(dtype) > 0 or (width or 0) % pack_of(dtype) > 0)
+    paired = int(channels_of(dtype, head_size, width or head_size, halves) == 2)
     names = ("ELEMENT", C_NAMES[dtype]), ("INDEX", INDEX_TYPES[index]), ("PAIRED", paired)
     return Build("rotary.cu", (*names, ("HALVES", int(halves))))
 
@@ -37,9 +43,9 @@ def turn(x: Any, cache: RotaryPositionsCache, back: bool) -> Any:  # x (B, T, he
     x = aligned(x)
     y, rows = cupy.empty_like(x), x.shape[0] * x.shape[1]
     head_size = x.size // (rows * heads)
-    width, pack = turned_channels or head_size, pack_of(x.dtype)
+    width = turned_channels or head_size
     build = build_for(x.dtype, positions.dtype, head_size, width, halves)
-    channels = pack if head_size % pack == width % pack == 0 else 2  # of a thread
+    channels = channels_of(x.dtype, head_size, width, halves)
     grid = quotient(rows * (head_size // channels), THREADS)
     sizes = rows, positions.size, heads, turned, head_size, width
     build.kernel("turn")(grid, THREADS, x, positions, y, *sizes, np.float64(math.log2(base)), int(back))
