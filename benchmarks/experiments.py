@@ -35,6 +35,8 @@ from tinygrad_arith.comparisons.finished_runs import (
 )
 from tinygrad_arith.comparisons.jobs import flag_of, read_journal
 from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.options.kinds import field_names
+from tinygrad_arith.options.option import Options
 from tinygrad_arith.tasks import resolve
 from tinygrad_arith.training.config import SECTIONS, Config, changed
 from tinygrad_arith.training.presets import load_preset, preset_names
@@ -104,6 +106,12 @@ def settled(config: Config) -> Config:
     return dataclasses.replace(config, task=task, training=training)
 
 
+def ordered_fields(options: Options) -> list[dataclasses.Field]:
+    """The fields of options in the order of their flags."""
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    return [fields[name] for name in field_names(options)]
+
+
 def changes_from_preset(values: dict[str, Any]) -> list[str]:
     """The flags that turn the preset, as it is today, into the configuration of an experiment.
 
@@ -112,8 +120,7 @@ def changes_from_preset(values: dict[str, Any]) -> list[str]:
     config = load_preset(values["preset"]).config
     own = option_values(Config.from_dict(upgraded(values["config"]), source=f"experiment of {values['preset']}"))
     flags = []
-    fields = [(section, field) for section in SECTIONS for field in dataclasses.fields(getattr(config, section))]
-    for section, field in fields:
+    for section, field in [(s, f) for s in SECTIONS for f in ordered_fields(getattr(config, s))]:
         name = field.metadata["flag"] or field.name
         if name not in OPTIONS_APART_FROM_GROUP and option_values(settled(config))[name] != own[name]:
             config = changed(config, {section: {field.name: own[name]}})

@@ -45,7 +45,7 @@ class SoftplusBag(Bag):
 '''
 KINDS = ("--task", "next-character", "--architecture", "bag", "--window", "8", "--smoothing", "0.1", "--width", "8")
 SHORT = ("--batch", "8", "--warmup", "0", "--schedule", "constant", "--eval-every", "5", "--eval-size", "20")
-SHORT += ("--learning-rate", "0.02", "--steps", "20", "--device", "cpu")
+SHORT += ("--learning-rate", "0.01", "--steps", "20", "--device", "cpu")
 
 
 def outside(source, place):

@@ -134,7 +134,7 @@ class Module:
         missing = self._missing_arrays()
         if not missing:
             if "flat" in vars(self):
-                self.flat.collect_values()  # of a model whose parameters were frozen there are others now
+                _ = self.flat  # laid out again, if parameters were frozen; assigned arrays keep their dtype until then
             self.__dict__["_ready_at"] = Structure.changes
         elif not any(isinstance(getattr(value, "array", value), ArraySpec) for value in (*args, *kwargs.values())):
             raise self._not_initialized(missing)
