@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 from . import __version__
 from .backend import DtypePolicy, obstacle_to_cuda
-from .files.reading import is_whole, read_json, shown
+from .files.reading import is_whole, read_json, reading, shown
 from .files.writing import write_json
 from .models.model import Model
 from .models.registry import MODELS
@@ -101,10 +101,8 @@ def read_config(directory: Path) -> dict[str, Any]:
     path = directory / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{directory}: neither a run nor a model: it has no {CONFIG_FILE}")
-    try:
+    with reading(path):
         values = read_json(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not isinstance(values, dict) or not {"config", "model"} & values.keys():
         raise UserError(f"{path}: neither of a run nor of a model that tinygrad_arith has written")
     if "config" not in values and not is_whole(values.get("format"), 1, FORMAT + 1):

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..ops.fast import FusedFfnCache, ffn_gradients
 from .gemm import gemm
+from .linear import parameter_gradients
 from .passes import passes
 from .rows import blocks, rows_of
 
@@ -52,13 +53,3 @@ def ffn_backward(dy, cache, *, needs, into=None, owned=False):
         if dx is not None:
             gemm(dhidden, w1.T, dx[part])
     return None if dx is None else dx.reshape(x.shape), *gradients.arrays()
-
-
-def parameter_gradients(x, dy, weight, bias, again):  # x (n, Cin), dy (n, Cout)
-    """Of a block of rows: xᵀ dy into the weight's gradient, the sums over dy into the bias's, if there is one.
-
-    again: adds to what the blocks before have put there
-    """
-    if bias is not None:
-        passes.column_sum(dy, bias.array, bias.add or again)
-    gemm(x.T, dy, weight.array, weight.add or again)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..ops.fast import FusedGatedFfnCache, ffn_gradients
-from .ffn import parameter_gradients
 from .gemm import gemm
+from .linear import parameter_gradients
 from .passes import passes
 from .rows import blocks, rows_of
 

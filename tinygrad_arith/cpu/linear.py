@@ -26,13 +26,20 @@ def linear_backward(dy, cache, *, needs, into=None, owned=False):
     rows, dy = rows_of(x), rows_of(dy)  # (N, Cin), (N, Cout)
     dx = np.empty_like(rows) if needs[0] else None  # (N, Cin)
     parameters = (weight, weight[0]) if has_bias else (weight,)  # weight[0] is shaped as the bias
-    (dweight, add), *bias = destinations(into and into[1:], parameters, np.empty_like)
+    gradients = destinations(into and into[1:], parameters, np.empty_like)
+    dweight, dbias = gradients if has_bias else (*gradients, None)
     for part in blocks(*dy.shape):
-        again = part.start > 0
-        if bias:
-            passes.column_sum(dy[part], bias[0][0], bias[0][1] or again)
+        parameter_gradients(rows[part], dy[part], dweight, dbias, part.start > 0)
         if dx is not None:
             gemm(dy[part], weight.T, dx[part])
-        gemm(rows[part].T, dy[part], dweight, add or again)
-    dx = None if dx is None else dx.reshape(x.shape)
-    return (dx, dweight, *(dbias for dbias, _ in bias))
+    return None if dx is None else dx.reshape(x.shape), *(place.array for place in gradients)
+
+
+def parameter_gradients(x, dy, weight, bias, again):  # x (n, Cin), dy (n, Cout)
+    """Of a block of rows: xᵀ dy into the weight's gradient, the sums over dy into the bias's, if there is one.
+
+    again: adds to what the blocks before have put there
+    """
+    if bias is not None:
+        passes.column_sum(dy, bias.array, bias.add or again)
+    gemm(x.T, dy, weight.array, weight.add or again)

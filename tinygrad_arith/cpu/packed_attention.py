@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ops.attention import shown_keys
 from ..ops.sums import LONG, product
 from .passes import passes
 from .rows import blocks
@@ -36,7 +37,7 @@ def packed_attention_forward(qkv, heads, *, kv_heads=None, causal=True, key_mask
     q, k, v = heads_of(qkv, kv_heads, group)  # (B, NHkv, G or 1, T, HS) each
     batch, _, _, positions, head_size = q.shape
     scale = 1.0 / math.sqrt(head_size) if scale is None else scale
-    visible = keys_shown(key_mask, lengths, batch, positions)  # (B, T) or None
+    visible = shown_keys(positions, key_mask, lengths)  # (B, T) or None
     probabilities = np.empty((*q.shape[:4], positions), dtype=qkv.dtype)  # (B, NHkv, G, T, T)
     out = np.empty((batch, positions, kv_heads, group, head_size), dtype=qkv.dtype)  # (B, T, NHkv, G, HS)
     for part in blocks(batch, heads * positions * positions, least=1):
@@ -49,13 +50,6 @@ def packed_attention_forward(qkv, heads, *, kv_heads=None, causal=True, key_mask
             passes.masked_softmax(scores, scale, shown, causal)
         np.matmul(p, v[part], out=out[part].transpose(0, 2, 3, 1, 4))
     return out.reshape(batch, positions, heads * head_size), PackedProbabilitiesCache(qkv, probabilities, scale)
-
-
-def keys_shown(key_mask, lengths, batch, positions):
-    """Which keys anybody sees, (B, T) bool; None where all are seen."""
-    if lengths is not None:
-        return np.arange(positions) < np.asarray(lengths)[:, None]  # (B, T)
-    return None if key_mask is None else np.ascontiguousarray(key_mask != 0)
 
 
 def packed_attention_backward(dout, cache, *, needs, into=None, owned=False):

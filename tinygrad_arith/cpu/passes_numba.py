@@ -360,12 +360,13 @@ def _shift_visible(scores, scale):
 
 @compiled
 def _normalize(weights):
+    """Each row over its sum; a row of zeros stays so."""
     for m in range(weights.shape[0]):
         for q in range(weights.shape[1]):
             total = weights.dtype.type(0.0)
             for k in range(weights.shape[2]):
                 total += weights[m, q, k]
-            inverse = weights.dtype.type(1.0) / total
+            inverse = total if total == 0.0 else weights.dtype.type(1.0) / total
             for k in range(weights.shape[2]):
                 weights[m, q, k] *= inverse
 
@@ -410,23 +411,11 @@ def _shift_shown(scores, scale, shown, causal):
                     scores[m, q, k] = -math.inf
 
 
-@compiled
-def _normalize_unless_empty(weights):
-    for m in range(weights.shape[0]):
-        for q in range(weights.shape[1]):
-            total = weights.dtype.type(0.0)
-            for k in range(weights.shape[2]):
-                total += weights[m, q, k]
-            inverse = total if total == 0.0 else weights.dtype.type(1.0) / total
-            for k in range(weights.shape[2]):
-                weights[m, q, k] *= inverse
-
-
 def masked_softmax(scores, scale, shown, causal):
     """scores = softmax(scores * scale) over the keys that are shown; zeros where a query sees none."""
     _shift_shown(scores, scores.dtype.type(scale), shown, causal)
     np.exp(scores, out=scores)
-    _normalize_unless_empty(scores)
+    _normalize(scores)
 
 
 def softmax_backward(dp, p, scale):

@@ -9,7 +9,7 @@ from ..ops.registry import Implementation, register
 from ..ops.silu import SiluCache
 from .elements import C_NAMES, DTYPES, contiguous, contiguous_like, rows_of, run_over
 from .gemm import gemm
-from .linear import affine, all_given, down_gradients, up_gradients
+from .linear import affine, all_given, gradients_aside
 from .source import Build, cupy
 
 
@@ -54,11 +54,11 @@ def gated_ffn_backward(dy, cache, *, needs, into=None, owned=False):
     x, w1, w2, hidden, product, _ = cache
     rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
     gradients, apart = ffn_gradients(into, cache, contiguous_like), all_given(into)
-    down_gradients(gradients, product, dy, apart)
+    gradients_aside(product, dy, gradients.dw2, gradients.db2, apart=apart)
     dproduct = gemm(dy, w2.T, cupy.empty_like(product))  # (N, F)
     dhidden = cupy.empty_like(hidden)  # (N, 2F)
     run_gate("silu_gate_backward", (dproduct, hidden, dhidden), len(w2))
-    up_gradients(gradients, rows, dhidden, apart)
+    gradients_aside(rows, dhidden, gradients.dw1, gradients.db1, apart=apart)
     dx = gemm(dhidden, w1.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., C)
     return (dx, *gradients.arrays())
 

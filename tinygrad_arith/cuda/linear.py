@@ -38,14 +38,15 @@ def parameter_gradients(x, dy, weight, bias=None):  # x (N, Cin), dy (N, Cout); 
         passes.column_sum(dy, dbias, add_bias)
 
 
+def gradients_aside(x, dy, weight, bias=None, *, apart: bool) -> None:
+    """The same on the side stream, if nobody reads them before the backward ends."""
+    with on_side_stream(x, dy, writes=tuple(place.array for place in (weight, bias) if place), when=apart):
+        parameter_gradients(x, dy, weight, bias)
+
+
 def all_given(into) -> bool:
     """Whether all parameter gradients go into the flat buffer, where nothing reads them before the backward ends."""
     return bool(into) and None not in into[1:]
-
-
-def arrays_of(gradients) -> tuple:
-    """Where gradients go."""
-    return tuple(array for array, _ in gradients)
 
 
 def linear_forward(x, weight, bias=None):
@@ -60,8 +61,7 @@ def linear_backward(dy, cache, *, needs, into=None, owned=False):
     rows, dy = rows_of(x), rows_of(dy)  # (N, Cin), (N, Cout)
     parameters = (weight, weight[0]) if has_bias else (weight,)  # weight[0] is shaped as the bias
     gradients = destinations(into and into[1:], parameters, contiguous_like)
-    with on_side_stream(rows, dy, writes=arrays_of(gradients), when=all_given(into)):
-        parameter_gradients(rows, dy, *gradients)
+    gradients_aside(rows, dy, *gradients, apart=all_given(into))
     dx = gemm(dy, weight.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., Cin)
     return (dx, *(gradient for gradient, _ in gradients))
 
@@ -86,29 +86,15 @@ def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     x, w1, w2, activated, slope, _ = cache
     rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
     gradients, apart = ffn_gradients(into, cache, contiguous_like), all_given(into)
-    down_gradients(gradients, activated, dy, apart)
+    gradients_aside(activated, dy, gradients.dw2, gradients.db2, apart=apart)
     dhidden = gemm(dy, w2.T, cupy.empty_like(activated))  # (N, F)
     if slope is None:
         passes.relu_backward(dhidden, activated)
     else:
         passes.multiply_by(dhidden, slope)
-    up_gradients(gradients, rows, dhidden, apart)
+    gradients_aside(rows, dhidden, gradients.dw1, gradients.db1, apart=apart)
     dx = gemm(dhidden, w1.T, cupy.empty_like(rows)).reshape(x.shape) if needs[0] else None  # (..., C)
     return (dx, *gradients.arrays())
-
-
-def down_gradients(gradients, activated, dy, apart) -> None:  # activated (N, F), dy (N, C)
-    """The gradients of w2 and b2, on the side stream if nobody reads them before the backward ends."""
-    dw2, db2 = gradients.dw2, gradients.db2
-    with on_side_stream(activated, dy, writes=arrays_of(g for g in (dw2, db2) if g), when=apart):
-        parameter_gradients(activated, dy, dw2, db2)
-
-
-def up_gradients(gradients, x, dhidden, apart) -> None:  # x (N, C), dhidden (N, F)
-    """The gradients of w1 and b1, likewise."""
-    dw1, db1 = gradients.dw1, gradients.db1
-    with on_side_stream(x, dhidden, writes=arrays_of(g for g in (dw1, db1) if g), when=apart):
-        parameter_gradients(x, dhidden, dw1, db1)
 
 
 for _operation, _forward, _backward, _accepts in (

@@ -8,6 +8,8 @@ below.
 import json
 import math
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,17 @@ STEPS_BELOW = 10**9
 
 class BeyondLimits(ValueError):
     """JSON that holds what no file of a run holds. The text is the end of a sentence."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Inside, a file is opened and read. UserError where it is none (a pipe would be waited for), or cannot be read."""
+    if not path.is_file():
+        raise UserError(f"{path}: {'not a file' if path.exists() else 'there is no such file'}")
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def parse_json(data: bytes) -> Any:

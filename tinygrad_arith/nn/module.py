@@ -134,7 +134,7 @@ class Module:
         missing = self._missing_arrays()
         if not missing:
             if "flat" in vars(self):
-                _ = self.flat  # laid out again, if parameters were frozen; assigned arrays keep their dtype until then
+                _ = self.flat  # which is laid out again if parameters were frozen; what was assigned is not taken over
             self.__dict__["_ready_at"] = Structure.changes
         elif not any(isinstance(getattr(value, "array", value), ArraySpec) for value in (*args, *kwargs.values())):
             raise self._not_initialized(missing)

@@ -86,16 +86,22 @@ def visible_keys(q, k, *, causal, key_mask, lengths):
     """Which keys a query may see: bool, broadcastable to (B, NHkv, G, Tq, Tk); None where all see all."""
     xp = array_module(q)
     queries, keys = q.shape[1], k.shape[1]
-    visible = None
-    if lengths is not None:
-        key_mask = xp.arange(keys) < lengths[:, None]  # (B, Tk)
-    if key_mask is not None:
-        visible = (key_mask != 0)[:, None, None, None, :]  # (B, 1, 1, 1, Tk)
+    visible = shown_keys(keys, key_mask, lengths)  # (B, Tk) or None
+    if visible is not None:
+        visible = visible[:, None, None, None, :]  # (B, 1, 1, 1, Tk)
     if causal:
         position = xp.arange(queries)[:, None] + (keys - queries)  # (Tq, 1): the last query stands at the last key
         earlier = xp.arange(keys) <= position  # (Tq, Tk)
         visible = earlier if visible is None else visible & earlier  # (B, 1, 1, Tq, Tk)
     return visible
+
+
+def shown_keys(keys, key_mask, lengths):
+    """Which of so many keys anybody may see, (B, Tk) bool; None where all are shown."""
+    if lengths is not None:
+        xp = array_module(lengths)
+        return xp.arange(keys) < lengths[:, None]  # (B, Tk)
+    return None if key_mask is None else key_mask != 0
 
 
 def query_heads_first(x, kv_heads):  # (B, Tq, NH, HS) -> (B, NHkv, G, Tq, HS), a view

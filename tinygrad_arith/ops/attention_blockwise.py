@@ -26,7 +26,7 @@ from .attention import (
     keys_back,
     queries_back,
     query_heads_first,
-    visible_keys,
+    shown_keys,
 )
 from .registry import Operation
 from .shape_rules import ArraySpec, OpShapes
@@ -119,10 +119,8 @@ def block_scores(queries, q, k, keys, masks, scale):
 def visible_block(q, k, keys, *, causal, key_mask, lengths):
     """`visible_keys` for one block of keys, without building it for all of them."""
     xp = array_module(q)
-    if lengths is not None:
-        key_mask = xp.arange(k.shape[1]) < lengths[:, None]  # (B, Tk)
-    block_mask = None if key_mask is None else key_mask[:, keys]  # (B, block)
-    visible = visible_keys(q, k[:, keys], causal=False, key_mask=block_mask, lengths=None)
+    shown = shown_keys(k.shape[1], key_mask, lengths)  # (B, Tk) or None
+    visible = None if shown is None else shown[:, None, None, None, keys]  # (B, 1, 1, 1, block)
     if not causal:
         return visible
     position = xp.arange(q.shape[1])[:, None] + (k.shape[1] - q.shape[1])  # (Tq, 1)

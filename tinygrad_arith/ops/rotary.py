@@ -61,16 +61,17 @@ def turns(like, positions, width, base, scaling=None):  # positions (T,) or (B, 
 
 def turn(x, cos, sin, pairing):  # x (B, T, NH, HS); cos, sin (..., T, 1, W/2)
     """Each pair of the first W channels turned by the angle of this cosine and sine; the other channels stay."""
-    xp, width = array_module(x), 2 * cos.shape[-1]
+    xp = array_module(x)
+    width = 2 * cos.shape[-1]
     if pairing == "halves":
         first, second = x[..., : width // 2], x[..., width // 2 : width]  # (B, T, NH, W/2) each
     else:
         first, second = x[..., :width:2], x[..., 1:width:2]  # (B, T, NH, W/2) each
-    pairs = first * cos - second * sin, first * sin + second * cos  # (B, T, NH, W/2) each
+    left, right = first * cos - second * sin, first * sin + second * cos  # (B, T, NH, W/2) each
     if pairing == "halves":
-        return xp.concatenate([*pairs, x[..., width:]], axis=-1)  # (B, T, NH, HS)
-    turned = xp.stack(pairs, axis=-1).reshape(*x.shape[:-1], width)  # (B, T, NH, W)
-    return xp.concatenate([turned, x[..., width:]], axis=-1) if width < x.shape[-1] else turned  # (B, T, NH, HS)
+        return xp.concatenate([left, right, x[..., width:]], axis=-1)  # (B, T, NH, HS)
+    turned = xp.stack([left, right], axis=-1).reshape(x[..., :width].shape)  # (B, T, NH, W)
+    return xp.concatenate([turned, x[..., width:]], axis=-1)  # (B, T, NH, HS)
 
 
 def rotary_shapes(x, positions, base=10000.0, *, pairing="neighbours", width=None, scaling=None) -> OpShapes:

@@ -62,7 +62,7 @@ class LongRopeScaling:
         """The frequencies of the pairs. Raises ValueError for another number of factors."""
         if len(self.factors) != len(frequencies):
             raise ValueError(f"rotary: {len(self.factors)} factors for {len(frequencies)} pairs of channels")
-        xp = array_module(frequencies)
+        xp = array_module(frequencies)  # no copy from the host, which a captured graph would not make again
         factors = xp.concatenate([xp.full(1, factor, dtype=frequencies.dtype) for factor in self.factors])  # (W/2,)
         return frequencies / factors  # (W/2,)
 

@@ -127,11 +127,13 @@ def _difference(
     if found is None:
         return "it returns no gradients"
     largest = max(float(np.abs(size).max(initial=0.0)) for size in sizes.values())  # what cancels may come from any
+    lost: Gradients | None = None
     for name, expected in due.items():
         allowed = precision.relative * np.abs(sizes[name]) + precision.floor * largest
         off = _beyond(found[name], expected, allowed)
         if off.any():
-            off = _beyond(found[name], expected, allowed + _lost(gradients, cotangents, found)[name])
+            lost = lost or _lost(gradients, cotangents, found)
+            off = _beyond(found[name], expected, allowed + lost[name])
         if off.any():
             index = tuple(int(i) for i in np.argwhere(off)[0])
             where = f"{name}{list(index)}" if index else name

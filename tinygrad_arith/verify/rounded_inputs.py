@@ -1,4 +1,4 @@
-"""How far the gradients move if the inputs of less than float64, or the cotangent, are rounded otherwise."""
+"""Inputs of less than float64 are rounded numbers: how far the gradients move if they are rounded otherwise."""
 
 from __future__ import annotations
 

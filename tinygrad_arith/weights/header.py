@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..files.reading import LARGEST_JSON, is_table_of_texts, is_whole, parse_json, shown
+from ..files.reading import LARGEST_JSON, is_table_of_texts, is_whole, parse_json, reading, shown
 from ..options.errors import UserError
 from .dtypes import BITS
 
@@ -38,17 +38,13 @@ class Header(NamedTuple):
 def read_header(path: Path) -> Header:
     """The header of a file, checked. Raises UserError, one sentence, for whatever is no whole safetensors file."""
     try:
-        if not path.is_file():  # nor a pipe, which would be waited for
-            raise UserError(f"{path}: {'not a file' if path.exists() else 'there is no such file'}")
-        with open(path, "rb") as file:
+        with reading(path), open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(8)
             length = int.from_bytes(data, "little")
             check_length(length, size)
             data = file.read(length)
         return parse_header(path, data, size - 8 - length)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise UserError(f"{path}: not a safetensors file: {error}") from error
 

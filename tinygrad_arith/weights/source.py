@@ -9,7 +9,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from ..files.reading import is_table_of_texts, read_json, shown
+from ..files.reading import is_table_of_texts, read_json, reading, shown
 from ..options.errors import UserError
 from .dtypes import NUMBERS, as_numbers
 from .header import Header, Stored, read_header
@@ -107,12 +107,8 @@ def read_index(path: Path) -> dict[str, Stored]:
 
 def read_weight_map(path: Path) -> dict[str, str]:
     """Which file an index names for each tensor."""
-    try:
-        if not path.is_file():
-            raise UserError(f"{path}: {'not a file' if path.exists() else 'there is no such file'}")
+    with reading(path):
         index: Any = read_json(path, "an index of safetensors files")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     weight_map: Any = index.get("weight_map") if isinstance(index, dict) else None
     if not is_table_of_texts(weight_map):
         raise UserError(f"{path}: not an index of safetensors files: its weight_map is no table of texts")
