@@ -63,7 +63,8 @@ def load(
     source = Source(directory)
     model = model_of(values.get("model"), directory / CONFIG_FILE, source)
     dtype = dtype or ("float64" if {tensor.dtype for tensor in source.tensors.values()} == {"F64"} else "float32")
-    load_weights(model, source, policy=policy(dtype, gradients), device=choose(device, dtype), gradients=gradients)
+    chosen = choose(device, dtype)  # before the policy: without a GPU the package that has bfloat16 may be missing
+    load_weights(model, source, policy=policy(dtype, gradients), device=chosen, gradients=gradients)
     return model
 
 

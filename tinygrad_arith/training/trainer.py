@@ -65,10 +65,10 @@ def start_steps(model: Module, optimizer: Optimizer, config: Config, objective: 
     """What runs the steps, where the model's parameters are; to be closed after use."""
     if array_module(model.flat.values) is np:
         return HostSteps(model, optimizer, config, objective)
-    from .device_step import DeviceSteps  # loads what only a GPU needs
-
     if not isinstance(optimizer, FlatOptimizer):
         raise TypeError(f"on a GPU an optimizer is a FlatOptimizer, whose rates a graph reads: not {optimizer!r}")
+    from .device_step import DeviceSteps  # loads what only a GPU needs
+
     return DeviceSteps(model, optimizer, config, objective)
 
 
