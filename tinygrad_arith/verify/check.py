@@ -242,7 +242,7 @@ class GradientCheck:
             self.arguments, gradients, lambda values: self._gradients_at(backward, values), self.seed
         )
         with np.errstate(all="ignore"):  # a step may leave the forward's domain
-            entries = self._entries(gradients, mutants, reference, diagnosis)
+            entries = self._entries(backward, gradients, mutants, reference, diagnosis)
             problem = problem or self._ties_between_inputs(entries, gradients)
         if problem is None and all(entry.verdict != "wrong" for entry in entries):
             problem, entries = self._under_other_cotangents(backward, gradients, entries)
@@ -291,9 +291,9 @@ class GradientCheck:
             for k, c in enumerate(self.cotangents)
         )
 
-    def _entries(self, gradients, mutants, reference, diagnosis) -> list[InputReport]:
+    def _entries(self, backward, gradients, mutants, reference, diagnosis) -> list[InputReport]:
         """The report's entry for each input, with a diagnosis for those that are wrong."""
-        comparisons = {p: self._compare(p, gradients[p], diagnosis) for p in self.arguments.differentiable}
+        comparisons = {p: self._compare(p, gradients[p], backward, diagnosis) for p in self.arguments.differentiable}
         entries = []
         for position, comparison in comparisons.items():
             entry = comparison.entry
@@ -360,6 +360,18 @@ class GradientCheck:
         given = _copies(self.cotangents)
         return align(backward(self._as_given(given), cache), self.arguments)[0]
 
+    def _gradient_elsewhere(self, backward: Callable, position: int, numbers: np.ndarray) -> np.ndarray | None:
+        """The gradient of one input at other values of it; None if the backward gives none there."""
+        values = [value.copy() if is_array(value) else value for value in self.arguments.values]
+        values[position][...] = array_like(numbers, values[position])
+        try:
+            gradients = self._gradients_at(backward, values)
+        except Exception:  # of whatever kind: these are not the caller's inputs
+            return None
+        if gradients is None or wrong_form(gradients[position], values[position]):
+            return None
+        return to_host(gradients[position]).astype(np.float64)
+
     def _named_gradients(
         self, backward: Callable, cotangents: tuple[Any, ...], cache: Any
     ) -> dict[str, np.ndarray] | None:
@@ -380,7 +392,7 @@ class GradientCheck:
 
     # One gradient
 
-    def _compare(self, position: int, gradient: Any, diagnosis: bool = True) -> Comparison:
+    def _compare(self, position: int, gradient: Any, backward: Callable, diagnosis: bool = True) -> Comparison:
         """Form first (missing, shape, dtype, finite), then the numbers."""
         value = self.arguments.values[position]
         name, shape, dtype = self.arguments.names[position], tuple(value.shape), native(value.dtype).name
@@ -400,6 +412,7 @@ class GradientCheck:
             comparison = compare_elements(
                 probe, analytic, self._tolerance(dtype), dtype, self.allow,
                 unsteady=self._unsteady.get(position), count_all=diagnosis,
+                answers=partial(self._gradient_elsewhere, backward, position),
             )  # fmt: skip
         if comparison.vanishes and name not in self.zero and (comparison.complete or comparison.entry.passed):
             refuse_zero_gradient(name, self.name)

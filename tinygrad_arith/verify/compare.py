@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .judgement import SMALLER, Bounds, Judgement, first_survey, judge
+from .lost import Answers
 from .probe import Probe
 from .report import InputReport
 from .tolerances import Tolerance
@@ -42,11 +43,12 @@ def compare_elements(
     indices: list[tuple[int, ...]] | None = None,
     unsteady: np.ndarray | None = None,
     count_all: bool = True,
+    answers: Answers | None = None,
 ) -> Comparison:
     """Compares element by element: all of them, or those of `indices`. `analytic` is float64 of the probe's shape.
 
     `unsteady` (of that shape) is how far the analytic gradient itself is unknown, since its inputs are rounded.
-    `count_all`: see `judge`.
+    `count_all`: see `judge`. `answers` asks the backward at other values of this input (see `lost.py`).
 
     An entry of float64 is measured by those that reach the same outputs. One of lower precision has the rounding of its
     own backward, which may come from any entry, and is measured by the largest of all.
@@ -58,7 +60,7 @@ def compare_elements(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
         np.zeros(len(chosen)), probe.sizes_of(indices), probe.steps(indices) / SMALLER,
-        None if unsteady is None else _chosen(probe, unsteady, indices),
+        None if unsteady is None else _chosen(probe, unsteady, indices), answers,
     )  # fmt: skip
     judge(judged, count_all)
     bounds = judged.bounds()
@@ -136,6 +138,12 @@ def _why_undecided(judged: Judgement, position: int) -> str:
     found, probe = judged.examined.get(position), judged.probe
     if found is not None and found.jumps:
         return "the forward jumps there or nearby, or is vertical: inputs away from such places would decide it"
+    largest = float(judged.bounds().sizes.max(initial=0.0))
+    if judged.distance[position] > judged.uncertainty[position] + judged.bounds().strict[position]:
+        return (
+            f"the answer is off by less than float64 loses beside the largest entry, {largest:.1e}: nearly equal "
+            "numbers may cancel in the backward, as in `1 - p` or `1 + tanh`; entries of like size would decide it"
+        )
     rounding = 4 * float(np.abs(probe.cotangent) @ probe.noise) / judged.sizes[position]
     if found is not None and found.noise < 0.5 * found.error and rounding < judged.bounds().allowed[position]:
         return (

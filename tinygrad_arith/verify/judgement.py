@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .differences import Estimate, Kink
+from .lost import LOST, Answers, wrong_at_large_entries
 from .noise import IRREGULAR, median, powers_of_two
 from .probe import Probe
 from .survey import ONE_STEP, TOGETHER, Survey
@@ -69,11 +70,13 @@ class Judgement:
     sizes: np.ndarray  # of the elements of the array
     steps: np.ndarray  # at which the differences were taken, where no closer look has said
     unsteady: np.ndarray | None = None
+    answers: Answers | None = None  # the backward at other values, where it can be asked
     together: set[int] = field(default_factory=set)  # those that several steps at once have shown
     examined: dict[int, Estimate] = field(default_factory=dict)
     strict_then: dict[int, float] = field(default_factory=dict)  # what was allowed them when they were examined
     kinks: dict[int, Kink] = field(default_factory=dict)
     outside: dict[int, Kink] = field(default_factory=dict)  # those whose answers no choice of sides gives
+    wrong_elsewhere: set[int] = field(default_factory=set)  # off by little here, wrong at large entries
 
     @property
     def unit(self) -> float:
@@ -150,15 +153,16 @@ class Judgement:
 
         Over steps larger than an element itself 1 / x is flat, and an error that such steps see says nothing about what
         it is at x. An answer that agrees is right; one that does not is only wrong if steps of the element's own size
-        would see so, too.
+        would see so, too. What is off by less
+        than float64 loses beside the largest entry is only wrong if it is so elsewhere, too (`lost.py`).
         """
         strict, allowed, sizes, scales = bounds or self.bounds()
         distance, error = self.distance, self.uncertainty
         with np.errstate(all="ignore"):
             beyond = distance - error * np.maximum(1.0, self._distances() / self.sizes)
-            wrong = beyond > strict
-            if wrong.any():
-                wrong &= beyond > self._strict_if_others_are_large(sizes)
+            off = beyond > strict
+            if off.any():
+                off &= beyond > self._strict_if_others_are_large(sizes)
             hidden = self.tolerance.hidden_beside(0 * sizes, float(sizes.max(initial=0.0)))  # of the largest entry
             hidden = np.where(scales > hidden, np.minimum(hidden, BESIDE * scales), hidden)
             seen = distance + self.truncation <= 2 * np.maximum(strict, CLOSELY * sizes + hidden)
@@ -166,7 +170,9 @@ class Judgement:
             seen |= hidden_by_rounding  # nothing else may hide more than is allowed
             if self.at_kinks:
                 seen[self.at_kinks] = True
-            passed = ~wrong & (distance + error <= allowed) & seen
+            passed = ~off & (distance + error <= allowed) & seen
+            wrong = off & (beyond > LOST * sizes.max(initial=0.0))
+            wrong[list(self.wrong_elsewhere)] = True
         looked_at = self._examined_ones(strict)
         if wrong.any():
             certain = (wrong & looked_at).any()  # nothing is called wrong by a first look alone
@@ -356,6 +362,20 @@ class Judgement:
             examined[[p for p, then in self.strict_then.items() if then > STALE * strict[p]]] = False
         return examined
 
+    def ask_elsewhere(self) -> None:
+        """Answers that are off by less than float64 loses beside the largest entry: are they where theirs are large?"""
+        if self.answers is None or not self.numeric.size or self.vanishes():
+            return
+        bounds, distance = self.bounds(), self.distance
+        largest = int(np.argmax(bounds.sizes))
+        off = (distance - self.uncertainty > bounds.strict) & (distance <= 2 * LOST * bounds.sizes[largest])
+        lost = np.flatnonzero(off).tolist()
+        if lost:
+            asked = [self.indices[position] for position in lost]
+            beside, size = self.indices[largest], float(bounds.sizes[largest])
+            wrong = wrong_at_large_entries(self.probe, asked, beside, size, self.answers, self.tolerance)
+            self.wrong_elsewhere |= {position for position, is_wrong in zip(lost, wrong, strict=True) if is_wrong}
+
     def ask_along_ties(self) -> None:
         """Answers at kinks that are right one by one must add up to the slope where the kinks move together.
 
@@ -404,6 +424,7 @@ def judge(judged: Judgement, count_all: bool = True) -> None:
         open_ones = judged.not_passed()
     if len(judged.kinks) > 1:
         judged.ask_along_ties()
+    judged.ask_elsewhere()
 
 
 def _count_the_others(judged: Judgement, undecided: np.ndarray) -> None:
