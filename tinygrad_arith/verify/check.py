@@ -205,6 +205,8 @@ class GradientCheck:
         """The floating-point outputs as one fresh float64 vector (m,)."""
         if type(out) is np.ndarray and out.dtype == FLOAT64:
             return out.flatten()  # (m,)
+        if type(out) is np.float64:
+            return np.array([out])  # (m,)
         return np.concatenate([to_host(o).astype(np.float64).ravel() for o in as_outputs(out) if is_float(o)])  # (m,)
 
     def _probe(self, position: int) -> Probe:

@@ -106,14 +106,15 @@ class Rung:
 
 
 def rung_at(line: Line, cotangent: np.ndarray, step: float, depends: np.ndarray) -> Rung:
-    """The differences along a line at one step; `depends` (m,) bool are the outputs whose rounding counts."""
+    """The differences along a line at one step; `depends` (m,) bool are the outputs whose rounding counts. What NumPy
+    says of a step out of the domain, the caller ignores.
+    """
     (ahead, plus), (behind, minus) = line.at(step), line.at(-step)
     weights = np.abs(cotangent)
-    with np.errstate(all="ignore"):
-        right = (plus - line.here) / ahead  # (m,)
-        left = (minus - line.here) / behind  # (m,)
-        central = (plus - minus) / (ahead - behind)  # (m,)
-        gap = float(weights @ np.abs(right - left))
+    right = (plus - line.here) / ahead  # (m,)
+    left = (minus - line.here) / behind  # (m,)
+    central = (plus - minus) / (ahead - behind)  # (m,)
+    gap = float(weights @ np.abs(right - left))
     bound = NOISE_MARGIN * float((weights * _noise_at(line, plus, minus))[depends].sum()) / step
     return Rung(step, left, right, central, bound, gap, "both" if math.isfinite(gap) else _sides(plus, minus))
 
@@ -126,8 +127,7 @@ def _sides(plus: np.ndarray, minus: np.ndarray) -> Sides:
 
 def _noise_at(line: Line, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
     """The noise of the outputs (m,): more than at the point where they are larger, and none of those that are exact."""
-    with np.errstate(invalid="ignore"):
-        own = own_rounding(np.fmax(np.abs(plus), np.abs(minus)))  # (m,), NaN where there is no output
+    own = own_rounding(np.fmax(np.abs(plus), np.abs(minus)))  # (m,), NaN where there is no output
     return np.where(line.noise > 0, np.fmax(line.noise, own), 0.0)
 
 

@@ -36,6 +36,7 @@ NEAR = 64.0  # times the steps that such slopes needed
 SIMILAR = 1 / 8  # of the size of an element: those that are as large tell which steps suit it
 ASKED_CLOSER = 3  # elements whose slopes are looked at closer by, for all that were looked at together
 STALE = 2.0  # times what is allowed an element now: by more, an examination says too little
+FAR_OFF = 16.0  # times the error of a slope: an answer so far from it is not brought nearer by a fit
 ROUNDS = 3  # of examination: the largest entry, by which all are measured, may turn out to be another
 
 
@@ -294,9 +295,11 @@ class Judgement:
         probe, index, answer = self.probe, self.indices[position], self.analytic[position]
         wanted = max(strict / 4, CLOSELY * size)
         slack = strict + (0.0 if self.unsteady is None else float(self.unsteady[position]))
-        found = probe.refined(index, wanted)
+        apart = abs(answer - self.numeric[position])
+        enough = apart / FAR_OFF if apart > FAR_OFF * self.error[position] else 0.0  # to see that they differ
+        found = probe.refined(index, wanted, enough)
         if _accuses(found, answer, slack):
-            found = probe.confirmed(index, wanted)
+            found = probe.confirmed(index, wanted, enough)
             if _accuses(found, answer, slack):
                 found = probe.beside(index, found, answer)
             if _accuses(found, answer, slack):

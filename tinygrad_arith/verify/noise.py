@@ -184,7 +184,8 @@ def _at_points(
     along, unit = _directions(array.shape), sizes * spacing
     number = LAST_BITS * (first + places - POINTS / 2)  # (POINTS,), whole numbers on the finest line
     bends = number * (number + 1) / 2 * (FINEST_UNIT if spacing == SPACINGS[0] else 0.0)  # (POINTS,)
-    points = [array + (place * along + bend) * unit for place, bend in zip(first + places, bends, strict=True)]
+    moves = np.multiply.outer(first + places, along) + bends.reshape(POINTS, *(1,) * array.ndim)  # (POINTS, *shape)
+    points = array + moves * unit  # (POINTS, *shape)
     with np.errstate(all="ignore"):
         values = np.stack([outputs_at(point) for point in points])  # (POINTS, m)
         usable = np.isfinite(values).all(axis=0)  # (m,)

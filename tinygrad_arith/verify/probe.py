@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,9 @@ class Probe:
     eps: float
     _estimates: dict[tuple[int, ...], Estimate] = field(default_factory=dict)
     _confirmed: dict[tuple[int, ...], Estimate] = field(default_factory=dict)
+    _fits: dict[tuple[tuple[int, ...], bool], Estimate] = field(default_factory=dict)
     _surveys: dict[tuple[Any, Look, bytes], Survey] = field(default_factory=dict)
+    _last_line: tuple[tuple[int, ...], Line] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -128,7 +130,7 @@ class Probe:
         surveyed = self.survey().columns
         assert surveyed is not None
         for position, index in enumerate(self.indices):
-            estimate = self._estimates.get(index)
+            estimate = self._fits.get((index, False), self._estimates.get(index))
             column = surveyed[:, position] if estimate is None else estimate.column
             column = np.where(np.isfinite(column), column, 0.0)  # a step out of the domain: no comparison with NaN
             columns[:, np.ravel_multi_index(index, self.shape)] = column
@@ -147,7 +149,7 @@ class Probe:
 
     def under(self, cotangent: np.ndarray) -> Probe:
         """The same under another cotangent (m,), of which nothing is known yet but how far the outputs are rounded."""
-        other = replace(self, cotangent=cotangent, _estimates={}, _confirmed={}, _surveys={})
+        other = replace(self, cotangent=cotangent, _estimates={}, _confirmed={}, _fits={}, _surveys={}, _last_line=None)
         other.__dict__.update(here=self.here, noise=self.noise)
         return other
 
@@ -165,21 +167,31 @@ class Probe:
             )
         return self._surveys[key]
 
-    def refined(self, index: tuple[int, ...], wanted: float) -> Estimate:
-        """The gradient at one element as closely as rounding allows, or until its error is below `wanted`."""
+    def refined(self, index: tuple[int, ...], wanted: float, enough: float = 0.0) -> Estimate:
+        """The gradient at one element as closely as rounding allows, or until its error is below `wanted`; without the
+        fit, which costs the most, where it is below `enough`.
+        """
         found = self._estimates.get(index)
         if found is None or (found.error > wanted and found.noise < 0.5 * found.error):
             found = estimate_slope(self._line(index), self.cotangent, wanted)
             if found.error > wanted and found.noise > 0.5 * found.error and self.exact.any():
                 line = replace(self._line(index), noise=np.where(self.exact, 0.0, self.noise))
                 found = estimate_slope(line, self.cotangent, wanted)
-            if found.error > wanted and found.kink is None:
-                found = self._fitted(index, found)
             self._estimates[index] = found
-        return found
+            self._fits.pop((index, False), None)
+        if found.error <= max(wanted, enough) or found.kink is not None:
+            return found
+        return self._fitted(index, found, second=False)
 
-    def _fitted(self, index: tuple[int, ...], found: Estimate) -> Estimate:
-        """A fit through many differences, if it knows more than the best of single ones and does not contradict it."""
+    def _fitted(self, index: tuple[int, ...], found: Estimate, second: bool) -> Estimate:
+        """A fit through many differences, if it knows more than the best of single ones and does not contradict it.
+        Kept for the first and the second look at each element.
+        """
+        if (index, second) not in self._fits:
+            self._fits[index, second] = self._beside_a_fit(index, found)
+        return self._fits[index, second]
+
+    def _beside_a_fit(self, index: tuple[int, ...], found: Estimate) -> Estimate:
         with np.errstate(all="ignore"):
             fit = fitted_slope(self._line(index), self.cotangent, WORTH * found.error)
         if fit is None or fit.error > FITS * abs(fit.value):
@@ -189,18 +201,19 @@ class Probe:
             return replace(found, error=2 * (apart + found.error + fit.error))
         return fit if fit.error < found.error else found
 
-    def confirmed(self, index: tuple[int, ...], wanted: float) -> Estimate:
+    def confirmed(self, index: tuple[int, ...], wanted: float, enough: float = 0.0) -> Estimate:
         """The same with other steps, and with an error that covers what the two looks differ by."""
         if index not in self._confirmed:
             line = self._line(index)
-            first = self.refined(index, wanted)
+            first = self.refined(index, wanted, enough)
             again = estimate_slope(line, self.cotangent, wanted, CONFIRMING)
             found = self._with_noise_there(line, _both(first, again))
             if found.kink is None and not found.column.any() and jumps_nearby(line, self.cotangent, found.step):
                 found = replace(found, error=np.inf, jumps=True)
-            smooth = found.kink is None and found.step < line.scale / FAR  # larger steps show more than a fit does
-            self._confirmed[index] = self._fitted(index, found) if smooth and not found.jumps else found
-        return self._confirmed[index]
+            self._confirmed[index] = found
+        found = self._confirmed[index]
+        smooth = found.kink is None and found.step < self.sizes[index] / FAR  # larger steps show more than a fit does
+        return self._fitted(index, found, second=True) if smooth and not found.jumps and found.error > enough else found
 
     def _with_noise_there(self, line: Line, found: Estimate) -> Estimate:
         """An estimate with the noise that its smallest step really met."""
@@ -286,7 +299,13 @@ class Probe:
         return (original + step) - original, outputs
 
     def _line(self, index: tuple[int, ...]) -> Line:
-        return Line(lambda t: self.at(index, t), self.here, self.noise, float(self.sizes[index]), self.limit)
+        """The line through one element, kept until another is asked for: one look after the other takes points of it,
+        which are often the same.
+        """
+        if self._last_line is None or self._last_line[0] != index:
+            at = cache(partial(self.at, index))
+            self._last_line = index, Line(at, self.here, self.noise, float(self.sizes[index]), self.limit)
+        return self._last_line[1]
 
     def _towards(self, direction: np.ndarray) -> Callable[[float], tuple[float, np.ndarray]]:
         return lambda t: (t, self.outputs_at(self.values + t * direction))
