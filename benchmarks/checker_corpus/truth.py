@@ -2,7 +2,8 @@
 
 Right: every entry is within the published tolerance of the exact gradient. Wrong: some entry is farther off than
 1e-5 of itself plus 1e-9 of the largest entry: of those that reach the same outputs, where float64 outputs can tell so
-much, otherwise of all. What lies between is neither. Where there are several outputs, each counts by itself, too.
+much, otherwise of all; and by three times what the tolerance allows, since the sizes of entries change as much with the
+cotangent. What lies between is neither. Where there are several outputs, each counts by itself, too.
 
 Determined: a central difference at its best step, from float64 outputs, would tell. Its error at a step h is
 h^2 |f'''| / 6 + h^4 |f'''''| / 120 from the curvature, and the sum of |c_k| sigma_k / h over the outputs k that depend
@@ -177,7 +178,7 @@ def _compare(entries: _Entries, error: np.ndarray, scale: float, name: str) -> J
     each = RELATIVE * magnitude + FLOOR * entries.beside
     each = np.where(MARGIN * entries.best <= each, each, RELATIVE * magnitude + FLOOR * scale)
     allowed = np.minimum(LARGEST * scale, each)
-    wrong = error > each
+    wrong = error > np.maximum(each, MARGIN * allowed)
     worst = int(np.argmax(error / np.maximum(allowed, TINY)))
     where = f"{name}, entry {worst}"
     over = float(error[worst] / max(allowed[worst], TINY))

@@ -77,6 +77,7 @@ class Judgement:
     strict_then: dict[int, float] = field(default_factory=dict)  # what was allowed them when they were examined
     kinks: dict[int, Kink] = field(default_factory=dict)
     outside: dict[int, Kink] = field(default_factory=dict)  # those whose answers no choice of sides gives
+    first_look_misled: bool = False  # a closer look at an element contradicted it
     wrong_elsewhere: set[int] = field(default_factory=set)  # off by little here, wrong at large entries
 
     @property
@@ -220,14 +221,15 @@ class Judgement:
 
     def look_together(self, positions: Sequence[int], share: float) -> None:
         """Differences at several steps, all in one look: kept where they know more than the first one, and do not
-        contradict it. `share` is the first step over an element's size, or more where the noise demands it.
+        contradict it, unless that one misled already. `share` is the first step over an element's size, or more where
+        the noise demands it.
         """
         steps = self._steps_against_noise(positions, share)
         found = self.probe.survey([self.indices[position] for position in positions], TOGETHER, steps)
         known, before = self.numeric[positions], self.error[positions]
         with np.errstate(all="ignore"):
             agree = np.abs(found.value - known) <= found.error + before
-        better = np.flatnonzero(agree & ~found.suspicious & (found.error < before)).tolist()
+        better = np.flatnonzero((agree | self.first_look_misled) & ~found.suspicious & (found.error < before)).tolist()
         if self._contradicted(found, steps, [(row, positions[row]) for row in better[:ASKED_CLOSER]]):
             return
         for row in better:
@@ -272,6 +274,9 @@ class Judgement:
             strict, allowed, size, _ = (float(of_all[position]) for of_all in bounds)
             little = max(allowed, self.tolerance.largest * float(bounds.sizes.max()))
             found = self._closely(position, strict, little, size)
+            known, error = self.numeric[position], self.error[position]
+            if found.kink is None and position not in self.together:
+                self.first_look_misled |= abs(found.value - known) > found.error + error
             new = self.suspicious[position] or not self._knew_more(position, found, allowed)
             self.examined[position], self.suspicious[position] = found, False
             self.strict_then[position] = strict
@@ -418,16 +423,22 @@ def judge(judged: Judgement, count_all: bool = True) -> None:
         if len(open_ones) > FIRST_LOOK + MANY:
             judged.look_together(open_ones[FIRST_LOOK:], judged.suitable_share())
         open_ones = judged.not_passed()
-        for first in range(0, len(open_ones), HOPELESS):
-            block = open_ones[first : first + HOPELESS]
-            judged.examine(block)
-            if len(block) == HOPELESS and judged.verdicts()[1][block].mean() > 0.5:
-                break
+        hopeless = _examine_in_blocks(judged, open_ones)
         judged.distrust_far_steps()
-        open_ones = judged.not_passed()
+        open_ones = [] if hopeless else judged.not_passed()
     if len(judged.kinks) > 1:
         judged.ask_along_ties()
     judged.ask_elsewhere()
+
+
+def _examine_in_blocks(judged: Judgement, open_ones: Sequence[int]) -> bool:
+    """Examines some elements until most of a block stay undecided; whether that was so."""
+    for first in range(0, len(open_ones), HOPELESS):
+        block = open_ones[first : first + HOPELESS]
+        judged.examine(block)
+        if len(block) == HOPELESS and judged.verdicts()[1][block].mean() > 0.5:
+            return True
+    return False
 
 
 def _count_the_others(judged: Judgement, undecided: np.ndarray) -> None:
