@@ -1,4 +1,4 @@
-"""Writing on: one token after another, with a key/value cache or by reading everything anew for each."""
+"""Writing on: one token after another, as an array, as texts, or piece by piece."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import no_grad
-from ..backend import RandomKey, array_module, repeat_rows, to_numpy
-from ..ops.ids import require_ids
-from .choosing import NAN, HostChooser, check_key, simple_samplers
-from .prompts import Prompts, check_count, check_room, over_rows, padded_prompts, prompt_rows
-from .readers import Generator, has_own_reader, reader_of
-from .samplers import Sampler, as_samplers, counts_of
+from ..backend import RandomKey
+from .choosing import simple_samplers
+from .prompts import check_count, prompt_rows
+from .readers import Generator
+from .request import StopTokens, checked_strings, make_request, stop_tokens
+from .samplers import Sampler
+from .steps import written
 from .text import Decode, GrowingText
-
-MOST_AT_ONCE = 256  # tokens that a GPU writes as one graph; longer texts are written token by token
-StopTokens = int | Sequence[int] | None
 
 
 class Piece(NamedTuple):
@@ -48,31 +45,6 @@ class Continuation:
     tokens: np.ndarray
     text: str
     ended: str
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What is to be written: B = P * samples rows.
-
-    limits: (B,) tokens that a row may have
-    new:    the largest of them
-    ended:  what ends a row at its limit
-    key:    names the draws; None: always the likeliest token
-    """
-
-    model: Any
-    prompts: Prompts
-    limits: np.ndarray
-    new: int
-    ended: str
-    samples: int
-    samplers: tuple[Sampler, ...]
-    key: RandomKey | None
-
-    @property
-    def rows(self) -> int:
-        """How many rows are written."""
-        return len(self.limits)
 
 
 def generate(
@@ -245,156 +217,6 @@ class Row:
             said += self.text.end()
             self.ended = "stop string" if self.text.stopped else self.ended
         return Piece(self.number, token, said, self.ended)
-
-
-def make_request(
-    model: Any,
-    prompts: Any,
-    max_tokens: int | None,
-    positions: Any,
-    key_mask: Any,
-    samplers: Sequence[Sampler],
-    samples: int,
-    key: RandomKey | None,
-) -> Request:
-    """The arguments of `generate`, looked at. Raises its errors."""
-    ids, lengths = prompt_rows(prompts)  # (P, Tp), (P,)
-    check_count("samples", samples)
-    if samples < 1:
-        raise ValueError(f"generate: samples must be a whole number from 1 on, not {samples}")
-    check_key(key)
-    context = model.config.context
-    if max_tokens is None:
-        check_room(context, ids.shape[1], 1)
-        rooms = context + 1 - lengths  # (P,)
-    else:
-        check_count("max_tokens", max_tokens)
-        check_room(context, ids.shape[1], max(max_tokens, 0))
-        rooms = np.full(len(ids), max(int(max_tokens), 0))  # (P,)
-    require_ids(ids, model.config.vocabulary, "generate: tokens of a prompt")
-    new = int(rooms.max(initial=0))
-    fed = ids.shape[1] + max(new, 1) - 1
-    if (lengths == ids.shape[1]).all():
-        given = (over_rows(name, a, len(ids), fed) for name, a in (("positions", positions), ("key_mask", key_mask)))
-        whole = Prompts(ids, lengths, *given)
-    else:
-        whole = unequal(model, ids, lengths, fed, positions, key_mask)
-    ended = "context" if max_tokens is None else "max_tokens"
-    limits = np.repeat(rooms, samples)  # (B,)
-    return Request(model, whole, limits, new, ended, int(samples), as_samplers(samplers), key)
-
-
-def unequal(model: Any, ids: np.ndarray, lengths: np.ndarray, fed: int, positions: Any, key_mask: Any) -> Prompts:
-    """Prompts of unequal lengths with what hides their padding. Raises ValueError where that cannot be."""
-    if positions is not None or key_mask is not None:
-        raise ValueError("generate: positions and key_mask are for prompts of one length; others get theirs here")
-    if has_own_reader(model):
-        raise ValueError("generate: this model reads a window, and needs prompts of one length; ask for one at a time")
-    return padded_prompts(ids, lengths, fed, model.config.context)
-
-
-def written(request: Request, token_by_token: bool = False) -> Iterator[np.ndarray]:
-    """The tokens of all rows, (B,) at each step, as long as somebody asks.
-
-    On a GPU a whole answer is written at once, without a wait for each token, unless somebody wants to see them come.
-    """
-    if request.new <= 0:
-        return
-    on_gpu = array_module(request.model.flat.values) is not np
-    if on_gpu and not token_by_token and fits_graph(request):
-        yield from at_once(request).T
-    else:
-        yield from step_by_step(request)
-
-
-def step_by_step(request: Request) -> Iterator[np.ndarray]:
-    """One token after another. Gradients are off inside only: between two tokens others may record some."""
-    model, (ids, _, positions, key_mask), samples = request.model, request.prompts, request.samples
-    with no_grad():
-        reader = reader_of(model, len(ids), ids.shape[1] + request.new - 1, positions, key_mask)
-        logits = repeat_rows(reader(ids), samples)  # (B, V)
-        if samples > 1:
-            reader.repeat(samples)
-    choose = chooser_of(request, logits)
-    for step in range(request.new):
-        tokens = choose(logits, step)  # (B,)
-        yield tokens
-        if step + 1 < request.new:
-            with no_grad():
-                logits = reader(tokens[:, None])  # (B, V)
-
-
-def chooser_of(request: Request, logits: Any) -> Any:
-    """What chooses tokens where the logits are; a user's own sampler is called on the CPU."""
-    ids, seen = repeat_rows(request.prompts.ids, request.samples), repeat_rows(request.prompts.seen, request.samples)
-    vocabulary = logits.shape[1]
-    if array_module(logits) is np or not have_kernels(request.samplers):
-        return HostChooser(request.samplers, request.key, ids, seen, vocabulary)
-    from ..cuda.sampling import DeviceSampling  # loads what only a GPU needs
-
-    sampling = DeviceSampling(request.samplers, request.key is not None, len(ids), vocabulary)
-    sampling.start(counts_of(ids, seen, vocabulary).prompt if sampling.needs_counts else None, request.key)
-    return lambda logits, step: checked(to_numpy(sampling.choose(logits, step)))
-
-
-def have_kernels(samplers: Sequence[Any]) -> bool:
-    """Whether all samplers are this package's own."""
-    return all(getattr(sampler, "kernel", "") for sampler in samplers)
-
-
-def fits_graph(request: Request) -> bool:
-    """Whether an answer can be written as one CUDA graph; it is kept with the modules and weights that are in it."""
-    model = request.model
-    cached = hasattr(model, "new_caches") and hasattr(model, "named_modules") and not has_own_reader(model)
-    return cached and have_kernels(request.samplers) and request.new <= MOST_AT_ONCE
-
-
-def at_once(request: Request) -> np.ndarray:
-    """All tokens, (B, new), by one CUDA graph; nobody looks at stop tokens meanwhile."""
-    from ..cuda.decoding import decoder_of  # loads what only a GPU needs
-
-    ids, _, positions, key_mask = request.prompts
-    decoder = decoder_of(
-        request.model,
-        len(ids),
-        ids.shape[1],
-        request.new,
-        positions is not None,
-        key_mask is not None,
-        request.samples,
-        request.samplers,
-        request.key is not None,
-    )
-    counts = None
-    if decoder.sampling.needs_counts:
-        rows, seen = repeat_rows(ids, request.samples), repeat_rows(request.prompts.seen, request.samples)
-        counts = counts_of(rows, seen, request.model.config.vocabulary).prompt
-    return checked(decoder(ids, positions, key_mask, counts, request.key))
-
-
-def checked(tokens: np.ndarray) -> np.ndarray:
-    """The tokens that a GPU chose. Raises ValueError where it met NaN."""
-    if (tokens < 0).any():
-        raise ValueError(NAN)
-    return tokens
-
-
-def stop_tokens(given: StopTokens) -> np.ndarray:
-    """One or several stop tokens, or none, as an array (n,)."""
-    stops = np.atleast_1d(np.asarray([] if given is None else given, dtype=None if given is not None else np.int64))
-    if stops.ndim != 1 or (stops.size and stops.dtype.kind not in "iu"):
-        raise ValueError(f"generate: stop_token must be a whole number, or several, not {given!r}")
-    return stops.astype(np.int64)
-
-
-def checked_strings(stop_strings: Sequence[str], decode: Decode | None) -> list[str]:
-    """The stop strings. Raises ValueError for what are none, or where there is no text to find them in."""
-    strings = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings)
-    if not all(isinstance(string, str) and string for string in strings):
-        raise ValueError(f"generate: stop_strings must be texts that are not empty, not {stop_strings!r}")
-    if strings and decode is None:
-        raise ValueError("generate: stop_strings need `decode`, which makes text of token ids")
-    return strings
 
 
 def among(tokens: np.ndarray, stops: np.ndarray) -> np.ndarray:  # (...) -> bool (...)
