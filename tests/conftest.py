@@ -1,11 +1,13 @@
 """Runs on disk that nothing was trained for: what is gathered from many of them can then be known beforehand.
 
-And the examples of CONTRIBUTING.md.
+And the examples of CONTRIBUTING.md, and in how many processes the tests run.
 """
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
+import os
 import re
 from pathlib import Path
 
@@ -18,6 +20,14 @@ from tinygrad_arith.training.runs import RunRecord, write_record
 OPTIONS = {"task": {"digits": 3, "validation_size": 8, "test_size": 8}, "training": {"steps": 20, "batch": 8}}
 OPTIONS |= {"model": {"d_model": 16, "layers": 1, "heads": 2}, "optimizer": {"warmup": 5}}
 FENCE = re.compile(r"```\w+\n(.*?)```", re.DOTALL)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One process for some tests by name, where more would not pay, and where there is a GPU that they would share."""
+    some = any("::" in argument for argument in config.args) or config.option.keyword
+    if some or importlib.util.find_spec("cupy") is not None:
+        return 0
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 class Examples:
