@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ..comparisons.finished_runs import group_runs, is_finished, read_finished, run_directories
 from ..files.reading import read_json
 from ..files.writing import write_json
+from ..options.calling import command_words
 from ..options.errors import MisuseError, UserError, as_misuse
 from ..options.option import flag_name
 from ..plots.figure import save_figure
@@ -22,7 +23,7 @@ from ..training.runs import RUNS, check_directory, locked, read_record, resume_c
 from .comparison_progress import BarJobsReporter, LineJobsReporter
 from .comparison_report import comparison_table
 from .console import EXIT_FAILURE, console, fail, leave_output, lost_output, only_json, only_warn, print_json, warn
-from .flags import Parser, add_config_flags, given_names, make_parser, positive, presets_chosen, some_path
+from .flags import HELP_ALL, Parser, add_config_flags, given_names, make_parser, positive, presets_chosen, some_path
 
 if TYPE_CHECKING:  # `jobs` loads the libraries of the CPU, which a comparison of finished runs does without
     from ..comparisons.jobs import Job, Outcome
@@ -44,17 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, train what is to be trained, gather, print and draw; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     presets = presets_chosen(argv)
-    parser = make_compare_parser([config for _, config in presets])
+    configs = [config for _, config in presets]
+    parser = make_compare_parser(configs)
     args = parser.parse_args(argv)
+    if args.help_all:
+        make_compare_parser(configs, more=True).print_help()
+        return 0
     with only_json(args.json):
         if args.preset:
-            command = shlex.join(["python", "-m", "tinygrad_arith.compare", *argv])
+            command = shlex.join([*command_words("compare"), *argv])
             return train_and_compare([preset for preset, _ in presets], args, parser, command)
         return compare_finished(args, parser)
 
 
-def make_compare_parser(configs: Sequence[Config]) -> Parser:
-    """All flags of this command, those of these configurations' kinds among them."""
+def make_compare_parser(configs: Sequence[Config], more: bool = False) -> Parser:
+    """All flags of this command, those of these configurations' kinds among them, or of all kinds (`more`)."""
     parser = make_parser("compare", DESCRIPTION, "comparison")
     runs = "directory of a finished run, or one that holds runs; several may be named"
     parser.add_argument("runs", nargs="*", type=some_path, metavar="RUN", help=runs)
@@ -70,7 +75,8 @@ def make_compare_parser(configs: Sequence[Config]) -> Parser:
         some_path,
     )
     parser.add_flag("--json", "print one JSON object instead of the table")
-    add_config_flags(parser, *configs)
+    parser.add_flag("--help-all", HELP_ALL)
+    add_config_flags(parser, *configs, more=more)
     return parser
 
 

@@ -3,20 +3,26 @@
 import argparse
 import contextlib
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..options.calling import command_words
 from ..options.errors import as_misuse
 from ..options.kinds import field_names, foreign
 from ..options.option import TYPE_WORDS, complaint_about, flag_name, flag_of, meant_choice
 from ..training.config import SECTIONS, Config, with_options
+from ..training.config_file import load_config_file
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from .console import EXIT_MISUSE
 from .habits import meant_flag
+from .help_text import HelpFormatter
+from .version import version_line
 
+HELP_ALL = "this help, with the options of every kind, and stop"
 METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 
 
@@ -88,22 +94,28 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and exit with code 2."""
         message = message.removeprefix("argument ")
+        for action in self._actions:
+            names = "/".join(action.option_strings)
+            if action.nargs != 0 and message.startswith(f"{names}:"):  # one name for one thing
+                message = message.replace(names, action.option_strings[0], 1)
         lister = "--help-all" if "--help-all" in self.known_flags() else "--help"
         print(f"error: {message} ({lister} lists every flag)", file=sys.stderr)
         sys.exit(EXIT_MISUSE)
 
 
-def make_parser(prog: str, description: str, group: str = "") -> Parser:
-    """A parser without flags; the command's own will be listed in a group if that has a name.
-
-    There are no abbreviations: what is one flag's today could be two flags' after the next one.
+def make_parser(command: str, description: str, group: str = "") -> Parser:
+    """The parser of a command, which shows it as the user has called it; its own flags will be listed in a group if
+    that has a name.
     """
-    parser = Parser(
-        prog=f"python -m tinygrad_arith.{prog}",
-        description=description,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return new_parser(shlex.join(command_words(command)), description, group)
+
+
+def new_parser(prog: str, description: str, group: str = "") -> Parser:
+    """A parser with --help and --version. There are no abbreviations: what is one flag's today could be two flags'
+    after the next one.
+    """
+    parser = Parser(prog=prog, description=description, allow_abbrev=False, formatter_class=HelpFormatter)
+    parser.add_argument("--version", action="version", version=version_line(), help="show the version and exit")
     parser.own = parser.add_argument_group(group) if group else parser
     return parser
 
@@ -141,6 +153,7 @@ def add_option(group: Any, section: str, field: dataclasses.Field, default: Any)
     choices = field.metadata["choices"]
     group.add_argument(
         flag_of(field),
+        *field.metadata["also"],
         type=partial(value_of, field),
         metavar="{" + ",".join(map(str, choices)) + "}" if choices else METAVARS[field.type],
         help=f"{meaning}{field.metadata['limits']} (default: {'none' if default == '' else default})",
@@ -148,20 +161,29 @@ def add_option(group: Any, section: str, field: dataclasses.Field, default: Any)
     )
 
 
-def presets_chosen(words: Sequence[str] | None, sections: Iterable[str] = SECTIONS) -> list[tuple[Preset, Config]]:
+def presets_chosen(
+    words: Sequence[str] | None, sections: Iterable[str] = SECTIONS, files: bool = False
+) -> list[tuple[Preset, Config]]:
     """The presets that flags name, or the default one, and their configurations with the kinds that flags choose: which
-    other flags there are, follows from these. Raises MisuseError if there is no such preset or kind.
+    other flags there are, follows from these. With `files`, --config may name a file instead.
+
+    Raises MisuseError if there is no such preset, file or kind.
     """
     words = sys.argv[1:] if words is None else words
     flags = {name: SECTIONS[name].flag for name in sections if SECTIONS[name].flag}
     first = Parser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", action="append")
+    if files:
+        first.add_argument("--config", type=some_path)
     for section, flag in flags.items():
         first.add_argument(flag, dest=section)
     found = vars(first.parse_known_args([word for word in words if word != "--"])[0])
     kinds = {section: {"kind": found[section]} for section in flags if found[section] is not None}
     with as_misuse():
-        presets = map(load_preset, dict.fromkeys(found["preset"] or [DEFAULT_PRESET]))
+        if file := found.get("config"):
+            presets = [load_config_file(file)]
+        else:
+            presets = [load_preset(name) for name in dict.fromkeys(found["preset"] or [DEFAULT_PRESET])]
         return [(preset, with_options(preset.config, kinds)) for preset in presets]
 
 

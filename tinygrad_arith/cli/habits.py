@@ -6,7 +6,6 @@ from ..options.option import did_you_mean
 
 ELSEWHERE = {
     "--architecture": ("--model", "--arch"),
-    "--learning-rate": ("--lr",),
     "--batch": ("--bs", "--batch-size"),
     "--steps": ("--epochs", "--max-steps", "--iterations", "--iters"),
     "--d-model": ("--hidden-size", "--n-embd"),

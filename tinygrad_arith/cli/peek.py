@@ -17,7 +17,7 @@ from ..training.build import make_task
 from ..training.config import Config, TrainingOptions, with_options
 from ..training.presets import DEFAULT_PRESET
 from .console import console, data_table
-from .flags import Parser, add_config_flags, make_parser, presets_chosen, some_path, value_of, whole
+from .flags import HELP_ALL, Parser, add_config_flags, make_parser, presets_chosen, some_path, value_of, whole
 
 DESCRIPTION = """Show rows of a training batch as the model sees them: at each position the token that it reads, the
 token that it is to predict, and whether that prediction counts in the loss."""
@@ -28,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     preset, config = presets_chosen(argv, ("task",))[-1]
     parser = make_peek_parser(config)
     args = parser.parse_args(argv)
+    if args.help_all:
+        make_peek_parser(config, more=True).print_help()
+        return 0
     with as_misuse():
         config = with_options(preset.config, args.given)
     training = config.training
@@ -48,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_peek_parser(config: Config) -> Parser:
-    """All flags of this command, those of this configuration's task among them."""
+def make_peek_parser(config: Config, more: bool = False) -> Parser:
+    """All flags of this command, those of this configuration's task among them, or of all tasks (`more`)."""
     parser = make_parser("peek", DESCRIPTION, "view")
     parser.add_flag("--preset NAME", f"the configuration to start from (default: {DEFAULT_PRESET})")
     parser.add_flag("--show INT", "rows of the batch to show", whole, default=1)
@@ -57,7 +60,8 @@ def make_peek_parser(config: Config) -> Parser:
     (field,) = (field for field in dataclasses.fields(TrainingOptions) if field.name == "seed")
     parser.add_flag("--seed INT", "seed of the training (default: that of the preset)", partial(value_of, field))
     parser.add_flag("--picture FILE", "also draw the first row into this file, such as mask.png", some_path)
-    add_config_flags(parser, config, sections=("task",))
+    parser.add_flag("--help-all", HELP_ALL)
+    add_config_flags(parser, config, sections=("task",), more=more)
     return parser
 
 

@@ -1,5 +1,8 @@
 """What the train command prints before and after the training: facts as small tables."""
 
+import shlex
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..backend import RandomKey
@@ -7,10 +10,12 @@ from ..models.model import Model
 from ..models.shape_report import ShapeReport
 from ..ops.registry import chosen_table
 from ..optim.registry import OPTIMIZERS
+from ..options.calling import command_words
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
 from ..tasks import Task
 from ..tasks.metrics import Metrics, Preview
+from ..training.as_flags import flags_that_make
 from ..training.build import choose_training_device, initialize, policy_on
 from ..training.config import TrainingOptions
 from ..training.presets import Preset, changed_options, load_preset, preset_names
@@ -26,17 +31,45 @@ LARGEST_TRIAL = 2**30  # bytes up to which a dry run makes the model, to see whi
 
 
 def print_presets() -> None:
-    """List all presets, each with what it trains."""
-    print_facts([(name, load_preset(name).title) for name in preset_names()])
-    print("--list-presets NAME tells what to expect of one, where it comes from, and its options.")
+    """List all presets, each with what it trains, in how many minutes and on what."""
+    width = console().width
+    for line in preset_lines([load_preset(name) for name in preset_names()], width):
+        print(line)
+    note = "Minutes: of the fastest run on that machine. --show NAME tells all about one."
+    print(textwrap.fill(note, width, break_on_hyphens=False))
+
+
+def preset_lines(presets: Sequence[Preset], width: int) -> Iterator[str]:
+    """A line for each preset or, where the width has no room for it, its name and the rest below."""
+    rows = [(preset.name, preset.short or preset.title, *measured_in_words(preset)) for preset in presets]
+    names, shorts, minutes, devices = (max(map(len, cells)) for cells in zip(*rows, strict=True))
+    for name, short, time, device in rows:
+        line = f"{name:<{names}}  {short:<{shorts}}  {time:>{minutes}}  {device}".rstrip()
+        if names + shorts + minutes + devices + 3 * len("  ") <= width:
+            yield line
+        else:
+            below = f"{short}; {time} {device}".rstrip()
+            yield f"{name}\n{textwrap.fill(below, width, initial_indent='  ', subsequent_indent='  ')}"
+
+
+def measured_in_words(preset: Preset) -> tuple[str, str]:
+    """How many minutes a preset takes, and on what."""
+    measured = preset.measured
+    return (f"{measured.seconds / 60:.1f} min", measured.device) if measured else ("not measured", "")
 
 
 def print_preset(preset: Preset) -> None:
-    """Tell all about one preset: what it trains, what to expect of it, and how it differs from the default."""
+    """Tell all about one preset: what it trains, what to expect of it, and how it differs from the default, in the
+    words of a file and as flags.
+    """
+    measured = preset.measured
+    took = f"{as_duration(measured.seconds)} ({measured.device}, the fastest run)" if measured else "not measured"
     facts = [(preset.name, preset.title), ("expect", preset.expected), ("source", preset.source)]
     facts += [("published", preset.published)] if preset.published else []
     changes = changed_options(preset.config) or ["the defaults of every flag"]
-    print_facts([*facts, ("options", changes[0]), *(("", change) for change in changes[1:])])
+    print_facts([*facts, ("options", changes[0]), *(("", change) for change in changes[1:]), ("training", took)])
+    print("The same in flags:")
+    print(shlex.join([*command_words("train"), *flags_that_make(preset.config)]))
 
 
 def print_plan(session: Session) -> None:

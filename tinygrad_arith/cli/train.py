@@ -14,7 +14,7 @@ from ..training.config import Config, with_options
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from ..training.runs import RunRecord, newest_run, resume_command, write_result
 from .console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
-from .flags import Parser, add_config_flags, checked, given_names, make_parser, presets_chosen, some_path
+from .flags import HELP_ALL, Parser, add_config_flags, checked, given_names, make_parser, presets_chosen, some_path
 from .ineffective_flags import ineffective_flags
 from .progress import make_reporter
 
@@ -32,14 +32,16 @@ goes on to the very same bits."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags and do what they ask for; returns the exit code."""
-    preset, config = presets_chosen(argv)[-1]
+    preset, config = presets_chosen(argv, files=True)[-1]
     parser = make_train_parser(config)
     args = parser.parse_args(argv)
     if args.help_all:
         make_train_parser(config, more=True).print_help()
         return 0
-    if args.list_presets is not None:
-        return list_presets(args.list_presets)
+    if args.list_presets is not None or args.show is not None:
+        return list_presets(args.show or args.list_presets)
+    if args.config is not None and args.preset is not None:
+        parser.error("--config: not with --preset; the file is what the options start from")
     return start(args, preset) if args.resume is None else resume(args, parser)
 
 
@@ -47,8 +49,10 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
     """All flags of this command, those of this configuration's kinds among them, or of all kinds (`more`)."""
     parser = make_parser("train", DESCRIPTION, "run")
     parser.add_flag("--preset NAME", f"the configuration to start from (default: {DEFAULT_PRESET})")
-    listed = "list the presets and stop; with a name, tell all about that one"
-    parser.add_flag("--list-presets [NAME]", listed, const="")
+    own = "the configuration to start from: a file of your own, written like a preset (docs/architecture.md)"
+    parser.add_flag("--config FILE", own, some_path)
+    parser.add_flag("--list-presets [NAME]", "list the presets and stop; with a name, as --show", const="")
+    parser.add_flag("--show NAME", "tell all about a preset, also as flags, and stop")
     parser.add_flag("--dry-run", "check every shape, show the model and its memory, and stop")
     parser.add_flag(
         "--until FLOAT",
@@ -64,7 +68,7 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
         some_path,
         const=NEWEST,
     )
-    parser.add_flag("--help-all", "this help, with the options of every kind, and stop")
+    parser.add_flag("--help-all", HELP_ALL)
     add_config_flags(parser, config, more=more)
     return parser
 
@@ -113,7 +117,7 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
 
     steps = args.given.get("training", {}).get("steps")
     conflicts = [flag for flag in given_names(args) if flag != "--steps"]
-    conflicts += [flag_name(name) for name in ("preset", "out", "dry_run") if getattr(args, name)]
+    conflicts += [flag_name(name) for name in ("preset", "config", "out", "dry_run") if getattr(args, name)]
     if conflicts:
         parser.error(f"{conflicts[0]}: not with --resume, which takes every option from the run")
     directory = newest_run() if args.resume is NEWEST else args.resume

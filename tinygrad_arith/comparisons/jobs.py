@@ -19,7 +19,7 @@ from ..backend import available_cores, library_of
 from ..files.reading import is_number, is_whole, parse_json, read_json
 from ..files.writing import write_json
 from ..options.errors import UserError, as_misuse
-from ..options.option import flag_name
+from ..options.option import as_flag, flag_name
 from ..parallel.interrupts import StopSignals
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..tasks.metrics import Goal
@@ -108,10 +108,7 @@ def flags_of(given: dict[str, dict[str, Any]]) -> list[str]:
 
 def flag_of(name: str, value: Any) -> str:
     """An option with its value as a flag: `--steps=600`, `--tf32`, `--no-tf32`."""
-    flag = flag_name(name)
-    if isinstance(value, bool):
-        return flag if value else flag.replace("--", "--no-", 1)
-    return f"{flag}={value}"
+    return as_flag(flag_name(name), value)
 
 
 def check_same_options(job: Job) -> None:

@@ -9,7 +9,7 @@ from ..ops.registry import Operation, not_differentiable
 from ..options.option import option
 from .checks import refuse_others, require_betas
 from .optimizer import FlatOptimizer
-from .options import KIND_HELP, SHARE, OptimizerOptions
+from .options import KIND_HELP, SHARE, OptimizerOptions, peak_rate
 
 
 class LionRates(NamedTuple):
@@ -45,7 +45,7 @@ class LionOptions(OptimizerOptions):
     """The options of Lion."""
 
     kind: str = option("lion", KIND_HELP, flag="optimizer")
-    learning_rate: float = option(6e-4, "peak learning rate", range=(0.0, None), sizes=True)
+    learning_rate: float = peak_rate(6e-4)
     weight_decay: float = option(0.1, "decoupled decay of the weights", range=(0.0, None), sizes=True)
     beta1: float = option(0.9, "share of Lion's moment, beside the gradient, in the sign", range=SHARE, sizes=True)
     beta2: float = option(0.95, "decay of Lion's moment per step", range=SHARE, sizes=True)

@@ -1,11 +1,17 @@
 """The options that all optimizers share: the learning rate over the steps, decay and clipping."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..options.option import Options, option
 
 KIND_HELP = "what is done with the gradients: {kinds}"
 SHARE = (0.0, 0.999999)  # what an average may keep of itself in a step
+
+
+def peak_rate(default: float) -> Any:
+    """The field `learning_rate` of an optimizer, with its default."""
+    return option(default, "peak learning rate", range=(0.0, None), also=("--lr",), sizes=True)
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,7 @@ class OptimizerOptions(Options):
     """
 
     kind: str = option("adamw", KIND_HELP, flag="optimizer")
-    learning_rate: float = option(2e-3, "peak learning rate", range=(0.0, None), sizes=True)
+    learning_rate: float = peak_rate(2e-3)
     weight_decay: float = option(0.01, "decoupled decay of the weights", range=(0.0, None), sizes=True)
     decay_biases: bool = option(False, "decay biases and norm scales too")
     train_biases: bool = option(True, "off: biases and norm scales keep what they start with")

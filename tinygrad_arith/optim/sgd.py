@@ -8,7 +8,7 @@ from ..ops.registry import Operation, not_differentiable
 from ..options.option import option
 from .checks import refuse_others, require_share
 from .optimizer import FlatOptimizer
-from .options import KIND_HELP, SHARE, OptimizerOptions
+from .options import KIND_HELP, SHARE, OptimizerOptions, peak_rate
 
 
 class SGDRates(NamedTuple):
@@ -52,7 +52,7 @@ class SGDOptions(OptimizerOptions):
     """The options of SGD."""
 
     kind: str = option("sgd", KIND_HELP, flag="optimizer")
-    learning_rate: float = option(0.1, "peak learning rate", range=(0.0, None), sizes=True)
+    learning_rate: float = peak_rate(0.1)
     weight_decay: float = option(
         0.0, "decay of the weights: decoupled, unless --coupled-decay", range=(0.0, None), sizes=True
     )

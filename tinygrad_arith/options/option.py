@@ -13,15 +13,24 @@ TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "t
 
 
 def option(
-    default: Any, help: str, *, choices: tuple = (), range: tuple | None = None, flag: str = "", sizes: bool = False
+    default: Any,
+    help: str,
+    *,
+    choices: tuple = (),
+    range: tuple | None = None,
+    flag: str = "",
+    also: tuple[str, ...] = (),
+    sizes: bool = False,
 ) -> Any:
     """A dataclass field with a default, its meaning, and the allowed values: a list, or an inclusive (low, high).
 
     flag:  the name of its flag, where that is not the field's
+    also:  other flags that are understood as this one
     sizes: it is the size of something of one family of kinds; another family begins with the default
     """
     limits = f"; {range_in_words(*range)}" if range else ""
     about = {"help": help, "choices": choices, "range": range, "limits": limits, "flag": flag, "sizes": sizes}
+    about["also"] = also
     return dataclasses.field(default=default, metadata=about)
 
 
@@ -33,6 +42,13 @@ def flag_name(name: str) -> str:
 def flag_of(field: dataclasses.Field) -> str:
     """The command-line flag of a field."""
     return "--" + (field.metadata["flag"] or field.name).replace("_", "-")
+
+
+def as_flag(flag: str, value: Any) -> str:
+    """A flag with its value: `--steps=600`, `--tf32`, `--no-tf32`."""
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag}={value}"
 
 
 @dataclasses.dataclass(frozen=True)

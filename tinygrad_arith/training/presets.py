@@ -4,8 +4,11 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
-from ..options.errors import UserError
+from ..files.reading import expect, is_number
+from ..options.errors import UserError, as_user_error
+from ..options.kinds import check_keys
 from ..options.option import did_you_mean
 from .config import SECTIONS, Config
 
@@ -13,19 +16,36 @@ DEFAULT_PRESET = "binary-reversed"
 FOLDER = resources.files("tinygrad_arith") / "presets"
 
 
+TEXTS = ("title", "short", "source", "expected", "published")  # keys of a file beside the sections
+KEYS = (*TEXTS, "measured", *SECTIONS)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How long the training took, in seconds, with its evaluations: the fastest of several seeds. `device` is what
+    computed, in words.
+    """
+
+    seconds: float
+    device: str
+
+
 @dataclass(frozen=True)
 class Preset:
     """A configuration with a name, what it shows, where it comes from, and what to expect of it.
 
-    `published` is the figure that the source states, in a sentence; empty where there is none.
+    `short` is the title in 32 characters. `published` is the figure that the source states, in a sentence; empty where
+    there is none.
     """
 
     name: str
-    title: str
-    source: str
-    expected: str
-    published: str
     config: Config
+    title: str = ""
+    short: str = ""
+    source: str = ""
+    expected: str = ""
+    published: str = ""
+    measured: Measured | None = None
 
 
 def preset_names() -> list[str]:
@@ -40,10 +60,29 @@ def load_preset(name: str) -> Preset:
     if not name.replace("-", "").isalnum() or not path.is_file():
         names = preset_names()
         raise UserError(f"--preset {name}: no such preset{did_you_mean(name, names)} (there are {', '.join(names)})")
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    about = {key: values.pop(key) for key in ("title", "source", "expected")}
-    published = values.pop("published", "")
-    return Preset(name=name, published=published, config=Config.from_dict(values, source=f"preset {name}"), **about)
+    return preset_of(name, tomllib.loads(path.read_text(encoding="utf-8")), f"preset {name}")
+
+
+def preset_of(name: str, values: dict[str, Any], source: str) -> Preset:
+    """The preset that a file in TOML describes; raises UserError, which begins with `source`, for what it may not
+    hold.
+    """
+    check_keys(values, KEYS, source, prefix="")
+    texts = {key: values[key] for key in TEXTS if key in values}
+    with as_user_error(f"{source}: "):
+        for key, text in texts.items():
+            expect(key, text, isinstance(text, str), "a text")
+        measured = measured_of(values["measured"]) if "measured" in values else None
+    sections = {key: value for key, value in values.items() if key in SECTIONS}
+    return Preset(name, Config.from_dict(sections, source), measured=measured, **texts)
+
+
+def measured_of(values: Any) -> Measured:
+    """What `measured` holds; raises ValueError, the end of a sentence, unless it is seconds and a device."""
+    fits = isinstance(values, dict) and values.keys() == {"seconds", "device"}
+    fits = fits and is_number(values["seconds"]) and isinstance(values["device"], str)
+    expect("measured", values, fits, "a table of seconds (a number) and device (a text)")
+    return Measured(float(values["seconds"]), values["device"])
 
 
 def changed_options(config: Config) -> list[str]:

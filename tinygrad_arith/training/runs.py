@@ -17,6 +17,7 @@ from .. import __version__
 from ..files.reading import expect, is_number, is_table_of_texts, is_whole, read_json, shown
 from ..files.writing import TEMPORARY_SUFFIX, write_json
 from ..models.model import Model
+from ..options.calling import command_words
 from ..options.errors import MisuseError, UserError, as_user_error
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_best, load_newest
@@ -188,7 +189,7 @@ def write_result(directory: Path, step: int, seconds: float, metrics: Metrics) -
 
 def resume_command(directory: Path) -> str:
     """The command that goes on with a run, as a shell reads it."""
-    return shlex.join(["python", "-m", "tinygrad_arith.train", "--resume", str(directory)])
+    return shlex.join([*command_words("train"), "--resume", str(directory)])
 
 
 def make_directory(out: Path | None, name: str, seed: int) -> Path:

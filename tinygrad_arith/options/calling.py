@@ -1,0 +1,23 @@
+"""How the commands of this process are called, so that what they print can be typed again."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+PROGRAMS: list[Sequence[str]] = []  # that a command was called through; the last one counts
+
+
+@contextmanager
+def called_through(program: Sequence[str]) -> Iterator[None]:
+    """Inside, a command is called through a program that has all of them: `tinygrad-arith train`."""
+    PROGRAMS.append(program)
+    try:
+        yield
+    finally:
+        PROGRAMS.pop()
+
+
+def command_words(command: str) -> list[str]:
+    """The words that call a command, as the user has called this one: `python -m tinygrad_arith.train` if not otherwise
+    known.
+    """
+    return [*PROGRAMS[-1], command] if PROGRAMS else ["python", "-m", f"tinygrad_arith.{command}"]
