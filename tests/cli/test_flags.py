@@ -58,6 +58,10 @@ def test_a_flag_that_repeats_the_default_counts_as_given(parser):
     assert parser.parse_args(["--digits", "8"]).given == {"task": {"digits": 8}}
 
 
+def test_lr_is_the_learning_rate(parser):
+    assert parser.parse_args(["--lr", "3e-4"]).given == {"optimizer": {"learning_rate": 3e-4}}
+
+
 def test_every_option_is_in_the_help_with_its_default(parser):
     text = " ".join(parser.format_help().split())
     for section in SECTIONS:
@@ -91,7 +95,7 @@ def test_sections_can_be_chosen(capsys):
         (["--order", "sideways"], "--order: must be one of reversed, plain, reversed-answer, not sideways (--help"),
         (["--order", "reverse"], "reversed-answer, not reverse; did you mean reversed? (--help lists every flag)"),
         (["--model", "gpt"], "unknown flag --model; did you mean --architecture?"),
-        (["--lr=3e-4"], "unknown flag --lr; did you mean --learning-rate?"),
+        (["--lr=fast"], "--learning-rate: must be a number, not 'fast' (--help"),
         (["--batch-size", "9"], "unknown flag --batch-size; did you mean --batch?"),
         (["--epochs", "9"], "unknown flag --epochs; did you mean --steps? An epoch is as many steps as"),
         (["--optim", "sgd"], "unknown flag --optim; did you mean --optimizer?"),
