@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import tinygrad_arith
 from tinygrad_arith.cli.train import main
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.training.config import Config
@@ -124,7 +125,7 @@ def test_runs_are_called_as_the_file_is(file, name, write):
         ("a = " + "[" * 10_000, "mine.toml: not valid TOML: it is nested too deeply"),
         (TEXT.encode("utf-16"), "mine.toml: not in UTF-8, as TOML is"),
         ("#" * (LARGEST_FILE + 1), "mine.toml: too large"),
-        ("[model]\nheads = 5\nd_model = 64", "5"),
+        ("[model]\nheads = 5\nd_model = 64", "mine.toml: --heads 5: must divide --d-model 64"),
     ],
 )
 def test_a_bad_file_is_one_sentence_and_misuse(text, sentence, write, call_command):
@@ -161,3 +162,9 @@ def test_a_python_file_beside_it_is_not_run(write, call_command):
 def test_what_was_measured_may_stand_in_it(write):
     file = write("measured = { seconds = 60, device = 'my laptop' }")
     assert load_config_file(file).measured == Measured(60.0, "my laptop")
+
+
+def test_the_example_of_the_docs_is_one(write):
+    page = (Path(tinygrad_arith.__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    config = load_config_file(write(page.split("```toml\n")[1].split("```")[0])).config.resolved()
+    assert (config.task.kind, config.model.d_model, config.training.steps) == ("decimal-addition", 48, 1000)

@@ -73,4 +73,4 @@ def test_the_list_with_a_name_is_the_same(capsys):
 def test_an_unknown_preset_is_misuse(call_command):
     code, _, err = call_command(main, "--show", "grokking")
     assert code == 2
-    assert "--preset grokking: no such preset; did you mean grokking-mod113" in err
+    assert "--show grokking: no such preset; did you mean grokking-mod113" in err

@@ -87,7 +87,7 @@ def list_presets(name: str) -> int:
         print_presets()
         return 0
     with as_misuse():
-        print_preset(load_preset(name))
+        print_preset(load_preset(name, "--show"))
     return 0
 
 

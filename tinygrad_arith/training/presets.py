@@ -54,12 +54,12 @@ def preset_names() -> list[str]:
     return sorted(names, key=lambda name: name != DEFAULT_PRESET)
 
 
-def load_preset(name: str) -> Preset:
-    """The preset of that name; raises UserError naming the nearest and all there are if there is none."""
+def load_preset(name: str, flag: str = "--preset") -> Preset:
+    """The preset of that name; raises UserError naming the flag, the nearest and all there are if there is none."""
     path = FOLDER / f"{name}.toml"
     if not name.replace("-", "").isalnum() or not path.is_file():
         names = preset_names()
-        raise UserError(f"--preset {name}: no such preset{did_you_mean(name, names)} (there are {', '.join(names)})")
+        raise UserError(f"{flag} {name}: no such preset{did_you_mean(name, names)} (there are {', '.join(names)})")
     return preset_of(name, tomllib.loads(path.read_text(encoding="utf-8")), f"preset {name}")
 
 
