@@ -31,6 +31,7 @@ ORDER = [  # a package imports from those in lines above its own, and from itsel
     {"comparisons"},
     {"gradcheck_suite", "plots"},
     {"cli"},
+    {"face"},
 ]
 HEIGHT = {package: height for height, packages in enumerate(ORDER) for package in packages}
 UPWARD: dict[tuple[str, str], str] = {}  # imports against the order, each with its reason

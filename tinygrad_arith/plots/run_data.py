@@ -137,18 +137,8 @@ class RunData:
         return self.answering.tests_by_length(self.fewest, self.choices.count or PER_LENGTH)
 
     def attention(self) -> tuple[list[np.ndarray], list[str]]:
-        """The attention maps of one problem, (NH, T, T) a layer, and its tokens (T,).
-
-        The padding behind the last token is left out, unless a token looks at it.
-        """
-        row = self.answering.batch(self.problem).rows(slice(0, 1))  # of rows that are prefixes, the prompt
-        found = attention_maps(self.model, row.tokens, positions=row.positions, key_mask=row.key_mask)
-        maps, vocabulary = [to_numpy(layer)[0] for layer in found], self.task.vocabulary  # (NH, T, T) a layer
-        last = int(np.max(np.flatnonzero(row.tokens[0] != vocabulary.padding), initial=0))
-        looked_at = np.flatnonzero(sum(layer[:, : last + 1].sum(axis=(0, 1)) for layer in maps))
-        length = 1 + max(last, int(np.max(looked_at, initial=0)))
-        texts = [vocabulary.tokens[token] for token in row.tokens[0, :length]]
-        return [layer[:, :length, :length] for layer in maps], texts
+        """The attention maps of one problem, see `attention_of`."""
+        return attention_of(self.model, self.answering, self.problem)
 
     @cached_property
     def problem(self) -> Any:
@@ -159,3 +149,18 @@ class RunData:
             return self.answering.parse(self.choices.problem)
         except ValueError as error:
             raise MisuseError(f"--problem {self.choices.problem}: {error}") from error
+
+
+def attention_of(model: Any, task: AnsweringTask, problem: Any) -> tuple[list[np.ndarray], list[str]]:
+    """The attention maps of one problem with its right answer, (NH, T, T) a layer, and its tokens (T,).
+
+    The padding behind the last token is left out, unless a token looks at it.
+    """
+    row = task.batch(problem).rows(slice(0, 1))  # of rows that are prefixes, the prompt
+    found = attention_maps(model, row.tokens, positions=row.positions, key_mask=row.key_mask)
+    maps, vocabulary = [to_numpy(layer)[0] for layer in found], task.vocabulary  # (NH, T, T) a layer
+    last = int(np.max(np.flatnonzero(row.tokens[0] != vocabulary.padding), initial=0))
+    looked_at = np.flatnonzero(sum(layer[:, : last + 1].sum(axis=(0, 1)) for layer in maps))
+    length = 1 + max(last, int(np.max(looked_at, initial=0)))
+    texts = [vocabulary.tokens[token] for token in row.tokens[0, :length]]
+    return [layer[:, :length, :length] for layer in maps], texts

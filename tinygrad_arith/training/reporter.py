@@ -9,9 +9,11 @@ class Reporter:
 
     output_error: why its output cannot be written any more (its reader has left, the disk is full), upon which the
                   trainer saves and stops; None while it can.
+    stop:         whether somebody who was told wants the training to end; it saves first
     """
 
     output_error: OSError | None = None
+    stop: bool = False
 
     def started(self, step: int, steps: int) -> None:
         """Training begins, with `step` of `steps` steps done already."""

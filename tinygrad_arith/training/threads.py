@@ -5,6 +5,8 @@ gains nothing; two workers that each take half of the batch gain in both. So a s
 (see `workers.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ..backend import available_cores
@@ -42,6 +44,19 @@ def resolve_threads(training: TrainingOptions, model: Model, positions: int) -> 
     workers = training.workers or choose_threads(training.batch, flop).workers
     alone = max(available_cores() // workers, 1)
     return replace(training, workers=workers, blas_threads=training.blas_threads or alone)
+
+
+@contextmanager
+def matrix_threads(count: int) -> Iterator[None]:
+    """Inside, a matrix multiplication takes so many threads; freed memory is kept for the next step from here on.
+
+    For a process that does other things too.
+    """
+    from threadpoolctl import threadpool_limits
+
+    keep_freed_memory()
+    with threadpool_limits(limits=count, user_api="blas"):
+        yield
 
 
 def settle_process(blas_threads: int) -> None:

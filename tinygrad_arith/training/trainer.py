@@ -54,11 +54,12 @@ class Outcome:
 
     signal: int | None = None  # that was received
     output_error: OSError | None = None  # why the reporter cannot write any more
+    asked: bool = False  # by the reporter
 
     @property
     def stopped(self) -> bool:
         """Whether anything did."""
-        return self.signal is not None or self.output_error is not None
+        return self.asked or self.signal is not None or self.output_error is not None
 
 
 def start_steps(model: Module, optimizer: Optimizer, config: Config, objective: Objective = NEXT_TOKEN) -> Steps:
@@ -112,7 +113,7 @@ class Trainer:
                 for row in self.look():
                     self.metrics.append(row)
                     self.reporter.stepped(row)
-                outcome = Outcome(signals.received, self.reporter.output_error)
+                outcome = Outcome(signals.received, self.reporter.output_error, self.reporter.stop)
                 if self.checkpoint_due() or outcome.stopped:
                     self.save()
                 if outcome.stopped:
