@@ -241,11 +241,11 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def newest_run() -> Path:
-    """The run in `runs/` that was written to last; raises UserError if there is none."""
+def newest_run(asked_by: str = "--resume") -> Path:
+    """The run in `runs/` that was written to last; raises UserError, which begins with `asked_by`, if there is none."""
     runs = [path.parent for path in RUNS.glob(f"*/{CONFIG_FILE}")]
     if not runs:
-        raise UserError(f"--resume: there is no run in {RUNS}/; name the run's directory")
+        raise UserError(f"{asked_by}: there is no run in {RUNS}/; name the run's directory")
     return max(runs, key=last_written)
 
 
