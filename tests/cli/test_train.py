@@ -17,6 +17,7 @@ import pytest
 import tinygrad_arith
 from tinygrad_arith.cli import train as command
 from tinygrad_arith.cli.console import printed_warnings, run_command
+from tinygrad_arith.cli.progress import STOPPING
 from tinygrad_arith.cli.train import main, make_train_parser
 from tinygrad_arith.run_files.metrics import read_metrics
 from tinygrad_arith.training.config import Config, with_options
@@ -200,8 +201,45 @@ def test_ctrl_c_finishes_the_step_and_saves(here, number, code):
     out, err = child.communicate(timeout=60)
     last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
     assert seal(directory, last)["step"] == last
-    assert (child.returncode, err) == (code, saved_after(last, directory))
+    heard = f"{STOPPING}\n" if number == signal.SIGINT else ""
+    assert (child.returncode, err) == (code, heard + saved_after(last, directory))
     assert "Stopped" not in out
+
+
+WAITS_FOR_ITS_WORKER = """
+import os, signal, sys
+from tinygrad_arith.cli.console import run_command
+from tinygrad_arith.train import main
+from tinygrad_arith.training.workers import ProcessWorkers
+
+real = ProcessWorkers.start
+
+def start(self, index, *job):
+    wait = real(self, index, *job)
+    os.kill(self.others[index].process.pid, signal.SIGSTOP)  # it will never answer
+    print("waits", file=sys.stderr, flush=True)
+    return wait
+
+ProcessWorkers.start = start
+run_command(lambda: main(sys.argv[1:]))
+"""
+
+
+@posix
+def test_ctrl_c_is_heard_within_a_step_and_a_second_one_ends_it(here):
+    directory = here / "run"
+    flags = [*LONG, "--workers", "2", "--out", directory]
+    child = process(flags, here, program=("-c", WAITS_FOR_ITS_WORKER), start_new_session=True)
+    assert child.stderr.readline() == "waits\n"
+    os.killpg(child.pid, signal.SIGINT)
+    assert child.stderr.readline() == f"{STOPPING}\n"
+    assert child.poll() is None
+    os.killpg(child.pid, signal.SIGINT)
+    assert child.communicate(timeout=60)[1] == "interrupted\n"
+    assert child.returncode == 130
+    assert not (directory / "checkpoints").exists()
+    with pytest.raises(ProcessLookupError):  # the worker has ended too
+        os.killpg(child.pid, 0)
 
 
 def saved_after(step, directory):
@@ -234,7 +272,7 @@ def test_ctrl_c_that_ends_the_reader_too_is_a_ctrl_c(here):  # `train | tee log`
     directory = here / "run"
     child = process([*LONG, "--out", directory], here, program=("-c", LOSES_ITS_READER_TO_CTRL_C))
     err = child.communicate(timeout=60)[1]
-    assert (child.returncode, err) == (130, saved_after(1, directory))
+    assert (child.returncode, err) == (130, f"{STOPPING}\n" + saved_after(1, directory))
     assert seal(directory, 1)["step"] == 1
 
 
@@ -249,7 +287,8 @@ def test_a_signal_to_all_processes_of_a_training_saves_too(here, name):
     assert child.returncode == 128 + number
     last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
     assert seal(directory, last)["step"] == last
-    assert err == ("" if name == "SIGHUP" else saved_after(last, directory))  # a closed terminal hears nothing
+    heard = f"{STOPPING}\n" if name == "SIGINT" else ""
+    assert err == ("" if name == "SIGHUP" else heard + saved_after(last, directory))  # a closed terminal hears nothing
 
 
 def test_a_second_trainer_is_refused(here, uninterrupted, capsys):
