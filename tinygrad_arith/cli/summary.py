@@ -1,7 +1,5 @@
 """What the train command prints before and after the training: facts as small tables."""
 
-from pathlib import Path
-
 from ..backend import RandomKey
 from ..models.model import Model
 from ..models.shape_report import ShapeReport
@@ -9,6 +7,7 @@ from ..ops.registry import chosen_table
 from ..optim.registry import OPTIMIZERS
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
+from ..run_files.metrics import Reached
 from ..tasks import Task
 from ..tasks.metrics import Metrics, Preview
 from ..training.build import choose_training_device, initialize, policy_on
@@ -131,13 +130,30 @@ def print_implementations(record: RunRecord, task: Task, model: Model, device: s
     console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
 
 
-def print_result(directory: Path, progress: Progress, metrics: Metrics, previews: list[Preview]) -> None:
-    """Print examples of what the model does, mistakes if there are any, the test's result, and where the run lies."""
+def print_result(
+    session: Session, progress: Progress, metrics: Metrics, previews: list[Preview], reached: Reached | None
+) -> None:
+    """Print examples of what the model does, mistakes if there are any, the test's result, when the goal of `--until`
+    was reached, and where the run lies.
+    """
     facts = [
         *goal_facts(metrics, f"{metrics.examples} never seen"),
+        *until_facts(session, progress, reached),
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
-        ("run", str(directory)),
+        ("run", str(session.directory)),
     ]
     for preview in previews:
         console().print(preview_table(preview))
     print_facts(facts)
+
+
+def until_facts(session: Session, progress: Progress, reached: Reached | None) -> list[tuple[str, str]]:
+    """When the goal of `--until` was reached, or what the newest evaluation came to; nothing where there was none."""
+    until, goal = session.record.until, session.task.goal
+    if until is None:
+        return []
+    wanted = f"{goal.title} {until:g} on the validation examples"
+    if reached is None:
+        newest = "" if progress.value is None else f"; {progress.value:g} at the last evaluation"
+        return [("--until", f"{wanted}: not reached{newest}")]
+    return [("--until", f"{wanted}: reached at step {reached.step:,}, after {as_duration(reached.seconds)}")]

@@ -10,6 +10,7 @@ from ..options.errors import as_misuse
 from ..options.option import flag_name
 from ..plots.training_curve import plot_training_curve
 from ..run_files.checkpoints import Progress
+from ..run_files.metrics import first_reached
 from ..training.config import Config, with_options
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from ..training.runs import RunRecord, newest_run, resume_command, write_result
@@ -153,8 +154,9 @@ def conclude(session: "Session", progress: Progress, go_on: str) -> int:
     try:
         metrics = session.task.evaluate(session.model, "test")
         previews = session.task.preview(session.model, metrics)
-        write_result(session.directory, progress.step, progress.seconds, metrics)
-        print_result(session.directory, progress, metrics, previews)
+        reached = first_reached(session.directory, session.task.goal, session.record.until)
+        write_result(session.directory, progress.step, progress.seconds, metrics, reached)
+        print_result(session, progress, metrics, previews, reached)
         picture, curves = None, f"curves of loss and {session.task.goal.title}"
         with only_warn(f"the {curves}"):
             picture = plot_training_curve(session.directory, session.task.goal)

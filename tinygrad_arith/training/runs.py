@@ -21,6 +21,7 @@ from ..options.errors import MisuseError, UserError, as_user_error
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_best, load_newest
 from ..run_files.machine import installed_versions
+from ..run_files.metrics import Reached
 from ..tasks import Task
 from ..tasks.metrics import Metrics
 from ..tasks.user_tasks import digest_of_user_task
@@ -173,17 +174,19 @@ def date_and_versions(date: str, computed_by: dict[str, str] | None) -> dict[str
     return {date: now, "versions": versions, "computed_by": computed_by}
 
 
-def write_result(directory: Path, step: int, seconds: float, metrics: Metrics) -> None:
+def write_result(directory: Path, step: int, seconds: float, metrics: Metrics, reached: Reached | None = None) -> None:
     """Write the test's result as `result.json` into the run's directory: `test_exact_match`, `test_count`, ...
 
-    Of the metrics beside the goal those are there that are single numbers, but not the loss.
+    Of the metrics beside the goal those are there that are single numbers, but not the loss. When the run reached its
+    `until` is there as `reached`, where it did.
     """
     goal, interval = metrics.goal, metrics.interval
     result: dict[str, Any] = {"step": step, "seconds": round(seconds, 3), f"test_{goal.name}": metrics.value}
     result |= {"test_count": metrics.count}
     if interval is not None:
         result |= {"test_correct": metrics.correct, "interval_95": list(interval)}
-    write_json(directory / RESULT_FILE, result | metrics.further | {"goal": goal._asdict()})
+    found = {"reached": dataclasses.asdict(reached)} if reached is not None else {}
+    write_json(directory / RESULT_FILE, result | metrics.further | found | {"goal": goal._asdict()})
 
 
 def resume_command(directory: Path) -> str:
