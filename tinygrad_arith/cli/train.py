@@ -17,7 +17,7 @@ from ..training.runs import RunRecord, newest_run, resume_command, write_result
 from .console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
 from .flags import Parser, add_config_flags, checked, given_names, make_parser, presets_chosen, some_path
 from .ineffective_flags import ineffective_flags
-from .progress import make_reporter
+from .watching import add_watching_flags, check_watching, watching
 
 if TYPE_CHECKING:  # `session` and `summary` load the libraries of the CPU, which --help does without
     from ..training.trainer import Session
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if args.list_presets is not None:
         return list_presets(args.list_presets)
+    check_watching(args)
     return start(args, preset) if args.resume is None else resume(args, parser)
 
 
@@ -57,11 +58,12 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
         "none: never (default: never, or with --resume what the run has)",
         goal_value,
     )
+    add_watching_flags(parser)
     parser.add_flag("--out DIR", "directory of the run (default: a new one in runs/)", some_path)
     parser.add_flag(
         "--resume [RUN]",
         "go on with a run, by default the newest in runs/. Its options come from the run: of the other flags only "
-        "--until may be given, and --steps if the run's --schedule is constant",
+        "--until, --preview and --tensorboard may be given, and --steps if the run's --schedule is constant",
         some_path,
         const=NEWEST,
     )
@@ -105,7 +107,7 @@ def start(args: argparse.Namespace, preset: Preset) -> int:
     with new_session(record, args.out) as session:
         for sentence in ineffective_flags(args.given, config, session.device):
             warn(sentence)
-        return train(session)
+        return train(session, args)
 
 
 def resume(args: argparse.Namespace, parser: Parser) -> int:
@@ -119,10 +121,10 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
         parser.error(f"{conflicts[0]}: not with --resume, which takes every option from the run")
     directory = newest_run() if args.resume is NEWEST else args.resume
     with resumed_session(directory, steps, args.until) as session:
-        return train(session)
+        return train(session, args)
 
 
-def train(session: "Session") -> int:
+def train(session: "Session", args: argparse.Namespace) -> int:
     """Train, test, draw the curve, and say how it went; returns the exit code."""
     from ..training.threads import settle_process
     from ..training.trainer import Trainer
@@ -132,7 +134,7 @@ def train(session: "Session") -> int:
     go_on = resume_command(session.directory)
     try:
         print_plan(session)
-        trainer = Trainer(session, make_reporter(session.task.goal))
+        trainer = Trainer(session, watching(args, session))
         outcome = trainer.run()
         step = trainer.progress.step
         if outcome.signal is not None:

@@ -106,6 +106,17 @@ def evaluation_fields(metrics: Metrics) -> dict[str, Any]:
     return {name: value for name, value in found.items() if np.all(np.isfinite(value))}
 
 
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with a field for each number of a list: `by_position_1`, ...; names that no run writes are left out."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, list):
+            found |= {f"{name}_{place}": one for place, one in enumerate(value, start=1)}
+        elif value is not None:
+            found[name] = value
+    return {name: value for name, value in found.items() if name.isidentifier()}
+
+
 def evaluated_rows(rows: Sequence[dict[str, Any]], goal: Goal) -> list[dict[str, Any]]:
     """Those of the rows that have an evaluation."""
     return [row for row in rows if row.get(goal.field) is not None]
