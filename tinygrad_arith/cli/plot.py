@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in draw_all(chosen, runs, args, failures):
         console().print(str(path), markup=False, soft_wrap=True)
         drawn = True
+    for run in runs:
+        if run.why_no_task is not None:
+            warn(f"only what needs no task is drawn: {run.why_no_task}")
     for sentence in dict.fromkeys(failures):  # several pictures may fail for the same damaged file
         fail(sentence)
     if not drawn and not failures:
