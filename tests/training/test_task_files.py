@@ -87,9 +87,7 @@ def test_curves_do_not_run_a_file_that_is_there(run):
 
 def test_what_needs_the_task_says_where_it_was(run):
     (run.parent / "own.py").unlink()
-    with pytest.raises(
-        UserError, match=r"^run: --task own.py:Maximum: there is no file own.py; it was .*own.py; a copy"
-    ):
+    with pytest.raises(UserError, match=r"^run: --task own.py:Maximum: there is no file own.py; it was .*; a copy"):
         sample(["run", "--file", "-"])
     with pytest.raises(Lacking, match=r"there is no file own.py"):
         _ = RunData(run, Choices()).task

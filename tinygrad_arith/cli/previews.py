@@ -45,4 +45,4 @@ class PreviewReporter(Reporter):
     def answers(self) -> list[str]:
         """The answers of the model as it is now, a line each."""
         problems = [self.problems[i : i + 1] for i in range(len(self.problems))]
-        return [answer_in_words(sample_answer(self.session.model, self.task, one), self.task) for one in problems]
+        return [answer_in_words(sample_answer(self.session.model, self.task, one)) for one in problems]

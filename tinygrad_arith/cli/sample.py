@@ -22,11 +22,12 @@ from .flags import Parser, add_device_flag, checked, digits_only, make_parser, n
 DESCRIPTION = """Let a trained model answer problems such as 13+3 or, written as it was trained on them, 1011+1100=.
 
 A problem may stand on the command line. Without one you are asked for one after another on a terminal, and from a pipe
-or a file each line is answered. Without RUN the newest run in runs/ answers. Beside each answer stand its value, the
-problem with its true result, both in decimal, and whether the answer is right.
+or a file each line is answered. Without RUN the newest run in runs/ answers. Beside each answer stands the problem with
+its true result in decimal, and whether the answer is right.
 
 A problem in the digits of the task's base is read as the task writes numbers: where that is in bits with the least
-significant one first, 10+11 is 1 + 3. With any other digit, as in 13+3, it is decimal; with --decimal always."""
+significant one first, 10+11 is 1 + 3. With any other digit, as in 13+3, it is decimal; with --decimal always. The value
+of its answer then stands there too, in decimal."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,14 +127,18 @@ class Asked:
         return sample_answers(self.run.model, self.task, reading.problem, self.sampling, number)
 
     def print(self, answer: Answer, reading: Reading, line: int | None = None) -> None:
-        """Print an answer, for people or as JSON; at once, for a program that waits for it."""
-        value = self.task.answer_value(answer.answer)
+        """Print an answer, for people or as JSON; at once, for a program that waits for it.
+
+        Where the problem was typed in decimal, the answer's value is told in decimal too.
+        """
+        value = self.task.answer_value(answer.answer) if reading.decimal else None
         if not self.as_json:
-            print(answer_in_words(answer, self.task), flush=True)
+            told = ("is no number" if value is None else str(value)) if reading.decimal else None
+            print(answer_in_words(answer, told), flush=True)
             return
         number = {} if line is None else {"line": line}
-        more = {"right": answer.right, "answer_value": value, "read_in_decimal": reading.decimal}
-        print_json(number | dataclasses.asdict(answer) | more)
+        more = {"answer_value": value} if reading.decimal else {}
+        print_json(number | dataclasses.asdict(answer) | {"right": answer.right} | more)
 
     def print_all(self, reading: Reading, number: int) -> None:
         """Print how a problem was read, where that may surprise, and the answers to it."""
