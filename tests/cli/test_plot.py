@@ -89,6 +89,21 @@ def test_several_runs_share_a_picture_and_have_folders_of_their_own(plot, small_
     ]
 
 
+def test_csv_is_written_where_the_pictures_of_a_run_go(plot, write_run, tmp_path):
+    runs = [write_run(tmp_path / name) for name in ("a", "b")]
+    code, out, err = plot(*runs, "--csv")
+    assert (code, err, out.splitlines()) == (0, "", [str(run / "plots" / "metrics.csv") for run in runs])
+    assert (runs[0] / "plots" / "metrics.csv").read_text().startswith("step,loss,seconds,exact_match\n1,11.0,0.1,\n")
+    code, out, _ = plot(*runs, "--csv", "--out", tmp_path / "c")
+    assert out.splitlines() == [str(tmp_path / "c" / name / "metrics.csv") for name in ("a", "b")]
+    (runs[0] / "metrics.jsonl").write_text("")
+    code, out, err = plot(*runs, "--csv")
+    assert (code, err) == (1, f"error: {runs[0]}: has no metrics.jsonl yet, or nothing in it\n")
+    assert len(out.splitlines()) == 1
+    assert plot(runs[1], "--csv", "--only", "steps")[0] == 2
+    assert plot("--csv")[0] == 2
+
+
 def test_folders_have_as_many_names_as_tell_runs_apart():
     paths = [Path("a/x/run"), Path("b/x/run"), Path("b/y/run"), Path("b/y/other")]
     assert [folder_name(path, paths) for path in paths] == ["a-x-run", "b-x-run", "y-run", "other"]

@@ -1,8 +1,14 @@
 """The sample command: from a pipe, from a file, on a terminal; bad lines, bad flags."""
 
+import importlib.util
 import io
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,13 +56,14 @@ def test_right_and_wrong_are_told_truly(ask):
 
 
 def test_bad_lines_are_told_on_stderr_and_the_others_answered(ask):
-    code, out, err = ask(stdin="1+1=\n\n12+3=\n1111+1=\n1+10=\n")
+    code, out, err = ask(stdin="1+1=\n\n1x+3=\n1111+1=\n1+10=\n12+3=\n")
     assert code == 1
     assert len(out.splitlines()) == 2
     assert err.splitlines() == [
-        "error: line 3: '2' at position 2 is not a binary digit: allowed are 0 and 1; "
+        "error: line 3: 'x' at position 2 is not a binary digit: allowed are 0 and 1; "
         "write 7 + 3 as 111+11, least significant bit first",
         "error: line 4: the first operand has 4 digits: this model adds numbers of at most 3",
+        "error: line 6: the first operand is 12: this model adds numbers of at most 3 bits, which are up to 7",
     ]
 
 
@@ -102,7 +109,7 @@ def test_samples_stand_one_below_the_other_and_the_first_is_the_one_without(ask)
 
 
 def test_a_terminal_is_asked_until_an_empty_line(ask, monkeypatch):
-    typed = iter(["11+1=", "2+1=", ""])
+    typed = iter(["11+1=", "2+-1=", ""])
     monkeypatch.setattr("builtins.input", lambda prompt: next(typed))
     code, out, err = ask(terminal=True)
     assert (code, err) == (0, "")
@@ -118,6 +125,103 @@ def test_the_end_of_input_ends_a_conversation(ask, monkeypatch):
 
     monkeypatch.setattr("builtins.input", end)
     assert ask(terminal=True)[0] == 0
+
+
+def test_ctrl_c_ends_a_conversation_without_a_word(ask, monkeypatch):
+    def interrupt(prompt):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupt)
+    code, out, err = ask(terminal=True)
+    assert (code, err) == (130, "")
+    assert out.endswith("an empty line ends.\n\n")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("readline") is None, reason="this platform has no readline")
+def test_a_line_can_be_edited_and_asked_again_on_a_terminal(small_run):
+    import pty
+
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "tinygrad_arith.sample", str(small_run)]
+    process = subprocess.Popen(command, stdin=child, stdout=child, stderr=child, env=os.environ | {"TERM": "xterm"})
+    os.close(child)
+
+    def until(text):
+        found = b""
+        while text not in found:
+            found += os.read(parent, 1000)
+        return found
+
+    until(b"> ")
+    os.write(parent, b"4+1\x01\x042\n")  # to the start of the line, one character less, and another one
+    assert b"2 + 1 = 3" in until(b"> ")
+    os.write(parent, b"\x1b[A\n")  # the line before
+    assert b"2 + 1 = 3" in until(b"> ")
+    os.write(parent, b"\x04")  # the end of input
+    assert process.wait(timeout=60) == 0
+    os.close(parent)
+
+
+# Problems in decimal, on the command line, of the newest run
+
+
+def test_a_decimal_problem_is_asked_as_the_task_writes_it(ask):
+    code, out, err = ask("6+3")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "6+3 is read in decimal; written 011+110="
+    answer = out.splitlines()[1]
+    assert answer.startswith("011+110=")
+    written = answer.removeprefix("011+110=").partition(".")[0]
+    assert f"   answer {int(written[::-1], 2)}   6 + 3 = 9   " in answer
+
+
+def test_what_may_be_read_in_two_ways_is_read_as_written_and_says_so(ask):
+    code, out, _ = ask("01", "+", "1")  # 1 + 1 in decimal
+    note = (
+        "01 + 1 is read as the model writes numbers, least significant bit first: 2 + 1 (--decimal reads it in decimal)"
+    )
+    assert (code, out.splitlines()[0]) == (0, note)
+    code, out, _ = ask("01+1", "--decimal")
+    assert (code, out.splitlines()[0]) == (0, "01+1 is read in decimal; written 100+100=")
+    code, out, _ = ask("110+1")  # which has one reading only: 110 is too large
+    assert (code, len(out.splitlines())) == (0, 1)
+
+
+def test_a_line_is_one_line_and_its_answer_has_a_value_where_it_was_decimal(ask):
+    code, out, _ = ask("--json", stdin="6+3\n01+1\n")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [answer["statement"] for answer in answers] == ["6 + 3 = 9", "2 + 1 = 3"]
+    assert answers[0]["right"] == (answers[0]["answer_value"] == 9)
+    assert "answer_value" not in answers[1]
+    first, second = ask(stdin="6+3\n01+1\n")[1].splitlines()
+    assert ("   answer " in first, "   answer " in second) == (True, False)
+    assert "line" not in json.loads(ask("6+3", "--json")[1])
+
+
+def test_the_newest_run_is_asked_unless_another_is_named(call_command, small_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call_command(main, "1+2")
+    assert (code, out) == (1, "")
+    none = "there is no run in runs/; name the run's directory"
+    assert err == f"error: 1+2: no run of that name, and none to ask: {none}\n"
+    shutil.copytree(small_run, tmp_path / "runs" / "a")
+    code, out, err = call_command(main, "1+2")
+    assert (code, err) == (0, "")
+    assert out == call_command(main, str(small_run), "1+2")[1] == call_command(main, "--seed", "3", "runs/a", "1+2")[1]
+    assert out == call_command(main, "runs/a", "--seed", "3", "1+2")[1]
+
+
+def test_no_run_and_no_problem_is_misuse(call_command, small_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(small_run, tmp_path / "runs" / "a")
+    code, out, err = call_command(main, "runs/b")
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        f"error: runs/b: no run of that name, and no problem for {Path('runs', 'a')}: 'r' at position 1"
+    )
+    code, _, err = call_command(main, "1+2", "--file", "x")
+    assert (code, err.startswith("error: --file: not with a problem on the command line, which is 1+2")) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The train command, mostly as a user meets it: in a process of its own, judged by its output and its exit code."""
 
+import dataclasses
 import errno
+import itertools
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -17,8 +20,10 @@ import pytest
 import tinygrad_arith
 from tinygrad_arith.cli import train as command
 from tinygrad_arith.cli.console import printed_warnings, run_command
+from tinygrad_arith.cli.progress import STOPPING
 from tinygrad_arith.cli.train import main, make_train_parser
 from tinygrad_arith.run_files.metrics import read_metrics
+from tinygrad_arith.tasks.answering import AnsweringTask
 from tinygrad_arith.training.config import Config, with_options
 from tinygrad_arith.training.presets import preset_names
 from tinygrad_arith.training.runs import RunRecord, load_run, locked, read_record
@@ -200,8 +205,45 @@ def test_ctrl_c_finishes_the_step_and_saves(here, number, code):
     out, err = child.communicate(timeout=60)
     last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
     assert seal(directory, last)["step"] == last
-    assert (child.returncode, err) == (code, saved_after(last, directory))
+    heard = f"{STOPPING}\n" if number == signal.SIGINT else ""
+    assert (child.returncode, err) == (code, heard + saved_after(last, directory))
     assert "Stopped" not in out
+
+
+WAITS_FOR_ITS_WORKER = """
+import os, signal, sys
+from tinygrad_arith.cli.console import run_command
+from tinygrad_arith.train import main
+from tinygrad_arith.training.workers import ProcessWorkers
+
+real = ProcessWorkers.start
+
+def start(self, index, *job):
+    wait = real(self, index, *job)
+    os.kill(self.others[index].process.pid, signal.SIGSTOP)  # it will never answer
+    print("waits", file=sys.stderr, flush=True)
+    return wait
+
+ProcessWorkers.start = start
+run_command(lambda: main(sys.argv[1:]))
+"""
+
+
+@posix
+def test_ctrl_c_is_heard_within_a_step_and_a_second_one_ends_it(here):
+    directory = here / "run"
+    flags = [*LONG, "--workers", "2", "--out", directory]
+    child = process(flags, here, program=("-c", WAITS_FOR_ITS_WORKER), start_new_session=True)
+    assert child.stderr.readline() == "waits\n"
+    os.killpg(child.pid, signal.SIGINT)
+    assert child.stderr.readline() == f"{STOPPING}\n"
+    assert child.poll() is None
+    os.killpg(child.pid, signal.SIGINT)
+    assert child.communicate(timeout=60)[1] == "interrupted\n"
+    assert child.returncode == 130
+    assert not (directory / "checkpoints").exists()
+    with pytest.raises(ProcessLookupError):  # the worker has ended too
+        os.killpg(child.pid, 0)
 
 
 def saved_after(step, directory):
@@ -234,7 +276,7 @@ def test_ctrl_c_that_ends_the_reader_too_is_a_ctrl_c(here):  # `train | tee log`
     directory = here / "run"
     child = process([*LONG, "--out", directory], here, program=("-c", LOSES_ITS_READER_TO_CTRL_C))
     err = child.communicate(timeout=60)[1]
-    assert (child.returncode, err) == (130, saved_after(1, directory))
+    assert (child.returncode, err) == (130, f"{STOPPING}\n" + saved_after(1, directory))
     assert seal(directory, 1)["step"] == 1
 
 
@@ -249,7 +291,8 @@ def test_a_signal_to_all_processes_of_a_training_saves_too(here, name):
     assert child.returncode == 128 + number
     last = read_metrics(directory / "metrics.jsonl")[-1]["step"]
     assert seal(directory, last)["step"] == last
-    assert err == ("" if name == "SIGHUP" else saved_after(last, directory))  # a closed terminal hears nothing
+    heard = f"{STOPPING}\n" if name == "SIGINT" else ""
+    assert err == ("" if name == "SIGHUP" else heard + saved_after(last, directory))  # a closed terminal hears nothing
 
 
 def test_a_second_trainer_is_refused(here, uninterrupted, capsys):
@@ -334,6 +377,42 @@ def test_until_is_kept_over_a_resume(here, capsys):
     capsys.readouterr()
     assert main(["--resume", str(directory), "--until", "0.5"]) == 0
     assert read_record(directory).until == 0.5
+
+
+def shares_rise(monkeypatch):
+    """Let the share of right answers on the validation problems be 0.25, 0.5, 0.75, 1.0, one after another."""
+    shares, judge = itertools.count(1), AnsweringTask.judge
+
+    def judged(self, model, problems, **options):
+        found = judge(self, model, problems, **options)
+        share = min(next(shares) / 4, 1.0) if len(problems) == 8 else found.values["exact_match"]
+        return dataclasses.replace(found, values=found.values | {"exact_match": share})
+
+    monkeypatch.setattr(AnsweringTask, "judge", judged)
+
+
+def test_when_until_was_reached_is_told_and_kept(here, capsys, monkeypatch):
+    shares_rise(monkeypatch)
+    flags = [*TINY, "--validation-size", "8", "--test-size", "9"]
+    assert main([*flags, "--out", "run", "--until", "0.7"]) == 0
+    found = json.loads(Path("run", "result.json").read_text())["reached"]
+    rows = read_metrics(Path("run", "metrics.jsonl"))
+    assert found == {"until": 0.7, "step": 30, "seconds": rows[29]["seconds"], "value": 0.75}
+    assert len(rows) == 30
+    told = r"--until +exact match 0\.7 on the validation examples: reached at step 30, after [0-9.]+ s\n"
+    assert re.search(told, capsys.readouterr().out)
+    assert main(["--resume", "run", "--until", "0.5"]) == 0  # which it had reached before
+    assert "reached at step 20, after" in capsys.readouterr().out
+    assert json.loads(Path("run", "result.json").read_text())["reached"]["step"] == 20
+
+
+def test_that_until_was_not_reached_is_told(here, capsys):
+    assert main([*TINY, "--steps", "10", "--out", "run", "--until", "1"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"--until +exact match 1 on the validation examples: not reached; [0-9.]+ at the last", out)
+    assert "reached" not in json.loads(Path("run", "result.json").read_text())
+    assert main([*TINY, "--steps", "10", "--out", "other"]) == 0
+    assert "reached" not in capsys.readouterr().out
 
 
 def test_a_finished_run_that_is_to_go_on_is_not_finished(here, capsys):

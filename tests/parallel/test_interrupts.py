@@ -28,6 +28,16 @@ def test_the_first_signal_is_noted_and_the_second_one_stops():
             signal.raise_signal(signal.SIGINT)
 
 
+def test_the_first_signal_is_told_once_and_a_closed_terminal_never(handlers, monkeypatch):
+    told = []
+    monkeypatch.setattr("tinygrad_arith.parallel.interrupts.leave_terminal", lambda: None)
+    for numbers in ((signal.SIGINT,), (signal.SIGTERM, signal.SIGTERM), *([(HANG_UP,)] if HANG_UP else [])):
+        with StopSignals(told.append):
+            for number in numbers:
+                signal.raise_signal(number)
+    assert told == [signal.SIGINT, signal.SIGTERM]
+
+
 def test_the_handlers_are_put_back(handlers):
     with StopSignals():
         assert all(signal.getsignal(number) != before for number, before in handlers.items())

@@ -19,7 +19,7 @@ from ..plots.training_curve import comparison_picture
 from ..run_files.machine import machine_facts
 from ..training.config import Config, with_options
 from ..training.presets import Preset
-from ..training.runs import RUNS, check_directory, locked, read_record, resume_command
+from ..training.runs import RUNS, check_directory, locked, read_record_alone, resume_command
 from .comparison_progress import BarJobsReporter, LineJobsReporter
 from .comparison_report import comparison_table
 from .console import EXIT_FAILURE, console, fail, leave_output, lost_output, only_json, only_warn, print_json, warn
@@ -158,7 +158,7 @@ def check_not_trained_there(out: Path, runs: Sequence[Path]) -> None:
 
 def directory_of_named(runs: Sequence[Path]) -> Path:
     """`runs/compare-named-<names>`, with a number if there is a comparison of other runs."""
-    names = dict.fromkeys(read_record(run).name for run in runs)
+    names = dict.fromkeys(read_record_alone(run).name for run in runs)
     first = default_directory("compare-named", list(names))
     numbered = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([first], numbered) if compared_runs(path) in (None, set(runs)))

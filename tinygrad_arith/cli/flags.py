@@ -29,11 +29,13 @@ METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that answers misuse with one line: what is wrong, and the flag that was probably meant.
 
-    own:     the group of the command's own flags
-    configs: whose options have flags, see `add_config_flags`
+    own:        the group of the command's own flags
+    intermixed: whether flags may stand between the arguments
+    configs:    whose options have flags, see `add_config_flags`
     """
 
     own: Any
+    intermixed = False
     configs: Sequence[Config] = ()
     sections: Sequence[str] = ()
 
@@ -61,7 +63,8 @@ class Parser(argparse.ArgumentParser):
             flag = word.removesuffix("=--")
             if flag != word and flag in self.known_flags():
                 self.error(f"{flag}: needs a value, and -- is none")  # argparse makes an empty list of it
-        parsed, unknown = self.parse_known_args(words, namespace)
+        parse = self.parse_known_intermixed_args if self.intermixed else self.parse_known_args
+        parsed, unknown = parse(words, namespace)
         unknown = [word for word in unknown if word != "--"]  # which only says that no flag follows
         for word in unknown:
             if word.startswith("-"):
@@ -241,6 +244,12 @@ def some_path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("must be a path, but is empty")
     return Path(text)
+
+
+def not_empty(text: str) -> str:
+    """A path, or something else that is no path; an empty text is told as an empty path, see `some_path`."""
+    some_path(text)
+    return text
 
 
 def value_of(field: dataclasses.Field, text: str) -> Any:

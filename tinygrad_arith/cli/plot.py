@@ -11,6 +11,7 @@ from ..options.option import did_you_mean
 from ..plots.catalogue import PICTURES, Picture
 from ..plots.figure import save_figure
 from ..plots.run_data import Choices, Lacking, RunData
+from ..run_files.metrics_csv import CSV_NAME, write_csv
 from .console import EXIT_FAILURE, console, data_table, fail, warn
 from .flags import Parser, add_device_flag, make_parser, positive, some_path
 
@@ -30,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"--only {name}: no such picture{did_you_mean(name, names)} (there are {', '.join(names)})")
     if not args.runs and not args.list:
         parser.error("RUN: name the directory of a run, or several")
+    if args.csv:
+        if args.only or args.list:
+            parser.error("--csv: writes tables instead of pictures, so there is no --only and no --list")
+        return write_tables(run_directories(args.runs), args.out)
     choices = Choices(args.count, args.problem, args.sample, args.device)
     runs = [RunData(path, choices) for path in run_directories(args.runs)]
     chosen = [picture for picture in PICTURES if not args.only or picture.name in args.only]
@@ -42,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in draw_all(chosen, runs, args, failures):
         console().print(str(path), markup=False, soft_wrap=True)
         drawn = True
+    for run in runs:
+        if run.why_no_task is not None:
+            warn(f"only what needs no task is drawn: {run.why_no_task}")
     for sentence in dict.fromkeys(failures):  # several pictures may fail for the same damaged file
         fail(sentence)
     if not drawn and not failures:
@@ -56,7 +64,8 @@ def make_plot_parser() -> Parser:
     parser.add_flag("runs RUN", directories, some_path, nargs="*")
     parser.add_flag("--only NAME", "draw this one; may be given several times", action="append")
     parser.add_flag("--list", "list the pictures, and why a run has not all of them")
-    parser.add_flag("--out DIR", "where the pictures go (default: see above)", some_path)
+    parser.add_flag("--csv", f"draw nothing, and write each run's metrics into its plots/{CSV_NAME}, a line a step")
+    parser.add_flag("--out DIR", "where the pictures, or tables, go (default: see above)", some_path)
     parser.add_flag("--format", "of the files", choices=("png", "svg", "pdf"), default="png")
     asked = "test problems that a model answers (default: all; 1,000 for each operand length)"
     parser.add_flag("--count INT", asked, positive)
@@ -69,6 +78,18 @@ def make_plot_parser() -> Parser:
     parser.add_flag("--sample INT", first, positive, default=1)
     add_device_flag(parser)
     return parser
+
+
+def write_tables(paths: Sequence[Path], out: Path | None) -> int:
+    """Write the metrics of each run as CSV, print where the files are, tell what is damaged; returns the exit code."""
+    code = 0
+    for path in paths:
+        try:
+            file = write_csv(path, folder_of_run(path, paths, out) / CSV_NAME)
+            console().print(str(file), markup=False, soft_wrap=True)
+        except UserError as error:
+            code = fail(str(error))
+    return code
 
 
 def print_list(pictures: Sequence[Picture], runs: Sequence[RunData]) -> None:
@@ -132,11 +153,17 @@ def folder_of(picture: Picture, subject: Any, runs: Sequence[RunData], out: Path
     """Where a picture goes: of one run into its `plots/`, of all together into `runs/plots/`, or into `out`, in which
     each of several runs has a folder.
     """
-    if len(runs) == 1:
-        return out or runs[0].path / "plots"
-    if picture.together:
+    if picture.together and len(runs) > 1:
         return out or SHARED
-    return out / folder_name(subject.path, [run.path for run in runs]) if out else subject.path / "plots"
+    paths = [run.path for run in runs]
+    return folder_of_run(paths[0] if picture.together else subject.path, paths, out)
+
+
+def folder_of_run(path: Path, all_paths: Sequence[Path], out: Path | None) -> Path:
+    """Where what is a run's own goes: into its `plots/`, or into `out`, in which each of several runs has a folder."""
+    if out is None:
+        return path / "plots"
+    return out if len(all_paths) == 1 else out / folder_name(path, all_paths)
 
 
 def folder_name(path: Path, all_paths: Sequence[Path]) -> str:

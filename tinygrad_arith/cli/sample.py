@@ -1,22 +1,33 @@
-"""Ask a trained model: `python -m tinygrad_arith.sample RUN`, by hand on a terminal or line by line from a pipe."""
+"""Ask a trained model: `python -m tinygrad_arith.sample`, one problem, by hand on a terminal, or line by line."""
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import math
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from ..options.errors import MisuseError
 from ..tasks.answering import AnsweringTask, answering
 from ..tasks.answers import Answer, Sampling, sample_answers
-from ..training.runs import LoadedRun, load_run
-from .console import fail, only_json, print_json
-from .flags import Parser, add_device_flag, checked, digits_only, make_parser, positive, some_path
+from ..tasks.reading import Reading
+from ..training.runs import LoadedRun, load_run, newest_run
+from .answers import answer_in_words
+from .console import EXIT_INTERRUPTED, fail, only_json, print_json, warn
+from .flags import Parser, add_device_flag, checked, digits_only, make_parser, not_empty, positive, some_path
 
-DESCRIPTION = """Let a trained model answer problems such as 1011+110=, written as it was trained on them.
+DESCRIPTION = """Let a trained model answer problems such as 13+3 or, written as it was trained on them, 1011+1100=.
 
-On a terminal it asks for one problem after another; from a pipe or a file it answers one problem a line. Beside each
-answer stands the problem with its true result in decimal, and whether the answer is right."""
+A problem may stand on the command line. Without one you are asked for one after another on a terminal, and from a pipe
+or a file each line is answered. Without RUN the newest run in runs/ answers. Beside each answer stands the problem with
+its true result in decimal, and whether the answer is right.
+
+A problem in the digits of the task's base is read as the task writes numbers: where that is in bits with the least
+significant one first, 10+11 is 1 + 3. With any other digit, as in 13+3, it is decimal; with --decimal always. The value
+of its answer then stands there too, in decimal."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,14 +38,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, name) is not None and args.temperature == 0:
             flag = f"--{name.replace('_', '-')}"
             parser.error(f"{flag}: needs a --temperature above 0; without one the most likely token is always taken")
+    path, problem = run_and_problem([word for word in (args.run, *args.problem) if word is not None])
+    if problem is not None and args.file is not None:
+        parser.error(f"--file: not with a problem on the command line, which is {problem}")
     with only_json(args.json):
-        return answer_all(args)
+        asked = ask_run(args, path, problem)
+        return answer_source(asked, args.file) if problem is None else answer_one(asked, problem)
 
 
 def make_sample_parser() -> Parser:
     """All flags of this command."""
     parser = make_parser("sample", DESCRIPTION)
-    parser.add_flag("run RUN", "directory of the run, such as runs/binary-reversed-seed1", some_path)
+    parser.intermixed = True
+    run = "directory of the run, such as runs/binary-reversed-seed1 (default: the newest in runs/)"
+    parser.add_flag("run RUN", run, not_empty, nargs="?")
+    typed = "a problem, such as 13+3, to be answered alone; the first word is RUN if there is something of that name"
+    parser.add_flag("problem PROBLEM", typed, nargs="*")
+    parser.add_flag("--decimal", "read every problem in decimal (default: see above)")
     parser.add_flag("--file FILE", "read problems from this file, one a line; -: from stdin", some_path)
     drawn = "0: always the most likely token; above 0: draw from softmax(logits / temperature)"
     temperature = checked(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
@@ -53,19 +73,38 @@ def make_sample_parser() -> Parser:
     return parser
 
 
-def answer_all(args: argparse.Namespace) -> int:
-    """Load the run and answer what stands in the file, or comes from stdin; returns the exit code."""
-    run = load_run(args.run, args.device)
+def run_and_problem(words: Sequence[str]) -> tuple[Path | None, str | None]:
+    """The run and the problem among the arguments; None for what is not named.
+
+    The first word is the run if there is something of that name, else the problem begins with it.
+    """
+    if words and os.path.exists(words[0]):  # which is False, and no error, for what cannot be a path
+        return Path(words[0]), " ".join(words[1:]) or None
+    return None, " ".join(words) or None
+
+
+def ask_run(args: argparse.Namespace, path: Path | None, problem: str | None) -> "Asked":
+    """The model that is to answer, loaded. Raises UserError if there is none."""
+    if path is None:
+        path = newest_run("RUN" if problem is None else f"{problem}: no run of that name, and none to ask")
+    run = load_run(path, args.device)
+    task = answering(run.task, "sample")
+    if args.decimal and not task.typed_in_decimal:
+        warn("--decimal: has no effect on this task, whose problems are written in one way")
     given = {name: getattr(args, name) for name in ("top_p", "min_p", "samples") if getattr(args, name) is not None}
     sampling = Sampling(args.temperature, args.top_k, args.seed, **given)
-    asked = Asked(run, answering(run.task, "sample"), sampling, args.json)
-    if args.file is None and sys.stdin.isatty():
+    return Asked(run, task, sampling, args.json, args.decimal)
+
+
+def answer_source(asked: "Asked", file: Path | None) -> int:
+    """Answer what stands in a file, or comes from stdin; returns the exit code."""
+    if file is None and sys.stdin.isatty():
         return converse(asked)
-    if args.file is None or str(args.file) == "-":
+    if file is None or str(file) == "-":
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(errors="replace")  # a stray byte is a bad line, not the end of all
         return answer_lines(asked, sys.stdin)
-    with open(args.file, encoding="utf-8", errors="replace") as lines:
+    with open(file, encoding="utf-8", errors="replace") as lines:
         return answer_lines(asked, lines)
 
 
@@ -77,41 +116,80 @@ class Asked:
     task: AnsweringTask
     sampling: Sampling
     as_json: bool
+    decimal: bool
 
-    def answers(self, line: str, number: int) -> list[Answer]:
-        """The model's answers to the problem in a line; ValueError with one sentence if it holds none."""
-        return sample_answers(self.run.model, self.task, self.task.parse(line), self.sampling, number)
+    def read(self, text: str) -> Reading:
+        """The problem in a text; ValueError with one sentence if it holds none."""
+        return self.task.read(text, self.decimal and self.task.typed_in_decimal)
 
-    def print(self, answer: Answer, line: int | None = None) -> None:
-        """Print an answer, for people or as JSON; at once, for a program that waits for it."""
-        if self.as_json:
-            number = {} if line is None else {"line": line}
-            print_json(number | dataclasses.asdict(answer) | {"right": answer.right})
+    def answers(self, reading: Reading, number: int) -> list[Answer]:
+        """The model's answers to a problem; their draws depend on its number."""
+        return sample_answers(self.run.model, self.task, reading.problem, self.sampling, number)
+
+    def print(self, answer: Answer, reading: Reading, line: int | None = None) -> None:
+        """Print an answer, for people or as JSON; at once, for a program that waits for it.
+
+        Where the problem was typed in decimal, the answer's value is told in decimal too.
+        """
+        value = self.task.answer_value(answer.answer) if reading.decimal else None
+        if not self.as_json:
+            told = ("is no number" if value is None else str(value)) if reading.decimal else None
+            print(answer_in_words(answer, told), flush=True)
             return
-        verdict = "right" if answer.right else f"wrong: {answer.right_answer} is right"
-        print(f"{answer.prompt}{answer.answer}   {answer.statement}   {verdict}", flush=True)
+        number = {} if line is None else {"line": line}
+        more = {"answer_value": value} if reading.decimal else {}
+        print_json(number | dataclasses.asdict(answer) | {"right": answer.right} | more)
+
+    def print_all(self, reading: Reading, number: int) -> None:
+        """Print how a problem was read, where that may surprise, and the answers to it."""
+        if reading.note and not self.as_json:
+            print(f"{reading.note}{' (--decimal reads it in decimal)' * (not reading.decimal)}")
+        for answer in self.answers(reading, number):
+            self.print(answer, reading)
+
+
+def answer_one(asked: Asked, problem: str) -> int:
+    """Answer the problem of the command line. Raises MisuseError if it is none."""
+    try:
+        reading = asked.read(problem)
+    except ValueError as error:
+        raise MisuseError(f"{problem}: no run of that name, and no problem for {asked.run.path}: {error}") from error
+    asked.print_all(reading, 1)
+    return 0
 
 
 def converse(asked: Asked) -> int:
-    """Ask for problems on the terminal until an empty line or the end of input."""
+    """Ask for problems on the terminal until an empty line, the end of input or Ctrl-C; returns the exit code."""
+    with contextlib.suppress(ImportError):  # Windows has none, but a terminal that does as much
+        import readline  # noqa: F401  # `input` has line editing and a history from then on
+
     run, task = asked.run, asked.task
     print(f"{run.path}, step {run.step}: {task.describe()}")
-    example = task.text(task.problems("test", 1))[0].prompt
-    print(f"Type a problem such as {example.strip()} and Enter; an empty line ends.")
-    for number in itertools.count(1):
-        try:
+    print(f"Type a problem such as {example_of(task)} and Enter; an empty line ends.")
+    try:
+        for number in itertools.count(1):
             line = input("> ")
-        except EOFError:
-            print()
-            break
-        if not line.strip():
-            break
-        try:
-            for answer in asked.answers(line, number):
-                asked.print(answer)
-        except ValueError as error:
-            print(error)
+            if not line.strip():
+                break
+            try:
+                asked.print_all(asked.read(line), number)
+            except ValueError as error:
+                print(error)
+    except EOFError:
+        print()
+    except KeyboardInterrupt:
+        print()
+        return EXIT_INTERRUPTED
     return 0
+
+
+def example_of(task: AnsweringTask) -> str:
+    """A problem as people may type it."""
+    problem = task.problems("test", 1)
+    written = task.text(problem)[0].prompt.strip()
+    if not task.typed_in_decimal:
+        return written
+    return f"{written} or, in decimal, {task.statements(problem)[0].partition(' = ')[0].replace(' ', '')}"
 
 
 def answer_lines(asked: Asked, lines: Iterable[str]) -> int:
@@ -121,10 +199,10 @@ def answer_lines(asked: Asked, lines: Iterable[str]) -> int:
         if not line.strip():
             continue
         try:
-            answers = asked.answers(line, number)
+            reading = asked.read(line)
         except ValueError as error:
             code = fail(f"line {number}: {error}")
         else:
-            for answer in answers:
-                asked.print(answer, number)
+            for answer in asked.answers(reading, number):
+                asked.print(answer, reading, number)
     return code

@@ -3,7 +3,6 @@
 import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from ..backend import RandomKey
 from ..models.model import Model
@@ -13,6 +12,7 @@ from ..optim.registry import OPTIMIZERS
 from ..options.calling import command_words
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
+from ..run_files.metrics import Reached
 from ..tasks import Task
 from ..tasks.metrics import Metrics, Preview
 from ..training.as_flags import flags_that_make
@@ -164,13 +164,30 @@ def print_implementations(record: RunRecord, task: Task, model: Model, device: s
     console().print(data_table("implementations", ("operation", "device", "dtype", "implementation"), chosen_table()))
 
 
-def print_result(directory: Path, progress: Progress, metrics: Metrics, previews: list[Preview]) -> None:
-    """Print examples of what the model does, mistakes if there are any, the test's result, and where the run lies."""
+def print_result(
+    session: Session, progress: Progress, metrics: Metrics, previews: list[Preview], reached: Reached | None
+) -> None:
+    """Print examples of what the model does, mistakes if there are any, the test's result, when the goal of `--until`
+    was reached, and where the run lies.
+    """
     facts = [
         *goal_facts(metrics, f"{metrics.examples} never seen"),
+        *until_facts(session, progress, reached),
         ("steps", f"{progress.step:,} in {as_duration(progress.seconds)}"),
-        ("run", str(directory)),
+        ("run", str(session.directory)),
     ]
     for preview in previews:
         console().print(preview_table(preview))
     print_facts(facts)
+
+
+def until_facts(session: Session, progress: Progress, reached: Reached | None) -> list[tuple[str, str]]:
+    """When the goal of `--until` was reached, or what the newest evaluation came to; nothing where there was none."""
+    until, goal = session.record.until, session.task.goal
+    if until is None:
+        return []
+    wanted = f"{goal.title} {until:g} on the validation examples"
+    if reached is None:
+        newest = "" if progress.value is None else f"; {progress.value:g} at the last evaluation"
+        return [("--until", f"{wanted}: not reached{newest}")]
+    return [("--until", f"{wanted}: reached at step {reached.step:,}, after {as_duration(reached.seconds)}")]

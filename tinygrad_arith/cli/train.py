@@ -10,13 +10,14 @@ from ..options.errors import as_misuse
 from ..options.option import flag_name
 from ..plots.training_curve import plot_training_curve
 from ..run_files.checkpoints import Progress
+from ..run_files.metrics import first_reached
 from ..training.config import Config, with_options
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from ..training.runs import RunRecord, newest_run, resume_command, write_result
 from .console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
 from .flags import HELP_ALL, Parser, add_config_flags, checked, given_names, make_parser, presets_chosen, some_path
 from .ineffective_flags import ineffective_flags
-from .progress import make_reporter
+from .watching import add_watching_flags, check_watching, watching
 
 if TYPE_CHECKING:  # `session` and `summary` load the libraries of the CPU, which --help does without
     from ..training.trainer import Session
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return list_presets(args.show or args.list_presets)
     if args.config is not None and args.preset is not None:
         parser.error("--config: not with --preset; the file is what the options start from")
+    check_watching(args)
     return start(args, preset) if args.resume is None else resume(args, parser)
 
 
@@ -60,11 +62,12 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
         "none: never (default: never, or with --resume what the run has)",
         goal_value,
     )
+    add_watching_flags(parser)
     parser.add_flag("--out DIR", "directory of the run (default: a new one in runs/)", some_path)
     parser.add_flag(
         "--resume [RUN]",
         "go on with a run, by default the newest in runs/. Its options come from the run: of the other flags only "
-        "--until may be given, and --steps if the run's --schedule is constant",
+        "--until, --preview and --tensorboard may be given, and --steps if the run's --schedule is constant",
         some_path,
         const=NEWEST,
     )
@@ -108,7 +111,7 @@ def start(args: argparse.Namespace, preset: Preset) -> int:
     with new_session(record, args.out) as session:
         for sentence in ineffective_flags(args.given, config, session.device):
             warn(sentence)
-        return train(session)
+        return train(session, args)
 
 
 def resume(args: argparse.Namespace, parser: Parser) -> int:
@@ -122,10 +125,10 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
         parser.error(f"{conflicts[0]}: not with --resume, which takes every option from the run")
     directory = newest_run() if args.resume is NEWEST else args.resume
     with resumed_session(directory, steps, args.until) as session:
-        return train(session)
+        return train(session, args)
 
 
-def train(session: "Session") -> int:
+def train(session: "Session", args: argparse.Namespace) -> int:
     """Train, test, draw the curve, and say how it went; returns the exit code."""
     from ..training.threads import settle_process
     from ..training.trainer import Trainer
@@ -135,7 +138,7 @@ def train(session: "Session") -> int:
     go_on = resume_command(session.directory)
     try:
         print_plan(session)
-        trainer = Trainer(session, make_reporter(session.task.goal))
+        trainer = Trainer(session, watching(args, session))
         outcome = trainer.run()
         step = trainer.progress.step
         if outcome.signal is not None:
@@ -157,8 +160,9 @@ def conclude(session: "Session", progress: Progress, go_on: str) -> int:
     try:
         metrics = session.task.evaluate(session.model, "test")
         previews = session.task.preview(session.model, metrics)
-        write_result(session.directory, progress.step, progress.seconds, metrics)
-        print_result(session.directory, progress, metrics, previews)
+        reached = first_reached(session.directory, session.task.goal, session.record.until)
+        write_result(session.directory, progress.step, progress.seconds, metrics, reached)
+        print_result(session, progress, metrics, previews, reached)
         picture, curves = None, f"curves of loss and {session.task.goal.title}"
         with only_warn(f"the {curves}"):
             picture = plot_training_curve(session.directory, session.task.goal)

@@ -1,6 +1,7 @@
 """What several runs come to: the runs of one configuration that differ in their seed are a group.
 
-A run is read from its `config.json`, `metrics.jsonl` and `result.json`; no model is made.
+A run is read from its `config.json`, `metrics.jsonl` and `result.json`; no model is made, and no file of a user's task
+is run.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..run_files.result import known_results, read_result_file
 from ..tasks.metrics import Goal, goal_of
 from ..training.config import SECTIONS, Config
-from ..training.runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record, resume_command
+from ..training.runs import CONFIG_FILE, RESULT_FILE, RunRecord, read_record_alone, resume_command
 
 THRESHOLDS = (0.99, 0.999)  # of the validation problems: how soon a run got there is told
 NEVER = math.inf  # steps or seconds to what a run did not reach: later than all that did
@@ -175,7 +176,7 @@ def run_directories(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         inside = [] if (path / CONFIG_FILE).is_file() else sorted(file.parent for file in path.glob(f"*/{CONFIG_FILE}"))
         if not inside:
-            read_record(path)  # says what is wrong with it
+            read_record_alone(path)  # says what is wrong with it
         found |= dict.fromkeys(inside or [path])
     return list(found)
 
@@ -187,7 +188,7 @@ def is_finished(directory: Path) -> bool:
 
 def read_finished(directory: Path) -> FinishedRun:
     """Read a finished run; raises UserError if it is none, or not finished, or its files do not belong together."""
-    record = read_record(directory)
+    record = read_record_alone(directory)
     if not is_finished(directory):
         raise UserError(f"{directory}: not finished: it lacks {RESULT_FILE}; go on with: {resume_command(directory)}")
     result = read_result_file(directory / RESULT_FILE)
@@ -228,11 +229,7 @@ def options_of_group(record: RunRecord, apart: frozenset[str] = OPTIONS_APART_FR
 
 def option_values(config: Config) -> dict[str, Any]:
     """Every option by its field's name, which is unique across the sections."""
-    return {
-        field.metadata["flag"] or field.name: getattr(options, field.name)
-        for options in (getattr(config, section) for section in SECTIONS)
-        for field in dataclasses.fields(options)
-    }
+    return {name: value for section in SECTIONS for name, value in getattr(config, section).named_values().items()}
 
 
 def group_labels(records: Sequence[RunRecord], apart: frozenset[str] = OPTIONS_APART_FROM_GROUP) -> list[str]:

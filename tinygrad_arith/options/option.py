@@ -71,6 +71,11 @@ class Options:
                 raise ValueError(f"{flag_of(field)} {shown}: {complaint}{meant_choice(field, value)}")
         self.check()
 
+    def named_values(self) -> dict[str, Any]:
+        """The value of each option by its name, which is that of its flag."""
+        fields = dataclasses.fields(self)
+        return {field.metadata["flag"] or field.name: getattr(self, field.name) for field in fields}
+
     def check(self) -> None:
         """The rules that bind several options to each other; raises ValueError, one sentence that names a flag."""
 

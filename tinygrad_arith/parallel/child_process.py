@@ -49,6 +49,10 @@ class ChildProcess:
         """The error to raise when the process has ended."""
         return UserError(f"a process of this training ended with status {self.process.wait()}; {self.advice}")
 
+    def kill(self) -> None:
+        """Ends the process at once, whatever it is doing; it is to be closed all the same."""
+        self.process.kill()
+
     def close(self) -> None:
         """Ends the process: the end of its requests is the end of its work."""
         with contextlib.suppress(OSError):  # it is gone already, with something unsent

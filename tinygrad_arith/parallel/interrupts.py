@@ -4,7 +4,7 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -19,9 +19,16 @@ class StopSignals(ExitStack):
     Further SIGTERM and SIGHUP do nothing: a closed terminal, and `timeout`, send theirs twice at once. What is written
     to a closed terminal is lost, without an error. A program that was started to outlive its terminal (`nohup`) does
     not get SIGHUP here either. Signals can be handled in the main thread only; elsewhere this does nothing.
+
+    tell: is called with the number of the first signal, in the midst of whatever this thread was doing: it must not use
+          what that may be using, such as `print` or a lock
     """
 
     received: int | None = None  # the number of the signal
+
+    def __init__(self, tell: Callable[[int], None] = lambda number: None):
+        super().__init__()
+        self.tell = tell
 
     def __enter__(self) -> "StopSignals":
         self.on_ctrl_c = signal.getsignal(signal.SIGINT)
@@ -38,6 +45,8 @@ class StopSignals(ExitStack):
         if self.received is None:
             self.received = number
             signal.signal(signal.SIGINT, self.on_ctrl_c)
+            if number != HANG_UP:  # then nobody is there to be told
+                self.tell(number)
         if number == HANG_UP:
             leave_terminal()
 

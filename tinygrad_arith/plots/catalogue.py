@@ -1,5 +1,6 @@
 """Every picture that `python -m tinygrad_arith.plot` draws: its name, what a run must have for it, how it is drawn."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -74,9 +75,21 @@ def find_over_training(runs: Sequence[RunData], file: str, field: str, x_label: 
     return {file: lambda: accuracy_curves(series, x_label, found[0].goal)}
 
 
+def with_tasks(runs: Sequence[RunData]) -> list[RunData]:
+    """The runs whose task can be made; raises Lacking if there is none."""
+    found = []
+    for run in runs:
+        with contextlib.suppress(Lacking):
+            _ = run.task
+            found.append(run)
+    if not found:
+        raise Lacking(f"its task cannot be made: {runs[0].why_no_task}")
+    return found
+
+
 def find_train_sizes(runs: Sequence[RunData]) -> Figures:
     """The goal metric of all runs that have the first one's goal, against the number of training problems."""
-    found = [run for run in runs if run.test_value is not None and run.task.train_size is not None]
+    found = [run for run in with_tasks(runs) if run.test_value is not None and run.task.train_size is not None]
     found = [run for run in found if run.goal == found[0].goal]
     if len({run.task.train_size for run in found}) < 2:
         raise Lacking("needs finished runs with different --train-size")
@@ -91,6 +104,7 @@ def find_train_sizes(runs: Sequence[RunData]) -> Figures:
 
 def find_lengths(runs: Sequence[RunData]) -> Figures:
     """Exact match against operand length, where one range is shaded as trained on."""
+    runs = with_tasks(runs)
     found = [run for run in runs if run.trained_length is not None]
     if not found:
         raise Lacking("the task's operands have no digits")

@@ -23,7 +23,8 @@ from ..tasks import Task
 from ..tasks.answering import AnsweringTask
 from ..tasks.metrics import Metrics
 from ..training.build import make_task
-from ..training.runs import RESULT_FILE, LoadedRun, load_run, read_record
+from ..training.runs import RESULT_FILE, LoadedRun, load_run, read_record, read_record_alone
+from ..training.task_files import is_own
 from .series import Curve
 
 PER_LENGTH = 1000  # problems of each operand length, unless told otherwise
@@ -48,19 +49,34 @@ class RunData:
     """A run as pictures see it. Raises UserError if the directory holds none, or its metrics are damaged.
 
     evaluated:      the rows of the metrics with an evaluation
-    trained_length: of the longest problems in training; None where they have no length
+    why_no_task:    why the task, which was asked for, cannot be made: its file is gone, or cannot be run
     fewest:         problems that a length must have for a point: `FEWEST`, or all if fewer were asked for
     """
 
     def __init__(self, path: Path, choices: Choices):
         self.path, self.choices = path, choices
-        self.record = read_record(path)
-        self.task: Task = make_task(self.record.config.task)
-        self.goal = self.task.goal
+        self.record = read_record_alone(path)
+        self.goal = self.record.goal
+        self.why_no_task: str | None = None
+        if not is_own(self.record.config.task.kind):
+            self.task = make_task(self.record.config.task)
         self.rows = checked_metrics(path, self.goal, evaluated=("examples",))
         self.evaluated = evaluated_rows(self.rows, self.goal)
-        self.trained_length = self.task.trained_length if isinstance(self.task, AnsweringTask) else None
         self.fewest = min(FEWEST, choices.count or FEWEST)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, for which a user's file is run; raises Lacking where that is gone, or cannot be run."""
+        try:
+            return make_task(read_record(self.path).config.task)
+        except UserError as error:
+            self.why_no_task = str(error)
+            raise Lacking(f"its task cannot be made: {error}") from error
+
+    @property
+    def trained_length(self) -> int | None:
+        """Of the longest problems in training; None where they have no length."""
+        return self.task.trained_length if isinstance(self.task, AnsweringTask) else None
 
     @property
     def answering(self) -> AnsweringTask:

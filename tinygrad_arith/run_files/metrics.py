@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -105,9 +106,44 @@ def evaluation_fields(metrics: Metrics) -> dict[str, Any]:
     return {name: value for name, value in found.items() if np.all(np.isfinite(value))}
 
 
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with a field for each number of a list: `by_position_1`, ...; names that no run writes are left out."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, list):
+            found |= {f"{name}_{place}": one for place, one in enumerate(value, start=1)}
+        elif value is not None:
+            found[name] = value
+    return {name: value for name, value in found.items() if name.isidentifier()}
+
+
 def evaluated_rows(rows: Sequence[dict[str, Any]], goal: Goal) -> list[dict[str, Any]]:
     """Those of the rows that have an evaluation."""
     return [row for row in rows if row.get(goal.field) is not None]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """When the goal metric was first as good as `until`, at an evaluation on the validation examples.
+
+    value:   of the goal metric then
+    seconds: of training, over all sittings
+    """
+
+    until: float
+    step: int
+    seconds: float
+    value: float
+
+
+def first_reached(run: Path, goal: Goal, until: float | None) -> Reached | None:
+    """When a run reached its `until`, by its metrics; None where it did not, or has none."""
+    if until is None:
+        return None
+    for row in evaluated_rows(checked_metrics(run, goal, evaluated=("seconds",)), goal):
+        if goal.reached(row[goal.field], until):
+            return Reached(float(until), row["step"], float(row["seconds"]), float(row[goal.field]))
+    return None
 
 
 def checked_metrics(run: Path, goal: Goal = EXACT_MATCH, evaluated: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from .answers import as_preview, sample_answer
 from .batch import Problem
 from .metrics import EXACT_MATCH, Breakdown, Goal, Groups, Metrics, Preview
 from .options import ProblemOptions
+from .reading import Reading
 from .rows import (
     epoch_indices,
     next_token_targets,
@@ -127,6 +128,19 @@ class AnsweringTask:
         raise NotImplementedError
 
     # What some tasks say
+
+    typed_in_decimal = False  # whether a problem may be typed in decimal where the task writes it otherwise
+
+    def read(self, text: str, decimal: bool = False) -> Reading:
+        """The one problem that a person typed, and how it was read; ValueError with one sentence if it is none.
+
+        decimal: whether numbers are decimal even where they could be read as the task writes them
+        """
+        return Reading(self.parse(text))
+
+    def answer_value(self, answer: str) -> int | None:
+        """The value of what a model has answered; None if that is no number, or if answers are none in this task."""
+        return None
 
     def position_ids(self, problems: Any) -> np.ndarray | None:
         """The position ids of prompts, `=` and answers, int64 (n, P + 1 + answer_length); None for 0, 1, 2, ..."""

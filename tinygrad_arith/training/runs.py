@@ -1,5 +1,5 @@
-"""A run on disk: `runs/<name>/` with `config.json`, `metrics.jsonl`, `predictions.jsonl`, `checkpoints/`, `plots/` and,
-when it is finished, `result.json`."""
+"""A run on disk: `runs/<name>/` with `config.json`, `metrics.jsonl`, `predictions.jsonl`, `checkpoints/`, `plots/`,
+of a user's task `task_file.py`, and `result.json` when it is finished."""
 
 import contextlib
 import dataclasses
@@ -22,12 +22,15 @@ from ..options.errors import MisuseError, UserError, as_user_error
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_best, load_newest
 from ..run_files.machine import installed_versions
+from ..run_files.metrics import Reached
 from ..tasks import Task
-from ..tasks.metrics import Metrics
+from ..tasks.metrics import Goal, Metrics, goal_of
+from ..tasks.registry import TASKS
 from ..tasks.user_tasks import digest_of_user_task
 from .build import choose_device, initialize, make_model, make_task
 from .config import Config
 from .presets import load_preset, preset_names
+from .task_files import check_file, facts_of_file, is_own, keep_file, stated_options
 from .upgrade import upgraded
 
 RUNS = Path("runs")
@@ -47,6 +50,12 @@ class RunRecord:
     preset: str
     until: float | None = None  # goal metric on the validation examples at which to stop early
     made: dict[str, Any] = field(default_factory=dict, compare=False)  # when, and with what; all else in the file
+
+    @property
+    def goal(self) -> Goal:
+        """The metric that the run is judged by."""
+        kind = self.config.task.kind
+        return goal_of(self.made) if is_own(kind) else TASKS.load(kind).goal
 
     @property
     def name(self) -> str:
@@ -92,7 +101,39 @@ def load_run(
 
 
 def read_record(directory: Path) -> RunRecord:
-    """What a run's `config.json` states; raises UserError if this is no run, or not one this version can read."""
+    """What a run's `config.json` states; raises UserError if this is no run, or not one this version can read.
+
+    The file of a user's task is run: see `read_record_alone`.
+    """
+    path, values = directory / CONFIG_FILE, read_config(directory)
+    check_file(directory, kind_of(values.get("config")), values.get("task_file"))
+    sections = upgraded(values.get("config")) if values["format"] == 1 else values.get("config")
+    config = Config.from_dict(sections, source=str(path)).resolved()
+    with as_user_error(f"{path}: "):
+        check_made(values)
+        check_digest(values, config.task.kind)
+    return record_of(config, values)
+
+
+def read_record_alone(directory: Path) -> RunRecord:
+    """The same, but the file of a user's task is not run and need not be there: for what a run has measured.
+
+    The options of such a task are `StatedOptions`. The record is not to be written.
+    """
+    path, values = directory / CONFIG_FILE, read_config(directory)
+    sections: Any = values.get("config")
+    if values["format"] == 1 or not is_own(kind_of(sections)):
+        return read_record(directory)
+    with as_user_error(f"{path}: "):
+        check_made(values)
+        task = stated_options(sections["task"])
+    others = {name: section for name, section in sections.items() if name != "task"}
+    config = dataclasses.replace(Config.from_dict(others, source=str(path)), task=task)
+    return record_of(config, values)
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The table in a run's `config.json`; raises UserError if this is no run, or of a format that is not known."""
     if not directory.is_dir():
         raise UserError(f"{directory}: {'not a directory' if directory.exists() else 'no such run directory'}")
     path = directory / CONFIG_FILE
@@ -101,11 +142,20 @@ def read_record(directory: Path) -> RunRecord:
     values = read_json(path)
     if not isinstance(values, dict) or not is_whole(values.get("format"), 1, FORMAT + 1):
         raise UserError(f"{path}: not a configuration of format {FORMAT} or 1, those that this version reads")
-    sections = upgraded(values.get("config")) if values["format"] == 1 else values.get("config")
-    config = Config.from_dict(sections, source=str(path)).resolved()
-    with as_user_error(f"{path}: "):
-        check_made(values)
-        check_digest(values, config.task.kind)
+    return values
+
+
+def kind_of(sections: Any) -> Any:
+    """The kind of the task in what should be the sections of a configuration; None if there is none.
+
+    In version 0.1 it had another name.
+    """
+    task = sections.get("task") if isinstance(sections, dict) else None
+    return task.get("kind", task.get("task")) if isinstance(task, dict) else None
+
+
+def record_of(config: Config, values: dict[str, Any]) -> RunRecord:
+    """The record of a configuration, and of what else a `config.json` states."""
     made = {name: value for name, value in values.items() if name not in STATED}
     return RunRecord(config, values["preset"], values.get("until"), made)
 
@@ -120,6 +170,9 @@ def check_made(values: Any) -> None:
     expect("resumed", sittings, are_tables, "a list of tables")
     for found in (made.get("computed_by") for made in (values, *sittings)):
         expect("computed_by", found, found is None or is_table_of_texts(found), "a table of texts or null")
+    file = values.get("task_file", "")
+    expect("task_file", file, isinstance(file, str) and file.isprintable(), "the path of a file")
+    goal_of(values)
 
 
 def check_digest(values: dict[str, Any], kind: str) -> None:
@@ -134,6 +187,7 @@ def check_digest(values: dict[str, Any], kind: str) -> None:
 
 def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str] | None = None) -> None:
     """Write the `config.json` of a run: every option, the seed and, of a new run, the date, and what it is made with.
+    The file of a user's task is copied beside it.
 
     computed_by: see `what_computes`
     """
@@ -141,8 +195,11 @@ def write_record(directory: Path, record: RunRecord, computed_by: dict[str, str]
     if not made:
         made = date_and_versions("created", computed_by)
         made |= {"task_digest": digest_of_user_task(record.config.task.kind)}
+        made |= facts_of_file(record.config.task.kind)
     values = {"format": FORMAT, "preset": record.preset, "until": record.until, "seed": record.config.training.seed}
     write_json(directory / CONFIG_FILE, values | made | {"config": record.config.to_dict()})
+    if not record.made:
+        keep_file(directory, record.config.task.kind)
 
 
 def write_resumption(
@@ -174,17 +231,19 @@ def date_and_versions(date: str, computed_by: dict[str, str] | None) -> dict[str
     return {date: now, "versions": versions, "computed_by": computed_by}
 
 
-def write_result(directory: Path, step: int, seconds: float, metrics: Metrics) -> None:
+def write_result(directory: Path, step: int, seconds: float, metrics: Metrics, reached: Reached | None = None) -> None:
     """Write the test's result as `result.json` into the run's directory: `test_exact_match`, `test_count`, ...
 
-    Of the metrics beside the goal those are there that are single numbers, but not the loss.
+    Of the metrics beside the goal those are there that are single numbers, but not the loss. When the run reached its
+    `until` is there as `reached`, where it did.
     """
     goal, interval = metrics.goal, metrics.interval
     result: dict[str, Any] = {"step": step, "seconds": round(seconds, 3), f"test_{goal.name}": metrics.value}
     result |= {"test_count": metrics.count}
     if interval is not None:
         result |= {"test_correct": metrics.correct, "interval_95": list(interval)}
-    write_json(directory / RESULT_FILE, result | metrics.further | {"goal": goal._asdict()})
+    found = {"reached": dataclasses.asdict(reached)} if reached is not None else {}
+    write_json(directory / RESULT_FILE, result | metrics.further | found | {"goal": goal._asdict()})
 
 
 def resume_command(directory: Path) -> str:
@@ -242,11 +301,11 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def newest_run() -> Path:
-    """The run in `runs/` that was written to last; raises UserError if there is none."""
+def newest_run(asked_by: str = "--resume") -> Path:
+    """The run in `runs/` that was written to last; raises UserError, which begins with `asked_by`, if there is none."""
     runs = [path.parent for path in RUNS.glob(f"*/{CONFIG_FILE}")]
     if not runs:
-        raise UserError(f"--resume: there is no run in {RUNS}/; name the run's directory")
+        raise UserError(f"{asked_by}: there is no run in {RUNS}/; name the run's directory")
     return max(runs, key=last_written)
 
 

@@ -25,6 +25,7 @@ from .runs import (
     write_record,
     write_resumption,
 )
+from .task_files import COPY_NAME, file_of, has_changed
 from .threads import resolve_threads
 from .trainer import Session
 
@@ -106,7 +107,13 @@ def resumed_session(directory: Path, steps: int | None, until: float | None) -> 
 
 
 def begin_sitting(directory: Path, record: RunRecord, step: int) -> None:
-    """Note in a run's files that it goes on at a step; warn if something else computes than did before."""
+    """Note in a run's files that it goes on at a step; warn if something else computes than did before, or the file of
+    its task was changed.
+    """
+    kind = record.config.task.kind
+    if has_changed(directory, kind):
+        copy = directory / COPY_NAME
+        warn(f"{directory}: {file_of(kind)} was changed since the run began; {copy} is what it was then")
     (directory / RESULT_FILE).unlink(missing_ok=True)  # of an end that is none any more
     computed_by = what_computes(choose_training_device(record.config.training))
     differing = write_resumption(directory, record, step, computed_by)

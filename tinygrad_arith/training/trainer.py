@@ -101,7 +101,7 @@ class Trainer:
         """Train until the last step, the goal of `until`, a signal, or a failure of the output; then save."""
         with ExitStack() as opened:
             self.open(opened)
-            signals = opened.enter_context(StopSignals())
+            signals = opened.enter_context(StopSignals(self.reporter.stopping))
             self.began = time.perf_counter()
             while not self.finished():
                 step = self.progress.step

@@ -36,7 +36,7 @@ def loss_and_gradient(model: Module, objective: Objective, batch: Batch, key: Ra
 
 
 def loss_or_error(model: Module, objective: Objective, *job: Any) -> float | Exception:
-    """The same in another worker, whose errors are to be raised in this one."""
+    """The same, with an error as its answer: those of another worker are to be raised in this one."""
     try:
         return loss_and_gradient(model, objective, *job)
     except Exception as error:
@@ -65,11 +65,15 @@ class Workers:
         """
         count = self.objective.count(batch)
         (own, *parts), normalizer = split(batch, key, len(self.gradients) + 1), max(count, 1)
-        waiting = [self.start(index, *part, normalizer) for index, part in enumerate(parts)]
         try:
-            total = loss_and_gradient(self.model, self.objective, *own, normalizer)
-        finally:  # every answer is taken, so that none is left for the next batch
-            answers = [wait() for wait in waiting]
+            waiting = [self.start(index, *part, normalizer) for index, part in enumerate(parts)]
+            total = loss_or_error(self.model, self.objective, *own, normalizer)
+            answers = [wait() for wait in waiting]  # all of them, so that none is left for the next batch
+        except KeyboardInterrupt:  # there will be no further batch
+            self.abandon()
+            raise
+        if isinstance(total, Exception):
+            raise total
         for answer, gradient in zip(answers, self.gradients, strict=False):
             if isinstance(answer, Exception):
                 raise answer
@@ -80,6 +84,9 @@ class Workers:
     def start(self, index: int, *job: Any) -> Callable[[], float | Exception]:
         """Hands a job over to one of the others; returns what waits for its loss, or for the error that it met."""
         raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Ends what the others are doing, where that can be done: there will be no further batch, only `close`."""
 
     def close(self) -> None:
         """Ends the others."""
@@ -115,6 +122,10 @@ class ProcessWorkers(Workers):
     def start(self, index: int, *job: Any) -> Callable[[], float | Exception]:
         self.others[index].send(*job)
         return self.others[index].receive
+
+    def abandon(self) -> None:
+        for other in self.others:
+            other.kill()
 
     def close(self) -> None:
         for other in self.others:

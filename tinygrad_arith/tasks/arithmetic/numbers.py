@@ -15,6 +15,7 @@ from ...backend import RandomKey
 from ..answering import AnsweringTask
 from ..batch import Problems
 from ..metrics import Breakdown, Grid
+from ..reading import Reading
 from ..scoring import GroupScore, by_length_pair
 from ..sizes import HELD_OUT_SHARE, LARGEST_LISTED, kept_sizes
 from ..splits import LengthSplit, PairSplit, TrainingList, TrainingSplit, all_pairs
@@ -23,7 +24,7 @@ from .digits import from_integers, random_digits, random_digits_by_length, signi
 from .draws import random_prefixes, random_problems
 from .layout import SCHEMES, Layout
 from .options import CarryOptions, NumberOptions, SignAndCarryOptions, SignOptions
-from .typed import split_operands
+from .typed import decimal_operands, split_operands, value_of_answer
 
 OPTIONS: dict[tuple[bool, bool], type[NumberOptions]] = {  # by whether there are signs, and carries
     (False, False): NumberOptions,
@@ -51,6 +52,7 @@ class NumberTask(AnsweringTask):
     size_flag = "digits"
     lists_all = False
     problems_are = "operand pairs"
+    typed_in_decimal = True
 
     options: type[NumberOptions] = NumberOptions
 
@@ -311,6 +313,45 @@ class NumberTask(AnsweringTask):
             operands.append(from_integers([value], self.width, self.base))
         return Problems(*operands)
 
+    def read(self, text: str, decimal: bool = False) -> Reading:
+        """See `AnsweringTask`. A text in digits of the task's base is read as the task writes numbers; with another
+        digit in it, such as the 3 of `13+3` where numbers are binary, it is decimal.
+        """
+        values, typed = decimal_operands(text, self.symbol), text.strip().removesuffix("=").rstrip()
+        if values is not None and (decimal or any(d.isdecimal() and int(d) >= self.base for d in typed)):
+            problem = self.problem_of(*values)
+            return Reading(problem, True, f"{typed} is read in decimal; written {self.text(problem)[0].prompt}")
+        if decimal:
+            raise ValueError(f"{typed!r} is no problem in decimal: write 13{self.symbol}3")
+        problem = self.parse(text)
+        if values is None or max(values) >= self.base**self.digits or values == self.operand_values(problem):
+            return Reading(problem)
+        first, second = self.operand_values(problem)
+        where = f"as the model writes numbers, {self.direction()}: {first} {self.symbol} {second}"
+        return Reading(problem, False, f"{typed} is read {where}")
+
+    def problem_of(self, *values: int) -> Problems:
+        """The problem of two whole numbers; raises ValueError, one sentence, if one has too many digits."""
+        largest = self.base**self.digits - 1
+        for name, value in zip(("first", "second"), values, strict=True):
+            if value > largest:
+                limit = f"this model {self.verb} numbers of at most {self.digits} {self.digit_name}s"
+                raise ValueError(f"the {name} operand is {value}: {limit}, which are up to {largest}")
+        return Problems(*(from_integers([value], self.width, self.base) for value in values))
+
+    def operand_values(self, problem: Problems) -> tuple[int, int]:
+        """The operands of one problem."""
+        return to_integers(problem.first, self.base)[0], to_integers(problem.second, self.base)[0]
+
+    def answer_value(self, answer: str) -> int | None:
+        """See `AnsweringTask`."""
+        return value_of_answer(answer, self.base, self.config.order != "plain")
+
+    @property
+    def digit_name(self) -> str:
+        """What a digit is called."""
+        return "bit" if self.base == 2 else "digit"
+
     def form(self) -> str:
         """How a problem is typed, by an example: `write 13 + 3 as 1011+11, least significant bit first`."""
         largest = self.base**self.digits - 1
@@ -322,14 +363,13 @@ class NumberTask(AnsweringTask):
     def direction(self) -> str:
         """The order in which the digits of operands are written."""
         least = "least" if self.config.order == "reversed" else "most"
-        return f"{least} significant {'bit' if self.base == 2 else 'digit'} first"
+        return f"{least} significant {self.digit_name} first"
 
     def describe(self) -> str:
         """The task in one line."""
         config = self.config
-        digit = "bit" if self.base == 2 else "digit"
         parts = [
-            f"a{self.symbol}b of up to {self.digits} {digit}{'s' * (self.digits > 1)}",
+            f"a{self.symbol}b of up to {self.digits} {self.digit_name}{'s' * (self.digits > 1)}",
             self.direction() + ", the answer reversed" * (config.order == "reversed-answer"),
             {"zero": "zero-padded", "longer": "zero-padded to the longer operand", "none": "not padded"}[
                 config.padding

@@ -1,4 +1,27 @@
-"""Problems of two numbers as people type them: `1011 + 110 =`."""
+"""Numbers as people type them, `1011 + 110 =` or in decimal `13 + 6`, and as models answer them."""
+
+import re
+
+MOST_DIGITS = 1000  # of a number typed in decimal
+
+
+def decimal_operands(text: str, symbol: str) -> tuple[int, int] | None:
+    """The two operands of a text like `13 + 3 =`, read in decimal; None if it is no such text."""
+    number = rf"\s*([0-9]{{1,{MOST_DIGITS}}})\s*"
+    found = re.fullmatch(rf"{number}{re.escape(symbol)}{number}=?\s*", text)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def value_of_answer(answer: str, base: int, backwards: bool) -> int | None:
+    """The value of what a model has answered, such as `00001.` or `01-.`; None if that is no number.
+
+    backwards: whether the least significant digit comes first
+    """
+    found = re.fullmatch(r" ?([+-]?)([0-9]+)([+-]?)\.?", answer)
+    if found is None or (found[1] and found[3]) or any(int(digit) >= base for digit in found[2]):
+        return None
+    value = int(found[2][::-1] if backwards else found[2], base)
+    return -value if "-" in found[1] + found[3] else value
 
 
 def split_operands(text: str, symbol: str, base: int, form: str) -> tuple[str, str]:
