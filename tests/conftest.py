@@ -56,7 +56,7 @@ class Examples:
 
 @pytest.fixture
 def hears_hang_up():
-    """SIGHUP is heard in the test and by its children, also where the tests were started by `nohup`, which ignores it."""
+    """SIGHUP is heard in the test and by its children, also where `nohup`, which ignores it, started the tests."""
     number = getattr(signal, "SIGHUP", None)
     if number is None:  # Windows
         yield
