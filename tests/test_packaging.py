@@ -1,8 +1,8 @@
 """The wheel holds every file of the package, and the CUDA sources; the source archive holds the whole project.
 
-Which files those are is told by the wheel that TINYGRAD_ARITH_WHEEL names and the archive of TINYGRAD_ARITH_SDIST (`nox
--s wheel` sets both); without them, by those that are built here, if hatchling is installed; else by git: hatchling takes
-what git does not ignore.
+Which files those are is told by the wheel that TINYGRAD_ARITH_WHEEL names and the archive of TINYGRAD_ARITH_SDIST; `nox
+-s wheel` sets both. Without them it is told by those that are built here, if hatchling is installed; else by git:
+hatchling takes what git does not ignore.
 """
 
 import importlib.util
