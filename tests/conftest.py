@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,18 @@ class Examples:
     def file(self, place):
         """The whole of a file; its name stands, after a comma, in the headline of a step."""
         return self.after(re.search(rf"\*\*\d\. The [^\n]*`{re.escape(place)}`", self.text).start())
+
+
+@pytest.fixture
+def hears_hang_up():
+    """SIGHUP is heard in the test and by its children, also where `nohup`, which ignores it, started the tests."""
+    number = getattr(signal, "SIGHUP", None)
+    if number is None:  # Windows
+        yield
+        return
+    before = signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
 
 
 @pytest.fixture(scope="session")

@@ -282,7 +282,7 @@ def test_ctrl_c_that_ends_the_reader_too_is_a_ctrl_c(here):  # `train | tee log`
 
 @posix
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_to_all_processes_of_a_training_saves_too(here, name):
+def test_a_signal_to_all_processes_of_a_training_saves_too(here, hears_hang_up, name):
     directory, number = here / "run", signal.Signals[name]
     child = process([*LONG, "--workers", "2", "--out", directory], here, start_new_session=True)
     wait_for_rows(child, directory, 10)

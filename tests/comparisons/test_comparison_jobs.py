@@ -164,7 +164,7 @@ class StopsAfter(JobsReporter):
 
 @posix
 @pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
-def test_a_signal_stops_all_runs_which_save_and_can_go_on(tmp_path, monkeypatch, name):
+def test_a_signal_stops_all_runs_which_save_and_can_go_on(tmp_path, monkeypatch, hears_hang_up, name):
     monkeypatch.setattr("tinygrad_arith.parallel.interrupts.leave_terminal", lambda: None)
     given = with_training(steps=50_000, checkpoint_every=50_000, eval_every=50_000)
     jobs = plan_jobs(PRESETS[:1], given, 3, tmp_path)

@@ -11,7 +11,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP, and c
 
 
 @pytest.fixture
-def handlers():
+def handlers(hears_hang_up):
     """Puts back what a test sets."""
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     yield before
@@ -102,7 +102,7 @@ open(sys.argv[1], "w").write(str(signals.received))
 
 
 @posix
-def test_what_is_written_to_a_closed_terminal_is_no_error(tmp_path):
+def test_what_is_written_to_a_closed_terminal_is_no_error(tmp_path, hears_hang_up):
     import pty
 
     ours, theirs = pty.openpty()

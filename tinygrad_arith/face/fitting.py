@@ -8,7 +8,7 @@ from typing import Any
 from ..cli.progress import make_reporter
 from ..training.config import Config
 from ..training.presets import DEFAULT_PRESET, load_preset
-from ..training.reporter import Reporter
+from ..training.reporter import Reporter, Reporters
 from ..training.runs import RunRecord, write_result
 from ..training.session import new_session, resumed_session
 from ..training.trainer import Session, Trainer
@@ -70,47 +70,33 @@ def finished(session: Session, progress: bool, callbacks: Callback | Iterable[Ca
     """Train, test, and note the result."""
     from ..training.threads import matrix_threads
 
-    shown = make_reporter(session.task.goal) if progress else Reporter()
-    listening = Listening(shown, (callbacks,) if callable(callbacks) else tuple(callbacks))
+    calling = Calling((callbacks,) if callable(callbacks) else tuple(callbacks))
+    reporter = Reporters([calling, make_reporter(session.task.goal)]) if progress else calling
     with matrix_threads(session.record.config.training.blas_threads):
-        trainer = Trainer(session, listening)
+        trainer = Trainer(session, reporter)
         outcome = trainer.run()
         if outcome.signal is not None:
             raise KeyboardInterrupt(f"stopped after step {trainer.progress.step} and saved in {session.directory}")
         if outcome.output_error is not None:
             raise outcome.output_error
-        if listening.error is not None:
-            raise listening.error
+        if calling.error is not None:
+            raise calling.error
         metrics = session.task.evaluate(session.model, "test")
     write_result(session.directory, trainer.progress.step, trainer.progress.seconds, metrics)
     return Run(session.directory)
 
 
-class Listening(Reporter):
-    """Tells another reporter, and calls back; an error of a callback ends the training, which is saved first."""
+class Calling(Reporter):
+    """Calls functions back; an error of one ends the training, which is saved first."""
 
-    def __init__(self, shown: Reporter, callbacks: tuple[Callback, ...]):
-        self.shown, self.callbacks = shown, callbacks
+    def __init__(self, callbacks: tuple[Callback, ...]):
+        self.callbacks = callbacks
         self.error: Exception | None = None
-
-    def started(self, step: int, steps: int) -> None:
-        """Training begins."""
-        self.shown.started(step, steps)
 
     def stepped(self, row: dict[str, Any]) -> None:
         """A step is done."""
-        self.shown.stepped(row)
-        self.output_error = self.shown.output_error
         for callback in self.callbacks:
             try:
                 self.stop |= callback(dict(row)) is True
-            except Exception as error:  # whatever a user's function may raise: first the run is saved
+            except Exception as error:  # whatever a user's function may raise
                 self.error, self.stop = error, True
-
-    def saved(self, step: int, path: Path) -> None:
-        """A checkpoint is complete."""
-        self.shown.saved(step, path)
-
-    def ended(self) -> None:
-        """Training ends."""
-        self.shown.ended()

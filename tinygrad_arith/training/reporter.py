@@ -45,6 +45,11 @@ class Reporters(Reporter):
         """That of the first one that has one."""
         return next((one.output_error for one in self.reporters if one.output_error is not None), None)
 
+    @property
+    def stop(self) -> bool:  # type: ignore[override]
+        """Whether one of them wants the training to end."""
+        return any(one.stop for one in self.reporters)
+
     def started(self, step: int, steps: int) -> None:
         for one in self.reporters:
             one.started(step, steps)
