@@ -74,3 +74,24 @@ def test_a_backward_that_fails_at_other_values_is_left_undecided():
         return cancelling(dy, cache)
 
     assert GradientCheck(cross_entropy, (LOGITS, TARGETS)).run(guarded).verdict == "undecided"
+
+
+def test_a_backward_that_does_not_read_its_cache_is_not_moved_and_not_accused():
+    x = np.array([0.5, 40.0, -0.3, 1.2])
+    checked = GradientCheck(lambda x: (-np.logaddexp(0, -x), x), x)
+    assert checked.run(lambda dy, cache: dy * (1 - 1 / (1 + np.exp(-x)))).verdict == "undecided"
+
+
+def test_what_cancels_in_a_steeper_element_is_not_wrong():
+    weights, x = np.array([1.0, 100.0, 1.0]), np.array([0.3, 35.0, -1.0])
+    checked = GradientCheck(lambda x: (-weights * np.logaddexp(0, -x), x), x)
+    assert checked.run(lambda dy, c: dy * weights * (1 - 1 / (1 + np.exp(-c)))).verdict == "undecided"
+
+
+def test_gradients_below_the_normal_numbers_of_their_dtype():
+    x = np.array([10.0, 9.9, -10.05], np.float32)
+
+    def backward(dy, c):
+        return (dy.astype(float) * -2 * c.astype(float) * np.exp(-(c.astype(float) ** 2))).astype(np.float32)
+
+    assert GradientCheck(lambda x: (np.exp(-x * x), x), x).run(backward).verdict == "undecided"

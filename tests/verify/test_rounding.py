@@ -1,5 +1,7 @@
 """What rounding hides: it enters every estimate, and what it hides is undecided, neither passed nor wrong."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -237,3 +239,31 @@ def test_a_module_has_the_three_verdicts():
     with pytest.raises(GradientUndecided):
         check_module(lambda m: Loss(m, 2), Scaled(1e14))
     assert check_module(lambda m: Loss(m, 2), Scaled(1e14), undecided="w").passed
+
+
+@pytest.mark.parametrize("offset", [8.6e7, 2e8, 1e9])
+def test_a_constant_by_saturation_is_rounded_as_coarsely_as_elsewhere(offset):
+    """(tanh(x) + 1e8) - 1e8 stays 1 around 16, and moves by steps of 1e-8 around 0."""
+    x = np.array([30.0, 15.0])
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    checked = GradientCheck(lambda x: ((sigmoid(x) + offset) - offset, x), x)
+    with contextlib.suppress(VacuousCheck):  # a forward that answers in steps
+        assert checked.run(lambda dy, c: dy * sigmoid(c) * sigmoid(-c)).verdict != "wrong"
+
+
+@pytest.mark.parametrize("logits", [[-50.0, -100.0, 0.0], [0.3, 48.2, -70.8], [0.01, 73.0, 0.1, 6.4]])
+def test_a_saturated_softmax_with_an_exact_backward(logits):
+    def softmax(x):
+        shifted = np.exp(x - x.max())
+        p = shifted / shifted.sum()
+        return p, p
+
+    def backward(dy, p):
+        return p * ((dy[:, None] - dy[None, :]) * p[None, :]).sum(axis=1)
+
+    for seed in range(3):
+        with contextlib.suppress(VacuousCheck):  # its gradient is lost in rounding
+            assert GradientCheck(softmax, np.array(logits), seed=seed).run(backward).verdict != "wrong"

@@ -138,3 +138,23 @@ def test_the_share_of_kinks_is_one_of_all_elements(rng, share, refused):
 def test_many_elements_at_an_offset_accuse_nobody(rng):
     x = 1e9 + rng.normal(size=5000)
     assert verdict(lambda x: np.tanh(x - 1e9), lambda dy, x: dy * (1 - np.tanh(x - 1e9) ** 2), x) != "wrong"
+
+
+def test_a_ripple_that_the_first_look_steps_over():
+    """x + 1e-12 sin(1e11 x): over small steps the slope is 1, over far smaller ones from 0.9 to 1.1."""
+    x = np.random.default_rng(0).normal(size=5)
+    for amplitude, period in ((1e-12, 1e11), (1e-11, 1e10), (1e-10, 1e8)):
+        checked = GradientCheck(lambda x, a=amplitude, p=period: (x + a * np.sin(p * x), x), x)
+        assert checked.run(lambda dy, c: dy * 1.0).verdict != "passed"
+
+
+@pytest.mark.parametrize("distance", [1e-4, 5e-5, 2e-5, 1e-6])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_kink_beside_the_point_under_a_curvature(distance, side):
+    """relu(x - 100) + x^2 / 2: the gap between the one-sided slopes falls almost as it should."""
+    x = np.array([100 + side * distance, 133.0, 107.0, 80.0, 50.0])
+    checked = GradientCheck(lambda x: (np.maximum(x - 100, 0) + x**2 / 2, x), x)
+    assert checked.run(lambda dy, c: dy * ((c > 100) + c)).verdict == "passed"
+    other = (x > 100).astype(float)
+    other[0] = 1 - other[0]
+    assert checked.run(lambda dy, c: dy * (other + c)).verdict == "wrong"

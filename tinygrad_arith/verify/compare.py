@@ -56,6 +56,8 @@ def compare_elements(
     whole, chosen = indices is None, probe.indices if indices is None else indices
     survey = first_survey(probe, indices)
     sample = _chosen(probe, analytic, indices)
+    if dtype != "float64":  # what lies below the normal numbers of the gradient's dtype has no digits
+        unsteady = (0.0 if unsteady is None else unsteady) + np.full(probe.shape, smallest_normal(dtype))
     judged = Judgement(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
@@ -82,6 +84,11 @@ def compare_elements(
         entry, analytic, spread(probe, numeric), spread(probe, wrong.astype(float)) > 0, True, vanishes,
         spread(probe, decided.astype(float)) > 0,
     )  # fmt: skip
+
+
+def smallest_normal(dtype: str) -> float:
+    """The smallest number of a dtype that has all its digits."""
+    return float(np.finfo(dtype).smallest_normal) if dtype in ("float16", "float32") else 2.0**-126
 
 
 def _chosen(probe: Probe, array: np.ndarray, indices: Sequence[tuple[int, ...]] | None) -> np.ndarray:
@@ -136,6 +143,10 @@ def _entry(
 def _why_undecided(judged: Judgement, position: int) -> str:
     """What limits the differences at one element, and what would decide it."""
     found, probe = judged.examined.get(position), judged.probe
+    if judged.two_scales:
+        return (
+            "over far smaller steps the slopes are others: the forward has two scales, and nobody knows which is meant"
+        )
     if found is not None and found.jumps:
         return "the forward jumps there or nearby, or is vertical: inputs away from such places would decide it"
     largest = float(judged.bounds().sizes.max(initial=0.0))

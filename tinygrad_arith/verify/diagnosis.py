@@ -240,7 +240,7 @@ def _contributions(e: Evidence, single: np.ndarray) -> Iterator[tuple[str, np.nd
 
 
 def _mask_not_applied(e: Evidence) -> Finding | None:
-    if not e.wrong.any() or not e.numeric.any() or np.abs(e.numeric[e.wrong]).max() > 1e-12 * np.abs(e.numeric).max():
+    if not e.wrong.any() or not e.numeric.any() or np.abs(e.numeric[e.wrong]).max() > 1e-10 * np.abs(e.numeric).max():
         return None
     if e.numeric[e.wrong].any():
         return Finding(
@@ -266,7 +266,8 @@ def _factor_on_part(e: Evidence) -> Finding | None:
     if e.wrong.all():
         return None
     a, n = e.analytic[e.wrong], e.numeric[e.wrong]
-    factor = float(a @ n) / float(n @ n) if n.any() else 0.0
+    square = float(n @ n)  # 0 for tiny numbers, too
+    factor = float(a @ n) / square if square else 0.0
     if factor == 0.0 or not e.explains(factor * n, a, n):
         return None
     named = (

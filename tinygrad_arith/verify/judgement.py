@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .all_at_once import contradicted_all_at_once
 from .differences import Estimate, Kink
 from .lost import LOST, Answers, wrong_at_large_entries
 from .noise import IRREGULAR, median, powers_of_two
@@ -77,6 +78,7 @@ class Judgement:
     strict_then: dict[int, float] = field(default_factory=dict)  # what was allowed them when they were examined
     kinks: dict[int, Kink] = field(default_factory=dict)
     outside: dict[int, Kink] = field(default_factory=dict)  # those whose answers no choice of sides gives
+    two_scales: bool = False  # all answers are contradicted over far smaller steps
     first_look_misled: bool = False  # a closer look at an element contradicted it
     wrong_elsewhere: set[int] = field(default_factory=set)  # off by little here, wrong at large entries
 
@@ -384,6 +386,21 @@ class Judgement:
             wrong = wrong_at_large_entries(self.probe, asked, beside, size, self.answers, self.tolerance)
             self.wrong_elsewhere |= {position for position, is_wrong in zip(lost, wrong, strict=True) if is_wrong}
 
+    def ask_all_at_once(self) -> None:
+        """Where all answers pass: are they contradicted over far smaller steps? Then nothing is known of any."""
+        if self.numeric.size < self.probe.values.size or self.vanishes():
+            return
+        bounds = self.bounds()
+        wrong, undecided = self.verdicts(bounds)
+        if wrong.any() or undecided.any():
+            return
+        answers = self.analytic.copy()
+        answers[self.at_kinks] = np.nan
+        slack, steps = bounds.strict + self.uncertainty, np.minimum(self._distances(), self.sizes)
+        self.two_scales = contradicted_all_at_once(self.probe, answers, slack, steps)
+        if self.two_scales:
+            self.error[:] = np.inf
+
     def ask_along_ties(self) -> None:
         """Answers at kinks that are right one by one must add up to the slope where the kinks move together.
 
@@ -429,6 +446,7 @@ def judge(judged: Judgement, count_all: bool = True) -> None:
     if len(judged.kinks) > 1:
         judged.ask_along_ties()
     judged.ask_elsewhere()
+    judged.ask_all_at_once()
 
 
 def _examine_in_blocks(judged: Judgement, open_ones: Sequence[int]) -> bool:

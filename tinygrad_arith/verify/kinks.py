@@ -14,7 +14,7 @@ from .tableau import ENOUGH_RUNGS
 
 __all__ = [
     "CLOSE", "FALLS", "GROWS", "HIDDEN", "KEEPS", "RATIO", "VANISHES", "doubt", "hides", "keeps_its_gap", "kink_of",
-    "left_at_small_steps", "met_a_kink", "vertical",
+    "left_at_small_steps", "met_a_kink", "under_the_curvature", "vertical",
 ]  # fmt: skip
 
 RATIO = 4.0  # of one step to the next
@@ -41,6 +41,19 @@ def doubt(rungs: list[Rung]) -> float:
     if rungs[-1].sides != "both" or len(rungs) < 2 or rungs[-1].gap <= FALLS * rungs[-2].gap:
         return 0.0
     return 0.5 * rungs[-1].gap
+
+
+def under_the_curvature(rungs: list[Rung]) -> bool:
+    """Does something of the gap stay, when the part that falls with the step is taken off, from one step to the next?
+
+    Of x^2 / 2 + relu(x - 1e-5) the gap falls almost as it should, over steps that are far larger than 1.
+    """
+    last = [rung for rung in rungs if rung.sides == "both"][-ENOUGH_RUNGS:]
+    if len(last) < ENOUGH_RUNGS or ENOUGH_RUNGS < 3:
+        return False
+    left = [(RATIO * now.gap - before.gap) / (RATIO - 1) for before, now in pairwise(last)]
+    before, now = left[-2:]
+    return now > HIDDEN * last[-1].noise and KEEPS * before < now < GROWS * before
 
 
 def hides(rung: Rung, larger: Rung) -> bool:

@@ -22,6 +22,7 @@ from .kinks import (
     keeps_its_gap,
     left_at_small_steps,
     met_a_kink,
+    under_the_curvature,
     vertical,
 )  # fmt: skip
 from .noise import IRREGULAR, power_of_two
@@ -116,7 +117,8 @@ class _Ladder:
         as it may be over a large step, is made by something that smaller steps will show.
         """
         now, before = self.rungs[-1], self.rungs[-2]
-        return now.sides != "both" or now.gap <= max(FALLS * before.gap, 8 * now.noise)
+        falls = now.gap <= max(FALLS * before.gap, 8 * now.noise)
+        return now.sides != "both" or (falls and not under_the_curvature(self.rungs))
 
     def _rounding_took_over(self) -> bool:
         """Did the larger steps settle on a slope, and does the gap between the one-sided ones grow since?

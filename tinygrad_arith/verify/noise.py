@@ -31,7 +31,9 @@ DEGREES = (2, 3, 4)  # of the polynomials that a smooth function is, so near to 
 SPACINGS = (2.0**-42, 2.0**-12, 2.0**-32, 2.0**-22)  # of the points, relative to each element
 DISTINCT = 4  # values that an output takes on a line, at least, if the line is to tell how rough it is
 FAR = 2.0
-DISTANCES = (0.0, 0.25, 1.0, FAR)  # at which outputs are looked at, relative to each element, until they move
+DISTANCES = (0.0, 0.25, 1.0, FAR, -FAR, -1.0)  # at which outputs are looked at, relative to each element, until they
+# move; to the other side too: far enough to one side, tanh is constant everywhere
+SIDES = {-1.0: 2, -FAR: 3}  # the number of the look of which they are the other side
 BITS = 44  # of a float64 that the places of the points may use
 MOVES = (47, 61, 73, 79, 103)  # of 64 parts, by which elements move: the last bits are used, by all of them. What
 # divides by a small number, or multiplies with one, rounds otherwise at each point
@@ -114,7 +116,7 @@ def _of_this_size(noise: np.ndarray, size: np.ndarray, here: np.ndarray) -> np.n
     """Noise that is no more than an output's own rounding grows and shrinks with the output (m,)."""
     own, own_here = own_rounding(size), own_rounding(here)  # (m,)
     mere = np.clip(noise, own_here, HARMLESS * own_here)  # (m,)
-    return np.where(noise <= HARMLESS * own, mere, noise)
+    return np.where(noise <= HARMLESS * own, mere, np.maximum(noise, own_here))
 
 
 def exact_outputs(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
@@ -132,8 +134,10 @@ def _displaced(array: np.ndarray, sizes: np.ndarray, distance: float, seed: int)
     """The array with each element moved by its size times a distance, or by 1 where that is more and far is meant."""
     if not distance:
         return array
-    signs = np.random.default_rng([seed, 2]).choice((-1.0, 1.0), array.shape)
-    return array + signs * distance * (np.where(sizes > 0, np.maximum(sizes, 1.0), 0.0) if distance == FAR else sizes)
+    signs = np.random.default_rng([SIDES.get(distance, seed), 2]).choice((-1.0, 1.0), array.shape)
+    if abs(distance) == FAR:
+        sizes = np.where(sizes > 0, np.maximum(sizes, 1.0), 0.0)
+    return array + signs * distance * sizes
 
 
 def noise_at(outputs_at: Callable[[float], tuple[float, np.ndarray]], step: float, weights: np.ndarray) -> float:
