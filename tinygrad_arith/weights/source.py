@@ -13,6 +13,7 @@ import numpy as np
 from ..files.reading import is_table_of_texts, read_json, reading, shown
 from ..nn.misfits import printable
 from ..options.errors import UserError
+from .arguments import require
 from .dtypes import NUMBERS, as_numbers
 from .header import Header, Mapped, Stored, open_file
 
@@ -109,9 +110,7 @@ class Source:
 
 def as_path(place: Any, name: str) -> Path:
     """A path that was given. Raises UserError for what is none."""
-    if not isinstance(place, str | os.PathLike):
-        what = f"{name}=None" if place is None else f"{name} is a {type(place).__name__}"
-        raise UserError(f"{what}: must be a path")
+    require(name, place, isinstance(place, str | os.PathLike), "a path")
     return Path(place)
 
 

@@ -437,10 +437,10 @@ def test_what_is_no_model_or_no_path_is_told(tmp_path):
         for call in (weights.load, weights.save):
             with pytest.raises(UserError, match=f"^the first argument must be a model, and not {what}$"):
                 call(wrong, tmp_path)
-    for wrong, what in ((None, "=None"), (model.state_dict(), " is a dict"), (5, " is a int")):
-        with pytest.raises(UserError, match=f"^source{what}: must be a path$"):
+    for wrong, what in ((None, "None"), (model.state_dict(), "a dict"), (5, "5")):
+        with pytest.raises(UserError, match=f"^source={what}: must be a path$"):
             weights.load(model, wrong)
-        with pytest.raises(UserError, match=f"^path{what}: must be a path$"):
+        with pytest.raises(UserError, match=f"^path={what}: must be a path$"):
             weights.save(model, wrong)
 
 
