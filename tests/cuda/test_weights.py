@@ -51,7 +51,7 @@ def test_a_number_beyond_the_range_is_an_error_on_the_gpu_too(tmp_path, number, 
     on_gpu = cupy.asarray(wide.head.bias.array)
     wide.head.bias.array = np.zeros(11)
     wide.initialize(3, DtypePolicy.uniform("float64"), "cuda").head.bias.array = on_gpu
-    with pytest.raises(UserError, match="head.bias: holds numbers too large for "):
+    with pytest.raises(UserError, match=r"head\.bias: holds numbers too large for "):
         weights.save(wide, tmp_path / "narrow", dtype=narrow)
 
 

@@ -50,7 +50,6 @@ METHODS = {
     "pow": "x ** exponent",
     "ravel": "x.reshape(-1)",
     "relu": "F.relu(x)",
-    "requires_grad_": "Tensor(x.array, requires_grad=True), or `frozen = True` of a parameter,",
     "sigmoid": "0.5 * (1 + (0.5 * x).tanh())",
     "softmax": "F.softmax(x, axis)",
     "log_softmax": "F.log_softmax(x, axis)",

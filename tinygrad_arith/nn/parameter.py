@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -52,6 +52,11 @@ class Parameter(Tensor):
         raise AttributeError("requires_grad of a parameter is not set: `parameter.frozen = True` keeps it as it is")
 
     requires_grad = Tensor.requires_grad.setter(_set_requires_grad)  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> NoReturn:  # of what is not there
+        if name == "requires_grad_":
+            raise AttributeError(f"a parameter has no {name}; `frozen = True` does it")
+        super().__getattr__(name)
 
     @property
     def frozen(self) -> bool:

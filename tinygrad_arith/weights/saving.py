@@ -142,7 +142,9 @@ def files_of(directory: Path, stem: str) -> list[str]:
     digits = "[0-9]" * 5
     endings = [INDEX_SUFFIX, SUFFIX, f"-{digits}-of-{digits}{SUFFIX}"]
     endings += [ending + TEMPORARY_SUFFIX for ending in endings]
-    return [path.name for end in endings for path in sorted(directory.glob(glob.escape(stem) + end)) if path.is_file()]
+    return [
+        path.name for end in endings for path in sorted(directory.glob(glob.escape(stem) + end)) if not path.is_dir()
+    ]
 
 
 def tensors_of(model: Module, names: Names, transpose: Chosen, dtype: str | None) -> list[Tensor]:
