@@ -1,6 +1,7 @@
 """`ta.load` and `ta.save`: runs and directories, the same bits, one sentence for what is no model."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from tinygrad_arith import weights
 from tinygrad_arith.autograd import BackwardError
 from tinygrad_arith.backend import DtypePolicy
 from tinygrad_arith.models import GPT, GPTConfig
-from tinygrad_arith.nn import Linear
+from tinygrad_arith.nn import Linear, NotInitialized
 from tinygrad_arith.options.errors import MachineError, UserError
 from tinygrad_arith.reproductions.window import WindowConfig, WindowGPT, WindowNet
 
@@ -104,17 +105,84 @@ def test_a_save_leaves_other_directories_alone(tmp_path):
     assert ta.load(run, device="cpu")
 
 
-def test_a_save_that_was_killed_is_no_model(tmp_path, monkeypatch):
-    def killed(*args, **kwargs):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("renamed", range(7))
+@pytest.mark.parametrize("before", [10**9, 2000])
+def test_a_save_that_was_killed_is_no_model_and_can_be_repeated(tmp_path, monkeypatch, renamed, before):
+    model, count, replace = MODELS["gpt"]().initialize(3), [], os.replace
+    ta.save(MODELS["gpt"]().initialize(1), tmp_path, shard_bytes=before)
 
-    model = MODELS["gpt"]().initialize(3)
-    ta.save(model, tmp_path)
-    monkeypatch.setattr("tinygrad_arith.saved_models.write_json", killed)
+    def killed(*args):
+        if len(count) == renamed:
+            raise KeyboardInterrupt
+        count.append(replace(*args))
+
+    monkeypatch.setattr("os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        ta.save(model, tmp_path, overwrite=True)
+        ta.save(model, tmp_path, overwrite=True, shard_bytes=2000)
     with pytest.raises(UserError, match=r"neither a run nor a model: it has no config.json$"):
         ta.load(tmp_path)
+    monkeypatch.undo()
+    ta.save(model, tmp_path, overwrite=True)
+    assert bits(ta.load(tmp_path, device="cpu")) == bits(model)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def full_disk(*args, **kwargs):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("before", [10**9, 2000])
+@pytest.mark.parametrize("after", [10**9, 1000])
+@pytest.mark.parametrize("fault", ["dtype", "shard_bytes", "too large", "config", "disk", "stopped"])
+def test_a_save_that_fails_leaves_the_model_that_is_there(tmp_path, monkeypatch, before, after, fault):
+    old, new = MODELS["gpt"]().initialize(3), MODELS["gpt"]().initialize(4)
+    ta.save(old, tmp_path, shard_bytes=before)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    options = {"dtype": "float16", "shard_bytes": after}
+    if fault == "dtype":
+        options["dtype"] = "fp16"
+    elif fault == "shard_bytes":
+        options["shard_bytes"] = "5GB"
+    elif fault == "too large":  # in the last tensor
+        new.head.bias.array[-1] = 1e6
+    elif fault == "config":
+        monkeypatch.setattr("tinygrad_arith.files.writing.Replacement.write_json", full_disk)
+    else:
+        stop = full_disk if fault == "disk" else lambda descriptor: (_ for _ in ()).throw(KeyboardInterrupt)
+        monkeypatch.setattr("os.fsync", stop)
+    with pytest.raises((UserError, OSError, KeyboardInterrupt)) as raised:
+        ta.save(new, tmp_path, overwrite=True, **options)
+    if isinstance(raised.value, OSError):
+        assert str(tmp_path) in str(raised.value)
+    monkeypatch.undo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert bits(ta.load(tmp_path, device="cpu")) == bits(old)
+
+
+def test_what_a_killed_save_left_does_not_stop_the_next_one(tmp_path):
+    model = MODELS["gpt"]().initialize(3)
+    for name in ("model.safetensors.tmp", "model-00001-of-00002.safetensors.tmp", "config.json.tmp"):
+        (tmp_path / name).write_text("half")
+    ta.save(model, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_model_without_arrays_leaves_no_directory(tmp_path):
+    for save in (ta.save, weights.save):
+        with pytest.raises(NotInitialized):
+            save(MODELS["gpt"](), tmp_path / "model")
+        model = MODELS["gpt"]().initialize(3)
+        model.head.bias.array[0] = 1e6
+        with pytest.raises(UserError, match="too large for F16"):
+            save(model, tmp_path / "model", dtype="float16")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", [None, 5, {"a": 1}])
+def test_what_is_no_path_is_told(place):
+    for call in (lambda: ta.load(place), lambda: ta.save(MODELS["gpt"]().initialize(3), place)):
+        with pytest.raises(UserError, match=r"^path.*: must be a path$"):
+            call()
 
 
 def test_a_module_that_is_no_kind_of_model_is_told(tmp_path):

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from . import __version__
 from .backend import DtypePolicy, obstacle_to_cuda
 from .files.reading import is_whole, read_json, reading, shown
-from .files.writing import write_json
+from .files.writing import TEMPORARY_SUFFIX, Replacement
 from .models.model import Model
 from .models.registry import MODELS
 from .ops import ShapeError
@@ -23,8 +23,8 @@ from .options.option import TYPE_WORDS, has_type
 from .training.runs import CONFIG_FILE, load_run
 from .weights import Source
 from .weights import load as load_weights
-from .weights import save as save_weights
-from .weights.saving import SHARD_BYTES
+from .weights.saving import SHARD_BYTES, shards_of, write_shards
+from .weights.source import STEM, as_path
 
 FORMAT = 1
 LARGEST_SIZE = 2**24  # of a number in a model's configuration
@@ -50,7 +50,7 @@ def load(
 
     Raises UserError, one sentence, for what is no model, or a damaged one, or weights that do not fit it.
     """
-    directory = Path(path)
+    directory = as_path(path, "path")
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}")
     values = read_config(directory)
@@ -83,16 +83,18 @@ def save(
     shard_bytes: a model of more numbers than that gets several files
     overwrite:   whether a model that is there already is replaced
 
-    `config.json` is written last: a directory without it is no model. Raises UserError for a model whose kind or
-    options cannot be written, and for a directory that holds something else.
+    A model that is there stays until the new one is written as a whole; `config.json` comes last: a directory without
+    it is no model. Raises UserError for a model whose kind or options cannot be written, and for a directory that holds
+    something else.
     """
-    directory = Path(path)
+    directory = as_path(path, "path")
     values = {"format": FORMAT, "tinygrad_arith": __version__, "model": config_of(model)}
+    shards = shards_of(model, dtype=dtype, shard_bytes=shard_bytes)
     if directory.exists():
         check_free(directory, overwrite)
-    (directory / CONFIG_FILE).unlink(missing_ok=True)
-    save_weights(model, directory, dtype=dtype, shard_bytes=shard_bytes)
-    write_json(directory / CONFIG_FILE, values)
+    with Replacement(directory) as files:
+        write_shards(files, STEM, shards)
+        files.write_json(CONFIG_FILE, values)
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -115,10 +117,12 @@ def check_free(directory: Path, overwrite: bool) -> None:
     """Raise UserError unless a model may be written into a directory: it is empty, or holds a model to be replaced."""
     if not directory.is_dir():
         raise UserError(f"{directory}: there is a file of that name")
-    found = sorted(entry.name for entry in directory.iterdir())
+    entries = sorted(entry.name for entry in directory.iterdir())
+    unfinished = CONFIG_FILE not in entries and CONFIG_FILE + TEMPORARY_SUFFIX in entries  # a save that was killed
+    found = [name for name in entries if not name.endswith(TEMPORARY_SUFFIX)]
     if not found:
         return
-    if CONFIG_FILE not in found or "config" in read_config(directory):
+    if not unfinished and (CONFIG_FILE not in found or "config" in read_config(directory)):
         raise UserError(f"{directory}: not empty, and no saved model (it holds {found[0]}): choose another directory")
     if not overwrite:
         raise UserError(f"{directory}: already holds a model: choose another directory, or overwrite=True")

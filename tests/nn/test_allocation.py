@@ -206,6 +206,45 @@ def test_an_array_assigned_to_a_frozen_parameter_stays():
         model.flat.settle()
 
 
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (np.ones((12, 11), np.int32), r"an array of int32; the parameter has float32"),
+        (np.ones((12, 11), np.complex64), r"an array of complex64; the parameter has float32"),
+        (np.ones((12, 11), bool), r"an array of bool; the parameter has float32"),
+        (np.ones((40, 11), np.float32), r"an array of shape \(40, 11\); the parameter has \(12, 11\)"),
+        (np.float32(1.0), r"a numpy\.float32; a frozen parameter takes a numpy\.ndarray"),
+        ([[1.0] * 11] * 12, r"a builtins\.list; a frozen parameter takes a numpy\.ndarray"),
+        (None, r"a builtins\.NoneType; a frozen parameter takes a numpy\.ndarray"),
+    ],
+)
+@pytest.mark.parametrize("when", ["before a forward", "after one", "before the freezing"])
+def test_what_a_frozen_parameter_cannot_hold_is_told_before_it_is_computed_with(given, what, when):
+    model = gpt().initialize(3)
+    if when != "before the freezing":
+        model.head.weight.frozen = True
+    if when == "after one":
+        model(IDS)
+    model.head.weight.array = given
+    model.head.weight.frozen = True
+    for use in (lambda: model(IDS), lambda: AdamW(model.flat), model.state_dict):
+        with pytest.raises(ParameterError, match=rf"^head\.weight was assigned {what}$"):
+            use()
+    model.head.weight.array = np.ones((12, 11), np.float32)
+    model(IDS)
+
+
+def test_habits_of_freezing_are_told_how_it_is_done_here():
+    model = gpt().initialize(3)
+    with pytest.raises(AttributeError, match=r"^requires_grad of a parameter is not set: `parameter\.frozen = True`"):
+        model.head.weight.requires_grad = False
+    assert model.head.weight.requires_grad
+    with pytest.raises(AttributeError, match=r"^a parameter has no requires_grad_; `frozen = True` does it$"):
+        model.head.weight.requires_grad_(False)
+    with pytest.raises(AttributeError, match=r"^a module has no requires_grad_; freeze\(\) and unfreeze\(\) do it$"):
+        model.requires_grad_(False)
+
+
 def test_a_backward_of_a_forward_before_the_freezing_brings_no_gradient():
     layer = Linear(3, 5).initialize(1)
     out = layer(Tensor(np.ones((2, 3), np.float32)))

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from tinygrad_arith import weights
 from tinygrad_arith.files.reading import LARGEST_JSON
@@ -58,6 +58,10 @@ HOSTILE = {
     ),
     "a shape without axes": (file_of({"weight": ENTRY | {"shape": []}}), "has 4 bytes, not from 0 to 60"),
     "a shape of nothing": (file_of({"weight": ENTRY | {"shape": [0, 5]}}), "has 0 bytes, not from 0 to 60"),
+    "a shape of nothing that is too large": (
+        file_of({"weight": {"dtype": "F32", "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}, b""),
+        r"has the shape \[0, 4611686018427387904, 4611686018427387904\], which is too large",
+    ),
     "half a byte": (
         file_of({"weight": {"dtype": "F4", "shape": [1], "data_offsets": [0, 0]}}, b""),
         r"'weight', F4 \[1\], has 0 bytes, not from 0 to 0",
@@ -200,16 +204,17 @@ def rewrite(directory, change):
 def test_an_index_that_leads_elsewhere_is_refused_and_nothing_is_read(sharded, file, monkeypatch):
     path = rewrite(sharded, lambda index: index["weight_map"].update(weight=file))
     read = []
-    monkeypatch.setattr("tinygrad_arith.weights.source.read_header", lambda path: read.append(path) or ({}, {}))
+    monkeypatch.setattr("tinygrad_arith.weights.source.open_file", read.append)
     with pytest.raises(UserError, match=f"^{path}: names the file .*, which is not one beside it$"):
         weights.Source(sharded)
-    assert all(one.parent == sharded for one in read)
+    assert not read
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda index: index["weight_map"].update(weight="gone"), "names the file 'gone', which is missing$"),
+        (lambda index: index["weight_map"].update(weight="x" * 5000), "names the file 'x.*x', which is missing$"),
         (
             lambda index: index["weight_map"].update(other="model-00001-of-00002.safetensors"),
             "says that 'other' is in model-00001-of-00002.safetensors, which does not have it$",
@@ -224,6 +229,15 @@ def test_a_strange_index_is_told(sharded, change, message):
     path = rewrite(sharded, change)
     with pytest.raises(UserError, match=f"^{path}: .*{message}"):
         weights.Source(sharded)
+
+
+def test_a_tensor_that_the_index_does_not_list_is_unexpected(sharded):
+    shard = sharded / "model-00001-of-00002.safetensors"
+    arrays = load_file(shard)
+    save_file(arrays | {"hidden": np.ones(3, np.float32)}, shard)
+    with pytest.raises(UserError, match=r"does not fit this Linear: unexpected hidden$"):
+        weights.load(Linear(3, 5), sharded)
+    assert weights.load(Linear(3, 5), sharded, allow_unexpected=["hidden"]).ignored == ("hidden",)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a": NaN}', b'{"a": 1, "a": 2}'])

@@ -7,6 +7,7 @@ below.
 
 import json
 import math
+import os
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +31,8 @@ class BeyondLimits(ValueError):
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Inside, a file is opened and read. UserError where it is none (a pipe would be waited for), or cannot be read."""
-    if not path.is_file():
-        raise UserError(f"{path}: {'not a file' if path.exists() else 'there is no such file'}")
+    if not os.path.isfile(path):  # False, too, for a name that the system refuses
+        raise UserError(f"{path}: {'not a file' if os.path.exists(path) else 'there is no such file'}")
     try:
         yield
     except OSError as error:

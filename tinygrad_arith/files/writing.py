@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..options.errors import naming
+from ..options.errors import UserError, naming
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -41,6 +41,88 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically; NaN and infinity are refused (ValueError), since JSON has none."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+class Replacement:
+    """Files of a directory that replace others together: written under temporary names, and renamed when all are whole.
+
+        with Replacement(directory) as files:
+            files.path("weights").write_bytes(...)
+            files.write_json("config.json", ...)    # what makes the others a whole: last
+            files.remove(["weights of before"])
+
+    Where the block raises, the directory stays as it was. At its end the old files go, the last one first, and the new
+    ones take their names in order: whoever is killed there leaves a part without the last file, and never a mixture.
+    A single new file takes the place of the old one at once.
+
+    Raises UserError where a file or a directory stands in the way.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._new: list[str] = []
+        self._obsolete: list[str] = []
+
+    def path(self, name: str) -> Path:
+        """Where to write the file that will have this name."""
+        if (self.directory / name).is_dir():
+            raise UserError(f"{self.directory / name}: there is a directory of that name")
+        self._new.append(name)
+        return self._temporary(name)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """As the function of that name."""
+        self.path(name).write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", "utf-8", newline="\n")
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Says that files are to go when the new ones come, those of the new names excepted."""
+        self._obsolete += names
+
+    def _temporary(self, name: str) -> Path:
+        return self.directory / (name + TEMPORARY_SUFFIX)
+
+    def __enter__(self) -> "Replacement":
+        self._made = not self.directory.exists()
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(f"{self.directory}: there is a file of that name, or above it") from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(self._temporary(self._new[-1]) if self._new else self.directory)
+        try:
+            if error is None:
+                for name in self._new:
+                    with naming(self.directory / name), open(self._temporary(name), "rb+") as file:
+                        os.fsync(file.fileno())
+        except BaseException:
+            self._clear_away()
+            raise
+        if error is not None:
+            self._clear_away()
+            return
+        self._swap()
+        sync_directory(self.directory)
+
+    def _clear_away(self) -> None:
+        for name in self._new:
+            self._temporary(name).unlink(missing_ok=True)
+        if self._made:
+            with suppress(OSError):
+                self.directory.rmdir()
+
+    def _swap(self) -> None:
+        kept = {*self._new, *(self._temporary(name).name for name in self._new)}
+        obsolete = [name for name in self._obsolete if name not in kept]
+        several = len(self._new) > 1
+        for name in [*reversed(self._new), *obsolete] if several else []:
+            (self.directory / name).unlink(missing_ok=True)
+        for name in self._new:
+            os.replace(self._temporary(name), self.directory / name)
+        for name in obsolete:
+            (self.directory / name).unlink(missing_ok=True)
 
 
 def sync_directory(directory: Path) -> None:

@@ -87,6 +87,8 @@ class Module:
                     "that has, or a copy of such a part"
                 )
             raise self._not_initialized(missing)
+        if name == "requires_grad_":
+            raise AttributeError(f"a module has no {name}; freeze() and unfreeze() do it")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -110,6 +112,8 @@ class Module:
             tracing = is_tracing()
             if not tracing and self._ready_at != Structure.changes:
                 self._check_arrays(args, kwargs)
+            if not tracing and "flat" in self.__dict__:
+                self.__dict__["flat"].check_outside()
             if tracing:
                 out = self._trace(*args, **kwargs)
             elif self.recompute_activations:
@@ -271,7 +275,8 @@ class Module:
         if misfits:
             raise ValueError(f"the weights do not fit this {type(self).__name__}: {misfits}")
         for name, parameter in parameters.items():
-            parameter.stored[...] = on_device_of(parameter.stored, state[name])
+            stored = parameter.writable()
+            stored[...] = on_device_of(stored, state[name])
             parameter.mark_written()
 
     def __str__(self) -> str:

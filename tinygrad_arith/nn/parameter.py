@@ -1,10 +1,10 @@
 """A trainable array, and the one flat array that holds them all."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -48,11 +48,22 @@ class Parameter(Tensor):
         self.master: Any = None  # the values that the optimizer updates, if `array` is a copy of them in fewer bits
         self.home: Any = None  # the token of the `FlatParameters` whose views it has
 
+    def _set_requires_grad(self, wanted: Any) -> None:
+        raise AttributeError("requires_grad of a parameter is not set: `parameter.frozen = True` keeps it as it is")
+
+    requires_grad = Tensor.requires_grad.setter(_set_requires_grad)  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> NoReturn:  # of what is not there
+        if name == "requires_grad_":
+            raise AttributeError(f"a parameter has no {name}; `frozen = True` does it")
+        super().__getattr__(name)
+
     @property
     def frozen(self) -> bool:
         """Whether it stays as it is: no gradient reaches it, and no optimizer changes it, by weight decay neither.
 
-        Set it before the optimizer is made: `model.flat` then is another one, without the frozen parameters.
+        Set it before the optimizer is made: `model.flat` then is another one, without the frozen parameters. It counts
+        for the forwards after it: what is unfrozen between a forward and its backward gets no gradient from that.
         """
         return self._frozen
 
@@ -76,6 +87,18 @@ class Parameter(Tensor):
     def stored(self) -> Any:
         """The values as the optimizer and checkpoints have them. Whoever writes to them tells `mark_written`."""
         return self.array if self.master is None else self.master
+
+    def writable(self) -> Any:
+        """`stored`, to be written to. An array that is read-only, a file's, gives way to a copy of it first."""
+        if not getattr(self.array.flags, "writeable", True):  # CuPy has none that are read-only
+            self.array = np.array(self.array)
+        return self.stored
+
+    def draw(self, seed: int, name: str) -> None:
+        """Draws the values from a key of its name's own. Whoever calls it tells `mark_written`."""
+        values = self.initializer(RandomKey(seed, "init", site=zlib.crc32(name.encode())), self.shape)
+        stored = self.writable()
+        stored[...] = on_device_of(stored, values)
 
     def mark_written(self) -> None:
         """To be called after writing to `stored`: a backward that saved the old values will refuse to run."""
@@ -258,16 +281,14 @@ class FlatParameters:
                 copy_in(view.array if view.master is None else view.master, parameter.array, view.name)
                 parameter.array = view.array
                 parameter.mark_written()
-        self._collect_outside()
+        self.check_outside()
 
-    def _collect_outside(self) -> None:
-        """Lets arrays stay that were assigned to parameters outside. Raises ParameterError for one of another shape."""
+    def check_outside(self) -> None:
+        """Lets arrays stay that were assigned to parameters outside. Raises ParameterError for what does not fit."""
         for name, parameter in self.outside.items():
             if parameter.array is self._arrays_outside[name] or not parameter.initialized:
                 continue
-            shape, before = tuple(parameter.array.shape), tuple(self._arrays_outside[name].shape)
-            if shape != before:
-                raise ParameterError(f"{name} was assigned an array of shape {shape}; the parameter has {before}")
+            require_fitting(parameter.array, self._arrays_outside[name], name)
             self._arrays_outside[name], parameter.master = parameter.array, None
 
     def collect_gradients(self) -> None:
@@ -312,6 +333,9 @@ class FlatParameters:
         self.collect_gradients()
         made = self._arrays_outside | {view.name: view.array for view in self._views}
         held = {name: (p.array, p.stored, p.grad) for name, p in self.named.items()}
+        for name, (array, _, _) in held.items():
+            if array is not made[name]:
+                require_fitting(array, made[name], name)
         again = FlatParameters(self.named, self.policy, array_module(self._values), gradients=self.has_gradients)
         for name, (array, stored, grad) in held.items():
             parameter = self.named[name]
@@ -387,15 +411,11 @@ class FlatParameters:
                 self._gradients[self.slices[name]] = grad.reshape(-1)
         self.bind(self._values, self._gradients)
 
-    def initialize(self, seed: int, names: Iterable[str] | None = None) -> None:
-        """Draws every parameter, or those of these names, each from a key of its own.
-
-        The draw of one does not depend on which others there are.
-        """
-        for name in self.named if names is None else names:
-            parameter, key = self.named[name], RandomKey(seed, "init", site=zlib.crc32(name.encode()))
-            values = parameter.initializer(key, parameter.shape)
-            parameter.stored[...] = on_device_of(parameter.stored, values)
+    def initialize(self, seed: int) -> None:
+        """Draws every parameter, each from a key of its own: it does not depend on which others there are."""
+        self.check_outside()
+        for name, parameter in self.named.items():
+            parameter.draw(seed, name)
         self.mark_written()
 
     def zero_gradients(self) -> None:
@@ -433,7 +453,7 @@ class FlatParameters:
             self.working[...] = self._values
         self.version.count += 1
         if not working:
-            self._collect_outside()
+            self.check_outside()
             for parameter in self.outside.values():
                 parameter.mark_written()
 
@@ -446,6 +466,19 @@ def copy_in(place: Any, given: Any, name: str) -> None:
     if shape not in ((), tuple(place.shape)):
         raise ParameterError(f"{name} was assigned an array of shape {shape}; the parameter has {tuple(place.shape)}")
     place[...] = to_numpy(given) if array_module(place) is np else array_module(place).asarray(given)
+
+
+def require_fitting(given: Any, before: Any, name: str) -> None:
+    """Raises ParameterError for what cannot take the place of a frozen parameter's array and be computed with."""
+    kind = array_module(before).ndarray
+    if not isinstance(given, kind):
+        what = f"{type(given).__module__}.{type(given).__qualname__}"
+        raise ParameterError(f"{name} was assigned a {what}; a frozen parameter takes a {kind.__module__}.ndarray")
+    if not is_floating(given.dtype):
+        raise ParameterError(f"{name} was assigned an array of {given.dtype}; the parameter has {before.dtype}")
+    if tuple(given.shape) != tuple(before.shape):
+        shapes = f"an array of shape {tuple(given.shape)}; the parameter has {tuple(before.shape)}"
+        raise ParameterError(f"{name} was assigned {shapes}")
 
 
 def require_numbers(given: Any, name: str) -> None:

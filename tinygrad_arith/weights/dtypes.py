@@ -23,6 +23,7 @@ NUMBERS = WEIGHTS | {
     **{"U64": "<u8", "I64": "<i8"},
 }
 NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+BY_RANGE = ("F16", "BF16", "F32", "F64")  # the largest number of each is above the largest of the one before
 BLOCK = 2**20  # numbers that are converted at a time
 ROWS = 64  # that are transposed at a time: their columns are written while they are in the cache
 
@@ -62,14 +63,51 @@ def copy_numbers(target: Any, stored: np.ndarray, dtype: str, transposed: bool =
         target, stored = target.T, stored.T  # both as in the file
     if array_module(target) is not np:
         for part in blocks(stored.shape):
-            target[part] = array_module(target).asarray(np.ascontiguousarray(as_numbers(stored[part], dtype)))
+            numbers = converted(as_numbers(np.ascontiguousarray(stored[part]), dtype), target.dtype)
+            target[part] = array_module(target).asarray(numbers)
         return
-    bits = dtype == "BF16" and target.dtype.name == "bfloat16"
-    target = target.view(np.uint16) if bits else target
+    to_bits = target.dtype.name == "bfloat16"
+    target = target.view(np.uint16) if to_bits else target
     with np.errstate(over="raise"):
         for part in blocks(stored.shape, transposed):
-            values = stored[part] if bits else as_numbers(stored[part], dtype)
+            values = stored[part]
+            if not (to_bits and dtype == "BF16"):
+                values = as_numbers(values, dtype)
+                values = bits_of(values) if to_bits else values
             np.copyto(target[part], values, casting="unsafe")
+
+
+def check_range(stored: np.ndarray, dtype: str, wanted: Any) -> None:
+    """Raises FloatingPointError where a tensor of a file holds a number beyond the range of another dtype."""
+    if BY_RANGE.index(dtype) > BY_RANGE.index(NAMES[wanted.name]):
+        for part in blocks(stored.shape):
+            converted(as_numbers(stored[part], dtype), wanted)
+
+
+def converted(numbers: np.ndarray, dtype: Any) -> np.ndarray:
+    """Numbers in another dtype, or as they are. Raises FloatingPointError for a finite one beyond its range."""
+    if numbers.dtype == dtype:
+        return numbers
+    if dtype.name == "bfloat16":
+        return bits_of(numbers).view(dtype)
+    with np.errstate(over="raise"):
+        return in_numpy(numbers).astype(dtype)
+
+
+def bits_of(numbers: np.ndarray) -> np.ndarray:
+    """As `narrowed`, for numbers of any dtype. Raises FloatingPointError for a finite one that would be infinite."""
+    if numbers.dtype.name == "bfloat16":
+        return numbers.view(np.uint16)
+    with np.errstate(over="raise"):
+        bits = narrowed(numbers.astype(np.float32, copy=False))
+    if (((bits & 0x7FFF) == 0x7F80) & np.isfinite(numbers)).any():
+        raise FloatingPointError
+    return bits
+
+
+def in_numpy(numbers: np.ndarray) -> np.ndarray:
+    """bfloat16 in float32, whose conversion notices what is too large; numbers of NumPy's own dtypes as they are."""
+    return widened(numbers.view(np.uint16)) if numbers.dtype.name == "bfloat16" else numbers
 
 
 def as_numbers(stored: np.ndarray, dtype: str) -> np.ndarray:
@@ -79,7 +117,4 @@ def as_numbers(stored: np.ndarray, dtype: str) -> np.ndarray:
 
 def as_stored(array: np.ndarray, dtype: str) -> np.ndarray:
     """Numbers as a file of this dtype has them, contiguous. Raises FloatingPointError for one beyond its range."""
-    if dtype == "BF16":
-        return array.view(np.uint16) if array.dtype.name == "bfloat16" else narrowed(array.astype(np.float32))
-    with np.errstate(over="raise"):
-        return np.ascontiguousarray(array.astype(WEIGHTS[dtype], copy=False))
+    return np.ascontiguousarray(bits_of(array) if dtype == "BF16" else converted(array, np.dtype(WEIGHTS[dtype])))

@@ -10,12 +10,15 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..files.reading import LARGEST_JSON, is_table_of_texts, is_whole, parse_json, reading, shown
 from ..options.errors import UserError
 from .dtypes import BITS
 
 METADATA = "__metadata__"
 MOST_AXES = 16
+MOST_NUMBERS = 2**59  # of a tensor: their bytes can be counted in 63 bits
 
 
 class Stored(NamedTuple):
@@ -35,16 +38,27 @@ class Header(NamedTuple):
     metadata: dict[str, str]
 
 
-def read_header(path: Path) -> Header:
-    """The header of a file, checked. Raises UserError, one sentence, for whatever is no whole safetensors file."""
+class Mapped(NamedTuple):
+    """A file that was opened: what its header says, all its bytes, and what it was when the header was read."""
+
+    header: Header
+    data: np.ndarray  # uint8
+    status: os.stat_result
+
+
+def open_file(path: Path) -> Mapped:
+    """A file with its header, checked. Raises UserError, one sentence, for whatever is no whole safetensors file.
+
+    The bytes are mapped together with the header: a file that takes its name afterwards is another one.
+    """
     try:
         with reading(path), open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
             data = file.read(8)
             length = int.from_bytes(data, "little")
-            check_length(length, size)
-            data = file.read(length)
-        return parse_header(path, data, size - 8 - length)
+            check_length(length, status.st_size)
+            header = parse_header(path, file.read(length), status.st_size - 8 - length)
+            return Mapped(header, np.asarray(np.memmap(file, np.uint8, "r")), status)
     except ValueError as error:
         raise UserError(f"{path}: not a safetensors file: {error}") from error
 
@@ -89,6 +103,8 @@ def stored_tensor(path: Path, name: str, entry: Any, begin: int) -> Stored:
         raise ValueError(
             f"{shown(name)}, {dtype} {shape}, has {bits / 8:,.0f} bytes, not from {offsets[0]} to {offsets[1]}"
         )
+    if math.prod(max(size, 1) for size in shape) > MOST_NUMBERS:  # which NumPy refuses of an empty tensor, too
+        raise ValueError(f"{shown(name)} has the shape {shown(shape)}, which is too large")
     return Stored(path, dtype, tuple(shape), begin + offsets[0], begin + offsets[1])
 
 

@@ -1,6 +1,6 @@
 """Weights from disk into a module, as they are there or renamed, transposed, joined, split, tied, in part."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -12,8 +12,10 @@ from ..nn import Module
 from ..nn.misfits import Misfits, in_groups, listed, printable
 from ..nn.parameter import Parameter
 from ..options.errors import UserError
-from .dtypes import WEIGHTS, as_numbers, blocks, copy_numbers
-from .mapping import Chosen, Names, Range, is_chosen, pieces_of
+from .arguments import check_device, check_model, check_names, check_seed_and_policy, check_table, some_names
+from .dtypes import WEIGHTS, as_numbers, blocks, check_range, copy_numbers
+from .mapping import Chosen, Names, is_chosen, pieces_of
+from .ranges import Range, last_axis, left_over, part_of, within
 from .source import Place, Source
 
 
@@ -79,22 +81,37 @@ def load(
     Two tensors may go to one parameter (tied weights): they must be equal. Nothing is written unless all fits. Raises
     UserError with one message that names all that is missing, unexpected, of another shape or otherwise wrong.
     """
+    check_model(model)
+    check_names(names)
+    check_table("tied", tied)
+    check_device(device)
+    check_seed_and_policy(seed, policy)
+    transpose = some_names("transpose", transpose, or_function=True)
+    missing = some_names("allow_missing", allow_missing)
+    unexpected = some_names("allow_unexpected", allow_unexpected)
     source = Source.of(source)
-    plan = Plan(model, source, names, transpose, tied or {}, allow_missing, allow_unexpected)
+    plan = Plan(model, source, names, transpose, tied or {}, missing, unexpected)
     if plan.misfits:
         raise UserError(f"{source.path}: does not fit this {type(model).__name__}: {plan.misfits}")
-    if not any(parameter.initialized for parameter in plan.parameters.values()):
+    parameters = plan.parameters
+    if any(parameter.initialized for parameter in parameters.values()):
+        parameters = model._settled_parameters()
+        plan.check_ranges({name: parameter.stored.dtype for name, parameter in parameters.items()})
+    else:
+        policy = policy or DtypePolicy.uniform("float32")
+        plan.check_ranges(dict.fromkeys(parameters, policy.parameters))
         model.allocate(policy, device, gradients)
-    plan.parameters = model._settled_parameters()
-    drawn = [] if seed is None else plan.absent
-    if seed is not None and drawn:
-        model.flat.initialize(seed, drawn)
-    for moves in plan.moves.values():
-        for move in moves:
-            write(plan, move)
-    model.flat.mark_written()
+    drawn: tuple[str, ...] = ()
+    if seed is not None:
+        drawn = tuple(plan.absent)
+        for name in drawn:
+            parameters[name].draw(seed, name)
+    for move in plan.all_moves():
+        write(source, move, parameters[move.parameter])
     loaded = tuple(name for name, moves in plan.moves.items() if moves)
-    return Loaded(loaded, tuple(drawn), tuple(plan.dropped), tuple(plan.ignored))
+    for name in dict.fromkeys(loaded + drawn):
+        parameters[name].mark_written()
+    return Loaded(loaded, drawn, tuple(plan.dropped), tuple(plan.ignored))
 
 
 class Plan:
@@ -125,44 +142,65 @@ class Plan:
         for name, other in tied.items():
             if name not in source.tensors and other in source.tensors:
                 self._place(other, name, names, is_chosen(transpose, name), allow_unexpected)
+            elif other not in source.tensors:
+                self.misfits.others.append(f"there is no {printable(other)}, to which {printable(name)} is tied")
         for name in self.parameters:
             self._check_cover(name, allowed=is_under(name, allow_missing))
+        if not self.misfits:  # else the name that was meant is among them
+            known = [name for name in allow_missing if not any(is_under(one, [name]) for one in self.first_names)]
+            self.misfits.others += [f"there is no parameter {printable(name)}, which may be missing" for name in known]
 
     def _place(self, tensor: str, name: str, names: Names, transposed: bool, allowed: Collection[str]) -> None:
         """Finds where a tensor goes, and notes what is wrong with it."""
-        pieces = pieces_of(names, name)
+        given = pieces_of(names, name)
+        pieces = [piece for piece in given if piece.name is not None]
         if not pieces:
             self.dropped.append(name)
+            return
         for piece in pieces:
             if piece.name not in self.first_names:
                 (self.ignored if is_under(name, allowed) else self.misfits.unexpected).append(name)
                 return
-        dtype = self.source.tensors[tensor].dtype
-        if pieces and dtype not in WEIGHTS:
+        dtype, stored = self.source.tensors[tensor].dtype, self.source.tensors[tensor].shape
+        if dtype not in WEIGHTS:
             self.misfits.others.append(f"{printable(name)} is {dtype}, and not one of {', '.join(WEIGHTS)}")
-            self._misplaced.update(self.first_names[piece.name] for piece in pieces)
+            self._misplaced.update(self.first_names[str(piece.name)] for piece in pieces)
             return
-        for piece in pieces:
-            self._add(Move(tensor, name, self.first_names[piece.name], piece.of, piece.into, transposed))
+        fitting = [
+            self._add(Move(tensor, name, self.first_names[str(piece.name)], piece.of, piece.into, transposed))
+            for piece in pieces
+        ]
+        rest = left_over(turned(stored, transposed), [piece.of for piece in given])
+        if all(fitting) and rest:
+            self.misfits.others.append(f"{rest[0]} to {rest[1]} of {printable(name)} go nowhere")
 
-    def _add(self, move: Move) -> None:
-        """Notes a move, unless its shape does not fit, or it is the second one to the same place."""
+    def _add(self, move: Move) -> bool:
+        """Notes a move, unless its shape does not fit, or it is the second one to the same place.
+
+        Returns whether it fits.
+        """
         here = self.parameters[move.parameter].shape
-        given = turned(self.source.tensors[move.tensor].shape, move.transposed)
-        needed = part_of(here, move.into)
-        if not within(given, move.of) or not within(here, move.into) or part_of(given, move.of) != needed:
-            of = f" from {move.of[0]} to {move.of[1]}" if move.of else ""
-            needed = turned(needed, move.transposed)
+        stored = self.source.tensors[move.tensor].shape
+        given = turned(stored, move.transposed)
+        if not within(here, move.into):
             self._misplaced.add(move.parameter)
-            self.misfits.misshapen.append((move.name + of, self.source.tensors[move.tensor].shape, needed))
-            return
+            place = f"{move.into[0]} to {move.into[1]} of {move.parameter}" if move.into else move.parameter
+            self.misfits.others.append(f"{printable(move.name)} is to be {place}, which is {here}")
+            return False
+        if not within(given, move.of) or part_of(given, move.of) != part_of(here, move.into):
+            of = f" from {move.of[0]} to {move.of[1]}" if move.of else ""
+            needed = turned(part_of(here, move.into), move.transposed)
+            self._misplaced.add(move.parameter)
+            self.misfits.misshapen.append((move.name + of, stored, needed))
+            return False
         for other in self.moves[move.parameter]:
             if other.into == move.into:
                 if not self._equal(other, move):
                     both = f"{printable(other.name)} and {printable(move.name)}"
                     self.misfits.others.append(f"{both} both are {move.parameter}, and differ")
-                return
+                return True
         self.moves[move.parameter].append(move)
+        return True
 
     def _equal(self, one: Move, other: Move) -> bool:
         """Whether the numbers of two moves to one place are equal."""
@@ -179,10 +217,10 @@ class Plan:
     def _check_cover(self, name: str, allowed: bool) -> None:
         """Notes what is missing of a parameter, or given twice."""
         moves, shape = self.moves[name], self.parameters[name].shape
-        ranges = sorted(move.into or (0, shape[-1] if shape else 1) for move in moves)
+        ranges = sorted(move.into or (0, last_axis(shape)) for move in moves)
         if any(end > start for (_, end), (start, _) in pairwise(ranges)):
             self.misfits.others.append(f"parts of {name} are given twice, in {', '.join(m.name for m in moves)}")
-        if sum(end - start for start, end in ranges) >= (shape[-1] if shape else 1):
+        if sum(end - start for start, end in ranges) >= last_axis(shape):
             return
         if allowed:
             self.absent.append(name)
@@ -190,26 +228,31 @@ class Plan:
             part = f" (there is {', '.join(f'{start} to {end}' for start, end in ranges)} only)" if ranges else ""
             self.misfits.missing.append(name + part)
 
+    def all_moves(self) -> Iterator[Move]:
+        """One after the other."""
+        for moves in self.moves.values():
+            yield from moves
+
+    def check_ranges(self, dtypes: Mapping[str, Any]) -> None:
+        """Raises UserError for a number that is too large for the dtype of its parameter."""
+        for move in self.all_moves():
+            stored, tensor = taken(self.source, move), self.source.tensors[move.tensor]
+            stored = stored.T if move.transposed else stored  # as it lies in the file
+            try:
+                check_range(stored, tensor.dtype, dtypes[move.parameter])
+            except FloatingPointError:
+                what = f"{printable(move.name)} holds numbers too large for {dtypes[move.parameter]}"
+                raise UserError(f"{tensor.path}: {what}") from None
+
 
 def is_under(name: str, allowed: Collection[str]) -> bool:
     """Whether a name is one of these, or inside a module of that name; "" stands for all."""
-    allowed = [allowed] if isinstance(allowed, str) else allowed
     return any(one == "" or name == one or name.startswith(one.rstrip(".") + ".") for one in allowed)
 
 
 def turned(shape: tuple[int, ...], transposed: bool) -> tuple[int, ...]:
     """A shape with its axes reversed, if it is to be transposed."""
     return shape[::-1] if transposed else shape
-
-
-def part_of(shape: tuple[int, ...], part: Range | None) -> tuple[int, ...]:
-    """The shape of a part along the last axis."""
-    return shape if part is None else (*shape[:-1], part[1] - part[0])
-
-
-def within(shape: tuple[int, ...], part: Range | None) -> bool:
-    """Whether the last axis reaches over a part."""
-    return part is None or (len(shape) > 0 and 0 <= part[0] <= part[1] <= shape[-1])
 
 
 def taken(source: Source, move: Move) -> np.ndarray:
@@ -219,14 +262,8 @@ def taken(source: Source, move: Move) -> np.ndarray:
     return array if move.of is None else array[..., slice(*move.of)]
 
 
-def write(plan: Plan, move: Move) -> None:
-    """Writes what a move takes to where it goes. Raises UserError for a number that is too large for it."""
-    parameter: Parameter = plan.parameters[move.parameter]
-    target: Any = parameter.stored
+def write(source: Source, move: Move, parameter: Parameter) -> None:
+    """Writes what a move takes to where it goes."""
+    target: Any = parameter.writable()
     target = target if move.into is None else target[..., slice(*move.into)]
-    dtype = plan.source.tensors[move.tensor].dtype
-    try:
-        copy_numbers(target, taken(plan.source, move), dtype, move.transposed)
-    except FloatingPointError:
-        path = plan.source.tensors[move.tensor].path
-        raise UserError(f"{path}: {printable(move.name)} holds numbers too large for {target.dtype}") from None
+    copy_numbers(target, taken(source, move), source.tensors[move.tensor].dtype, move.transposed)

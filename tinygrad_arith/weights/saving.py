@@ -1,26 +1,31 @@
 """The weights of a module as safetensors files, under its own names or another program's.
 
-Numbers are written in blocks, so that little memory is needed beside the model's own, and each file appears whole or
-not at all. Of several files the index is written last: without it they are nothing.
+Numbers are written in blocks, so that little memory is needed beside the model's own. The files appear when all of them
+are whole; where one cannot be written, what was there stays. Of several files the index comes last: without it they are
+nothing.
 """
 
 import glob
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import to_numpy
-from ..files.writing import atomic_path, write_json
+from ..files.reading import is_whole
+from ..files.writing import TEMPORARY_SUFFIX, Replacement
 from ..nn import Module
+from ..nn.misfits import listed, printable
 from ..options.errors import UserError
+from .arguments import check_model, check_names, check_table, require, some_names
 from .dtypes import BITS, NAMES, as_stored, blocks
-from .header import METADATA
+from .header import METADATA, check_length, parse_header
 from .mapping import Chosen, Names, Piece, is_chosen, pieces_of
-from .source import INDEX_SUFFIX, STEM, SUFFIX
+from .ranges import last_axis, left_over, part_of, within
+from .source import INDEX_SUFFIX, STEM, SUFFIX, as_path
 
 SHARD_BYTES = 5 * 10**9
 ALIGNMENT = 8  # bytes: the numbers begin at a multiple of it
@@ -49,7 +54,7 @@ class Tensor(NamedTuple):
             try:
                 yield as_stored(array[block], self.dtype)
             except FloatingPointError:
-                raise UserError(f"{self.name}: holds numbers too large for {self.dtype}") from None
+                raise UserError(f"{printable(self.name)}: holds numbers too large for {self.dtype}") from None
 
 
 def save(
@@ -71,61 +76,130 @@ def save(
     shard_bytes: a model of more numbers than that is written as several files with an index, if it has several tensors
     metadata:    texts that the file says about itself
 
-    Parameters that are tied are written once. What an earlier `save` left at the same place is replaced. Returns the
-    paths of all files, the index last. Raises UserError for numbers beyond the dtype's range, OSError for a disk that
-    takes no more.
+    Parameters that are tied are written once. What an earlier `save` left at the same place is replaced when the new
+    files are whole, so that the disk holds both for a while. Returns the paths of all files, the index last. Raises
+    UserError for arguments that cannot be right, numbers beyond the dtype's range, and a parameter that `names` splits
+    into pieces that are not all of it; OSError for a disk that takes no more.
     """
-    if dtype is not None and dtype not in NAMES:
+    path = as_path(path, "path")
+    named = path.name.endswith(SUFFIX)
+    directory, stem = (path.parent, path.name.removesuffix(SUFFIX)) if named else (path, STEM)
+    shards = shards_of(model, names=names, transpose=transpose, dtype=dtype, shard_bytes=shard_bytes, metadata=metadata)
+    with Replacement(directory) as files:
+        return write_shards(files, stem, shards)
+
+
+class Shard(NamedTuple):
+    """What one file is to hold."""
+
+    header: bytes
+    tensors: list[Tensor]
+
+
+def shards_of(
+    model: Module,
+    *,
+    names: Names = None,
+    transpose: Chosen = (),
+    dtype: str | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    metadata: Mapping[str, str] | None = None,
+) -> list[Shard]:
+    """What `save` is to write, a file each; nothing is written yet. Raises UserError for what cannot be written."""
+    check_model(model)
+    check_names(names)
+    check_table("metadata", metadata)
+    if dtype is not None and not (isinstance(dtype, str) and dtype in NAMES):
         raise UserError(f"no dtype {dtype!r}: it must be one of {', '.join(NAMES)}")
-    path = Path(path)
-    directory, stem = (path.parent, path.name.removesuffix(SUFFIX)) if path.name.endswith(SUFFIX) else (path, STEM)
-    if directory.exists() and not directory.is_dir():
-        raise UserError(f"{directory}: there is a file of that name, where the weights' directory is to be")
-    directory.mkdir(parents=True, exist_ok=True)
+    require("shard_bytes", shard_bytes, is_whole(shard_bytes, 1), "a whole number of bytes, 1 or more")
+    transpose = some_names("transpose", transpose, or_function=True)
     tensors = tensors_of(model, names, transpose, dtype)
-    shards = divided(tensors, shard_bytes)
     note = {"format": "pt"} | dict(metadata or {})  # what other readers ask for
-    if len(shards) == 1:
-        write_file(directory / (stem + SUFFIX), shards[0], note)
-        remove_others(directory, stem, [stem + SUFFIX])
-        return [directory / (stem + SUFFIX)]
-    remove_others(directory, stem, [])  # files of two models side by side would be worse than none
-    files = [f"{stem}-{number:05d}-of-{len(shards):05d}{SUFFIX}" for number in range(1, len(shards) + 1)]
-    for file, shard in zip(files, shards, strict=True):
-        write_file(directory / file, shard, note)
-    weight_map = {tensor.name: file for file, shard in zip(files, shards, strict=True) for tensor in shard}
-    total = {"total_size": sum(tensor.nbytes for tensor in tensors)}
-    write_json(directory / (stem + INDEX_SUFFIX), {"metadata": total, "weight_map": weight_map})
-    return [directory / file for file in (*files, stem + INDEX_SUFFIX)]
+    return [Shard(header_of(part, note), part) for part in divided(tensors, shard_bytes)]
+
+
+def write_shards(files: Replacement, stem: str, shards: list[Shard]) -> list[Path]:
+    """Writes files of weights, and for several of them the index; those of before are to go. Returns their paths."""
+    count, single = len(shards), len(shards) == 1
+    numbered = [f"{stem}-{number:05d}-of-{count:05d}{SUFFIX}" for number in range(1, count + 1)]
+    names = [stem + SUFFIX] if single else numbered
+    for name, shard in zip(names, shards, strict=True):
+        with open(files.path(name), "wb") as file:
+            file.write(len(shard.header).to_bytes(8, "little") + shard.header)
+            for block in (block for tensor in shard.tensors for block in tensor.data()):
+                file.write(block.reshape(-1).view(np.uint8).data)
+    if not single:
+        weight_map = {tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard.tensors}
+        total = {"total_size": sum(tensor.nbytes for shard in shards for tensor in shard.tensors)}
+        names.append(stem + INDEX_SUFFIX)
+        files.write_json(names[-1], {"metadata": total, "weight_map": weight_map})
+    files.remove(files_of(files.directory, stem))
+    return [files.directory / name for name in names]
+
+
+def files_of(directory: Path, stem: str) -> list[str]:
+    """The names of what a `save` to a place leaves, finished or not: the index, the single file, and shards."""
+    digits = "[0-9]" * 5
+    endings = [INDEX_SUFFIX, SUFFIX, f"-{digits}-of-{digits}{SUFFIX}"]
+    endings += [ending + TEMPORARY_SUFFIX for ending in endings]
+    return [
+        path.name for end in endings for path in sorted(directory.glob(glob.escape(stem) + end)) if not path.is_dir()
+    ]
 
 
 def tensors_of(model: Module, names: Names, transpose: Chosen, dtype: str | None) -> list[Tensor]:
-    """What a file of a model holds; wide numbers first, so that each lies at a multiple of its size."""
+    """What a file of a model holds; wide numbers first, so that each lies at a multiple of its size.
+
+    Raises UserError where a name is given that there is not, or a parameter would be written in part only.
+    """
+    parameters = model._settled_parameters()
+    if isinstance(names, Mapping):
+        refuse_unknown("names", names, model.all_names(), "parameter")
     parts: dict[str, list[tuple[Piece, Any]]] = {}
-    for name, parameter in model._settled_parameters().items():
-        for piece in pieces_of(names, name):
-            stored = parameter.stored
-            taken = stored if piece.of is None else stored[..., slice(*piece.of)]
-            parts.setdefault(piece.name, []).append((piece, taken))
+    for name, parameter in parameters.items():
+        pieces = pieces_of(names, name)
+        for piece, taken in split(name, parameter.stored, pieces):
+            parts.setdefault(str(piece.name), []).append((piece, taken))
+    if not callable(transpose):
+        refuse_unknown("transpose", transpose, parts, "tensor")
     tensors = [joined(name, of, is_chosen(transpose, name), dtype) for name, of in parts.items()]
     return sorted(tensors, key=lambda tensor: -BITS[tensor.dtype])  # a stable sort
+
+
+def refuse_unknown(argument: str, given: Collection[str], known: Collection[str], what: str) -> None:
+    """Raise UserError for names that there are not."""
+    unknown = [printable(name) for name in given if name not in known]
+    if unknown:
+        raise UserError(f"{argument}: there is no {what} {listed(unknown)}")
+
+
+def split(name: str, array: Any, pieces: list[Piece]) -> Iterator[tuple[Piece, Any]]:
+    """The pieces of a parameter that are written, with their numbers. Raises UserError where they do not make it up."""
+    for piece in pieces:
+        if not within(array.shape, piece.of):
+            raise UserError(f"{name} is {array.shape}, and {piece.of} of its last axis is to be {piece.name}")
+        if piece.name is not None:
+            yield piece, array if piece.of is None else array[..., slice(*piece.of)]
+    rest = left_over(array.shape, [piece.of for piece in pieces]) if pieces else None
+    if rest:
+        raise UserError(f"{name} is {array.shape}, and {rest[0]} to {rest[1]} of its last axis are written nowhere")
 
 
 def joined(name: str, parts: list[tuple[Piece, Any]], transposed: bool, dtype: str | None) -> Tensor:
     """A tensor of these parts. Raises UserError where they leave a gap, or two would be written to one place."""
     parts = sorted(parts, key=lambda part: part[0].into or (0, 0))
-    end = 0
+    arrays = [array for _, array in parts]
+    first, end = arrays[0], 0
     for piece, array in parts:
-        start, stop = piece.into or (0, array.shape[-1] if array.ndim else 1)
-        if start != end or (array.ndim and stop - start != array.shape[-1]):
-            raise UserError(f"{name}: is written from parameters that do not lie one behind the other")
+        start, stop = piece.into or (0, last_axis(array.shape))
+        if start != end or array.shape[:-1] != first.shape[:-1] or part_of(array.shape, piece.into) != array.shape:
+            raise UserError(f"{printable(name)}: is written from parameters that do not lie one behind the other")
         end = stop
-    first = parts[0][1]
     if name == METADATA:
         raise UserError(f"{name}: is no name for a tensor")
     shape = (*first.shape[:-1], end) if first.ndim else ()
-    code = NAMES[first.dtype.name if dtype is None else dtype]
-    return Tensor(name, code, shape[::-1] if transposed else shape, [array for _, array in parts], transposed)
+    code = NAMES[dtype or np.result_type(*(array.dtype for array in arrays)).name]
+    return Tensor(name, code, shape[::-1] if transposed else shape, arrays, transposed)
 
 
 def divided(tensors: list[Tensor], most: int) -> list[list[Tensor]]:
@@ -141,27 +215,18 @@ def divided(tensors: list[Tensor], most: int) -> list[list[Tensor]]:
     return shards
 
 
-def write_file(path: Path, tensors: list[Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes one file."""
+def header_of(tensors: list[Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The header of a file, padded. Raises UserError for one that could not be read again."""
     header: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
     end = 0
     for tensor in tensors:
         offsets = [end, end := end + tensor.nbytes]
         header[tensor.name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": offsets}
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % ALIGNMENT)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for tensor in tensors:
-            for block in tensor.data():
-                file.write(block.reshape(-1).view(np.uint8).data)
-
-
-def remove_others(directory: Path, stem: str, kept: list[str]) -> None:
-    """Removes what an earlier `save` to the same place left, the index first."""
-    shards = sorted(
-        directory.glob(f"{glob.escape(stem)}-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9]{SUFFIX}")
-    )
-    for path in (directory / (stem + INDEX_SUFFIX), directory / (stem + SUFFIX), *shards):
-        if path.name not in kept:
-            path.unlink(missing_ok=True)
+    try:
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % ALIGNMENT)
+        check_length(len(text), 8 + len(text) + end)
+        parse_header(Path(), text, end)
+    except ValueError as error:
+        raise UserError(f"the names and metadata of these weights cannot be written: {error}") from error
+    return text
