@@ -142,6 +142,16 @@ def test_ffn(passes, activation, shape, rng):
     compare("ffn", (single(rng, *shape), *weights, activation), rng)
 
 
+@pytest.mark.parametrize("count", [4, 700])  # one block, several
+@pytest.mark.parametrize("width", [2, 9])  # below and above that of x
+@pytest.mark.parametrize(("name", "packed"), [("ffn", 5), ("gated_ffn", 10)])
+def test_a_feed_forward_network_of_another_width(passes, name, packed, width, count, rng, monkeypatch):
+    """What comes out has the second weight's width, not x's."""
+    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", 300)
+    weights = single(rng, 6, packed), single(rng, packed), single(rng, 5, width), single(rng, width)
+    compare(name, (single(rng, 2, count // 2, 6), *weights), rng)
+
+
 BIASES = [(True, True), (False, False), (True, False), (False, True)]
 
 

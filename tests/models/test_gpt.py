@@ -221,7 +221,7 @@ def test_a_word_that_is_none_is_refused():
         ("norm", "pre, post"),
         ("normalization", "layernorm, rmsnorm, none"),
         ("positions", "learned, sinusoidal, rotary, none"),
-        ("activation", "relu, gelu, gelu-exact"),
+        ("activation", "relu, gelu, gelu-exact, silu"),
     ):
         with pytest.raises(ValueError, match=f"no {name} 'Pre'.* {allowed}$"):
             GPT(dataclasses.replace(config, **{name: "Pre"}))

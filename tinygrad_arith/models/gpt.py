@@ -28,7 +28,7 @@ from .model import Model
 from .registry import TaskSizes, options_of
 from .shape_report import ShapeReport, report_shapes
 
-ACTIVATIONS = ("relu", "gelu", "gelu-exact")
+ACTIVATIONS = ("relu", "gelu", "gelu-exact", "silu")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class GPTConfig:
     """The shape of a GPT. `kv_heads` 0 means as many as `heads`, `ffn` 0 means 4 d_model.
 
     context:    positions that a row may have
-    activation: "relu", "gelu" (tanh form) or "gelu-exact"
+    activation: "relu", "gelu" (tanh form), "gelu-exact" or "silu"
     norm:       "pre" (with a final norm) or "post"
     positions:  what is made of position ids: "learned" (a table), "sinusoidal", "rotary" (Su et al. 2021) or "none"
     tied_head:  the head's weight is the token table, transposed, without bias

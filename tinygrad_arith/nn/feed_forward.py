@@ -7,7 +7,7 @@ from .module import Module
 
 
 class FeedForward(Module):
-    """C -> F -> C with an activation between: "relu", "gelu" (tanh form) or "gelu-exact". One fused operation.
+    """C -> F -> C with an activation between: "relu", "gelu" (tanh form), "gelu-exact" or "silu". One fused operation.
 
     gain, output_gain: of the initial weights, up and down; see `Linear`
     """
