@@ -116,6 +116,16 @@ def test_packed_rotary(passes, heads, kv_heads, head_size, positions, rng):
     compare("packed_rotary", (qkv, POSITIONS[positions](rng, 3, 65), heads), rng, kv_heads=kv_heads, base=500.0)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", ">i2", "int32", "int64", "uint8", "uint16", "uint64"])
+def test_rotary_positions_of_any_integers(passes, dtype, rng):
+    """Their distance may be beyond what their dtype holds: 100 and -100 are 200 apart."""
+    limits = np.iinfo(dtype)
+    low, high = max(limits.min, -20_000), min(limits.max, 20_000)
+    places = np.concatenate([np.arange(low, high + 1), [high] * 3])[None].astype(dtype)  # (1, T), as dense as may be
+    compare("rotary", (single(rng, 1, places.size, 1, 4), places), rng)
+    compare("packed_rotary", (single(rng, 1, places.size, 12), places, 1), rng)
+
+
 @pytest.mark.parametrize("pairing", ["neighbours", "halves"])
 @pytest.mark.parametrize(("head_size", "width"), [(10, None), (24, 8), (7, 4), (6, 2)])
 def test_rotary_of_a_part_and_by_halves(passes, pairing, head_size, width, rng):

@@ -33,7 +33,10 @@ class FfnCache(NamedTuple):
 def ffn_forward(
     x, w1, b1, w2, b2, activation="gelu"
 ):  # x (..., C); w1 (C, F); b1 (F,) or None; w2 (F, D); b2 (D,) or None
-    """`activation` is "relu", "gelu" (tanh form), "gelu-exact" or "silu". D is usually C. Returns y (..., D) and the cache."""
+    """`activation` is "relu", "gelu" (tanh form), "gelu-exact" or "silu"; D is usually C.
+
+    Returns y (..., D) and the cache.
+    """
     activate, _, _ = ACTIVATIONS[activation]
     hidden, up = linear_forward(x, w1, b1)  # (..., F)
     activated, middle = activate(hidden)  # (..., F)
