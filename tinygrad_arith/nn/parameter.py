@@ -293,6 +293,11 @@ class FlatParameters:
                 "gradients=False); make it with gradients=True to train it"
             )
 
+    @property
+    def layout(self) -> int:
+        """A number for which parameters lie where: others of the same total length have another one."""
+        return zlib.crc32("\n".join(f"{name} {p.shape}" for name, p in self.parameters.items()).encode())
+
     def strangers(self) -> list[str]:
         """The names of the parameters that are frozen and in the flat arrays, or outside and not frozen any more."""
         if self._laid_out_at == Structure.changes:
