@@ -13,10 +13,10 @@ from ..autograd.tape import Version
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, to_numpy
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops import ArraySpec
+from ..ops.numbers import require_sizes
 from ..ops.registry import Destination
 from ..ops.shape_rules import is_floating
 from .errors import ParameterError, some
-from .sizes import require_sizes
 from .structure import Structure
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
