@@ -131,6 +131,25 @@ def test_a_state_from_before_it_named_its_parameters_is_read(make):
 
 
 @each_kind
+def test_names_of_other_libraries_lead_to_ours(layer, make):
+    optimizer = make(layer.flat)
+    with pytest.raises(AttributeError, match=r"has no zero_grad; model\.zero_gradients\(\) does it$"):
+        optimizer.zero_grad()
+    with pytest.raises(AttributeError, match=r"has no param_groups; step\(learning_rate\), which takes the rate"):
+        optimizer.param_groups  # noqa: B018
+    with pytest.raises(AttributeError, match=r"^\w+ has no what$"):
+        optimizer.what  # noqa: B018
+
+
+def test_an_array_of_the_state_that_was_not_made_is_told(layer):
+    class Forgetful(SGD):
+        state_names = ("velocity", "squares")
+
+    with pytest.raises(AttributeError, match=r"^Forgetful has no squares yet.*: self\.squares = self\.zeros\(\)$"):
+        Forgetful(layer.flat).state_dict()
+
+
+@each_kind
 def test_a_copy_of_the_state_does_not_change_with_the_next_step(layer, make):
     optimizer = make(layer.flat)
     go(layer, optimizer, 1)

@@ -36,7 +36,7 @@ class Parameter(Tensor):
     decay:       whether weight decay applies: yes for matrices, no for biases and norm scales
     """
 
-    __slots__ = ("_frozen", "decay", "home", "initializer", "master")
+    __slots__ = ("_frozen", "decay", "home", "initializer", "master", "name")
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
         for axis, size in enumerate(shape):
@@ -46,7 +46,17 @@ class Parameter(Tensor):
         self.decay = decay
         self._frozen = False
         self.master: Any = None  # the values that the optimizer updates, if `array` is a copy of them in fewer bits
+        self.name = ""  # in the flat arrays
         self.home: Any = None  # the token of the `FlatParameters` whose views it has
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises ParameterError for an array of another shape; a number is everywhere."""
+        if name == "array":
+            before, shape = getattr(getattr(self, "array", None), "shape", ()), tuple(np.shape(value))
+            if shape and before and shape != tuple(before):
+                whose = self.name or "a parameter"
+                raise ParameterError(f"{whose} was assigned an array of shape {shape}; the parameter has {before}")
+        super().__setattr__(name, value)
 
     @property
     def frozen(self) -> bool:
@@ -154,6 +164,8 @@ class FlatParameters:
     def _lay_out(self, parameters: dict[str, Parameter]) -> int:
         """Gives each parameter its place, or none; returns how many elements there are, N."""
         self.named, self._laid_out_at = parameters, Structure.changes
+        for name, parameter in parameters.items():
+            parameter.name = name
         by_decay = sorted(parameters.items(), key=lambda item: not item[1].decay)  # a stable sort
         self.parameters = {name: parameter for name, parameter in by_decay if not parameter.frozen}
         self.outside = {name: parameter for name, parameter in parameters.items() if parameter.frozen}

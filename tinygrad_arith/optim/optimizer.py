@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from ..nn import FlatParameters
 from ..ops.registry import Operation, choose
 from .checks import require_flat, require_not_negative
 
+ELSEWHERE = {  # what people look for under the names of other libraries
+    "zero_grad": "model.zero_gradients()",
+    "param_groups": "step(learning_rate), which takes the rate of the step,",
+}
 LAYOUT = "layout"  # in a state: see `FlatParameters.layout`; older states have none
 
 
@@ -55,6 +59,15 @@ class FlatOptimizer(ABC):
         require_not_negative(name, weight_decay=weight_decay)
         self.flat, self.weight_decay, self.decay_all = flat, weight_decay, decay_all
         self.steps = 0
+
+    def __getattr__(self, name: str) -> NoReturn:  # of what is not there
+        if name in getattr(type(self), "state_names", ()):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name} yet, which its state_names has: make it in __init__, after "
+                f"super().__init__(...): self.{name} = self.zeros()"
+            )
+        ours = ELSEWHERE.get(name)
+        raise AttributeError(f"{type(self).__name__} has no {name}" + (f"; {ours} does it" if ours else ""))
 
     @abstractmethod
     def rates(self, learning_rate: float) -> Any:
