@@ -574,6 +574,21 @@ def test_a_short_training_has_a_short_warm_up(here, capsys):
     assert (code, "--warmup 25: longer than the 24 steps" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], None),
+        (["--optimizer", "sgd"], "sgd, momentum 0.9"),
+        (["--optimizer", "sgd", "--momentum", "0", "--coupled-decay"], "sgd, coupled decay"),
+        (["--optimizer", "lion", "--beta2", "0.9"], "lion, beta1 0.9, beta2 0.9"),
+    ],
+)
+def test_another_optimizer_than_the_usual_one_is_named(here, capsys, flags, words):
+    assert main([*TINY, "--steps", "6", *flags, "--out", "run"]) == 0
+    told = [line.split(None, 1)[1] for line in capsys.readouterr().out.splitlines() if line.startswith("optimizer ")]
+    assert told == ([words] if words else [])
+
+
 def test_flags_without_effect_are_warned_of(here, capsys):
     flags = ["--rotary-base", "5", "--tf32", "--final-fraction", "0.1", "--batch-makers", "2", "--no-scale-residuals"]
     assert main([*TINY, "--steps", "6", "--device", "cpu", "--schedule", "constant", *flags, "--out", "run"]) == 0

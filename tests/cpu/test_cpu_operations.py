@@ -116,6 +116,16 @@ def test_packed_rotary(passes, heads, kv_heads, head_size, positions, rng):
     compare("packed_rotary", (qkv, POSITIONS[positions](rng, 3, 65), heads), rng, kv_heads=kv_heads, base=500.0)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", ">i2", "int32", "int64", "uint8", "uint16", "uint64"])
+def test_rotary_positions_of_any_integers(passes, dtype, rng):
+    """Their distance may be beyond what their dtype holds: 100 and -100 are 200 apart."""
+    limits = np.iinfo(dtype)
+    low, high = max(limits.min, -20_000), min(limits.max, 20_000)
+    places = np.concatenate([np.arange(low, high + 1), [high] * 3])[None].astype(dtype)  # (1, T), as dense as may be
+    compare("rotary", (single(rng, 1, places.size, 1, 4), places), rng)
+    compare("packed_rotary", (single(rng, 1, places.size, 12), places, 1), rng)
+
+
 @pytest.mark.parametrize("pairing", ["neighbours", "halves"])
 @pytest.mark.parametrize(("head_size", "width"), [(10, None), (24, 8), (7, 4), (6, 2)])
 def test_rotary_of_a_part_and_by_halves(passes, pairing, head_size, width, rng):
@@ -140,6 +150,16 @@ def test_ffn(passes, activation, shape, rng):
     channels, hidden = shape[-1], 11
     weights = single(rng, channels, hidden), single(rng, hidden), single(rng, hidden, channels), single(rng, channels)
     compare("ffn", (single(rng, *shape), *weights, activation), rng)
+
+
+@pytest.mark.parametrize("count", [4, 700])  # one block, several
+@pytest.mark.parametrize("width", [2, 9])  # below and above that of x
+@pytest.mark.parametrize(("name", "packed"), [("ffn", 5), ("gated_ffn", 10)])
+def test_a_feed_forward_network_of_another_width(passes, name, packed, width, count, rng, monkeypatch):
+    """What comes out has the second weight's width, not x's."""
+    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", 300)
+    weights = single(rng, 6, packed), single(rng, packed), single(rng, 5, width), single(rng, width)
+    compare(name, (single(rng, 2, count // 2, 6), *weights), rng)
 
 
 BIASES = [(True, True), (False, False), (True, False), (False, True)]

@@ -273,6 +273,14 @@ def test_rotary(dtype, positions, shape, rng):
     compare("rotary", (draw(rng, shape, dtype), places), rng)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint8", "uint32"])
+def test_rotary_positions_of_any_integers(dtype, rng):
+    places = np.arange(np.iinfo(dtype).min, np.iinfo(dtype).max, np.iinfo(dtype).max // 100).astype(dtype)[
+        None
+    ]  # (1, T)
+    compare("rotary", (draw(rng, (1, places.size, 3, 8)), places), rng)
+
+
 @DTYPES
 @each_positions
 @pytest.mark.parametrize(

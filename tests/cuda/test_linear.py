@@ -10,7 +10,7 @@ from tinygrad_arith.cuda import linear as fast
 from tinygrad_arith.cuda.gemm import gemm_bias
 from tinygrad_arith.cuda.side_stream import using_side_stream
 from tinygrad_arith.ops import OPERATIONS
-from tinygrad_arith.ops.registry import Destination
+from tinygrad_arith.ops.registry import Destination, choose, reference_only
 
 F32, BF16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
 ROUNDING = {F32: 1e-5, BF16: 3e-2}  # of the largest entry; bfloat16 rounds the hidden layer, its slope and the result
@@ -95,6 +95,29 @@ def test_gradients_go_to_float32_destinations(name, options, dtype, add, apart, 
             assert mine is destination.array
             right = right + before if add else right
         check(mine, right, dtype)
+
+
+@pytest.mark.parametrize("width", [8, 41])  # below and above that of x
+@pytest.mark.parametrize("name", ["ffn", "gated_ffn"])
+@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
+def test_a_feed_forward_network_of_another_width(name, dtype, width, rng):
+    x, w1, b1, *_ = inputs_of(name, rng, 31, dtype)
+    inputs = x, w1, b1, 0.3 * numbers(rng, 40, width), 0.3 * numbers(rng, width)
+    inputs = tuple(array.astype(dtype) for array in inputs)
+    out, cache = getattr(module_of(name), f"{name}_forward")(*inputs)
+    dy = numbers(rng, *out.shape, dtype=dtype)
+    wanted, gradients = reference(name, inputs, dy)
+    check(out, wanted, dtype)
+    for mine, right in zip(
+        getattr(module_of(name), f"{name}_backward")(dy, cache, needs=(True,) * 5), gradients, strict=True
+    ):
+        check(mine, right, dtype)
+
+
+def test_silu_without_a_gate_is_the_references(rng):
+    inputs = dict(zip(("x", "w1", "b1", "w2", "b2"), inputs_of("ffn", rng, 5, F32), strict=True))
+    with reference_only(False):
+        assert choose(OPERATIONS["ffn"], inputs | {"activation": "silu"}) == (OPERATIONS["ffn"].forward, None)
 
 
 def test_without_a_bias_and_with_a_transposed_weight(rng):

@@ -234,9 +234,97 @@ def test_gradient_descent_by_hand_and_the_optimizer_take_turns():
 )
 def test_an_array_of_another_shape_is_named(attribute, message):
     model = new_model()
-    setattr(model.head.bias, attribute, np.zeros(3, np.float32))
-    with pytest.raises(ParameterError, match=rf"{message} assigned an array of shape \(3,\); the parameter has \(7,\)"):
+
+    def assign_and_step():
+        setattr(model.head.bias, attribute, np.zeros(3, np.float32))
         AdamW(model.flat).step(0.01)
+
+    with pytest.raises(ParameterError, match=rf"{message} assigned an array of shape \(3,\); the parameter has \(7,\)"):
+        assign_and_step()
+
+
+def test_an_array_of_another_shape_is_refused_where_it_is_assigned():
+    for model in (new_model(), new_model(initialized=False)):
+        with pytest.raises(ParameterError, match=r"assigned an array of shape \(2, 7\); the parameter has \(16, 7\)$"):
+            model.head.weight.array = np.zeros((2, 7))
+        assert model.head.weight.shape == (16, 7)
+
+
+@pytest.mark.parametrize("values", [np.zeros((7, 16)), [[0.0]], 0.0, Tensor(np.zeros((7, 16)))], ids=type)
+def test_numbers_do_not_take_the_place_of_a_parameter(values):
+    """They would compute, and be in no file and in no optimizer."""
+    model = new_model()
+    sentence = (
+        "token_embedding.weight is a parameter, not an array: "
+        "write token_embedding.weight.array[...] = values (or .array = values)"
+    )
+    with pytest.raises(ParameterError) as told:
+        model.token_embedding.weight = values
+    assert str(told.value) == sentence
+    with pytest.raises(ParameterError, match=r"^head is a module, not an array: put numbers into the arrays of its"):
+        model.head = values
+    assert {"token_embedding.weight", "head.weight"} <= set(model.named_parameters())
+
+
+def test_a_part_may_be_put_in_the_place_of_another_or_taken_out():
+    model = new_model()
+    model.head.weight = Parameter((16, 7), Normal(1.0), decay=True)
+    model.head.bias = None
+    model.head = Linear(16, 7)
+    assert model.head.bias is not None
+
+
+ELSEWHERE = {
+    "zero_grad": r"a module has no zero_grad; model\.zero_gradients\(\) does it$",
+    "parameters": r"a module has no parameters; model\.named_parameters\(\)\.values\(\) does it$",
+    "eval": r"a module has no eval; a dropout_key turns dropout on",
+    "to": r"a module has no to; model\.initialize\(seed, policy, device\) does it$",
+    "requires_grad_": r"a module has no requires_grad_; model\.freeze\(\)",
+    "what": r"'GPT' object has no attribute 'what'$",
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_methods_of_other_libraries_lead_to_ours(name):
+    model = new_model()
+    assert not hasattr(model, name)
+    with pytest.raises(AttributeError, match=ELSEWHERE[name]):
+        getattr(model, name)
+
+
+def test_layers_of_other_libraries_lead_to_ours():
+    from tinygrad_arith import nn
+
+    with pytest.raises(AttributeError, match=r"^there is no Sequential in nn; a list of modules in an attribute"):
+        nn.Sequential  # noqa: B018
+    with pytest.raises(AttributeError, match=r"^there is no Conv2d in nn$"):
+        nn.Conv2d  # noqa: B018
+    for said in nn.names_elsewhere.LAYERS.values():
+        name = said.removeprefix("autograd.functions.")
+        assert " " in said or hasattr(nn, said) or hasattr(F, name), said
+
+
+def test_a_tensors_data_is_written_through_its_array():
+    weight = new_model().head.weight
+    with pytest.raises(AttributeError, match=r"^data is read-only: assign to array, or write into it: tensor\.array"):
+        weight.data = weight.numpy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_policy_may_be_named(dtype):
+    model = new_model(initialized=False).initialize(0, dtype)
+    np.testing.assert_array_equal(model.flat.values, new_model(dtype=dtype).flat.values)
+    assert model.flat.values.dtype == dtype
+    assert new_model(initialized=False).allocate(dtype).flat.values.dtype == dtype
+
+
+@pytest.mark.parametrize("policy", ["float", 3, "int32", "what", ["float32"]])
+def test_what_is_no_policy(policy):
+    if policy == "float":  # NumPy's name for float64
+        assert new_model(initialized=False).initialize(0, policy).flat.values.dtype == np.float64
+        return
+    with pytest.raises(TypeError, match=r"^a policy is a DtypePolicy, or the name of a floating dtype such as"):
+        new_model(initialized=False).initialize(0, policy)
 
 
 class Pair(Module):

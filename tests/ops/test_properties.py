@@ -116,12 +116,14 @@ def calls(draw, name, kinds=("normal",), dtype="float64", batch=None):
     if name == "rmsnorm":
         return Call(name, (x, array(channels)))
     if name == "ffn":
-        hidden, activation = size(high=5), draw(st.sampled_from(("gelu", "relu", "gelu-exact")))
-        weights = array(channels, hidden), array(hidden), array(hidden, channels), array(channels)
+        hidden, activation = size(high=5), draw(st.sampled_from(("silu", "gelu", "relu", "gelu-exact")))
+        out = size(3, 5)
+        weights = array(channels, hidden), array(hidden), array(hidden, out), array(out)
         return Call(name, (x, *weights), {"activation": activation})
     if name == "gated_ffn":
         hidden, activation = size(high=5), draw(st.sampled_from(("silu", "gelu", "relu", "gelu-exact")))
-        weights = array(channels, 2 * hidden), array(2 * hidden), array(hidden, channels), array(channels)
+        out = size(3, 5)
+        weights = array(channels, 2 * hidden), array(2 * hidden), array(hidden, out), array(out)
         return Call(name, (x, *weights), {"activation": activation})
     if name == "dropout":
         return Call(name, (x,), {"rate": draw(st.sampled_from((0.0, 0.3, 0.9))), "key": RandomKey(size(), "test")})

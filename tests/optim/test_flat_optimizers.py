@@ -6,7 +6,7 @@ import pytest
 
 from tinygrad_arith.backend import DtypePolicy
 from tinygrad_arith.models import GPT, GPTConfig
-from tinygrad_arith.nn import Linear, ParameterError
+from tinygrad_arith.nn import Linear, Module, ParameterError
 from tinygrad_arith.optim import SGD, AdamW, FlatOptimizer, Lion
 from tinygrad_arith.optim.registry import OPTIMIZERS
 from tinygrad_arith.options.kinds import changed_options, field_names
@@ -86,6 +86,67 @@ def test_arrays_of_another_length_are_refused_before_anything_is_taken(layer, ma
             optimizer.load_state_dict(changed)
     for name, array in optimizer.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+class Twins(Module):
+    """Two layers of one size: frozen, one or the other leaves flat arrays of the same length."""
+
+    def __init__(self):
+        self.left, self.right = Linear(4, 4), Linear(4, 4)
+
+
+def half_frozen(make, side):
+    model = Twins().initialize(seed=1)
+    getattr(model, side).freeze()
+    return model, make(model.flat)
+
+
+@each_kind
+def test_a_state_is_taken_by_the_parameters_that_it_was_made_for_only(make):
+    model, optimizer = half_frozen(make, "left")
+    go(model, optimizer, 2)
+    state = optimizer.state_dict()
+    _, same = half_frozen(make, "left")
+    same.load_state_dict(state)
+    for name, array in same.state_dict().items():
+        np.testing.assert_array_equal(array, state[name])
+    _, other = half_frozen(make, "right")
+    if other.state():
+        with pytest.raises(ValueError, match=r"^the optimizer's state belongs to other parameters, of the same number"):
+            other.load_state_dict(state)
+        assert other.steps == 0
+        assert not any(array.any() for array in other.state().values())
+    whole = Twins().initialize(seed=1)
+    assert "layout" not in make(whole.flat).state_dict()  # none is frozen: the length alone tells
+
+
+@each_kind
+def test_a_state_from_before_it_named_its_parameters_is_read(make):
+    model, optimizer = half_frozen(make, "left")
+    go(model, optimizer, 2)
+    state = {name: array for name, array in optimizer.state_dict().items() if name != "layout"}
+    _, again = half_frozen(make, "left")
+    again.load_state_dict(state)
+    assert again.steps == 2
+
+
+@each_kind
+def test_names_of_other_libraries_lead_to_ours(layer, make):
+    optimizer = make(layer.flat)
+    with pytest.raises(AttributeError, match=r"has no zero_grad; model\.zero_gradients\(\) does it$"):
+        optimizer.zero_grad()
+    with pytest.raises(AttributeError, match=r"has no param_groups; step\(learning_rate\), which takes the rate"):
+        optimizer.param_groups  # noqa: B018
+    with pytest.raises(AttributeError, match=r"^\w+ has no what$"):
+        optimizer.what  # noqa: B018
+
+
+def test_an_array_of_the_state_that_was_not_made_is_told(layer):
+    class Forgetful(SGD):
+        state_names = ("velocity", "squares")
+
+    with pytest.raises(AttributeError, match=r"^Forgetful has no squares yet.*: self\.squares = self\.zeros\(\)$"):
+        Forgetful(layer.flat).state_dict()
 
 
 @each_kind

@@ -20,6 +20,8 @@ def test_every_kind_has_options_that_say_their_kind():
 
 
 def test_an_unknown_kind_names_the_nearest():
+    with pytest.raises(ValueError, match=r"^--architecture GPT: .*; did you mean gpt\?$"):
+        SECTIONS["model"].load("GPT")
     with pytest.raises(ValueError, match=r"^--architecture gtp: must be one of gpt, .*; did you mean gpt\?$"):
         SECTIONS["model"].load("gtp")
     with pytest.raises(UserError, match=r"^a file: --task expresions: .*; did you mean expressions\?$"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ops.registry import Operation, plan
-from ..ops.shape_rules import ArraySpec, OpShapes, ShapeError, describe, spec_of
+from ..ops.shape_rules import ArraySpec, OpShapes, ShapeError, describe, is_floating, spec_of
 from .arguments import checked
 from .operands import is_settled, option, settle
 from .tape import is_recording, record
@@ -74,6 +74,12 @@ def apply(operation: Operation, arguments: dict[str, Any]) -> Tensor:
             raise
         arrays = {name: value for name, value in values.items() if hasattr(value, "shape")}
         raise ShapeError(f"{operation.name}: {error}; got {describe(**arrays)}") from error
+    except TypeError as error:
+        dtypes = [values[name].dtype for name in chosen.given]
+        odd = [dtype for dtype in dtypes if dtype.kind not in "iu" and not is_floating(dtype)]
+        if not odd:
+            raise
+        raise TypeError(f"{operation.name} takes numbers, not an array of {odd[0]}") from error
     tensor = Tensor(out)
     if is_recording():
         inputs = [arguments[name] for name in chosen.given]

@@ -71,11 +71,14 @@ def dropout(x, rate, key) -> Tensor:
     """Returns y (...) and the cache. The same key gives the same mask, on any device."""
 
 def ffn(x, w1, b1, w2, b2, activation="gelu") -> Tensor:
-    """`activation` is "relu", "gelu" (tanh form) or "gelu-exact". Returns y (..., C) and the cache."""
+    """`activation` is "relu", "gelu" (tanh form), "gelu-exact" or "silu"; D is usually C.
+
+    Returns y (..., D) and the cache.
+    """
 
 def gated_ffn(x, w1, b1, w2, b2, activation="silu") -> Tensor:
     """w1 is [gate | up], side by side. `activation` of the gate is "silu" (SwiGLU), "gelu" (tanh form), "gelu-exact"
-    (GEGLU) or "relu" (ReGLU). Returns y (..., C) and the cache.
+    (GEGLU) or "relu" (ReGLU). D is usually C. Returns y (..., D) and the cache.
     """
 
 def cross_entropy_sum(logits, targets, weights=None, ignore_index=-1) -> Tensor:

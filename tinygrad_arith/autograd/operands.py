@@ -133,6 +133,7 @@ def whole_numbers(whose: str, value: Any) -> Any:
 
 
 def plain_array(value: Any) -> Any:
-    """Lists, numbers and tensors as arrays; arrays, specs and None as they are."""
+    """Lists, numbers, tensors and arrays of another library as arrays; our arrays, specs and None as they are."""
     value = value.array if isinstance(value, Tensor) else value
-    return value if value is None or hasattr(value, "dtype") else np.asarray(value)
+    ours = value is None or isinstance(value, ArraySpec) or isinstance(getattr(value, "dtype", None), np.dtype)
+    return value if ours else np.asarray(value)

@@ -63,12 +63,16 @@ class Tensor:
 
     @property
     def data(self) -> Any:
-        """The array, read-only (CuPy has no read-only arrays: there it is the array itself)."""
+        """The array, read-only: write to `array` (CuPy has no read-only arrays: there it is the array itself)."""
         if not isinstance(self.array, np.ndarray):
             return self.array
         view = self.array.view()
         view.flags.writeable = False
         return view
+
+    @data.setter
+    def data(self, value: Any) -> NoReturn:
+        raise AttributeError("data is read-only: assign to array, or write into it: tensor.array[...] = values")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from .cores import available_cores
 from .devices import library_of, obstacle_to_cuda
 from .environment import numpy_alone
 from .ordered_sums import add_at
-from .policy import DtypePolicy, bfloat16
+from .policy import DtypePolicy, as_policy, bfloat16
 from .random import RandomKey, integers, normal, random_bits, uniform
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "RandomKey",
     "add_at",
     "array_module",
+    "as_policy",
     "available_cores",
     "bfloat16",
     "integers",

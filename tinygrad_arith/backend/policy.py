@@ -42,3 +42,16 @@ class DtypePolicy:
         if name != "bfloat16":
             return cls.uniform(name)
         return cls(np.dtype(np.float32), bfloat16(), np.dtype(np.float32))
+
+
+def as_policy(policy: DtypePolicy | str | None) -> DtypePolicy:
+    """The policy itself, that of a `--dtype` by its name, or float32 everywhere. Raises TypeError for anything else."""
+    if isinstance(policy, DtypePolicy):
+        return policy
+    try:
+        named = DtypePolicy.named("float32" if policy is None else policy)
+        if named.compute.kind == "f" or named.compute.name == "bfloat16":
+            return named
+    except TypeError:
+        pass
+    raise TypeError(f'a policy is a DtypePolicy, or the name of a floating dtype such as "float64", not {policy!r}')

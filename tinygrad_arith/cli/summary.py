@@ -8,8 +8,10 @@ from ..backend import RandomKey
 from ..models.model import Model
 from ..models.shape_report import ShapeReport
 from ..ops.registry import chosen_table
+from ..optim.options import OptimizerOptions
 from ..optim.registry import OPTIMIZERS
 from ..options.calling import command_words
+from ..options.kinds import field_names
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
 from ..run_files.metrics import Reached
@@ -80,6 +82,7 @@ def print_plan(session: Session) -> None:
         ("task", session.task.describe()),
         ("model", f"{session.model.parameter_count():,} parameters, {training.dtype}"),
         ("steps", steps_in_words(session)),
+        *optimizer_fact(config.optimizer),
         ("learning rate", rate_in_words(record)),
         ("seed", str(training.seed)),
         device_fact(session.device, training),
@@ -101,6 +104,15 @@ def steps_in_words(session: Session) -> str:
         return f"{words}, going on from step {progress.step:,}"
     left = " (--until none goes on to the last step)" if progress.step < training.steps else ""
     return f"{words}: done, at step {progress.step:,}{left}; only tested again"
+
+
+def optimizer_fact(options: OptimizerOptions) -> list[tuple[str, str]]:
+    """Which optimizer it is, where it is not the usual one, and what only it has and is not 0."""
+    if options.kind == OptimizerOptions().kind:
+        return []
+    own = {name: getattr(options, name) for name in field_names(options) if name not in field_names(OptimizerOptions)}
+    words = [name if value is True else f"{name} {value:g}" for name, value in own.items() if value]
+    return [("optimizer", ", ".join([options.kind, *words]).replace("_", " "))]
 
 
 def rate_in_words(record: RunRecord) -> str:

@@ -10,7 +10,7 @@ from .rows import blocks, rows_of
 
 
 def known_activation(x, w1, b1, w2, b2, activation="gelu") -> bool:
-    """Those that have a pass; gelu-exact has none."""
+    """Those that have a pass; gelu-exact and silu have none."""
     return activation in ("relu", "gelu")
 
 
@@ -19,7 +19,8 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
     rows = rows_of(x)  # (N, C)
     activated = np.empty((len(rows), w1.shape[1]), dtype=x.dtype)  # (N, F)
     slope = np.empty_like(activated) if activation == "gelu" else None  # (N, F)
-    y, biases = np.empty_like(rows), (b1 is not None, b2 is not None)  # (N, C)
+    y = np.empty((len(rows), w2.shape[1]), dtype=x.dtype)  # (N, D)
+    biases = b1 is not None, b2 is not None
     b1 = np.zeros(w1.shape[1], x.dtype) if b1 is None else b1  # (F,)
     for part in blocks(*activated.shape):
         hidden = gemm(rows[part], w1, activated[part])
@@ -30,13 +31,13 @@ def ffn_forward(x, w1, b1, w2, b2, activation="gelu"):
         gemm(hidden, w2, y[part])
         if b2 is not None:
             passes.add_bias(y[part], b2)
-    return y.reshape(x.shape), FusedFfnCache(x, w1, w2, activated, slope, biases)
+    return y.reshape(*x.shape[:-1], w2.shape[1]), FusedFfnCache(x, w1, w2, activated, slope, biases)
 
 
 def ffn_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.ffn`."""
     x, w1, w2, activated, slope, _ = cache
-    rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
+    rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, D)
     dx = np.empty_like(rows) if needs[0] else None  # (N, C)
     gradients = ffn_gradients(into, cache, np.empty_like)
     parts = blocks(*activated.shape)

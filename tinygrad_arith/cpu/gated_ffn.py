@@ -19,7 +19,7 @@ def gated_ffn_forward(x, w1, b1, w2, b2, activation="silu"):
     rows = rows_of(x)  # (N, C)
     hidden = np.empty((len(rows), w1.shape[1]), dtype=x.dtype)  # (N, 2F)
     product = np.empty((len(rows), len(w2)), dtype=x.dtype)  # (N, F)
-    y = np.empty_like(rows)  # (N, C)
+    y = np.empty((len(rows), w2.shape[1]), dtype=x.dtype)  # (N, D)
     for part in blocks(*hidden.shape):
         gemm(rows[part], w1, hidden[part])
         if b1 is not None:
@@ -29,13 +29,13 @@ def gated_ffn_forward(x, w1, b1, w2, b2, activation="silu"):
         if b2 is not None:
             passes.add_bias(y[part], b2)
     cache = FusedGatedFfnCache(x, w1, w2, hidden, product, (b1 is not None, b2 is not None))
-    return y.reshape(x.shape), cache
+    return y.reshape(*x.shape[:-1], w2.shape[1]), cache
 
 
 def gated_ffn_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.gated_ffn`."""
     x, w1, w2, hidden, product, _ = cache
-    rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
+    rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, D)
     dx = np.empty_like(rows) if needs[0] else None  # (N, C)
     gradients = ffn_gradients(into, cache, np.empty_like)
     parts = blocks(*hidden.shape)

@@ -38,7 +38,8 @@ def places_of(positions):
     """
     first, last = int(positions.min()), int(positions.max())
     if last - first < positions.size:
-        return np.arange(first, last + 1), positions - first
+        wide = positions if positions.dtype.kind == "u" else positions.astype(np.int64)  # in int8 100 - (-100) is -56
+        return np.arange(first, last + 1), wide - first
     return positions.reshape(-1), np.arange(positions.size).reshape(positions.shape)
 
 

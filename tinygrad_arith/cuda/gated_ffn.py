@@ -44,15 +44,15 @@ def gated_ffn_forward(x, w1, b1, w2, b2, activation="silu"):
     hidden = affine(rows_of(x), w1, b1)  # (N, 2F)
     product = cupy.empty((len(hidden), len(w2)), dtype=x.dtype)  # (N, F)
     run_gate("silu_gate", (product, hidden), len(w2))
-    y = affine(product, w2, b2)  # (N, C)
+    y = affine(product, w2, b2)  # (N, D)
     cache = FusedGatedFfnCache(x, w1, w2, hidden, product, (b1 is not None, b2 is not None))
-    return y.reshape(x.shape), cache
+    return y.reshape(*x.shape[:-1], w2.shape[1]), cache
 
 
 def gated_ffn_backward(dy, cache, *, needs, into=None, owned=False):
     """See `ops.gated_ffn`."""
     x, w1, w2, hidden, product, _ = cache
-    rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, C)
+    rows, dy = rows_of(x), rows_of(dy)  # (N, C), (N, D)
     gradients, apart = ffn_gradients(into, cache, contiguous_like), all_given(into)
     gradients_aside(product, dy, gradients.dw2, gradients.db2, apart=apart)
     dproduct = gemm(dy, w2.T, cupy.empty_like(product))  # (N, F)

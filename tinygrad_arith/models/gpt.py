@@ -21,14 +21,15 @@ from ..nn import (
     make_position_table,
 )
 from ..nn.attention import unchanged_on_error
-from ..nn.sizes import require_sizes
 from ..ops import ArraySpec, ShapeError
+from ..ops.numbers import require_not_negative, require_positive, require_sizes
+from ..ops.shape_rules import inside_module
 from ..options.option import Options, option
 from .model import Model
 from .registry import TaskSizes, options_of
 from .shape_report import ShapeReport, report_shapes
 
-ACTIVATIONS = ("relu", "gelu", "gelu-exact")
+ACTIVATIONS = ("relu", "gelu", "gelu-exact", "silu")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class GPTConfig:
     """The shape of a GPT. `kv_heads` 0 means as many as `heads`, `ffn` 0 means 4 d_model.
 
     context:    positions that a row may have
-    activation: "relu", "gelu" (tanh form) or "gelu-exact"
+    activation: "relu", "gelu" (tanh form), "gelu-exact" or "silu"
     norm:       "pre" (with a final norm) or "post"
     positions:  what is made of position ids: "learned" (a table), "sinusoidal", "rotary" (Su et al. 2021) or "none"
     tied_head:  the head's weight is the token table, transposed, without bias
@@ -122,11 +123,14 @@ class GPTConfig:
     rotary_base: float = 10_000.0
 
     def __post_init__(self) -> None:
-        """Raises ShapeError for a size that is none."""
+        """Raises ShapeError for a size or another number that cannot be."""
         require_sizes(type(self).__name__, vocabulary=self.vocabulary, context=self.context, d_model=self.d_model)
         require_sizes(type(self).__name__, heads=self.heads)
         or_none = {"layers": self.layers, "kv_heads": self.kv_heads, "ffn": self.ffn}
         require_sizes(type(self).__name__, least=0, **or_none, position_count=self.position_count)
+        require_positive(type(self).__name__, rotary_base=self.rotary_base)
+        gains = {"embedding_std": self.embedding_std, "weight_gain": self.weight_gain}
+        require_not_negative(type(self).__name__, **gains)
 
     @property
     def output_gain(self) -> float:
@@ -135,18 +139,19 @@ class GPTConfig:
 
     def block(self, **options) -> Block:
         """One of the model's blocks; the options are those of `Block` that not all models share."""
-        return Block(
-            self.d_model,
-            self.heads,
-            self.ffn or 4 * self.d_model,
-            kv_heads=self.kv_heads or None,
-            activation=self.activation,
-            norm=self.norm,
-            rotary=Rotary(self.rotary_base) if self.positions == "rotary" else None,
-            gain=self.weight_gain,
-            output_gain=self.output_gain,
-            **{"normalization": self.normalization, **options},
-        )
+        with inside_module("blocks.0"):  # all are alike, so what is wrong is wrong in the first
+            return Block(
+                self.d_model,
+                self.heads,
+                self.ffn or 4 * self.d_model,
+                kv_heads=self.kv_heads or None,
+                activation=self.activation,
+                norm=self.norm,
+                rotary=Rotary(self.rotary_base) if self.positions == "rotary" else None,
+                gain=self.weight_gain,
+                output_gain=self.output_gain,
+                **{"normalization": self.normalization, **options},
+            )
 
     def position_table(self) -> Module | None:
         """What makes vectors of position ids, if anything is added to the embedding."""

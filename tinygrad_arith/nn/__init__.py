@@ -1,5 +1,8 @@
 """Modules: parameters under dotted names, and the layers of a transformer."""
 
+from typing import NoReturn
+
+from . import names_elsewhere
 from .attention import KeyValueCache, SelfAttention
 from .block import Block
 from .diagnosis import first_nonfinite
@@ -39,3 +42,7 @@ __all__ = [
     "make_position_table",
     "observe_outputs",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:  # of what is not here
+    raise AttributeError(names_elsewhere.of_layer(name))

@@ -12,13 +12,13 @@ from ..autograd import BackwardError, Tensor, is_recording
 from ..autograd import functions as F
 from ..backend import RandomKey, repeat_rows, to_numpy
 from ..ops import ShapeError, attention_forward
+from ..ops.numbers import require_sizes
 from ..ops.packed_attention import unpack
 from .attention_dropout import attention_with_dropout
 from .dropout import Dropout
 from .linear import Linear
 from .module import Module
 from .positions import Rotary
-from .sizes import require_sizes
 
 
 @dataclass
@@ -104,22 +104,28 @@ class SelfAttention(Module):
         require_sizes("SelfAttention", channels=channels, heads=heads, kv_heads=kv_heads)
         if head_size is not None:
             require_sizes("SelfAttention", head_size=head_size)
+        if not (rotary is None or isinstance(rotary, Rotary)):
+            raise TypeError(f"SelfAttention: rotary must be a Rotary(), not {rotary!r}")
         self.channels, self.heads, self.kv_heads = channels, heads, kv_heads
-        self.divides = head_size is not None or (heads > 0 and channels % heads == 0)
-        self.head_size = head_size or max(channels // max(heads, 1), 1)
+        self.head_size = head_size or channels // heads
         self.causal, self.rotary = causal, rotary
+        self.require_fitting_heads(head_size is not None)
         self.qkv = Linear(channels, (heads + 2 * kv_heads) * self.head_size, bias=bias, gain=gain)
         self.dropout = Dropout(dropout) if dropout else None
         with_bias = bias if output_bias is None else output_bias
-        self.output = Linear(max(heads, 1) * self.head_size, channels, bias=with_bias, gain=output_gain)
+        self.output = Linear(heads * self.head_size, channels, bias=with_bias, gain=output_gain)
 
-    def check_sizes(self) -> None:
-        if not self.divides:
-            raise ShapeError(f"attention: {self.heads} heads do not divide {self.channels} channels")
-        if self.heads % self.kv_heads:
-            raise ShapeError(f"attention: {self.kv_heads} key/value heads do not divide {self.heads} heads")
+    def require_fitting_heads(self, size_given: bool) -> None:
+        """Raises ShapeError for heads that cannot share the channels, or key/value heads that the heads cannot."""
+        heads, channels = self.heads, self.channels
+        if not size_given and channels % heads:
+            raise ShapeError(
+                f"{heads} heads cannot share {channels} channels: give head_size, or heads that divide {channels}"
+            )
+        if heads % self.kv_heads:
+            raise ShapeError(f"{self.kv_heads} key/value heads do not divide {heads} heads")
         if self.rotary is not None and self.rotary.width is None and self.head_size % 2:
-            raise ShapeError(f"attention: rotary positions turn pairs of channels; {self.head_size} a head is odd")
+            raise ShapeError(f"rotary positions turn pairs of channels; {self.head_size} a head is odd")
 
     def forward(
         self,
@@ -156,7 +162,7 @@ class SelfAttention(Module):
         if self.rotary is None:
             return qkv
         if positions is None:
-            raise ValueError("attention: rotary positions need position ids")
+            raise ValueError("attention: rotary positions need position ids: positions=np.arange(T)")
         return F.packed_rotary(qkv, positions, self.heads, kv_heads=self.kv_heads, **vars(self.rotary))
 
     def attend_with_dropout(self, qkv: Tensor, key_mask, key: RandomKey) -> Tensor:  # -> (B, T, C)

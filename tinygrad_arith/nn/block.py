@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ..autograd import Tensor
 from ..backend import RandomKey
+from ..ops.shape_rules import inside_module
 from .attention import KeyValueCache, SelfAttention, unchanged_on_error
 from .dropout import Dropout
 from .feed_forward import FeedForward, GatedFeedForward
@@ -19,6 +20,7 @@ class Block(Module):
 
     normalization, eps:  of the two norms, see `make_norm`
     gated:               the feed-forward network has a gate: see `GatedFeedForward`
+    activation:          of the feed-forward network; by default "gelu", with a gate "silu"
     kv_heads, head_size, causal, rotary: see `SelfAttention`
     bias:                whether the projections have biases; qkv_bias: the packed one of the attention, if it differs
     dropout:             of the outputs of both, before they are added; ffn_dropout: of the second one, if it differs
@@ -34,7 +36,7 @@ class Block(Module):
         *,
         kv_heads: int | None = None,
         head_size: int | None = None,
-        activation: str = "gelu",
+        activation: str | None = None,
         gated: bool = False,
         bias: bool = True,
         qkv_bias: bool | None = None,
@@ -52,23 +54,27 @@ class Block(Module):
         if norm not in ("pre", "post"):
             raise ValueError(f"no norm {norm!r}: it must be one of pre, post")
         self.attention_norm = make_norm(normalization, channels, eps)
-        self.attention = SelfAttention(
-            channels,
-            heads,
-            kv_heads,
-            head_size=head_size,
-            causal=causal,
-            rotary=rotary,
-            bias=bias if qkv_bias is None else qkv_bias,
-            output_bias=bias,
-            dropout=probability_dropout,
-            gain=gain,
-            output_gain=output_gain,
-        )
+        with inside_module("attention"):
+            self.attention = SelfAttention(
+                channels,
+                heads,
+                kv_heads,
+                head_size=head_size,
+                causal=causal,
+                rotary=rotary,
+                bias=bias if qkv_bias is None else qkv_bias,
+                output_bias=bias,
+                dropout=probability_dropout,
+                gain=gain,
+                output_gain=output_gain,
+            )
         self.attention_dropout = Dropout(dropout)
         self.ffn_norm = make_norm(normalization, channels, eps)
-        feed_forward = GatedFeedForward if gated else FeedForward
-        self.ffn = feed_forward(channels, hidden, activation, bias=bias, gain=gain, output_gain=output_gain)
+        feed_forward, usual = (GatedFeedForward, "silu") if gated else (FeedForward, "gelu")
+        with inside_module("ffn"):
+            self.ffn = feed_forward(
+                channels, hidden, activation or usual, bias=bias, gain=gain, output_gain=output_gain
+            )
         self.ffn_dropout = Dropout(dropout if ffn_dropout is None else ffn_dropout)
         self.norm = norm
 

@@ -2,10 +2,10 @@
 
 from ..autograd import Tensor
 from ..autograd import functions as F
+from ..ops.numbers import require_sizes
 from .initializers import ZEROS, Normal
 from .module import Module
 from .parameter import Parameter
-from .sizes import require_sizes
 
 
 class Embedding(Module):

@@ -2,12 +2,25 @@
 
 from ..autograd import Tensor
 from ..autograd import functions as F
+from ..ops import ShapeError
+from ..ops.ffn import ACTIVATIONS
+from ..ops.numbers import require_sizes
 from .linear import Linear
 from .module import Module
 
+GATED = {"swiglu": "silu", "swish": "silu", "geglu": "gelu-exact", "reglu": "relu"}  # as others call them
+
+
+def require_activation(activation: str) -> None:
+    """Raises ShapeError for an activation that the feed-forward networks do not have."""
+    if activation not in ACTIVATIONS:
+        ours = GATED.get(str(activation).lower())
+        hint = f" ({ours!r} in a GatedFeedForward)" if ours else ""
+        raise ShapeError(f"no activation {activation!r}{hint}: it must be one of {', '.join(ACTIVATIONS)}")
+
 
 class FeedForward(Module):
-    """C -> F -> C with an activation between: "relu", "gelu" (tanh form) or "gelu-exact". One fused operation.
+    """C -> F -> C with an activation between: "relu", "gelu" (tanh form), "gelu-exact" or "silu". One fused operation.
 
     gain, output_gain: of the initial weights, up and down; see `Linear`
     """
@@ -22,6 +35,7 @@ class FeedForward(Module):
         gain: float = 1.0,
         output_gain: float = 1.0,
     ):
+        require_activation(activation)
         self.up = Linear(channels, hidden, bias=bias, gain=gain)
         self.down = Linear(hidden, channels, bias=bias, gain=output_gain)
         self.activation = activation
@@ -47,6 +61,8 @@ class GatedFeedForward(Module):
         gain: float = 1.0,
         output_gain: float = 1.0,
     ):
+        require_activation(activation)
+        require_sizes("GatedFeedForward", hidden=hidden)
         self.up = Linear(channels, 2 * hidden, bias=bias, gain=gain)
         self.down = Linear(hidden, channels, bias=bias, gain=output_gain)
         self.activation = activation

@@ -2,6 +2,7 @@
 
 from ..autograd import Tensor
 from ..autograd import functions as F
+from ..ops.numbers import require_not_negative
 from .initializers import ONES, ZEROS
 from .module import Module
 from .parameter import Parameter
@@ -13,6 +14,7 @@ class LayerNorm(Module):
     def __init__(self, channels: int, eps: float = 1e-5):
         self.weight = Parameter((channels,), ONES, decay=False)
         self.bias = Parameter((channels,), ZEROS, decay=False)
+        require_not_negative("LayerNorm", eps=eps)
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:  # (..., C) -> (..., C)

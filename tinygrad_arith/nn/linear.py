@@ -4,10 +4,10 @@ import math
 
 from ..autograd import Tensor
 from ..autograd import functions as F
+from ..ops.numbers import require_sizes
 from .initializers import ZEROS, Normal
 from .module import Module
 from .parameter import Parameter
-from .sizes import require_sizes
 
 
 class Linear(Module):

@@ -11,9 +11,10 @@ import numpy as np
 
 from ..autograd import Tensor, is_tracing, trace_module
 from ..autograd.recompute import recompute
-from ..backend import DtypePolicy, library_of, on_device_of, to_numpy
+from ..backend import DtypePolicy, as_policy, library_of, on_device_of, to_numpy
 from ..ops import ArraySpec, ShapeError
-from .errors import NotInitialized
+from . import names_elsewhere
+from .errors import NotInitialized, ParameterError
 from .misfits import Misfits
 from .parameter import FlatParameters, Parameter, require_numbers
 from .structure import Structure, items_in
@@ -68,6 +69,7 @@ class Module:
         self.__dict__["flat"] = flat
 
     def __setattr__(self, name: str, value: Any) -> None:
+        self._require_part(name, value)
         parts = [(part, item) for part, item in items_in(name, value) if isinstance(item, Module | Tensor)]
         for part, item in parts:
             if isinstance(item, Module):
@@ -87,9 +89,22 @@ class Module:
                     "that has, or a copy of such a part"
                 )
             raise self._not_initialized(missing)
-        if name == "requires_grad_":
-            raise AttributeError(f"a module has no {name}; freeze() and unfreeze() do it")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        hint = names_elsewhere.of_module(name)
+        raise AttributeError(hint or f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
+    def _require_part(self, name: str, value: Any) -> None:
+        """Raises ParameterError for numbers in the place of a parameter or a module, which would be lost with it."""
+        before = vars(self).get(name)
+        if not isinstance(before, Parameter | Module) or isinstance(value, Parameter | Module):
+            return
+        if not (isinstance(value, Tensor | int | float | list | tuple) or hasattr(value, "dtype")):
+            return
+        dotted = ".".join(part for part in (self.attribute_name, name) if part)
+        if isinstance(before, Module):
+            raise ParameterError(f"{dotted} is a module, not an array: put numbers into the arrays of its parameters")
+        raise ParameterError(
+            f"{dotted} is a parameter, not an array: write {dotted}.array[...] = values (or .array = values)"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         if "flat" in vars(self):  # before the parameters are copied, which happens first
@@ -203,15 +218,15 @@ class Module:
         """The number of numbers in all parameters, tied ones counted once."""
         return sum(parameter.size for parameter in self.named_parameters().values())
 
-    def allocate(self, policy: DtypePolicy | None = None, device: str = "cpu", gradients: bool = True) -> Self:
+    def allocate(self, policy: DtypePolicy | str | None = None, device: str = "cpu", gradients: bool = True) -> Self:
         """Makes the arrays on a device, "cpu" or "cuda", zeros and not drawn: for weights that are read from somewhere.
 
-        policy:    the dtypes; default: float32 everywhere
+        policy:    the dtypes, or the name of one that is to be everywhere; default: float32
         gradients: False: for inference; there is no memory for gradients then, and nothing is kept for a backward
 
         Returns the module itself.
         """
-        policy = policy or DtypePolicy.uniform("float32")
+        policy = as_policy(policy)
         self.flat = FlatParameters(self.named_parameters(), policy, library_of(device), gradients=gradients)
         self.flat.belong_to(self)
         for name, module in self.named_modules().items():
@@ -220,7 +235,7 @@ class Module:
             module.name_random_site(zlib.crc32(name.encode()))
         return self
 
-    def initialize(self, seed: int = 0, policy: DtypePolicy | None = None, device: str = "cpu") -> Self:
+    def initialize(self, seed: int = 0, policy: DtypePolicy | str | None = None, device: str = "cpu") -> Self:
         """Makes the arrays and draws the parameters: the same draws on every device. Returns the module itself."""
         self.allocate(policy, device)
         self.flat.initialize(seed)

@@ -13,10 +13,10 @@ from ..autograd.tape import Version
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, to_numpy
 from ..backend.side_work import wait_for, wait_for_all
 from ..ops import ArraySpec
+from ..ops.numbers import require_sizes
 from ..ops.registry import Destination
 from ..ops.shape_rules import is_floating
 from .errors import ParameterError, some
-from .sizes import require_sizes
 from .structure import Structure
 
 ALIGNMENT = 32  # elements: every parameter starts on a 128-byte line, and the length divides among 2, 4, ..., 32 shards
@@ -36,7 +36,7 @@ class Parameter(Tensor):
     decay:       whether weight decay applies: yes for matrices, no for biases and norm scales
     """
 
-    __slots__ = ("_frozen", "decay", "home", "initializer", "master")
+    __slots__ = ("_frozen", "decay", "home", "initializer", "master", "name")
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., np.ndarray], *, decay: bool):
         for axis, size in enumerate(shape):
@@ -46,6 +46,7 @@ class Parameter(Tensor):
         self.decay = decay
         self._frozen = False
         self.master: Any = None  # the values that the optimizer updates, if `array` is a copy of them in fewer bits
+        self.name = ""  # in the flat arrays
         self.home: Any = None  # the token of the `FlatParameters` whose views it has
 
     def _set_requires_grad(self, wanted: Any) -> None:
@@ -57,6 +58,15 @@ class Parameter(Tensor):
         if name == "requires_grad_":
             raise AttributeError(f"a parameter has no {name}; `frozen = True` does it")
         super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises ParameterError for an array of another shape; a number is everywhere."""
+        if name == "array":
+            before, shape = getattr(getattr(self, "array", None), "shape", ()), tuple(np.shape(value))
+            if shape and before and shape != tuple(before):
+                whose = self.name or "a parameter"
+                raise ParameterError(f"{whose} was assigned an array of shape {shape}; the parameter has {before}")
+        super().__setattr__(name, value)
 
     @property
     def frozen(self) -> bool:
@@ -177,6 +187,8 @@ class FlatParameters:
     def _lay_out(self, parameters: dict[str, Parameter]) -> int:
         """Gives each parameter its place, or none; returns how many elements there are, N."""
         self.named, self._laid_out_at = parameters, Structure.changes
+        for name, parameter in parameters.items():
+            parameter.name = name
         by_decay = sorted(parameters.items(), key=lambda item: not item[1].decay)  # a stable sort
         self.parameters = {name: parameter for name, parameter in by_decay if not parameter.frozen}
         self.outside = {name: parameter for name, parameter in parameters.items() if parameter.frozen}
@@ -313,6 +325,11 @@ class FlatParameters:
                 "these parameters have no gradients: the model was made for inference (by allocate or load with "
                 "gradients=False); make it with gradients=True to train it"
             )
+
+    @property
+    def layout(self) -> int:
+        """A number for which parameters lie where: others of the same total length have another one."""
+        return zlib.crc32("\n".join(f"{name} {p.shape}" for name, p in self.parameters.items()).encode())
 
     def strangers(self) -> list[str]:
         """The names of the parameters that are frozen and in the flat arrays, or outside and not frozen any more."""

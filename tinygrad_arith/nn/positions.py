@@ -9,6 +9,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..backend import array_module
 from ..ops import ArraySpec, ShapeError
+from ..ops.rotary import check_how
 from ..ops.rotary_scaling import Scaling
 from .embedding import Embedding
 from .module import Module
@@ -30,6 +31,10 @@ class Rotary:
     pairing: str = "neighbours"
     width: int | None = None
     scaling: Scaling | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ShapeError for a way to turn that no head can be turned in."""
+        check_how("Rotary", self.base, self.pairing, self.width, self.scaling)
 
 
 class SinusoidalPositions(Module):

@@ -2,6 +2,7 @@
 
 from ..autograd import Tensor
 from ..autograd import functions as F
+from ..ops.numbers import require_not_negative
 from .initializers import ONES
 from .module import Module
 from .parameter import Parameter
@@ -12,6 +13,7 @@ class RMSNorm(Module):
 
     def __init__(self, channels: int, eps: float = 1e-5):
         self.weight = Parameter((channels,), ONES, decay=False)
+        require_not_negative("RMSNorm", eps=eps)
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:  # (..., C) -> (..., C)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
+from .numbers import is_real
 from .registry import Operation
 from .shape_rules import ArraySpec, OpShapes, require
 from .sums import product, sum_over
@@ -128,14 +129,14 @@ def keys_back(x):  # (B, NHkv, G, Tk, HS) -> (B, Tk, NHkv, HS)
 
 def attention_shapes(q, k, v, *, causal=True, key_mask=None, lengths=None, scale=None) -> OpShapes:
     """q (B, Tq, NH, HS), k and v (B, Tk, NHkv, HS) -> (B, Tq, NH, HS)."""
-    check_attention_shapes("attention", q, k, v, causal, key_mask, lengths)
+    check_attention_shapes("attention", q, k, v, causal, key_mask, lengths, scale)
     out = ArraySpec(q.shape, q.dtype)
     scores = q.size // q.shape[-1] * k.shape[1] if q.size else 0
     flop = 4 * scores * q.shape[-1] + 6 * scores
     return OpShapes(out, scores * out.dtype.itemsize, flop=flop, backward_flop=8 * scores * q.shape[-1] + 4 * scores)
 
 
-def check_attention_shapes(name, q, k, v, causal, key_mask, lengths) -> None:
+def check_attention_shapes(name, q, k, v, causal, key_mask, lengths, scale) -> None:
     """Raises `ShapeError` unless the arguments of an attention fit together."""
     shapes = {"q": q, "k": k, "v": v}
     rule = "q must be (B, Tq, NH, HS), k and v (B, Tk, NHkv, HS)"
@@ -151,6 +152,9 @@ def check_attention_shapes(name, q, k, v, causal, key_mask, lengths) -> None:
     if lengths is not None:
         require(lengths.shape == k.shape[:1], name, "lengths must be (B,)", k=k, lengths=lengths)
         require(key_mask is None, name, "give key_mask or lengths, not both", key_mask=key_mask, lengths=lengths)
+        whole = np.dtype(lengths.dtype).kind in "iu"
+        require(whole, name, f"lengths must be integers, not {lengths.dtype}", lengths=lengths)
+    require(scale is None or is_real(scale), name, f"scale must be a number, not {scale!r}")
 
 
 def check_mask_dtype(name, key_mask) -> None:

@@ -28,6 +28,7 @@ from .attention import (
     query_heads_first,
     shown_keys,
 )
+from .numbers import require_sizes
 from .registry import Operation
 from .shape_rules import ArraySpec, OpShapes
 from .sums import product
@@ -132,7 +133,8 @@ def attention_blockwise_shapes(
     q, k, v, *, causal=True, key_mask=None, lengths=None, scale=None, block=BLOCK
 ) -> OpShapes:
     """q (B, Tq, NH, HS), k and v (B, Tk, NHkv, HS) -> (B, Tq, NH, HS)."""
-    check_attention_shapes("attention_blockwise", q, k, v, causal, key_mask, lengths)
+    check_attention_shapes("attention_blockwise", q, k, v, causal, key_mask, lengths, scale)
+    require_sizes("attention_blockwise", block=block)
     out = ArraySpec(q.shape, q.dtype)
     rows = q.size // q.shape[-1]
     scores = rows * k.shape[1]

@@ -98,7 +98,7 @@ class FusedFfnCache(NamedTuple):
 
     x: Any  # (..., C)
     w1: Any  # (C, F)
-    w2: Any  # (F, C)
+    w2: Any  # (F, D)
     activated: Any  # (N, F)
     slope: Any  # (N, F) or None
     biases: tuple[bool, bool]  # whether there are b1 and b2
@@ -109,7 +109,7 @@ class FusedGatedFfnCache(NamedTuple):
 
     x: Any  # (..., C)
     w1: Any  # (C, 2F)
-    w2: Any  # (F, C)
+    w2: Any  # (F, D)
     hidden: Any  # (N, 2F)
     product: Any  # (N, F)
     biases: tuple[bool, bool]  # whether there are b1 and b2

@@ -11,11 +11,13 @@ from .linear import linear_backward, linear_forward, linear_shapes
 from .registry import Operation
 from .relu import relu_backward, relu_forward, relu_shapes
 from .shape_rules import OpShapes, ShapeError
+from .silu import silu_backward, silu_forward, silu_shapes
 
 ACTIVATIONS = {
     "relu": (relu_forward, relu_backward, relu_shapes),
     "gelu": (gelu_forward, gelu_backward, gelu_shapes),
     "gelu-exact": (gelu_exact_forward, gelu_exact_backward, gelu_exact_shapes),
+    "silu": (silu_forward, silu_backward, silu_shapes),
 }
 
 
@@ -30,17 +32,20 @@ class FfnCache(NamedTuple):
 
 def ffn_forward(
     x, w1, b1, w2, b2, activation="gelu"
-):  # x (..., C); w1 (C, F); b1 (F,) or None; w2 (F, C); b2 (C,) or None
-    """`activation` is "relu", "gelu" (tanh form) or "gelu-exact". Returns y (..., C) and the cache."""
+):  # x (..., C); w1 (C, F); b1 (F,) or None; w2 (F, D); b2 (D,) or None
+    """`activation` is "relu", "gelu" (tanh form), "gelu-exact" or "silu"; D is usually C.
+
+    Returns y (..., D) and the cache.
+    """
     activate, _, _ = ACTIVATIONS[activation]
     hidden, up = linear_forward(x, w1, b1)  # (..., F)
     activated, middle = activate(hidden)  # (..., F)
-    y, down = linear_forward(activated, w2, b2)  # (..., C)
+    y, down = linear_forward(activated, w2, b2)  # (..., D)
     return y, FfnCache(up, middle, down, activation)
 
 
-def ffn_backward(dy, cache):  # dy (..., C)
-    """Returns dx (..., C), dw1 (C, F), db1 (F,), dw2 (F, C), db2 (C,), without those of biases that were None."""
+def ffn_backward(dy, cache):  # dy (..., D)
+    """Returns dx (..., C), dw1 (C, F), db1 (F,), dw2 (F, D), db2 (D,), without those of biases that were None."""
     _, activate_backward, _ = ACTIVATIONS[cache.name]
     # forward: y = activated w2 + b2
     dactivated, *dw2_db2 = linear_backward(dy, cache.down)  # (..., F)
@@ -52,7 +57,7 @@ def ffn_backward(dy, cache):  # dy (..., C)
 
 
 def ffn_shapes(x, w1, b1, w2, b2, activation="gelu") -> OpShapes:
-    """x (..., C), w1 (C, F), b1 (F,) or None, w2 (F, C), b2 (C,) or None -> (..., C)."""
+    """x (..., C), w1 (C, F), b1 (F,) or None, w2 (F, D), b2 (D,) or None -> (..., D)."""
     if activation not in ACTIVATIONS:
         raise ShapeError(f"ffn: no activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
     up = linear_shapes(x, w1, b1)

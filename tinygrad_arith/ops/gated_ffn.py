@@ -9,13 +9,10 @@ GEMM makes both. One operation, so that a fused kernel can take its place; this 
 from typing import Any, NamedTuple
 
 from ..backend import array_module
-from .ffn import ACTIVATIONS as OF_FFN
+from .ffn import ACTIVATIONS
 from .linear import linear_backward, linear_forward, linear_shapes
 from .registry import Operation
 from .shape_rules import ArraySpec, OpShapes, ShapeError, require
-from .silu import silu_backward, silu_forward, silu_shapes
-
-ACTIVATIONS = {"silu": (silu_forward, silu_backward, silu_shapes), **OF_FFN}
 
 
 class GatedFfnCache(NamedTuple):
@@ -31,21 +28,21 @@ class GatedFfnCache(NamedTuple):
 
 def gated_ffn_forward(
     x, w1, b1, w2, b2, activation="silu"
-):  # x (..., C); w1 (C, 2F); b1 (2F,) or None; w2 (F, C); b2 (C,) or None
+):  # x (..., C); w1 (C, 2F); b1 (2F,) or None; w2 (F, D); b2 (D,) or None
     """w1 is [gate | up], side by side. `activation` of the gate is "silu" (SwiGLU), "gelu" (tanh form), "gelu-exact"
-    (GEGLU) or "relu" (ReGLU). Returns y (..., C) and the cache.
+    (GEGLU) or "relu" (ReGLU). D is usually C. Returns y (..., D) and the cache.
     """
     activate, _, _ = ACTIVATIONS[activation]
     hidden, up = linear_forward(x, w1, b1)  # (..., 2F)
     size = w1.shape[1] // 2
     gate, passed = hidden[..., :size], hidden[..., size:]  # (..., F) each
     activated, middle = activate(gate)  # (..., F)
-    y, down = linear_forward(activated * passed, w2, b2)  # (..., C)
+    y, down = linear_forward(activated * passed, w2, b2)  # (..., D)
     return y, GatedFfnCache(up, middle, activated, passed, down, activation)
 
 
-def gated_ffn_backward(dy, cache):  # dy (..., C)
-    """Returns dx (..., C), dw1 (C, 2F), db1 (2F,), dw2 (F, C), db2 (C,), without those of biases that were None."""
+def gated_ffn_backward(dy, cache):  # dy (..., D)
+    """Returns dx (..., C), dw1 (C, 2F), db1 (2F,), dw2 (F, D), db2 (D,), without those of biases that were None."""
     _, activate_backward, _ = ACTIVATIONS[cache.name]
     # forward: y = (activated ⊙ passed) w2 + b2
     dproduct, *dw2_db2 = linear_backward(dy, cache.down)  # (..., F)
@@ -61,7 +58,7 @@ def gated_ffn_backward(dy, cache):  # dy (..., C)
 
 
 def gated_ffn_shapes(x, w1, b1, w2, b2, activation="silu") -> OpShapes:
-    """x (..., C), w1 (C, 2F), b1 (2F,) or None, w2 (F, C), b2 (C,) or None -> (..., C)."""
+    """x (..., C), w1 (C, 2F), b1 (2F,) or None, w2 (F, D), b2 (D,) or None -> (..., D)."""
     if activation not in ACTIVATIONS:
         raise ShapeError(f"gated_ffn: no activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
     up = linear_shapes(x, w1, b1)

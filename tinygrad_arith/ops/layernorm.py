@@ -8,6 +8,7 @@ Ba, Kiros, Hinton: "Layer Normalization", 2016, equation 4 (biased variance, as 
 from typing import Any, NamedTuple
 
 from ..backend import array_module
+from .numbers import require_not_negative
 from .registry import Operation
 from .shape_rules import ArraySpec, OpShapes, require
 from .sums import sum_over
@@ -56,6 +57,7 @@ def layernorm_shapes(x, weight, bias, eps=1e-5) -> OpShapes:
     """x (..., C), weight (C,), bias (C,) -> (..., C)."""
     fits = x.ndim >= 1 and weight.shape == bias.shape == x.shape[-1:]
     require(fits, "layernorm", "weight and bias must be (C,) for x (..., C)", x=x, weight=weight, bias=bias)
+    require_not_negative("layernorm", eps=eps)
     out = ArraySpec(x.shape, x.dtype)
     positions = x.size // max(x.shape[-1], 1)
     return OpShapes(out, out.nbytes + positions * out.dtype.itemsize, flop=8 * x.size, backward_flop=11 * x.size)

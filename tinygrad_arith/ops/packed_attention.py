@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from .attention import attention_backward, attention_forward, attention_shapes
+from .numbers import is_whole
 from .registry import Operation
 from .shape_rules import ArraySpec, OpShapes, require
 
@@ -56,7 +57,7 @@ def packed_attention_shapes(
 ) -> OpShapes:
     """qkv (B, T, (NH + 2 NHkv) HS) -> (B, T, NH HS)."""
     kv_heads = kv_heads or heads
-    require(heads >= 1 and kv_heads >= 1, "packed_attention", f"there must be a head at least, not {heads}", qkv=qkv)
+    check_heads("packed_attention", qkv, heads, kv_heads)
     parts = heads + 2 * kv_heads
     rule = f"qkv must be (B, T, (NH + 2 NHkv) HS) with NH = {heads}, NHkv = {kv_heads}"
     require(qkv.ndim == 3 and qkv.shape[2] % parts == 0, "packed_attention", rule, qkv=qkv)
@@ -64,9 +65,16 @@ def packed_attention_shapes(
     head_size = channels // parts
     q = ArraySpec((batch, positions, heads, head_size), qkv.dtype)
     k = ArraySpec((batch, positions, kv_heads, head_size), qkv.dtype)
-    inner = attention_shapes(q, k, k, causal=causal, key_mask=key_mask, lengths=lengths)
+    inner = attention_shapes(q, k, k, causal=causal, key_mask=key_mask, lengths=lengths, scale=scale)
     out = ArraySpec((batch, positions, heads * head_size), qkv.dtype)
     return OpShapes(out, inner.cache_bytes, flop=inner.flop, backward_flop=inner.backward_flop)
+
+
+def check_heads(name, qkv, heads, kv_heads) -> None:
+    """Raises `ShapeError` for what is no number of heads."""
+    for count, value in {"heads": heads, "kv_heads": kv_heads}.items():
+        require(is_whole(value), name, f"{count} must be a whole number, not {value!r}")
+        require(value >= 1, name, f"there must be a head at least, not {value}", qkv=qkv)
 
 
 PACKED_ATTENTION = Operation(

@@ -6,6 +6,7 @@ qkv (B, T, (NH + 2 NHkv) HS) -> the same shape, for `packed_attention`
 from typing import Any, NamedTuple
 
 from ..backend import array_module
+from .packed_attention import check_heads
 from .registry import Operation
 from .rotary import check_pairs, check_positions, rotary_backward, rotary_forward
 from .shape_rules import ArraySpec, OpShapes, require
@@ -58,13 +59,14 @@ def packed_rotary_shapes(
 ) -> OpShapes:
     """qkv (B, T, (NH + 2 NHkv) HS), positions (T,) or (B, T) -> (B, T, (NH + 2 NHkv) HS)."""
     kv_heads = kv_heads or heads
+    check_heads("packed_rotary", qkv, heads, kv_heads)
     count = heads + 2 * kv_heads
     even = "" if width else " and HS even"
     rule = f"qkv must be (B, T, (NH + 2 NHkv) HS) with NH = {heads}, NHkv = {kv_heads}{even}"
     fits = qkv.ndim == 3 and qkv.shape[2] % (count if width else 2 * count) == 0
     require(fits, "packed_rotary", rule, qkv=qkv)
     head_size = qkv.shape[2] // count
-    check_pairs("packed_rotary", qkv, head_size, pairing, width)
+    check_pairs("packed_rotary", qkv, head_size, base, pairing, width, scaling)
     check_positions("packed_rotary", qkv, positions)
     out = ArraySpec(qkv.shape, qkv.dtype)
     share = (heads + kv_heads) * (width or head_size)  # of a row's numbers

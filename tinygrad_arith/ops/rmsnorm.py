@@ -9,6 +9,7 @@ Layer normalisation without the mean and without the bias. Zhang, Sennrich: "Roo
 from typing import Any, NamedTuple
 
 from ..backend import array_module
+from .numbers import require_not_negative
 from .registry import Operation
 from .shape_rules import ArraySpec, OpShapes, require
 from .sums import sum_over
@@ -53,6 +54,7 @@ def rmsnorm_shapes(x, weight, eps=1e-5) -> OpShapes:
     """x (..., C), weight (C,) -> (..., C)."""
     fits = x.ndim >= 1 and weight.shape == x.shape[-1:]
     require(fits, "rmsnorm", "weight must be (C,) for x (..., C)", x=x, weight=weight)
+    require_not_negative("rmsnorm", eps=eps)
     out = ArraySpec(x.shape, x.dtype)
     positions = x.size // max(x.shape[-1], 1)
     return OpShapes(out, out.nbytes + positions * out.dtype.itemsize, flop=4 * x.size, backward_flop=8 * x.size)

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
+from .numbers import is_whole, require_positive
 from .registry import Operation
+from .rotary_scaling import check_scaling
 from .shape_rules import ArraySpec, OpShapes, require
 
 
@@ -77,7 +79,7 @@ def turn(x, cos, sin, pairing):  # x (B, T, NH, HS); cos, sin (..., T, 1, W/2)
 def rotary_shapes(x, positions, base=10000.0, *, pairing="neighbours", width=None, scaling=None) -> OpShapes:
     """x (B, T, NH, HS), positions (T,) or (B, T) -> (B, T, NH, HS)."""
     require(x.ndim == 4, "rotary", "x must be (B, T, NH, HS)", x=x)
-    check_pairs("rotary", x, x.shape[3], pairing, width)
+    check_pairs("rotary", x, x.shape[3], base, pairing, width, scaling)
     check_positions("rotary", x, positions)
     out = ArraySpec(x.shape, x.dtype)
     angles = positions.size * (width or x.shape[3])  # cosines and sines
@@ -85,14 +87,23 @@ def rotary_shapes(x, positions, base=10000.0, *, pairing="neighbours", width=Non
     return OpShapes(out, angles * out.dtype.itemsize, flop=3 * turned + 2 * angles, backward_flop=3 * turned)
 
 
-def check_pairs(name, x, head_size, pairing, width) -> None:
-    """Raises `ShapeError` unless channels of a head can be turned in such pairs."""
+def check_how(name, base, pairing, width, scaling) -> None:
+    """Raises `ShapeError` for a way to turn that no head can be turned in."""
+    require_positive(name, base=base)
     require(pairing in ("neighbours", "halves"), name, f"pairing must be neighbours or halves, not {pairing!r}")
+    require(width is None or is_whole(width), name, f"width must be a whole number, not {width!r}")
+    check_scaling(name, scaling)
+
+
+def check_pairs(name, x, head_size, base, pairing, width, scaling) -> None:
+    """Raises `ShapeError` unless channels of a head can be turned in such pairs."""
+    check_how(name, base, pairing, width, scaling)
     if width is None:
         require(head_size % 2 == 0, name, "the head size must be even: channels are turned in pairs", x=x)
     else:
         rule = f"width {width} must be even, above 0 and at most the head size, {head_size}"
         require(width % 2 == 0 and 0 < width <= head_size, name, rule, x=x)
+    check_scaling(name, scaling, (width or head_size) // 2)
 
 
 def check_positions(name, x, positions) -> None:

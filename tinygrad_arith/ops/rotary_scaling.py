@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend import array_module
+from .numbers import require_not_negative, require_positive, require_sizes
+from .shape_rules import ShapeError, require
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,10 @@ class LinearScaling:
 
     factor: float
     magnitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises ShapeError for a number that cannot be."""
+        require_positive("LinearScaling", factor=self.factor, magnitude=self.magnitude)
 
     def stretched(self, frequencies: Any) -> Any:  # (W/2,) -> (W/2,)
         """The frequencies of the pairs."""
@@ -36,6 +42,13 @@ class Llama3Scaling:
     original: int = 8192
     magnitude: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Raises ShapeError for a number that cannot be, or a `high` that is not above `low`."""
+        name = type(self).__name__
+        require_positive(name, factor=self.factor, high=self.high, original=self.original, magnitude=self.magnitude)
+        require_not_negative(name, low=self.low)
+        require(self.low < self.high, name, f"high must be above low, not {self.high} and {self.low}")
+
     def stretched(self, frequencies: Any) -> Any:  # (W/2,) -> (W/2,)
         """The frequencies of the pairs."""
         waves = self.original * frequencies / (2.0 * math.pi)  # (W/2,), in the original context
@@ -53,18 +66,37 @@ class LongRopeScaling:
     factors: tuple[float, ...]
     magnitude: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Raises ShapeError for what are no factors."""
+        given = isinstance(self.factors, tuple | list) and self.factors
+        require(bool(given), "LongRopeScaling", f"factors must be a tuple of numbers, not {self.factors!r}")
+        numbers = {f"factors[{index}]": factor for index, factor in enumerate(self.factors)}
+        require_positive("LongRopeScaling", **numbers, magnitude=self.magnitude)
+
     @staticmethod
     def magnitude_for(context: int, original: int) -> float:
-        """The usual magnitude of a model whose context grew from `original` to `context` positions."""
+        """The usual magnitude of a model whose context grew from `original` to `context` positions.
+
+        Raises ShapeError for an `original` below 2, whose logarithm nothing can be divided by.
+        """
+        require_sizes("magnitude_for", context=context)
+        require_sizes("magnitude_for", least=2, original=original)
         return math.sqrt(1.0 + math.log(context / original) / math.log(original)) if context > original else 1.0
 
     def stretched(self, frequencies: Any) -> Any:  # (W/2,) -> (W/2,)
-        """The frequencies of the pairs. Raises ValueError for another number of factors."""
-        if len(self.factors) != len(frequencies):
-            raise ValueError(f"rotary: {len(self.factors)} factors for {len(frequencies)} pairs of channels")
+        """The frequencies of the pairs, of which there are as many as factors."""
         xp = array_module(frequencies)  # no copy from the host, which a captured graph would not make again
         factors = xp.concatenate([xp.full(1, factor, dtype=frequencies.dtype) for factor in self.factors])  # (W/2,)
         return frequencies / factors  # (W/2,)
 
 
 Scaling = LinearScaling | Llama3Scaling | LongRopeScaling
+
+
+def check_scaling(name: str, scaling: Any, pairs: int | None = None) -> None:
+    """Raises ShapeError for what is no scaling, or has factors for another number of pairs."""
+    known = scaling is None or isinstance(scaling, Scaling)
+    rule = "scaling must be a LinearScaling, Llama3Scaling or LongRopeScaling of ops.rotary_scaling"
+    require(known, name, f"{rule}, not {scaling!r}")
+    if isinstance(scaling, LongRopeScaling) and pairs not in (None, len(scaling.factors)):
+        raise ShapeError(f"{name}: {len(scaling.factors)} factors for {pairs} pairs of channels")

@@ -1,5 +1,7 @@
 """Shapes without arrays: what an operation would return, keep and cost, told before anything is allocated."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -20,8 +22,21 @@ class ShapeError(ValueError):
         self.module_path.insert(0, module_name)
 
     def __str__(self) -> str:
-        dotted = ".".join(name for name in self.module_path if name)
-        return f"{dotted}: {self.message}" if dotted else self.message
+        names = [name for name in self.module_path if name]
+        if not names:
+            return self.message
+        message = self.message.removeprefix(f"{names[-1]}: ")  # an operation in the module of its name is named once
+        return f"{'.'.join(names)}: {message}"
+
+
+@contextmanager
+def inside_module(name: str) -> Iterator[None]:
+    """A ShapeError inside gets this name of a module in front: while the parts of a model are made."""
+    try:
+        yield
+    except ShapeError as error:
+        error.inside(name)
+        raise
 
 
 class MissingIndex(ShapeError, IndexError):
@@ -84,4 +99,5 @@ def describe(**arrays: Any) -> str:
 def require(condition: bool, operation: str, rule: str, **arrays: Any) -> None:
     """Raises `ShapeError` with the operation, its rule and all shapes unless the condition holds."""
     if not condition:
-        raise ShapeError(f"{operation}: {rule}; got {describe(**arrays)}")
+        shapes = describe(**arrays)
+        raise ShapeError(f"{operation}: {rule}; got {shapes}" if shapes else f"{operation}: {rule}")

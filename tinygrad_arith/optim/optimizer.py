@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import numpy as np
 
@@ -12,6 +12,12 @@ from ..backend.deferred import raise_deferred
 from ..nn import FlatParameters
 from ..ops.registry import Operation, choose
 from .checks import require_flat, require_not_negative
+
+ELSEWHERE = {  # what people look for under the names of other libraries
+    "zero_grad": "model.zero_gradients()",
+    "param_groups": "step(learning_rate), which takes the rate of the step,",
+}
+LAYOUT = "layout"  # in a state: see `FlatParameters.layout`; older states have none
 
 
 class Optimizer(Protocol):
@@ -53,6 +59,15 @@ class FlatOptimizer(ABC):
         require_not_negative(name, weight_decay=weight_decay)
         self.flat, self.weight_decay, self.decay_all = flat, weight_decay, decay_all
         self.steps = 0
+
+    def __getattr__(self, name: str) -> NoReturn:  # of what is not there
+        if name in getattr(type(self), "state_names", ()):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name} yet, which its state_names has: make it in __init__, after "
+                f"super().__init__(...): self.{name} = self.zeros()"
+            )
+        ours = ELSEWHERE.get(name)
+        raise AttributeError(f"{type(self).__name__} has no {name}" + (f"; {ours} does it" if ours else ""))
 
     @abstractmethod
     def rates(self, learning_rate: float) -> Any:
@@ -124,20 +139,29 @@ class FlatOptimizer(ABC):
         return {name: array for name, array in arrays.items() if array is not None}
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of the arrays of the state, (N,) each, and the number of steps taken, ()."""
+        """Copies of the arrays of the state, (N,) each, and the number of steps taken, ().
+
+        Where parameters are frozen also the `layout`, (): which ones the numbers belong to.
+        """
         copies = {name: to_numpy(array).copy() for name, array in self.state().items()}
-        return copies | {"steps": np.asarray(self.steps, dtype=np.int64)}
+        numbers = {"steps": self.steps} | ({LAYOUT: self.flat.layout} if self.flat.outside else {})
+        return copies | {name: np.asarray(number, dtype=np.int64) for name, number in numbers.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave.
 
-        Raises ValueError, before anything is changed, for the state of another optimizer and for arrays of another
-        length.
+        Raises ValueError, before anything is changed, for the state of another optimizer, for arrays of another
+        length and where other parameters were frozen.
         """
         self._require_own(state)
         for name, array in self.state().items():
             if tuple(state[name].shape) != tuple(array.shape):
                 raise ValueError(f"{name}: stored for {state[name].shape} parameters, here {array.shape}")
+        if self.state() and LAYOUT in state and int(state[LAYOUT]) != self.flat.layout:
+            raise ValueError(
+                "the optimizer's state belongs to other parameters, of the same number: freeze those that were frozen "
+                "when it was saved, then make the optimizer"
+            )
         for name, array in self.state().items():
             array[...] = on_device_of(array, state[name])
         self.steps = int(state["steps"])
@@ -145,7 +169,7 @@ class FlatOptimizer(ABC):
     def _require_own(self, state: dict[str, Any]) -> None:
         """Raises ValueError unless a state has the names of this optimizer's."""
         own = [*self.state(), "steps"]
-        if set(state) != set(own):
+        if set(state) - {LAYOUT} != set(own):
             raise ValueError(
                 f"the optimizer's state is that of {owner_of(state)} ({', '.join(sorted(state)) or 'nothing'}), and "
                 f"this {type(self).__name__} has {', '.join(own)}: a run goes on with the optimizer that it began with"
@@ -154,5 +178,9 @@ class FlatOptimizer(ABC):
 
 def owner_of(state: dict[str, Any]) -> str:
     """The name of the optimizer whose state has these names."""
-    owners = [kind.__name__ for kind in FlatOptimizer.__subclasses__() if {*kind.state_names, "steps"} == set(state)]
+    owners = [
+        kind.__name__
+        for kind in FlatOptimizer.__subclasses__()
+        if {*kind.state_names, "steps"} == set(state) - {LAYOUT}
+    ]
     return owners[0] if owners else "another optimizer"

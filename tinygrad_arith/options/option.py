@@ -116,5 +116,6 @@ def range_in_words(low: float | None, high: float | None) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for the end of a sentence about an unknown word, or nothing if it resembles none."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]}?" if matches else ""
+    in_lower_case = {one.lower(): one for one in known}
+    matches = difflib.get_close_matches(word.lower(), list(in_lower_case), n=1, cutoff=0.5)
+    return f"; did you mean {in_lower_case[matches[0]]}?" if matches else ""

@@ -3,6 +3,7 @@
 from ..autograd import Tensor
 from ..nn import Module, Parameter
 from ..nn.initializers import ONES, ZEROS
+from ..ops.numbers import require_not_negative
 
 
 class BatchTensorNorm(Module):
@@ -15,6 +16,7 @@ class BatchTensorNorm(Module):
     def __init__(self, channels: int, eps: float = 1e-5):
         self.weight = Parameter((channels,), ONES, decay=False)
         self.bias = Parameter((channels,), ZEROS, decay=False)
+        require_not_negative("BatchTensorNorm", eps=eps)
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:  # (..., C) -> (..., C)

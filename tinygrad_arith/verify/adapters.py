@@ -235,7 +235,10 @@ def _chosen_parameters(module: Any, names: Collection[str] | None, allow: Collec
     for key, parameter in chosen.items():
         array = _writable(parameter)
         if array.dtype != np.float64:
-            raise ValueError(f"{key} is {array.dtype}: build the module in float64 for a check by differences")
+            raise ValueError(
+                f"{key} is {array.dtype}: a check by differences needs the module in float64, which "
+                'initialize(policy="float64") makes'
+            )
         refuse_array(key, to_host(array), {*allow, "equal_axes", "single_element"})
     if not chosen:
         raise VacuousCheck("no gradient to check: the module has no parameters")

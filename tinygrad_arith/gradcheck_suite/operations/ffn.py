@@ -19,6 +19,7 @@ def _ffn(rng):
         Case("one row", (x[0, 0], *parameters)),
         Case("strided view", (rng.normal(size=(3, 10, 2)).T[:, ::-2], *parameters)),
         Case("empty batch", (x[:0], *parameters), zero=("w1", "b1", "w2", "b2"), allow=("empty",)),
+        Case("SiLU", (x, *parameters), {"activation": "silu"}),
     )
 
 

@@ -23,6 +23,7 @@ def _gated_ffn(rng):
         Case("one row", (x[0, 0], w1, b1, w2, b2)),
         Case("strided view", (rng.normal(size=(3, 10, 2)).T[:, ::-2], w1, b1, w2, b2)),
         Case("empty batch", (x[:0], w1, b1, w2, b2), zero=("w1", "b1", "w2", "b2"), allow=("empty",)),
+        Case("another width comes out", (x, w1, b1, rng.normal(size=(7, 4)), rng.normal(size=4))),
     )
 
 
