@@ -212,7 +212,6 @@ def test_an_array_assigned_to_a_frozen_parameter_stays():
         (np.ones((12, 11), np.int32), r"an array of int32; the parameter has float32"),
         (np.ones((12, 11), np.complex64), r"an array of complex64; the parameter has float32"),
         (np.ones((12, 11), bool), r"an array of bool; the parameter has float32"),
-        (np.ones((40, 11), np.float32), r"an array of shape \(40, 11\); the parameter has \(12, 11\)"),
         (np.float32(1.0), r"a numpy\.float32; a frozen parameter takes a numpy\.ndarray"),
         ([[1.0] * 11] * 12, r"a builtins\.list; a frozen parameter takes a numpy\.ndarray"),
         (None, r"a builtins\.NoneType; a frozen parameter takes a numpy\.ndarray"),
@@ -241,7 +240,7 @@ def test_habits_of_freezing_are_told_how_it_is_done_here():
     assert model.head.weight.requires_grad
     with pytest.raises(AttributeError, match=r"^a parameter has no requires_grad_; `frozen = True` does it$"):
         model.head.weight.requires_grad_(False)
-    with pytest.raises(AttributeError, match=r"^a module has no requires_grad_; freeze\(\) and unfreeze\(\) do it$"):
+    with pytest.raises(AttributeError, match=r"^a module has no requires_grad_; model\.freeze\(\), or"):
         model.requires_grad_(False)
 
 
