@@ -24,7 +24,7 @@ GROUPS = {  # the presets of each section
     "grokking": ("grokking-mod113",),
 }
 HEADER = ("preset", "published", "exact match", "99 % after", "99.9 % after", "loss", "training")
-LEE_PUBLISHED = {  # sums: plain, reversed, per cent; Lee et al. 2023, table 1, NanoGPT
+LEE_PUBLISHED = {  # sums: plain, reversed, per cent; Lee et al. 2023, arXiv 2307.03381, table 1, NanoGPT
     1000: (0.4, 1.6),
     3000: (28.7, 79.1),
     5000: (81.1, 99.8),

@@ -17,7 +17,8 @@ else:
 
 DOTS_PER_INCH = 200
 # The colours of all pictures. Any two differ for colour-blind readers (by 22 and more in CIELAB, simulated after
-# Machado et al. 2009) and, printed in grey, in their lightness: 33, 63, 48, 10, 55, 71 and 39 of 100.
+# Machado et al. 2009, https://doi.org/10.1109/TVCG.2009.113) and, printed in grey, in their lightness: 33, 63, 48, 10,
+# 55, 71 and 39 of 100.
 BLUE, ORANGE, GREEN, BLACK = "#1C4C95", "#D7860F", "#04834B", "#1B1B1B"
 PURPLE, SKY, RED = "#B36AAB", "#43B9F0", "#AB2E07"
 LINES = (BLUE, ORANGE, GREEN, BLACK, PURPLE, SKY, RED)
