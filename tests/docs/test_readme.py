@@ -2,12 +2,18 @@
 
 import contextlib
 import io
+import json
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+from tinygrad_arith.cli.train import DESCRIPTION
+from tinygrad_arith.training.presets import load_preset
+
 README = Path(__file__).parents[2] / "README.md"
+RESULTS = README.parent / "benchmarks" / "results"
 
 
 def test_the_snippets_print_what_stands_beneath_them():
@@ -31,3 +37,13 @@ def test_the_tables_say_what_the_committed_results_say():
     script = README.parent / "benchmarks" / "readme.py"
     result = subprocess.run([sys.executable, str(script), "--check"], check=False)
     assert result.returncode == 0, "run: python benchmarks/readme.py"
+
+
+def test_the_time_of_the_first_command_is_the_measured_one_wherever_it_is_told():
+    newest = sorted(RESULTS.glob("train_seeds_binary-reversed_????-??-??.json"))[-1]
+    runs = json.loads(newest.read_text(encoding="utf-8"))["runs"]
+    seconds = round(statistics.median(run["seconds"] for run in runs))
+    first_lines = README.read_text(encoding="utf-8").split("```")[0]
+    assert f"learns to add in {seconds} seconds on two cores" in first_lines
+    assert f"in about {seconds} seconds on two cores" in DESCRIPTION
+    assert f"in about {seconds} s on two cores" in load_preset("binary-reversed").expected

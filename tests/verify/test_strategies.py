@@ -102,6 +102,5 @@ def test_without_hypothesis_the_error_says_what_to_install():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.strip().splitlines()[-1] == (
-        "ImportError: tinygrad_arith.verify.strategies needs Hypothesis; "
-        "install it with: pip install hypothesis"
+        "ImportError: tinygrad_arith.verify.strategies needs Hypothesis; install it with: pip install hypothesis"
     )
