@@ -136,8 +136,8 @@ class RunData:
         """For each length of problems that the model has room for: a task, and test problems of it."""
         return self.answering.tests_by_length(self.fewest, self.choices.count or PER_LENGTH)
 
-    def attention(self) -> tuple[list[np.ndarray], list[str]]:
-        """The attention maps of one problem, (NH, T, T) a layer, and its tokens (T,).
+    def attention(self) -> tuple[list[np.ndarray], list[str], int]:
+        """The attention maps of one problem, (NH, T, T) a layer, its tokens (T,), and where its answer begins.
 
         The padding behind the last token is left out, unless a token looks at it.
         """
@@ -148,7 +148,8 @@ class RunData:
         looked_at = np.flatnonzero(sum(layer[:, : last + 1].sum(axis=(0, 1)) for layer in maps))
         length = 1 + max(last, int(np.max(looked_at, initial=0)))
         texts = [vocabulary.tokens[token] for token in row.tokens[0, :length]]
-        return [layer[:, :length, :length] for layer in maps], texts
+        answer = 1 + int(self.answering.equals_place(row.tokens)[0])
+        return [layer[:, :length, :length] for layer in maps], texts, answer
 
     @cached_property
     def problem(self) -> Any:
