@@ -35,9 +35,11 @@ Entry = tuple[str, tuple[str, ...], dict[str, Any] | None]  # preset, changed fl
 
 
 def filled(text: str, entries: Sequence[Entry]) -> str:
-    """A page with every table made anew, between `<!-- table: NAME -->` and `<!-- end -->`."""
+    """A page with its tables made anew, between `<!-- table: NAME -->` and `<!-- end -->`; others are readme.py's."""
 
     def fill(match: re.Match) -> str:
+        if match[1] not in (*GROUPS, "commands"):
+            return match[0]
         return f"<!-- table: {match[1]} -->\n\n{table_named(match[1], entries)}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)

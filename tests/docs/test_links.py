@@ -27,12 +27,13 @@ ARXIV = re.compile(r"\barXiv (\d{4}\.\d{4,5})")
 SOURCES = re.compile(r"^## Sources\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 ET_AL = re.compile(r"\b([A-Z]\w+)(?: et al)")
 NAME = r"(?: et al| and [A-Z]\w+,? \d{4}|(?:, [A-Z]\w+)*,? \d{4}|(?:,? (?:and )?[A-Z]\w+)*: \[?\")"  # behind an author
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
 ARTICLES = {
     "candle article": "https://tech-blog.cloud-config.jp/2023-09-12-create-small-lm-in-rust-using-candle",
     "Julia article": "https://zenn.dev/char/articles/afdf5b9a1d46eb",
 }
 
-each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
 
 
 def addresses(text):
@@ -59,14 +60,12 @@ def uncited(text):
     return sorted(named - by) + sorted(articles)
 
 
-@each_file
-def test_every_address_is_in_the_list(path):
-    assert addresses(path.read_text(encoding="utf-8")) - KNOWN == set()
+def test_every_address_is_in_the_list():
+    assert {name: new for name, text in TEXTS.items() if (new := addresses(text) - KNOWN)} == {}
 
 
 def test_every_address_of_the_list_is_named_somewhere():
-    named = set().union(*(addresses(path.read_text(encoding="utf-8")) for path in FILES))
-    assert KNOWN - named == set()
+    assert KNOWN - set().union(*map(addresses, TEXTS.values())) == set()
 
 
 def test_the_list_says_what_each_address_is_and_how_it_was_confirmed():
@@ -78,9 +77,8 @@ def test_the_list_says_what_each_address_is_and_how_it_was_confirmed():
         assert ("by" in link) == ("year" in link), link
 
 
-@each_file
-def test_who_is_cited_has_an_address_in_the_same_file(path):
-    assert uncited(path.read_text(encoding="utf-8")) == []
+def test_who_is_cited_has_an_address_in_the_same_file():
+    assert {name: found for name, text in TEXTS.items() if (found := uncited(text))} == {}
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
@@ -89,6 +87,20 @@ def test_every_source_of_a_page_can_be_clicked(page):
         sources = [line for line in section.splitlines() if line.startswith("- ")]
         assert sources, page
         assert [line for line in sources if "](" not in line] == []
+
+
+def test_links_to_a_heading_lead_to_one():
+    for name, text in TEXTS.items():
+        for target, anchor in ANCHOR.findall(text) if name.endswith(".md") else ():
+            page = (ROOT / name).parent / target if target else ROOT / name
+            if page.suffix == ".md":
+                assert anchor in headings(page.read_text(encoding="utf-8")), f"{name}: {target}#{anchor}"
+
+
+def headings(text):
+    """The names that GitHub gives the headings of a page, by which links find them."""
+    titles = [re.sub(r"\]\([^)]*\)", "]", title) for title in re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)]
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
 # The finders themselves
