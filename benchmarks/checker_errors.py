@@ -1,6 +1,6 @@
 """How often a gradient checker is wrong: right and wrong backwards over all scales, the truth by mpmath.
 
-    pip install '.[bench]'                                            # the rivals and mpmath
+    pip install -e '.[bench]'                                         # the rivals and mpmath
     python benchmarks/checker_errors.py --seed 1 --checkers ours --list
     python benchmarks/checker_errors.py --seed 1 --seed 2 --write     # the tables, in benchmarks/results/
 

@@ -24,7 +24,7 @@ GROUPS = {  # the presets of each section
     "grokking": ("grokking-mod113",),
 }
 HEADER = ("preset", "published", "exact match", "99 % after", "99.9 % after", "loss", "training")
-LEE_PUBLISHED = {  # sums: plain, reversed, per cent; Lee et al. 2023, table 1, NanoGPT
+LEE_PUBLISHED = {  # sums: plain, reversed, per cent; Lee et al. 2023, arXiv 2307.03381, table 1, NanoGPT
     1000: (0.4, 1.6),
     3000: (28.7, 79.1),
     5000: (81.1, 99.8),
@@ -35,9 +35,11 @@ Entry = tuple[str, tuple[str, ...], dict[str, Any] | None]  # preset, changed fl
 
 
 def filled(text: str, entries: Sequence[Entry]) -> str:
-    """A page with every table made anew, between `<!-- table: NAME -->` and `<!-- end -->`."""
+    """A page with its tables made anew, between `<!-- table: NAME -->` and `<!-- end -->`; others are readme.py's."""
 
     def fill(match: re.Match) -> str:
+        if match[1] not in (*GROUPS, "commands"):
+            return match[0]
         return f"<!-- table: {match[1]} -->\n\n{table_named(match[1], entries)}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)

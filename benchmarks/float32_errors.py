@@ -1,6 +1,6 @@
 """How exact is each operation in float32, beside PyTorch's on the same inputs?
 
-    pip install torch                                  # or the extra "parity"
+    pip install -e '.[parity]'                         # PyTorch
     python benchmarks/float32_errors.py                # the table, and what is beyond the limit
     python benchmarks/float32_errors.py --only layernorm rmsnorm
     python benchmarks/float32_errors.py --write        # JSON and table in benchmarks/results/
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         wanted = (draws for draws in cases() if not options.only or draws[0].operation in options.only)
         rows = [row for draws in wanted for row in measure(draws)]
     except ImportError as error:
-        parser.error(f"{error}: pip install torch")
+        parser.error(f"{error}: pip install -e '.[parity]'")
     report = {
         "benchmark": "float32_errors",
         **environment(("numpy", "numba", "mkl", "torch")),

@@ -59,7 +59,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; ends the process with status 2 where it is misused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = ", ".join(shape.name for shape in SHAPES)
-    parser.add_argument("--only", action="append", metavar="SHAPE", help=f"B/NH/T/HS; repeatable; default: {known}")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="SHAPE",
+        help=f"B/NH/T/HS (batch, heads, positions, head size); repeatable; default: {known}",
+    )
     parser.add_argument("--samples", type=int, help=f"replays of each contestant (default {SAMPLES})")
     parser.add_argument("--quick", action="store_true", help="few shapes and samples: a look, not a result")
     parser.add_argument("--json", action="store_true", help="print the results as JSON, all else to stderr")

@@ -10,9 +10,9 @@ import argparse
 import dataclasses
 import json
 import statistics
+import sys
 import time
 
-import cupy
 import numpy as np
 from environment import RESULTS, environment
 
@@ -34,6 +34,8 @@ def measure(length: int, dtype: str) -> dict:
 
     Pools give nothing back while steps run, so what is taken at the end is the most that ever was.
     """
+    import cupy
+
     cupy.get_default_memory_pool().free_all_blocks()
     free = cupy.cuda.runtime.memGetInfo()[0]
     set_float32_matmul_precision("tf32")
@@ -64,11 +66,16 @@ def measure(length: int, dtype: str) -> dict:
     }
 
 
-def main() -> None:
-    """Measures, prints, writes."""
+def main() -> int:
+    """Measures, prints, writes. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="write the figures to benchmarks/results/")
     args = parser.parse_args()
+    try:
+        import cupy
+    except ImportError as error:
+        print(f"needs CuPy and a GPU: {error}", file=sys.stderr)
+        return 1
     rows = []
     for length in LENGTHS:
         for dtype in ("bfloat16", "float32"):
@@ -81,7 +88,8 @@ def main() -> None:
         path = RESULTS / f"gpu_long_context_{measured['date']}.json"
         path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
         print(f"written to {path.name}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Writes the tables of the README and of docs/ from the newest results, so that every number in them was measured.
+"""Writes tables of docs/, and the README's lines on them, from the newest results: every number in them was measured.
 
     python benchmarks/readme.py [--check]
 
@@ -11,6 +11,7 @@ import json
 import re
 import statistics
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from checker_corpus import report
@@ -23,8 +24,17 @@ from markdown_table import table
 from tinygrad_arith.cli.console import as_duration, as_share
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "cuda.md", ROOT / "docs" / "collapse.md", ROOT / "docs" / "float32.md")
+PAGES = {  # the tables that each page holds; experiments.py writes the others of docs/experiments.md
+    "README.md": ("headlines",),
+    "docs/checking_your_own.md": ("mutation_score", "rivals", "checker_errors"),
+    "docs/collapse.md": ("collapse", "edge", "replays"),
+    "docs/cpu.md": ("train_steps",),
+    "docs/cuda.md": ("gpu_attention", "gpu_steps"),
+    "docs/experiments.md": ("experiments", "train_seeds"),
+    "docs/float32.md": ("float32_errors",),
+}
 RESULTS = ROOT / "benchmarks" / "results"
+MARK = r"<!-- table: (\w+) -->"
 
 HEADLINES = (  # preset, what it is, what was published in short
     ("candle-binary-reversed", "12-bit binary sums, the candle article to the parameter", "30 min"),
@@ -188,16 +198,82 @@ def train_steps() -> str:
     return table(header, rows) + where
 
 
-def filled(text: str) -> str:
-    """A page with every table made anew."""
+def headlines() -> str:
+    """The results in a line each, with the page that has the table."""
+    return "\n".join(f"- {line()}" for line in (of_learning, of_gradients, of_checkers, of_cpu_steps, of_gpu_steps))
+
+
+def of_learning() -> str:
+    """What the default preset reaches, and in what time."""
+    result = newest("train_seeds_binary-reversed")
+    alone, fast = result["runs"], newest("experiment_binary-reversed")["runs"]
+    share = between([run["test_correct"] / run["test_count"] for run in alone])
+    times = [f"{statistics.median(run['seconds'] for run in runs):.0f} s" for runs in (alone, fast)]
+    return (
+        f"**It learns.** The default: {share} of {alone[0]['test_count']:,} unseen sums on {len(alone)} seeds, in "
+        f"{times[0]} on {result['cores']} cores with NumPy alone, {times[1]} with Numba and MKL. Published experiments "
+        "made again, with commands and seeds: [docs/experiments.md](docs/experiments.md)."
+    )
+
+
+def of_gradients() -> str:
+    """What became of the mutants."""
+    total = newest("mutation_score")["total"]
+    survived = total["mutants"] - total["killed"] - total["equivalent"]
+    return (
+        f"**Its gradients are right.** Of {total['mutants']:,} mutants of all backwards the checks kill "
+        f"{total['killed']:,}; {total['equivalent']} are equivalent, {survived} survive: "
+        "[how far to trust it](docs/checking_your_own.md#how-far-to-trust-it)."
+    )
+
+
+def of_checkers() -> str:
+    """How often our checker and PyTorch's err."""
+    total = {entry["checker"]: entry for entry in newest("checker_errors")["total"]}
+    ours, torch = total["check_gradients (ours)"], total["torch.autograd.gradcheck"]
+    return (
+        f"**Its checker errs less.** Of {ours['wrong']:,} wrong backwards it passes {ours['wrong_passed']} "
+        f"(`torch.autograd.gradcheck`: {torch['wrong_passed']}), of {ours['right']:,} right ones it accuses "
+        f"{ours['right_accused']} ({torch['right_accused']}); {ours['undecided']} it leaves undecided: "
+        "[the table](docs/checking_your_own.md#how-far-to-trust-it)."
+    )
+
+
+def of_cpu_steps() -> str:
+    """Our step on a CPU over PyTorch's."""
+    result = newest("cpu_train_step")
+    return (
+        f"**It is fast on a CPU.** A training step takes {result['geometric_mean']['median']:.2f} of the time of "
+        f"PyTorch's fastest variant (geometric mean of {len(result['configurations'])} shapes, {result['cores']} "
+        "cores, with Numba and MKL): [docs/cpu.md](docs/cpu.md#a-step-beside-pytorchs)."
+    )
+
+
+def of_gpu_steps() -> str:
+    """Our step on a GPU over PyTorch's."""
+    result = newest("gpu_train_step")
+    ratios = [entry["ratio_to_torch"]["median"] for entry in result["configurations"]]
+    return (
+        f"**And on a GPU.** {min(ratios):.2f} to {max(ratios):.2f} of the best of PyTorch's variants at {len(ratios)} "
+        f"shapes ({result['gpu'].removeprefix('NVIDIA ')}); attention beside FlashAttention-2: "
+        "[docs/cuda.md](docs/cuda.md#5-the-rest-of-the-step)."
+    )
+
+
+def filled(text: str, names: Collection[str]) -> str:
+    """A page with those tables made anew, and any others left. Raises ValueError where it lacks one."""
+    found = re.findall(MARK, text)
+    if missing := [name for name in names if found.count(name) != 1]:
+        raise ValueError(f"no place, or several, for the tables {', '.join(missing)}")
 
     def fill(match: re.Match) -> str:
-        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->" if match[1] in names else match[0]
 
-    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+    return re.sub(MARK + r"\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
 TABLES = {
+    "headlines": headlines,
     "train_seeds": train_seeds,
     "mutation_score": mutation_score,
     "rivals": rivals,
@@ -218,8 +294,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing, fail where a page differs")
     args = parser.parse_args()
-    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
-    changed = {page: filled(text) for page, text in texts.items() if filled(text) != text}
+    changed = {}
+    for name, tables in PAGES.items():
+        page = ROOT / name
+        text = page.read_text(encoding="utf-8")
+        if (made := filled(text, tables)) != text:
+            changed[page] = made
     if args.check:
         return int(bool(changed))
     for page, text in changed.items():

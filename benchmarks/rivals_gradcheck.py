@@ -1,6 +1,6 @@
 """Which gradient checker rejects which wrong backward, and what a check costs: ours beside the others'.
 
-    pip install torch jax                            # or the extra "bench"; a rival that is missing is skipped visibly
+    pip install -e '.[bench]'                        # a rival that is missing is skipped visibly
     python benchmarks/rivals_gradcheck.py            # the table
     python benchmarks/rivals_gradcheck.py --write    # and the results in benchmarks/results/
 

@@ -10,7 +10,8 @@
 // Loses:  to tensor cores, which multiply 15 times faster in bfloat16 and 7 times in TF32. This is the way to full
 //         float32 precision. For short sequences most of a tile of 64 is empty: see attention_small.cu.
 //
-// Milakov and Gimelshein 2018; Dao et al., "FlashAttention", 2022, and "FlashAttention-2", 2023 (order of the loops).
+// Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al., "FlashAttention", 2022, arXiv 2205.14135, and
+// "FlashAttention-2", 2023, arXiv 2307.08691 (order of the loops).
 // Formulas and step numbers: docs/attention.md, sections 9 and 10.
 //
 // FORWARD_COLUMNS, BACKWARD_COLUMNS: how many keys (queries) a step of the walk takes; macros of the build.

@@ -1,4 +1,5 @@
-// Attention forward on tensor cores, bfloat16 with float32 sums: FlashAttention-2 (Dao, 2023, algorithm 1).
+// Attention forward on tensor cores, bfloat16 with float32 sums: FlashAttention-2 (Dao, 2023,
+// arXiv 2307.08691, algorithm 1).
 //
 // Idea: a block owns QUERIES queries of one head and walks over the keys in tiles of KEYS, with the online softmax of
 // docs/attention.md, section 9. Scores and shares never leave the registers: the accumulators of q kᵀ, rounded to bf16,

@@ -1,5 +1,5 @@
-// Attention forward on tensor cores for float32: FlashAttention-2 (Dao, 2023, algorithm 1), products by
-// attention_tf32.cuh.
+// Attention forward on tensor cores for float32: FlashAttention-2 (Dao, 2023, arXiv 2307.08691,
+// algorithm 1), products by attention_tf32.cuh.
 //
 // Idea: as attention_mma_forward.cu. A block owns QUERIES queries of one head and walks over the keys in tiles of KEYS,
 // with the online softmax of docs/attention.md, section 9. A warp owns whole rows; scores and shares never leave its

@@ -44,7 +44,8 @@ __device__ __forceinline__ void for_row(long long start, int length, Each each) 
 }
 
 // The largest of the numbers seen, and the sum of exp(number - largest): what it was before is rescaled when a larger
-// one comes (Milakov and Gimelshein: "Online normalizer calculation for softmax", 2018, algorithm 3).
+// one comes (Milakov and Gimelshein: "Online normalizer calculation for softmax", 2018, arXiv 1805.02867,
+// algorithm 3).
 struct Running {
     float largest = -INFINITY, total = 0.0f;
 

@@ -1,6 +1,7 @@
 // Philox4x32-10, bit for bit that of backend/random.py: a block of four random words from a counter of four and a key.
 //
-// Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011, section 3.3.
+// Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011, section 3.3,
+// https://doi.org/10.1145/2063384.2063405.
 
 #pragma once
 

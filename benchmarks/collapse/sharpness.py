@@ -5,8 +5,8 @@ fixed P that is stable only while the largest eigenvalue of P^(-1/2) H P^(-1/2) 
 
     (2 + 2 β₁) / ((1 - β₁) rate)        38 / rate at β₁ = 0.9
 
-(Cohen et al. 2022, "Adaptive gradient methods at the edge of stability", section 3). The eigenvalue is found by power
-iteration; the Hessian H times a vector is the difference of two gradients.
+(Cohen et al. 2022, "Adaptive gradient methods at the edge of stability", arXiv 2207.14484, section 3). The eigenvalue
+is found by power iteration; the Hessian H times a vector is the difference of two gradients.
 """
 
 from __future__ import annotations

@@ -111,10 +111,11 @@ def markdown(report: dict[str, Any], heading: str) -> str:
         "",
         heading,
         "",
-        "Causal self-attention; shapes are B/NH/T/HS. Medians of CUDA graphs replayed in turns: nothing of Python's,",
-        "CuPy's or PyTorch's launches is in them, on either side. TFLOP/s count two GEMMs forward and five backward",
-        "over half of T x T. Ratios are time over time, forward / backward: below 1 is faster than that rival. Ours",
-        "are bold. Before anyone is timed, results are compared with the reference in float64.",
+        "Causal self-attention; shapes are B/NH/T/HS: batch, heads, positions, head size. Medians of CUDA graphs",
+        "replayed in turns: nothing of Python's, CuPy's or PyTorch's launches is in them, on either side. TFLOP/s",
+        "count two GEMMs forward and five backward over half of T x T. Ratios are time over time, forward / backward:",
+        "below 1 is faster than that rival. Ours are bold. Before anyone is timed, results are compared with the",
+        "reference in float64.",
     ]
     for result in report["shapes"]:
         text += ["", f"## {result['shape']}", "", *shape_table(result)]
@@ -141,7 +142,8 @@ def picture(report: dict[str, Any], path: Path) -> None:
         if column:
             axes.set_yticklabels([])
     handles = [Patch(color=colour, label=label) for label, colour, _ in bars]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    shapes = "shapes: B (batch) / NH (heads) / T (positions) / HS (head size)"
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, title=shapes)
     save_figure(figure, path)
 
 

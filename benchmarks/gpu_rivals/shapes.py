@@ -1,4 +1,4 @@
-"""The shapes of the attention benchmark, by name: B/NH/T/HS and the dtype."""
+"""The shapes of the attention benchmark, by name: B/NH/T/HS (batch, heads, positions, head size) and the dtype."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-mpmath = pytest.importorskip("mpmath", reason="mpmath is not installed: pip install '.[bench]'")
+mpmath = pytest.importorskip("mpmath", reason="mpmath is not installed: pip install -e '.[bench]'")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 

@@ -56,6 +56,15 @@ def test_a_run_gets_all_the_pictures_that_it_has(plot, small_run, tmp_path):
             assert file.read(4) == b"\x89PNG"
 
 
+def test_a_picture_of_one_run_has_its_name(small_run):
+    run = RunData(small_run, Choices(count=10))
+    figures = {
+        name: draw() for p in PICTURES if p.name in ("heatmap", "attention") for name, draw in p.find(run).items()
+    }
+    assert len(figures) == 2
+    assert all(figure.get_suptitle().endswith(small_run.name) for figure in figures.values())
+
+
 def test_another_task_has_other_pictures(plot, modular_run):
     code, out, _ = plot(modular_run)
     assert code == 0
@@ -124,8 +133,9 @@ def test_the_numbers_are_those_of_the_run(small_run):
 
 
 def test_attention_is_drawn_of_the_problem_that_was_asked_for(small_run):
-    maps, tokens = RunData(small_run, Choices(problem="101+011=")).attention()
+    maps, tokens, answer = RunData(small_run, Choices(problem="101+011=")).attention()
     assert "".join(tokens) == "101+011=1101."
+    assert "".join(tokens[answer:]) == "1101."
     assert [layer.shape for layer in maps] == [(2, len(tokens), len(tokens))]
     np.testing.assert_allclose(maps[0].sum(axis=-1), 1.0, atol=1e-5)
     assert np.all(np.triu(maps[0], 1) == 0)
@@ -135,8 +145,9 @@ def test_attention_to_padding_is_drawn_with_the_padding(tmp_path):
     flags = ["--task", "expressions", "--depth", "1", "--rows", "prefix", "--prompt-width", "9", "--batch", "8"]
     flags += ["--architecture", "window-gpt", "--attend-to", "padding", "--layers", "1", "--d-model", "8"]
     assert train([*flags, "--warmup", "1", "--steps", "2", "--eval-size", "2", "--out", str(tmp_path / "run")]) == 0
-    maps, tokens = RunData(tmp_path / "run", Choices(problem="1+2=")).attention()
+    maps, tokens, answer = RunData(tmp_path / "run", Choices(problem="1+2=")).attention()
     assert tokens == [*"1+2______=", *"___"[: len(tokens) - 10]]
+    assert answer == 10
     assert [layer.shape for layer in maps] == [(4, len(tokens), len(tokens))]
     np.testing.assert_allclose(maps[0].sum(axis=-1), 1.0, atol=1e-5)
 

@@ -17,7 +17,7 @@ except ImportError:
 def passes(request, monkeypatch):
     """Runs the test with each set of passes."""
     if request.param not in PASSES:
-        pytest.skip("Numba is not installed: pip install '.[fast]'")
+        pytest.skip("Numba is not installed: pip install -e '.[fast]'")
     users = [module for module in vars(operations).values() if hasattr(module, "passes")]
     assert linear in users
     for module in users:

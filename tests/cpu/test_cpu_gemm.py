@@ -18,7 +18,7 @@ def library(request, monkeypatch):
     """Runs the test with each library."""
     sgemm = mkl.load_sgemm()
     if request.param == "mkl" and sgemm is None:
-        pytest.skip("MKL is not installed: pip install '.[fast]'")
+        pytest.skip("MKL is not installed: pip install -e '.[fast]'")
     monkeypatch.setattr(gemm_module, "_by_mkl", mkl.gemm_by(sgemm) if request.param == "mkl" else None)
     return request.param
 

@@ -326,7 +326,7 @@ def test_adamw(passes):
 
 
 def test_both_sets_of_passes_have_the_same_names():
-    pytest.importorskip("numba", reason="Numba is not installed: pip install '.[fast]'")
+    pytest.importorskip("numba", reason="Numba is not installed: pip install -e '.[fast]'")
     from tinygrad_arith.cpu import passes_numba
 
     names = {

@@ -55,7 +55,7 @@ def sgd_step(p, g, v, t, rate, momentum, dampening=0.0, nesterov=False, weight_d
 
 
 def lion_step(p, g, m, rate, betas=(0.9, 0.95), weight_decay=0.0):
-    """Chen et al. 2023, algorithm 2."""
+    """Chen et al. 2023, arXiv 2302.06675, algorithm 2."""
     c = betas[0] * m + (1 - betas[0]) * g
     return p - rate * (np.sign(c) + weight_decay * p), betas[1] * m + (1 - betas[1]) * g
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[parity]'")
-transformers = pytest.importorskip("transformers", reason="transformers is not installed: pip install '.[parity]'")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[parity]'")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed: pip install -e '.[parity]'")
 
 from tinygrad_arith.autograd import functions as F  # noqa: E402
 from tinygrad_arith.backend import DtypePolicy  # noqa: E402

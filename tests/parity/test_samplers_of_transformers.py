@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[parity]'")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[parity]'")
 process = pytest.importorskip(
-    "transformers.generation.logits_process", reason="transformers is not installed: pip install '.[parity]'"
+    "transformers.generation.logits_process", reason="transformers is not installed: pip install -e '.[parity]'"
 )
 
 from tinygrad_arith.generation import (  # noqa: E402

@@ -1,6 +1,6 @@
 """Question 3: do others agree? PyTorch's autograd in float64, on every operation and on a whole GPT.
 
-PyTorch is optional (`pip install '.[parity]'`); without it these tests are skipped and say so.
+PyTorch is optional (`pip install -e '.[parity]'`); without it these tests are skipped and say so.
 """
 
 import functools
@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[parity]'")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[parity]'")
 
 from tinygrad_arith import ops  # noqa: E402
 from tinygrad_arith.autograd import functions as F  # noqa: E402

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from tinygrad_arith.plots.answer_positions import answer_positions
 from tinygrad_arith.plots.attention_maps import attention_maps
 from tinygrad_arith.plots.breakdowns import group_scores
-from tinygrad_arith.plots.figure import BLUE, GREY, ORANGE, save_figure, short_count
+from tinygrad_arith.plots.figure import BLUE, GREY, ORANGE, name_run, save_figure, short_count
 from tinygrad_arith.plots.losses import losses
 from tinygrad_arith.plots.tokens import MOST_ROWS, chosen_rows, fitting, token_picture
 from tinygrad_arith.run_files.predictions import SamplePredictions
@@ -75,6 +75,28 @@ def test_attention_has_a_map_for_each_head_labelled_with_tokens(tmp_path):
         assert [t.get_text() for t in axes.get_xticklabels()] == (["1", "+", "␣", "12"] if layer == 1 else [])
         assert [t.get_text() for t in axes.get_yticklabels()] == (["1", "+", "␣", "12"] if head == 0 else [])
     save_figure(figure, tmp_path / "attention.png")
+
+
+@pytest.mark.parametrize(("answer", "lines"), [(3, [2.5, 2.5]), (4, []), (None, [])])
+def test_lines_mark_where_the_answer_begins(answer, lines):
+    figure = attention_maps([np.full((2, 4, 4), 0.25)], ["1", "+", "=", "2"], answer)
+    for axes in figure.axes[:2]:
+        assert [
+            float(np.unique(line.get_data()[index])[0]) for index, line in zip((1, 0), axes.lines, strict=False)
+        ] == lines
+    assert figure.get_supxlabel() == ("lines: the answer begins behind them" if lines else "")
+
+
+def test_the_name_of_a_run_is_written_above_below_what_stands_there_and_wrapped(tmp_path):
+    plain = losses([{"step": 1, "loss": 2.0}])
+    height = plain.get_figheight()
+    assert name_run(plain, "binary-reversed-seed1").get_suptitle() == "binary-reversed-seed1"
+    assert plain.get_figheight() > height
+    maps = attention_maps([np.full((1, 20, 20), 0.05)], ["1"] * 20)
+    words = maps.get_suptitle()
+    assert name_run(maps, "mine").get_suptitle() == f"{words}\nmine"
+    assert "\n" in name_run(losses([{"step": 1, "loss": 2.0}]), "a-long-name-" * 20).get_suptitle()
+    save_figure(plain, tmp_path / "named.png")
 
 
 SAMPLE = SamplePredictions(

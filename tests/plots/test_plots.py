@@ -79,7 +79,7 @@ def test_the_heat_map_writes_share_and_count_into_each_cell_that_has_problems():
     figure = length_heatmap(Grid(correct, count))
     assert texts(figure) == ["0", "3", "99.9", "1,000", "100", "7"]
     assert figure.get_supxlabel() == "small numbers: problems"
-    assert figure.axes[0].get_title(loc="left") == "exact match by operand lengths, %\n(1,010 test problems)"
+    assert figure.axes[0].get_title(loc="left") == "exact match by operand lengths\n(1,010 test problems)"
     shown = figure.axes[0].collections[0].get_array()
     np.testing.assert_array_equal(np.ma.getmaskarray(shown), count == 0)
     np.testing.assert_allclose(shown.compressed(), [0.0, 0.999, 1.0])

@@ -49,7 +49,10 @@ def test_length_pairs():
 
 
 def test_wilson_interval_has_the_published_values():
-    """Newcombe 1998, Statistics in Medicine 17:857, table I, method 3 (score, no continuity correction)."""
+    """Newcombe 1998, Statistics in Medicine 17:857, table I, method 3 (score, no continuity correction).
+
+    https://doi.org/10.1002/%28SICI%291097-0258%2819980430%2917:8%3C857::AID-SIM777%3E3.0.CO;2-E
+    """
     for correct, count, low, high in (
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),

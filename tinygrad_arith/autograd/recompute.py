@@ -1,6 +1,6 @@
 """Trading time for memory: a function's inputs are kept, what it computes inside is computed again in the backward.
 
-Chen et al.: "Training Deep Nets with Sublinear Memory Cost", 2016.
+Chen et al.: "Training Deep Nets with Sublinear Memory Cost", 2016, arXiv 1604.06174.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-INSTALL = "pip install 'tinygrad_arith[gpu]' (CUDA 12) or 'tinygrad_arith[gpu-cuda13]' (CUDA 13)"
+INSTALL = "pip install -e '.[gpu]' (CUDA 12) or '.[gpu-cuda13]' (CUDA 13), in a checkout"
 
 
 def library_of(device: str) -> ModuleType:

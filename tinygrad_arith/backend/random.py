@@ -4,7 +4,8 @@ A draw is a pure function of its key, `(seed, purpose, step, site, row)`, and of
 from one draw to the next, so a draw does not depend on what was drawn before it, a run resumes at any step without
 saved state, and dropout's backward draws its forward's mask again instead of storing it.
 
-Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3 and table 2.
+Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3 and table 2,
+https://doi.org/10.1145/2063384.2063405.
 """
 
 import operator
@@ -124,15 +125,18 @@ def uniform(key: RandomKey, shape, dtype=np.float32, xp: ModuleType = np):
 def integers(key: RandomKey, shape, low: int, high: int, xp: ModuleType = np):
     """Integers in [low, high), int64, of the given shape, for ranges up to 2**32.
 
-    By multiply and shift (Lemire 2019, without the rejection step): a value's probability is off by less than
-    (high - low) / 2**32 of itself.
+    By multiply and shift (Lemire 2019, arXiv 1805.10941, without the rejection step): a value's probability is off
+    by less than (high - low) / 2**32 of itself.
     """
     bits = bits_of(key, shape, 1, xp)
     return (low + ((bits.astype(np.uint64) * (high - low)) >> 32).astype(np.int64)).reshape(shape)
 
 
 def normal(key: RandomKey, shape, dtype=np.float32, xp: ModuleType = np):
-    """Standard normal numbers of the given shape (Box and Muller 1958), computed in float64, then cast."""
+    """Standard normal numbers of the given shape, computed in float64, then cast.
+
+    Box and Muller 1958, https://doi.org/10.1214/aoms/1177706645.
+    """
     bits = bits_of(key, shape, 2, xp).reshape(-1, 2)
     radius = xp.sqrt(-2.0 * xp.log((bits[:, 0] + 1.0) * 2.0**-32))  # + 1: the logarithm of 0 is never taken
     angle = (2.0 * np.pi * 2.0**-32) * bits[:, 1]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..options.errors import MisuseError
 from ..plots.breakdowns import heatmap_name, length_heatmap
-from ..plots.figure import save_figure
+from ..plots.figure import name_run, save_figure
 from ..tasks import Task
 from ..tasks.answering import AnswerMetrics, answering
 from ..tasks.answers import Answer, as_preview, sample_answer
@@ -108,7 +108,7 @@ def draw(measured: Measured) -> Path | None:
         return None
     name = heatmap_name(asked.split, asked.digits, asked.count)
     with only_warn("the heat map over the operands' lengths"):
-        figure = length_heatmap(grid, split=asked.split)
+        figure = name_run(length_heatmap(grid, split=asked.split), measured.run.path.resolve().name)
         return save_figure(figure, measured.run.path / "plots" / f"{name}.png")
     return None
 

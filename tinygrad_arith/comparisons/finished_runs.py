@@ -84,7 +84,7 @@ class FinishedRun:
     def further_results(self) -> dict[str, float]:
         """The numbers in `result.json` beside those that every run has, such as another measure of an article.
 
-        `best_in_fives`, of the best evaluation on the way, is beside them, as it is what the Julia article tells.
+        `best_in_fives`, of the best evaluation on the way, is beside them, as it is what the article tells.
         """
         numbers = {k: v for k, v in self.result.items() if isinstance(v, int | float) and not isinstance(v, bool)}
         further = {name: value for name, value in numbers.items() if name not in known_results(self.goal)}

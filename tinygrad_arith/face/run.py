@@ -116,7 +116,7 @@ class Run:
 
         Raises UserError for what is no problem of the task, or a model without attention.
         """
-        maps, tokens = attention_of(self.model, self.answering, self.problem(problem))
+        maps, tokens, _ = attention_of(self.model, self.answering, self.problem(problem))
         return np.stack(maps), tokens
 
     def evaluate(self, split: str = "test", count: int | None = None) -> Metrics:

@@ -57,8 +57,8 @@ class BuiltInSampler:
 class RepetitionPenalty(BuiltInSampler):
     """Logits of tokens of the prompt or the text so far: divided by `penalty` where positive, else multiplied.
 
-    Above 1 what was there becomes less likely. Keskar et al.: "CTRL", 2019, section 4.1; for negative logits as
-    everybody does it since: divided, these would become likelier.
+    Above 1 what was there becomes less likely. Keskar et al.: "CTRL", 2019, arXiv 1909.05858, section 4.1;
+    for negative logits as everybody does it since: divided, these would become likelier.
     """
 
     penalty: float
@@ -147,7 +147,8 @@ class TopK(BuiltInSampler):
 class TopP(BuiltInSampler):
     """Keeps the likeliest tokens, as few as are needed for their probabilities to sum up to at least `p`.
 
-    Holtzman et al.: "The Curious Case of Neural Text Degeneration", 2020, section 3.1 (nucleus sampling).
+    Holtzman et al.: "The Curious Case of Neural Text Degeneration", 2020, arXiv 1904.09751, section 3.1
+    (nucleus sampling).
     """
 
     p: float
@@ -171,8 +172,9 @@ class TopP(BuiltInSampler):
 class Typical(BuiltInSampler):
     """Keeps the tokens whose surprise, -log p, is nearest to the one expected, as many as make `p` together.
 
-    The likeliest token may go. Meister et al.: "Locally Typical Sampling", 2023, section 4. Both the surprise and the
-    expected one, the entropy, hold the logarithm of the softmax's total; in their difference it cancels.
+    The likeliest token may go. Meister et al.: "Locally Typical Sampling", 2023, arXiv 2202.00666, section 4. Both the
+    surprise and the expected one, the entropy, hold the logarithm of the softmax's total; in their difference it
+    cancels.
     """
 
     p: float
@@ -201,7 +203,8 @@ class Typical(BuiltInSampler):
 class MinP(BuiltInSampler):
     """Keeps the tokens that are at least `p` times as likely as the likeliest one.
 
-    Nguyen et al.: "Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs", 2024, section 3.
+    Nguyen et al.: "Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs", 2024,
+    arXiv 2407.01082, section 3.
     """
 
     p: float

@@ -1,4 +1,8 @@
-"""GPT: token and position embeddings, a stack of causal blocks, a head. Radford et al. 2018, 2019."""
+"""GPT: token and position embeddings, a stack of causal blocks, a head.
+
+Radford et al. 2018, https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf, and
+2019, https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf.
+"""
 
 import math
 from dataclasses import dataclass
@@ -37,7 +41,9 @@ class DecoderOptions(Options):
     """The options of models with blocks of attention. Vocabulary and context are not options: the task gives them."""
 
     kind: str = option(
-        "gpt", "the model: {kinds}; window-...: one token from a whole window (the Julia article)", flag="architecture"
+        "gpt",
+        "the model: {kinds}; window-...: one token from a whole window (the Julia article: docs/experiments.md)",
+        flag="architecture",
     )
     d_model: int = option(64, "channels of the residual stream", range=(1, None))
     layers: int = option(2, "number of transformer blocks; of window-net: hidden layers", range=(1, None))
@@ -89,7 +95,7 @@ class GPTConfig:
     context:    positions that a row may have
     activation: "relu", "gelu" (tanh form), "gelu-exact" or "silu"
     norm:       "pre" (with a final norm) or "post"
-    positions:  what is made of position ids: "learned" (a table), "sinusoidal", "rotary" (Su et al. 2021) or "none"
+    positions:  what is made of position ids: "learned" (a table), "sinusoidal", "rotary" (arXiv 2104.09864) or "none"
     tied_head:  the head's weight is the token table, transposed, without bias
 
     embedding_std: standard deviation of the initial tables

@@ -25,7 +25,7 @@ def attention_with_dropout(
     causal: bool = True,
     key_mask: Any = None,
 ) -> Tensor:  # qkv (B, T, (NH + 2 NHkv) HS) -> (B, T, NH HS)
-    """out = drop(softmax(q kᵀ / sqrt(HS))) v, Vaswani et al. 2017; else as `ops.packed_attention`.
+    """out = drop(softmax(q kᵀ / sqrt(HS))) v, Vaswani et al. 2017, arXiv 1706.03762; else as `ops.packed_attention`.
 
     drop: applied to the probabilities, (B, NHkv, G, T, T) with G query heads to a key/value head
     """

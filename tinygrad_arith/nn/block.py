@@ -14,7 +14,9 @@ from .positions import Rotary
 
 
 class Block(Module):
-    """x -> x + f(norm(x)) ("pre", Xiong et al. 2020) or x -> norm(x + f(x)) ("post", Vaswani et al. 2017).
+    """x -> x + f(norm(x)) ("pre") or x -> norm(x + f(x)) ("post").
+
+    Xiong et al. 2020, arXiv 2002.04745, and Vaswani et al. 2017, arXiv 1706.03762.
 
     f is first the attention, then the feed-forward network. Raises ValueError for another `norm`.
 

@@ -45,8 +45,9 @@ class FeedForward(Module):
 
 
 class GatedFeedForward(Module):
-    """C -> F -> C with a gate: activation(x Wg) times x Wu goes down (Shazeer 2020). Activations are "silu" (SwiGLU),
-    "gelu" (tanh form), "gelu-exact" and "relu". Wg and Wu are one matrix, (C, 2F). One fused operation.
+    """C -> F -> C with a gate: activation(x Wg) times x Wu goes down (Shazeer 2020, arXiv 2002.05202). Activations are
+    "silu" (SwiGLU), "gelu" (tanh form), "gelu-exact" and "relu". Wg and Wu are one matrix, (C, 2F). One fused
+    operation.
 
     gain, output_gain: of the initial weights, up and down; see `Linear`
     """

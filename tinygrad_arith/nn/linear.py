@@ -14,7 +14,7 @@ class Linear(Module):
     """y = x weight + bias over the last axis.
 
     weight (in, out) starts normal with standard deviation gain / sqrt(in); gain 1 keeps the variance of x (LeCun et al.
-    1998, section 4.6). bias (out,) starts at zero.
+    1998, https://doi.org/10.1007/978-3-642-35289-8_3, section 4.6). bias (out,) starts at zero.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, bias: bool = True, gain: float = 1.0):

@@ -19,7 +19,7 @@ LONGEST_WAVE = 10_000.0  # in units of 2π positions
 
 @dataclass(frozen=True)
 class Rotary:
-    """How queries and keys are turned by their positions (Su et al. 2021); see `ops.rotary_forward`.
+    """How queries and keys are turned by their positions (Su et al. 2021, arXiv 2104.09864); see `ops.rotary_forward`.
 
     base:    the longest wave in units of 2 pi
     pairing: channels turn in pairs of "neighbours", or by "halves" as in the Llama of Hugging Face
@@ -40,7 +40,7 @@ class Rotary:
 class SinusoidalPositions(Module):
     """position p -> sin(p w_i), cos(p w_i) in channels 2i, 2i + 1, with w_i = 10000^(-2i/C).
 
-    Vaswani et al.: "Attention Is All You Need", 2017, section 3.5.
+    Vaswani et al.: "Attention Is All You Need", 2017, arXiv 1706.03762, section 3.5.
     """
 
     def __init__(self, channels: int):

@@ -2,8 +2,8 @@
 
     scores = q kᵀ scale;   p = softmax(scores) over the keys a query may see;   y = p v
 
-Vaswani et al.: "Attention Is All You Need", 2017, equation 1. Grouped-query attention (fewer key/value heads than query
-heads): Ainslie et al., 2023.
+Vaswani et al.: "Attention Is All You Need", 2017, arXiv 1706.03762, equation 1. Grouped-query attention (fewer
+key/value heads than query heads): Ainslie et al., 2023, arXiv 2305.13245.
 
 Sizes: B batch, Tq queries, Tk keys, NH query heads, NHkv key/value heads, G = NH / NHkv query heads that share one
 key/value head, HS head size. q is (B, Tq, NH, HS), k and v are (B, Tk, NHkv, HS), in any strides.

@@ -3,8 +3,8 @@
 What `attention` saves, a (Tq, Tk) array a head, is here computed one block of keys at a time, thrown away, and computed
 again in the backward. Only one number a query is kept: the log-sum-exp of its scores.
 
-Online softmax: Milakov and Gimelshein 2018. Attention with it, and its backward: Rabe and Staats 2021; Dao et al.,
-"FlashAttention", 2022, algorithms 1 and 4.
+Online softmax: Milakov and Gimelshein 2018, arXiv 1805.02867. Attention with it, and its backward: Rabe and Staats
+2021, arXiv 2112.05682; Dao et al., "FlashAttention", 2022, arXiv 2205.14135, algorithms 1 and 4.
 
 Forward, for one query, over blocks of scores s₁, s₂, ... with values v₁, v₂, ...; after some blocks we hold
     m = the largest score so far,   l = Σ exp(s - m),   o = Σ exp(s - m) v.

@@ -2,7 +2,7 @@
 
 For one row of logits z and target t:   loss = -log p[t],   p = softmax(z) = exp(z - logsumexp(z))
 and the gradient is                     dloss/dz[i] = p[i] - (1 if i == t else 0).
-(Bridle 1990; the derivation is in docs/cross_entropy.md.)
+(Bridle 1990, https://doi.org/10.1007/978-3-642-76153-9_28; the derivation is in docs/cross_entropy.md.)
 
 Two forms. `cross_entropy_sum` returns the sum over the counted targets; the caller divides by a count, by handing
 1/count to the backward as the cotangent. Half-batches, micro-batches and several devices thus add up to one loss.

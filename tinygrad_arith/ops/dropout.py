@@ -1,6 +1,7 @@
 """Dropout: zeroes each element with probability `rate` and scales the rest by 1 / (1 - rate).
 
-Srivastava et al.: "Dropout", JMLR 2014, section 10 (the "inverted" scaling, at training time).
+Srivastava et al.: "Dropout", JMLR 2014, https://jmlr.org/papers/v15/srivastava14a.html, section 10 (the "inverted"
+scaling, at training time).
 """
 
 from typing import NamedTuple

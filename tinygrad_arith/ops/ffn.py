@@ -1,7 +1,7 @@
 """The feed-forward network of a transformer block: linear, activation, linear.
 
-Vaswani et al.: "Attention Is All You Need", 2017, section 3.3. One operation, so that a fused kernel can take its
-place; this reference is written by calling the finer pairs.
+Vaswani et al.: "Attention Is All You Need", 2017, arXiv 1706.03762, section 3.3. One operation, so that a fused
+kernel can take its place; this reference is written by calling the finer pairs.
 """
 
 from typing import Any, NamedTuple

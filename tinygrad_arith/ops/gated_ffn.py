@@ -2,8 +2,9 @@
 
     [g | u] = x w1 + b1;     y = (activation(g) ⊙ u) w2 + b2
 
-Shazeer: "GLU Variants Improve Transformer", 2020, equation 6. Gate and up-projection are one packed matrix, so that one
-GEMM makes both. One operation, so that a fused kernel can take its place; this reference calls the finer pairs.
+Shazeer: "GLU Variants Improve Transformer", 2020, arXiv 2002.05202, equation 6. Gate and up-projection are one packed
+matrix, so that one GEMM makes both. One operation, so that a fused kernel can take its place; this reference calls the
+finer pairs.
 """
 
 from typing import Any, NamedTuple

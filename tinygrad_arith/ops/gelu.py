@@ -3,7 +3,7 @@
     exact:  x Φ(x) = x/2 (1 + erf(x / sqrt 2))
     tanh:   x/2 (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))       an approximation to within 5e-4; GPT-2 uses this one
 
-Hendrycks and Gimpel: "Gaussian Error Linear Units", 2016, section 2.
+Hendrycks and Gimpel: "Gaussian Error Linear Units", 2016, arXiv 1606.08415, section 2.
 """
 
 import math

@@ -2,7 +2,7 @@
 
     y = weight * (x - mean) / sqrt(variance + eps) + bias
 
-Ba, Kiros, Hinton: "Layer Normalization", 2016, equation 4 (biased variance, as everywhere since).
+Ba, Kiros, Hinton: "Layer Normalization", 2016, arXiv 1607.06450, equation 4 (biased variance, as everywhere since).
 """
 
 from typing import Any, NamedTuple

@@ -3,7 +3,7 @@
     y = weight * x / sqrt(mean(x²) + eps)
 
 Layer normalisation without the mean and without the bias. Zhang, Sennrich: "Root Mean Square Layer Normalization",
-2019, equation 4 (eps, which keeps rows of zeros finite, is everywhere since).
+2019, arXiv 1910.07467, equation 4 (eps, which keeps rows of zeros finite, is everywhere since).
 """
 
 from typing import Any, NamedTuple

@@ -4,9 +4,9 @@
     y[2i + 1] = x[2i] sin(p w_i) + x[2i + 1] cos(p w_i),     w_i = base^(-2i / W)
 
 The product of a turned query and a turned key then depends on their positions by the difference alone. Su et al.:
-"RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, sections 3.2 and 3.4.2. Pairs are neighbours,
-as there, or halves, as in the Llama of Hugging Face: channel i and i + W/2, which is the same up to an order of the
-channels. W, the width, is the head size HS, unless only the first channels of a head are turned.
+"RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, arXiv 2104.09864, sections 3.2 and 3.4.2. Pairs
+are neighbours, as there, or halves, as in the Llama of Hugging Face: channel i and i + W/2, which is the same up to an
+order of the channels. W, the width, is the head size HS, unless only the first channels of a head are turned.
 """
 
 from typing import Any, NamedTuple

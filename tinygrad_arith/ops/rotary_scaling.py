@@ -15,7 +15,7 @@ from .shape_rules import ShapeError, require
 @dataclass(frozen=True)
 class LinearScaling:
     """All positions divided by a factor. Chen et al.: "Extending Context Window of Large Language Models via Positional
-    Interpolation", 2023.
+    Interpolation", 2023, arXiv 2306.15595.
     """
 
     factor: float
@@ -33,7 +33,8 @@ class LinearScaling:
 @dataclass(frozen=True)
 class Llama3Scaling:
     """Waves that fit into the `original` context fewer than `low` times are stretched by a factor, those that fit more
-    than `high` times are not, and those between in part. Dubey et al.: "The Llama 3 Herd of Models", 2024.
+    than `high` times are not, and those between in part. Dubey et al.: "The Llama 3 Herd of Models", 2024,
+    arXiv 2407.21783.
     """
 
     factor: float
@@ -59,8 +60,8 @@ class Llama3Scaling:
 @dataclass(frozen=True)
 class LongRopeScaling:
     """A factor for each pair, which divides its frequency, and a magnitude that turned channels are multiplied by. Ding
-    et al.: "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens", 2024. Models have short and long factors;
-    which are meant, the length of the context decides.
+    et al.: "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens", 2024, arXiv 2402.13753. Models have short
+    and long factors; which are meant, the length of the context decides.
     """
 
     factors: tuple[float, ...]

@@ -1,7 +1,7 @@
 """The sigmoid linear unit: x σ(x), with the logistic function σ(x) = 1 / (1 + exp(-x)).
 
-Elfwing, Uchibe, Doya: "Sigmoid-Weighted Linear Units for Neural Network Function Approximation", 2017, section 2. Also
-called Swish.
+Elfwing, Uchibe, Doya: "Sigmoid-Weighted Linear Units for Neural Network Function Approximation", 2017,
+arXiv 1702.03118, section 2. Also called Swish.
 """
 
 from typing import Any, NamedTuple

@@ -4,7 +4,8 @@
     log_softmax:  y[i] = x[i] - log sum_j exp(x[j])
 
 The largest x is subtracted first: it cancels, and without it exp would overflow. The logarithm has a form of its own,
-because log(softmax(x)) is log(0) where x lies far below the largest. (Bridle 1990; docs/softmax.md has the derivation.)
+because log(softmax(x)) is log(0) where x lies far below the largest. (Bridle 1990,
+https://doi.org/10.1007/978-3-642-76153-9_28; docs/softmax.md has the derivation.)
 """
 
 from typing import Any, NamedTuple

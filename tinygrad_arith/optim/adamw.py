@@ -57,7 +57,8 @@ class AdamWOptions(OptimizerOptions):
 
 
 class AdamW(FlatOptimizer):
-    """Adam with decoupled weight decay. Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, alg. 2.
+    """Adam with decoupled weight decay. Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019,
+    arXiv 1711.05101, algorithm 2.
 
         m = β₁ m + (1 - β₁) g                      v = β₂ v + (1 - β₂) g²
         p = p - rate (m / (1 - β₁ᵗ)) / (sqrt(v / (1 - β₂ᵗ)) + eps) - rate decay p

@@ -1,4 +1,7 @@
-"""Clipping by the global norm. Pascanu, Mikolov, Bengio: "On the difficulty of training RNNs", 2013, algorithm 1."""
+"""Clipping by the global norm.
+
+Pascanu, Mikolov, Bengio: "On the difficulty of training recurrent neural networks", 2013, arXiv 1211.5063, algorithm 1.
+"""
 
 from typing import Any
 

@@ -54,7 +54,8 @@ class LionOptions(OptimizerOptions):
 
 
 class Lion(FlatOptimizer):
-    """Evolved sign momentum. Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023, algorithm 2.
+    """Evolved sign momentum. Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023,
+    arXiv 2302.06675, algorithm 2.
 
         c = β₁ m + (1 - β₁) g
         p = p - rate sign(c) - rate decay p

@@ -9,7 +9,8 @@ def learning_rate(
     """The rate of step 0, 1, ..., steps - 1.
 
     Rises linearly over the first `warmup` steps to `peak`, then stays ("constant") or falls along half a cosine to
-    `final_fraction * peak` at the last step ("cosine"; Loshchilov and Hutter, "SGDR", 2017, equation 5).
+    `final_fraction * peak` at the last step ("cosine"; Loshchilov and Hutter, "SGDR", 2017,
+    arXiv 1608.03983, equation 5).
     """
     if step < warmup:
         return peak * (step + 1) / warmup

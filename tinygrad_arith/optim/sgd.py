@@ -76,7 +76,8 @@ class SGDOptions(OptimizerOptions):
 
 class SGD(FlatOptimizer):
     """Gradient descent with momentum, as in `torch.optim.SGD`. Sutskever, Martens, Dahl, Hinton: "On the importance of
-    initialization and momentum in deep learning", 2013, section 2, with the rate outside the velocity.
+    initialization and momentum in deep learning", 2013, https://proceedings.mlr.press/v28/sutskever13.html, section 2,
+    with the rate outside the velocity.
 
         v = momentum v + (1 - dampening) g         v = g at the first step, however large the dampening
         p = p - rate v                             plain
@@ -85,9 +86,9 @@ class SGD(FlatOptimizer):
     Without momentum (0) there is no v: p = p - rate g.
 
     Weight decay is decoupled unless said otherwise, as in `AdamW`: the weights shrink by rate times decay, and neither
-    g nor v knows of it (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 1; the rate
-    multiplies the decay as well, as in PyTorch's AdamW). With `coupled_decay`, as in PyTorch's SGD, decay times p is
-    added to g first: the gradient of the penalty decay/2 p². Without momentum both are the same.
+    g nor v knows of it (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, arXiv 1711.05101,
+    algorithm 1; the rate multiplies the decay as well, as in PyTorch's AdamW). With `coupled_decay`, as in PyTorch's
+    SGD, decay times p is added to g first: the gradient of the penalty decay/2 p². Without momentum both are the same.
 
     Decay applies to the parameters that want it (matrices), not to biases and norm scales: they come second in the
     flat buffer. With `decay_all` it applies to all of them.

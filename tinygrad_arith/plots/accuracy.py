@@ -54,7 +54,9 @@ def accuracy_by_length(series: Sequence[Series], trained: int, fewest: int = 1) 
 
 
 def accuracy_by_train_size(series: Sequence[Series], goal: Goal = EXACT_MATCH) -> Figure:
-    """The sample efficiency of formats (Lee et al. 2023): a dot for each run, a line through the medians of each.
+    """The sample efficiency of formats: a dot for each run, a line through the medians of each.
+
+    After Lee et al. 2023, arXiv 2307.03381.
 
     A curve of a series is one run: its `x` (1,) the number of distinct training problems, its `y` (1,) the goal metric.
     """

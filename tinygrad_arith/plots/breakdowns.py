@@ -39,7 +39,7 @@ def group_scores(groups: Groups) -> Figure:
     axes.set_xticklabels([str(scores[place].group) for place in axes.get_xticks()])
     axes.tick_params(axis="x", length=0)
     axes.set_xlabel(groups.title, labelpad=14 if annotated else None)
-    put_title(axes, f"exact match by {groups.title}, %")
+    put_title(axes, f"exact match by {groups.title}")
     put_note(figure, "whiskers: 95 % interval" + ("; small numbers: problems" if annotated else ""))
     return figure
 
@@ -79,7 +79,7 @@ def length_heatmap(grid: Grid, split: str = "test") -> Figure:
     axes.spines[:].set_visible(False)
     axes.set_xlabel("digits of the second operand")
     axes.set_ylabel("digits of the first operand")
-    put_title(axes, f"exact match by operand lengths, %\n({int(grid.count.sum()):,} {split} problems)")
+    put_title(axes, f"exact match by operand lengths\n({int(grid.count.sum()):,} {split} problems)")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")

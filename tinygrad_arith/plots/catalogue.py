@@ -18,7 +18,7 @@ from .accuracy import accuracy_by_length, accuracy_by_train_size, accuracy_curve
 from .answer_positions import answer_positions
 from .attention_maps import attention_maps
 from .breakdowns import group_scores, heatmap_name, length_heatmap
-from .figure import Figure
+from .figure import Figure, name_run
 from .losses import grokking, losses
 from .run_data import Lacking, RunData
 from .series import Curve, Series
@@ -129,6 +129,20 @@ def asked_for(run: RunData) -> str:
 # A picture for each run
 
 
+def of_each(find: Callable[[RunData], Figures]) -> Callable[[RunData], Figures]:
+    """What finds the pictures of a run, made to write the run's name above each."""
+
+    def found(run: RunData) -> Figures:
+        """The same pictures, with the name."""
+        return {file: partial(named, draw, run) for file, draw in find(run).items()}
+
+    def named(draw: Callable[[], Figure], run: RunData) -> Figure:
+        """One of them, drawn."""
+        return name_run(draw(), run.path.resolve().name)
+
+    return found
+
+
 def find_heatmap(run: RunData) -> Figures:
     """Exact match by the lengths of both operands."""
     names = list(run.metrics_of_one.grids)
@@ -213,11 +227,11 @@ PICTURES = (
     ),
     Picture("train-size", "the goal metric of the test by --train-size", find_train_sizes, together=True),
     Picture("length", "exact match by operand length, up to --longest", find_lengths, together=True),
-    Picture("heatmap", "exact match by the lengths of both operands", find_heatmap),
-    Picture("groups", "exact match by operand length, longest carry chain, ...", find_groups),
-    Picture("positions", "right tokens at each place of the answer over steps", find_positions),
-    Picture("attention", "attention of each layer and head on one problem", find_attention),
-    Picture("tokens", "the predicted tokens of a few samples, right or wrong, over steps", find_tokens),
-    Picture("losses", "loss in training and on validation problems, both axes logarithmic", find_losses),
-    Picture("grokking", "both losses and the Fourier spectrum of the embedding", find_grokking),
+    Picture("heatmap", "exact match by the lengths of both operands", of_each(find_heatmap)),
+    Picture("groups", "exact match by operand length, longest carry chain, ...", of_each(find_groups)),
+    Picture("positions", "right tokens at each place of the answer over steps", of_each(find_positions)),
+    Picture("attention", "attention of each layer and head on one problem", of_each(find_attention)),
+    Picture("tokens", "the predicted tokens of a few samples, right or wrong, over steps", of_each(find_tokens)),
+    Picture("losses", "loss in training and on validation problems, both axes logarithmic", of_each(find_losses)),
+    Picture("grokking", "both losses and the Fourier spectrum of the embedding", of_each(find_grokking)),
 )

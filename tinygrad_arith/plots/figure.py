@@ -17,12 +17,13 @@ else:
 
 DOTS_PER_INCH = 200
 # The colours of all pictures. Any two differ for colour-blind readers (by 22 and more in CIELAB, simulated after
-# Machado et al. 2009) and, printed in grey, in their lightness: 33, 63, 48, 10, 55, 71 and 39 of 100.
+# Machado et al. 2009, https://doi.org/10.1109/TVCG.2009.113) and, printed in grey, in their lightness: 33, 63, 48, 10,
+# 55, 71 and 39 of 100.
 BLUE, ORANGE, GREEN, BLACK = "#1C4C95", "#D7860F", "#04834B", "#1B1B1B"
 PURPLE, SKY, RED = "#B36AAB", "#43B9F0", "#AB2E07"
 LINES = (BLUE, ORANGE, GREEN, BLACK, PURPLE, SKY, RED)
 GREY, LIGHT_GREY = "#6E6E6E", "#E4E4E4"  # of text and of frames
-LEGEND_SIZE, TITLE_SIZE = 9.0, 11.0  # points
+LEGEND_SIZE, TITLE_SIZE, NAME_SIZE = 9.0, 11.0, 9.0  # points
 LEGEND_HANDLE, LEGEND_GAP = 0.6, 0.25  # inches of the line before a name, and between two columns
 LEGEND_ROW, TEXT_LINE = 0.21, 0.16  # inches
 TITLE_MARGIN = 1.0  # inches of a figure's width that a title has not
@@ -86,6 +87,19 @@ def put_title(axes: Any, title: str) -> None:
 def put_note(figure: Any, note: str) -> None:
     """A note on how to read the picture, small, in its lower right corner."""
     figure.supxlabel(note, x=0.99, ha="right", fontsize=7.5, color=GREY)
+
+
+def name_run(figure: Any, name: str) -> Figure:
+    """The picture with the name of its run above it, below the words that stand there; the figure grows by the line."""
+    above = figure.get_suptitle()
+    size = TITLE_SIZE if above else NAME_SIZE
+    name = wrapped(figure, name, size, 0.95 * figure.get_figwidth())
+    figure.set_figheight(figure.get_figheight() + TEXT_LINE * (1 + name.count("\n")))
+    if above:
+        figure.suptitle(f"{above}\n{name}", fontsize=size)
+    else:
+        figure.suptitle(name, fontsize=size, color=GREY, x=0.01, ha="left")
+    return figure
 
 
 def legend_below(figure: Any, axes: Any, title: str = "", always: bool = False) -> None:

@@ -1,8 +1,8 @@
 """The loss on training batches and on validation problems: alone, and beside the Fourier spectrum of an embedding.
 
-Grokking (Power et al. 2022; Nanda et al. 2023): a model of addition modulo p that generalises adds angles. It writes
-each number n as cosines and sines of 2 pi k n / p for a few frequencies k. Its embedding, a function of n, then has
-large Fourier components at these k alone.
+Grokking (Power et al. 2022, arXiv 2201.02177; Nanda et al. 2023, arXiv 2301.05217): a model of addition modulo p that
+generalises adds angles. It writes each number n as cosines and sines of 2 pi k n / p for a few frequencies k. Its
+embedding, a function of n, then has large Fourier components at these k alone.
 """
 
 from collections.abc import Mapping, Sequence

@@ -152,7 +152,7 @@ class RunData:
         """For each length of problems that the model has room for: a task, and test problems of it."""
         return self.answering.tests_by_length(self.fewest, self.choices.count or PER_LENGTH)
 
-    def attention(self) -> tuple[list[np.ndarray], list[str]]:
+    def attention(self) -> tuple[list[np.ndarray], list[str], int]:
         """The attention maps of one problem, see `attention_of`."""
         return attention_of(self.model, self.answering, self.problem)
 
@@ -167,8 +167,9 @@ class RunData:
             raise MisuseError(f"--problem {self.choices.problem}: {error}") from error
 
 
-def attention_of(model: Any, task: AnsweringTask, problem: Any) -> tuple[list[np.ndarray], list[str]]:
-    """The attention maps of one problem with its right answer, (NH, T, T) a layer, and its tokens (T,).
+def attention_of(model: Any, task: AnsweringTask, problem: Any) -> tuple[list[np.ndarray], list[str], int]:
+    """The attention maps of one problem with its right answer, (NH, T, T) a layer, its tokens (T,), and where
+    its answer begins.
 
     The padding behind the last token is left out, unless a token looks at it.
     """
@@ -179,4 +180,5 @@ def attention_of(model: Any, task: AnsweringTask, problem: Any) -> tuple[list[np
     looked_at = np.flatnonzero(sum(layer[:, : last + 1].sum(axis=(0, 1)) for layer in maps))
     length = 1 + max(last, int(np.max(looked_at, initial=0)))
     texts = [vocabulary.tokens[token] for token in row.tokens[0, :length]]
-    return [layer[:, :length, :length] for layer in maps], texts
+    answer = 1 + int(task.equals_place(row.tokens)[0])
+    return [layer[:, :length, :length] for layer in maps], texts, answer

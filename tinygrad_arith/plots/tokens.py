@@ -95,7 +95,7 @@ def loss_mask(tokens: np.ndarray, targets: np.ndarray, vocabulary: Vocabulary) -
     return figure
 
 
-# What is predicted over training (after the candle article's picture)
+# What is predicted over training (after the picture in https://tech-blog.cloud-config.jp/2023-09-12-create-small-lm-in-rust-using-candle)
 
 
 def token_picture(samples: Sequence[SamplePredictions], steps: Sequence[int]) -> Figure:

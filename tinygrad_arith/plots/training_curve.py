@@ -10,7 +10,19 @@ import numpy as np
 from ..comparisons.finished_runs import Group
 from ..run_files.metrics import checked_metrics, evaluated_rows
 from ..tasks.metrics import EXACT_MATCH, Goal
-from .figure import BLUE, GREEN, GREY, Figure, blank_axes, count_axis, legend_below, percent, save_figure, share_axis
+from .figure import (
+    BLUE,
+    GREEN,
+    GREY,
+    Figure,
+    blank_axes,
+    count_axis,
+    legend_below,
+    name_run,
+    percent,
+    save_figure,
+    share_axis,
+)
 from .series import Curve, Series, draw_group
 
 DECADE = 10.0  # from which span on losses are drawn on a logarithmic scale
@@ -38,6 +50,7 @@ def plot_training_curve(directory: str | os.PathLike[str], goal: Goal = EXACT_MA
     Raises UserError if its `metrics.jsonl` holds something else.
     """
     figure = training_curve(checked_metrics(Path(directory), goal), goal)
+    name_run(figure, Path(directory).resolve().name)
     return save_figure(figure, Path(directory) / "plots" / "training_curve.png")
 
 

@@ -1,4 +1,7 @@
-"""The norm of the Julia article's code, which window models call "batch-tensor"."""
+"""The norm of the Julia article's code, which window models call "batch-tensor".
+
+https://zenn.dev/char/articles/afdf5b9a1d46eb
+"""
 
 from ..autograd import Tensor
 from ..nn import Module, Parameter

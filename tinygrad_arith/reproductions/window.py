@@ -2,10 +2,10 @@
 
     ids (B, W), padded -> logits (B, 1, V)
 
-From "JuliaでGPTモデルを作成してみる" (zenn.dev/char/articles/afdf5b9a1d46eb, 2023) and its code
-(github.com/char5742/simple-gpt-julia, commit 3f38d3d): a window of 19 tokens whose last layer reads all positions side
-by side, so the place of a token in the window is all that tells its role. What differs from that code: sinusoids have
-the usual wavelengths (there each channel has one of its own), weights start normal.
+From "JuliaでGPTモデルを作成してみる" (https://zenn.dev/char/articles/afdf5b9a1d46eb, 2023) and its code
+(https://github.com/char5742/simple-gpt-julia, commit 3f38d3d): a window of 19 tokens whose last layer reads all
+positions side by side, so the place of a token in the window is all that tells its role. What differs from that code:
+sinusoids have the usual wavelengths (there each channel has one of its own), weights start normal.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class WindowGPTOptions(DecoderOptions):
 
     kind: str = option(
         "window-gpt",
-        "the model: {kinds}; window-...: one token from a whole window (the Julia article)",
+        "the model: {kinds}; window-...: one token from a whole window (the Julia article: docs/experiments.md)",
         flag="architecture",
     )
     normalization: str = option(
@@ -85,7 +85,7 @@ class WindowNetOptions(Options):
 
     kind: str = option(
         "window-net",
-        "the model: {kinds}; window-...: one token from a whole window (the Julia article)",
+        "the model: {kinds}; window-...: one token from a whole window (the Julia article: docs/experiments.md)",
         flag="architecture",
     )
     d_model: int = option(64, "channels of an embedded token", range=(1, None))

@@ -5,7 +5,7 @@ The fields of a row: `step` (steps done, from 1), `loss` (nats per counted token
 began, over all its sittings). On the steps that were evaluated also what the task measures on the validation examples:
 its goal, such as `exact_match` (share of problems answered right in full), `validation_loss` (nats per counted token;
 absent where it is not finite), and what else it has, such as `by_position` (share of right tokens at each place of the
-answer) and, where a row is a prefix, `in_fives` (the measure of the Julia article, see `tasks/scoring.py`).
+answer) and, where a row is a prefix, `in_fives` (the measure of an article, see `tasks/scoring.py`).
 """
 
 import itertools

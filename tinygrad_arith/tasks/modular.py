@@ -1,9 +1,8 @@
 """Addition modulo p, the task on which models grok: `5 111 =` is answered by `3` at p = 113.
 
-After Power et al. 2022 (https://arxiv.org/abs/2201.02177) in the layout of Nanda et al. 2023
-(https://arxiv.org/abs/2301.05217): each number is one token, there is no `+`, and the answer is one token without an
-end mark. A row is `a b =`, three positions; the answer is never read, only predicted. The pairs are numbered
-a * p + b. p need not be prime.
+After Power et al. 2022, arXiv 2201.02177, in the layout of Nanda et al. 2023, arXiv 2301.05217: each number is one
+token, there is no `+`, and the answer is one token without an end mark. A row is `a b =`, three positions; the answer
+is never read, only predicted. The pairs are numbered a * p + b. p need not be prime.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ import numpy as np
 from ..backend import to_numpy
 
 Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
-FIVE = 5  # rows of a group in the Julia article's measure
+FIVE = 5  # rows of a group in the measure of the Julia article, https://zenn.dev/char/articles/afdf5b9a1d46eb
 
 
 class GroupScore(NamedTuple):
@@ -65,7 +65,9 @@ def share_in_fives(predictions: np.ndarray, answers: np.ndarray, padding: int) -
 
 
 def wilson_interval(correct: int, count: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval (1927) for a share of `correct` in `count`, by default of 95 %.
+    """Wilson's score interval for a share of `correct` in `count`, by default of 95 %.
+
+    Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
 
     Unlike the usual plus or minus it stays inside [0, 1] and says something at 100 %: 10000 of 10000 is 0.9996 to 1.
     """

@@ -29,7 +29,10 @@ MOST_BLOCKS = 1000  # drawn before a split is given up as impossible to fill
 
 
 def mix(words: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): each bit of the result depends on all of uint64 (n,)."""
+    """The finaliser of SplitMix64: each bit of the result depends on all of uint64 (n,).
+
+    Steele, Lea, Flood 2014, https://doi.org/10.1145/2660193.2660195.
+    """
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

@@ -5,7 +5,7 @@
         assert np.isfinite(softmax(recipe.array())).all()
 
 An array is drawn as a `Recipe`: a failing example prints as the recipe, not as its numbers, and shrinks to few and
-small axes, the plain layout, normal numbers and seed 0. Needs Hypothesis (`pip install 'tinygrad_arith[test]'`); this
+small axes, the plain layout, normal numbers and seed 0. Needs Hypothesis (`pip install hypothesis`); this
 is why `tinygrad_arith.verify` does not import it for you.
 """
 
@@ -22,7 +22,7 @@ try:
     from hypothesis import strategies as st
 except ImportError as error:
     raise ImportError(
-        "tinygrad_arith.verify.strategies needs Hypothesis; install it with: pip install 'tinygrad_arith[test]'"
+        "tinygrad_arith.verify.strategies needs Hypothesis; install it with: pip install hypothesis"
     ) from error
 
 __all__ = [

@@ -17,8 +17,8 @@ ENOUGH_RUNGS = 3  # fewer say nothing about truncation
 @dataclass
 class Tableau:
     """Richardson extrapolation over the rungs so far (C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)",
-    Advances in Engineering Software 4, 1982), with the noise carried along: the entry with the smallest sum of both
-    errors wins.
+    Advances in Engineering Software 4, 1982, https://doi.org/10.1016/S0141-1195%2882%2980057-0), with the noise
+    carried along: the entry with the smallest sum of both errors wins.
 
     factor: by which the error of a slope falls from one step to the next: RATIO^2 for central differences, RATIO for
             one-sided ones; its powers in the columns after the first

@@ -19,7 +19,8 @@ from .digits import significant_lengths
 if TYPE_CHECKING:
     from .numbers import NumberTask
 
-CHAIN_DIGIT = 0.4  # the share of digit pairs that the carry mix makes hand a carry on (Quirke and Barez 2023)
+# The share of digit pairs that the carry mix makes hand a carry on (Quirke and Barez 2023, arXiv 2310.13121).
+CHAIN_DIGIT = 0.4
 
 
 def random_prefixes(task: "NumberTask", key: RandomKey, count: int) -> tuple[Problems, np.ndarray]:
