@@ -1,6 +1,7 @@
 """Tokens as text, as it grows: characters that are not whole yet, and the beginnings of stop strings, are held back."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,10 @@ class GrowingText:
 
         They are decoded with what stands before them, and that part is taken off again.
         """
-        before, text = decoded(self.decode, self.ids[self.first : self.whole]), decoded(self.decode, self.ids[self.first :])
+        before, text = (
+            decoded(self.decode, self.ids[self.first : self.whole]),
+            decoded(self.decode, self.ids[self.first :]),
+        )
         return text[common_length(before, text) :], not text.endswith(NOT_WHOLE)
 
     def certain(self, text: str) -> str:
@@ -67,6 +71,20 @@ class GrowingText:
         held = max((overlap(text, stop) for stop in self.stop_strings), default=0)
         self.held = text[len(text) - held :]
         return text[: len(text) - held]
+
+
+def require_decoder(decode: Any, prompt: np.ndarray) -> None:
+    """Raise TypeError for what makes no text of a prompt's end: for the call, before anything is written."""
+    if not callable(decode):
+        raise TypeError(
+            f"generate: decode must be a function from an array of token ids (n,) to a text, not {decode!r}"
+        )
+    ids = prompt[-BEFORE:].tolist()
+    try:
+        decode(np.array(ids, dtype=np.int64))
+    except Exception as error:
+        raise TypeError(f"generate: decode must take an array of token ids (n,); of {ids} it says: {error}") from error
+    decoded(decode, ids)
 
 
 def decoded(decode: Decode, ids: Sequence[int]) -> str:
