@@ -403,7 +403,7 @@ def test_prompts_that_do_not_fit_are_told_with_their_number():
         with pytest.raises(ValueError, match=r"a prompt needs at least one token, and prompt \d has none"):
             generate(model, wrong, 2)
     with pytest.raises(
-        IndexError, match=r"tokens of a prompt must be 0 to 10, and not so in prompt 1; these go from 5 to 11"
+        IndexError, match=r"generate, prompt 1: tokens of a prompt must be 0 to 10; these go from 5 to 11"
     ):
         generate(model, [[1, 2, 3], [11, 5]], 2)
     for none in ([], (), np.zeros((0, 3), int)):

@@ -72,7 +72,7 @@ def require_known(ids: np.ndarray, lengths: np.ndarray, vocabulary: int) -> None
     """Raise IndexError for tokens (P, Tp) that the model does not know, with the number of their prompt."""
     for row in np.flatnonzero(((ids < 0) | (ids >= vocabulary)).any(axis=1))[:1].tolist():
         tokens = ids[row, ids.shape[1] - lengths[row] :]  # (n,)
-        require_ids(tokens, vocabulary, "generate: tokens of a prompt", f", and not so in prompt {row}")
+        require_ids(tokens, vocabulary, f"generate, prompt {row}: tokens of a prompt")
 
 
 def check_count(name: str, value: Any, least: int) -> None:
