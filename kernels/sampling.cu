@@ -257,6 +257,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 temperature(double* scores, u64* weights, const int* prompt, const int* written, int vocabulary, double value) {
     scores += static_cast<long long>(blockIdx.x) * vocabulary;
     const Best best = best_of_row(scores, vocabulary);
+    if (best.score == -infinity()) return;  // no token is left: `choose_token` tells
     for (int i = threadIdx.x; i < vocabulary; i += THREADS) {
         const double distance = below(scores[i], best.score);
         if (value == 0.0) scores[i] = i == best.id ? 0.0 : -infinity();
@@ -265,13 +266,14 @@ temperature(double* scores, u64* weights, const int* prompt, const int* written,
 }
 
 // tokens (rows,): the best score's or, with a key, that of the best sum of score and Gumbel noise: a draw. -1 where
-// there is NaN. written (rows, V), or null: counts the token.
+// there is NaN, -2 where all scores are -infinity. written (rows, V), or null: counts the token.
 // key (3,): the two 32-bit words of the Philox key in one, the site, and the row that the first row is in the whole
 extern "C" __global__ void __launch_bounds__(THREADS)
 choose_token(const double* scores, const int* nan, const u64* key, unsigned step, int* written, long long* tokens,
              int vocabulary) {
     const long long start = static_cast<long long>(blockIdx.x) * vocabulary;
     Best best = best_of_row(scores + start, vocabulary);
+    const bool none_left = best.score == -infinity();
     if (key) {
         const unsigned key0 = static_cast<unsigned>(key[0]), key1 = static_cast<unsigned>(key[0] >> 32);
         const unsigned site = static_cast<unsigned>(key[1]);
@@ -292,6 +294,7 @@ choose_token(const double* scores, const int* nan, const u64* key, unsigned step
         best = best_of_block(best);
     }
     if (threadIdx.x > 0) return;
-    tokens[blockIdx.x] = nan[blockIdx.x] ? -1 : best.id;
-    if (written && !nan[blockIdx.x]) ++written[start + best.id];
+    const int token = nan[blockIdx.x] ? -1 : none_left ? -2 : best.id;
+    tokens[blockIdx.x] = token;
+    if (written && token >= 0) ++written[start + token];
 }

@@ -77,6 +77,29 @@ def test_a_row_of_the_key_gives_the_numbers_of_that_row_on(name, shape):
         np.testing.assert_array_equal(part, whole[row:])
 
 
+@pytest.mark.parametrize("name", ["uniform", "integers", "normal"])
+def test_a_row_beyond_the_numbers_that_there_are_is_refused(name):
+    """A kernel's counter of 64 bits would begin again."""
+    draw = {
+        "uniform": lambda key: uniform(key, (64, 7)),
+        "integers": lambda key: integers(key, (64, 7), -3, 1000),
+        "normal": lambda key: normal(key, (64, 7)),
+    }[name]
+    last = 2**64 // (14 if name == "normal" else 7) - 64
+    assert draw(KEY.at(row=last)).shape == (64, 7)
+    for row in (last + 1, 2**63, 2**64 - 1):
+        with pytest.raises(
+            ValueError, match=rf"^a row of {row} is too large for an array \(64, 7\): its random numbers end"
+        ):
+            draw(KEY.at(row=row))
+
+
+@pytest.mark.parametrize("purpose", [3, None, b"sample"])
+def test_a_purpose_is_a_text(purpose):
+    with pytest.raises(TypeError, match=r"^a purpose must be a text, such as 'sample', not "):
+        RandomKey(1, purpose)
+
+
 def test_rows_may_be_given_as_one_number():
     np.testing.assert_array_equal(integers(KEY.at(row=5), 6, 0, 99), integers(KEY, 11, 0, 99)[5:])
 

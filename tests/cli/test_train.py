@@ -334,6 +334,13 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
         (["--resume", "taken"], 1, "taken: not a run: it lacks config.json"),
         (["--resume", "taken/file"], 1, "not a directory"),
         (["--resume", "x", "--digits", "3"], 2, "--digits: not with --resume"),
+        (
+            ["--resume", "x", "--momentum", "0.5"],
+            2,
+            "--momentum: not with --resume, which takes every option from the run",
+        ),
+        (["--resume=x", "--nesterov"], 2, "--nesterov: not with --resume, which takes every option from the run"),
+        (["--momentum", "0.5"], 2, "--momentum: means nothing for --optimizer adamw"),
         (["--resume", "x", "--out", "y"], 2, "--out: not with --resume"),
         (["--resume", "x", "--dry-run"], 2, "--dry-run: not with --resume"),
     ],

@@ -10,6 +10,7 @@ from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops.registry import reference_only
 from tinygrad_arith.optim import AdamW
+from tinygrad_arith.verify.tolerances import tolerance
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ def test_norms_of_rows_whose_variance_is_below_the_normal_numbers(passes, name, 
         right = run()
     for mine, expected in zip(found, right, strict=True):
         assert np.isfinite(mine).all()
-        np.testing.assert_allclose(mine, expected, atol=0.01 * np.abs(expected).max() + 1e-6)  # few bits are left
+        rounding = tolerance("reference", "float32").largest  # of sums of numbers of size 1
+        np.testing.assert_allclose(mine, expected, atol=0.01 * np.abs(expected).max() + rounding)  # few bits are left
 
 
 @pytest.mark.parametrize("reference", [False, True])

@@ -7,7 +7,9 @@ import pytest
 
 from tinygrad_arith.cuda import lion, sgd
 from tinygrad_arith.cuda.precision import float32_matmul_precision_as
+from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops.registry import choose, reference_only
+from tinygrad_arith.optim import SGD, clip_gradient_norm, clip_scale
 from tinygrad_arith.optim.lion import LION, LionRates, lion_update
 from tinygrad_arith.optim.registry import OPTIMIZERS
 from tinygrad_arith.optim.sgd import SGD_UPDATE, SGDRates, sgd_update
@@ -229,3 +231,21 @@ def test_a_step_that_is_not_finite_is_held_back(name):
 def test_every_kind_is_tried_here():
     kinds = {name.split(",")[0] for name in OPTIMIZER_OPTIONS} | {"adamw"}  # adamw: test_training.py
     assert kinds == set(OPTIMIZERS.places)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e30, np.inf])
+def test_clipping_does_as_on_the_cpu_where_squares_are_no_numbers(size):
+    found = []
+    for device in ("cpu", "cuda"):
+        layer = Linear(2, 2, bias=False).initialize(seed=0, device=device)
+        layer.flat.gradients[:] = 0.0
+        layer.flat.gradients[:2] = [3.0 * size, 4.0]
+        norm = clip_gradient_norm(layer.flat, 1.0)
+        found.append([float(norm), *layer.flat.gradients.tolist()])
+        if not np.isfinite(size):
+            with pytest.raises(
+                ValueError, match=r"^SGD: the gradient_scale of a step must be a finite number, not nan$"
+            ):
+                SGD(layer.flat).step(0.1, clip_scale(norm, 1.0))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    assert np.isfinite(found[0]).all() == np.isfinite(size)

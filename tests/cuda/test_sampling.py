@@ -77,8 +77,6 @@ def random_rows(seed, rows, size):
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
 def test_the_tokens_are_those_of_the_cpu(name, draws, rows, size, dtype):
     samplers = CHAINS[name]
-    if not samplers and not draws:
-        pytest.skip("the likeliest token, without a kernel")
     logits, counts = random_rows(size, rows, size)
     logits = logits.astype(dtype)
     key = RandomKey(2**63 + 5, "sample", site=7, row=3) if draws else None
@@ -94,15 +92,38 @@ def test_the_tokens_are_those_of_the_cpu(name, draws, rows, size, dtype):
         np.testing.assert_array_equal(sampling.written.get(), counts.written)
 
 
-def test_a_row_with_nan_has_no_token():
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("draws", [False, True])
+def test_rows_without_a_token_have_the_marks_of_the_cpu(name, draws):
     logits, counts = random_rows(1, 9, 23)
     logits[4, 5] = np.nan
-    sampling = DeviceSampling((TopK(3),), False, 9, 23)
+    logits[6] = -np.inf
+    logits[8], logits[8, 7] = -np.inf, np.nan
+    samplers, key = CHAINS[name], RandomKey(5, "sample") if draws else None
+    sampling = DeviceSampling(samplers, draws, 9, 23)
+    sampling.start(counts.prompt, key)
+    if sampling.needs_counts:
+        sampling.written.set(counts.written)
     found = sampling.choose(cupy.asarray(logits), 0).get()
-    assert found[4] == -1
-    logits[4, 5] = 0.0
-    others = np.arange(9) != 4
-    np.testing.assert_array_equal(found[others], choose(logits, (TopK(3),), counts, None)[others])
+    assert found[[4, 6, 8]].tolist() == [-1, -2, -1]
+    np.testing.assert_array_equal(found, choose(logits, samplers, counts, key))
+    if sampling.needs_counts:
+        chosen = np.flatnonzero(found >= 0)
+        counts.written[chosen, found[chosen]] += 1
+        np.testing.assert_array_equal(sampling.written.get(), counts.written)
+
+
+def test_penalties_at_the_end_of_their_range_make_no_nan():
+    logits, counts = random_rows(1, 9, 23)
+    logits[2, :5] = np.inf
+    counts.written[2] = 2**31 - 2
+    for samplers in ((FrequencyPenalty(1e100), PresencePenalty(1e100)), (FrequencyPenalty(-1e100), Temperature(0.5))):
+        sampling = DeviceSampling(samplers, False, 9, 23)
+        sampling.start(counts.prompt, None)
+        sampling.written.set(counts.written)
+        found = sampling.choose(cupy.asarray(logits), 0).get()
+        assert (found >= 0).all()
+        np.testing.assert_array_equal(found, choose(logits, samplers, counts, None))
 
 
 # Texts
@@ -168,7 +189,7 @@ def test_a_sampler_of_ones_own_is_called_on_the_cpu():
         return np.where(np.arange(logits.shape[1]) % 2 == 0, logits, -np.inf)
 
     here, there = models_of()
-    for samplers in ([only_even], [TopK(9), only_even]):
+    for samplers in ([only_even], [TopK(9), only_even, Temperature(0)]):
         found = generate(there, PROMPTS, 6, samplers=samplers)
         np.testing.assert_array_equal(found, generate(here, PROMPTS, 6, samplers=samplers))
         assert (found % 2 == 0).all()
@@ -178,9 +199,51 @@ def test_a_sampler_of_ones_own_is_called_on_the_cpu():
 def test_nan_is_told_as_on_the_cpu(stepwise):
     _, there = models_of()
     there.flat.values.fill(np.nan)
-    for options in ({"samplers": [TopK(3)]}, {"samplers": [], "key": RandomKey(1, "sample")}):
-        with pytest.raises(ValueError, match="there are logits that are NaN; no token can be drawn from them"):
-            list(stream(there, PROMPTS, 3, **options)) if stepwise else generate(there, PROMPTS, 3, **options)
+    key = RandomKey(1, "sample")
+    for options in ({}, {"samplers": [TopK(3), Temperature(0)]}, {"samplers": [TopK(3)], "key": key}, {"key": key}):
+        for _ in range(3):  # as it is, then as a graph
+            with pytest.raises(
+                ValueError, match=r"logits that are NaN; no token can be drawn from them \(row 0 at step 0\)"
+            ):
+                list(stream(there, PROMPTS, 3, **options)) if stepwise else generate(there, PROMPTS, 3, **options)
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+@pytest.mark.parametrize("draws", [False, True])
+def test_a_row_that_samplers_leave_empty_is_told_as_on_the_cpu(stepwise, draws):
+    """A penalty so large that float64 has no number for its product rules out every negative logit."""
+    here, there = models_of()
+    for model in (here, there):
+        model.head.bias.array[...] = -1e30
+    samplers = [RepetitionPenalty(1e300), Temperature(2.0 if draws else 0)]
+    options = {"samplers": samplers, "key": RandomKey(1, "sample") if draws else None}
+    prompt = [list(range(13))]
+    for model in (here, there, there, there):
+        with pytest.raises(
+            ValueError, match="samplers leave no token in row 0 at step 0: all its logits are -infinity"
+        ):
+            list(stream(model, prompt, 3, **options)) if stepwise else generate(model, prompt, 3, **options)
+        assert generate(model, prompt, 3).shape == (1, 3)
+
+
+def test_what_the_cpu_refuses_is_refused_alike():
+    here, there = models_of()
+    for options in (
+        {"samplers": [TopP(0.9)]},
+        {"top_k": 3},
+        {"stop_token": 13},
+        {"max_tokens": -1},
+        {"key": RandomKey(1, "sample", row=2**63)},
+        {"samplers": [lambda logits, counts: logits[:1]]},
+        {"samplers": [lambda logits, counts: np.full_like(logits, -np.inf), Temperature(0)]},
+        {"positions": np.array([[0, 1, 2, 26]])},
+    ):
+        sentences = []
+        for model in (here, there):
+            with pytest.raises((ValueError, IndexError)) as caught:
+                generate(model, **{"prompts": [[1, 2], [3, 4]], "max_tokens": 3} | options)
+            sentences.append(str(caught.value))
+        assert sentences[0] == sentences[1]
 
 
 def test_bfloat16_texts_come_from_graph_and_stream_alike():

@@ -5,8 +5,20 @@ import pytest
 
 from tinygrad_arith.autograd import BackwardError, Tensor, no_grad
 from tinygrad_arith.backend import DtypePolicy, RandomKey
-from tinygrad_arith.generation import choose_tokens, generate
+from tinygrad_arith.generation import (
+    FrequencyPenalty,
+    MinP,
+    Temperature,
+    TopK,
+    TopP,
+    Typical,
+    choose_tokens,
+    complete,
+    generate,
+    stream,
+)
 from tinygrad_arith.models import GPT, GPTConfig
+from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops import ShapeError
 from tinygrad_arith.verify import assert_close, tolerance
 
@@ -327,10 +339,180 @@ def test_what_is_no_row_of_tokens_is_told(which):
 
 def test_what_is_no_number_and_no_key_is_told():
     model, prompts = model_of("learned"), np.array([[1, 2]])
-    for temperature in (None, "hot", -1.0, np.nan):
+    for temperature in ([], "hot", True, 10**400, -1.0, np.nan):
         with pytest.raises(ValueError, match="the temperature must be 0 or above"):
             generate(model, prompts, 2, temperature=temperature)
     with pytest.raises(TypeError, match=r"the key must be a RandomKey, such as RandomKey\(3, 'sample'\), not 3"):
         generate(model, prompts, 2, temperature=1.0, key=3)
     with pytest.raises(ValueError, match=r"max_tokens must be a whole number, not 2\.0"):
         generate(model, prompts, 2.0)
+    for call in (generate, complete, stream):
+        with pytest.raises(ValueError, match=r"^generate: max_tokens must be a whole number from 0 on, not -1$"):
+            call(model, prompts, -1)
+        with pytest.raises(
+            ValueError, match=r"^generate: a prompt of 22 tokens does not fit into the model's context of 20$"
+        ):
+            call(model, np.zeros((1, 22), int), 0)
+        with pytest.raises(ValueError, match=r"^generate: a stop_token must be from 0 to 10, .*, not "):
+            call(model, prompts, 2, stop_token=[3, 11])
+        for wrong in (None, GPT, np.zeros, Linear(3, 2)):
+            with pytest.raises(
+                TypeError, match=r"^generate: a model is called with ids, and has config\.context .*; this is"
+            ):
+                call(wrong, prompts, 2)
+    for wrong in (-1, 99, 2**63):
+        with pytest.raises(ValueError, match=f"a stop_token must be from 0 to 10, .*, not {wrong}"):
+            generate(model, prompts, 2, stop_token=wrong)
+
+
+def test_the_three_write_the_same_tokens_from_the_same_arguments():
+    model, prompts, key = model_of("learned"), np.array([[1, 2], [3, 4]]), RandomKey(3, "sample")
+    greedy = generate(model, prompts, 9)
+    for given in (
+        {},
+        {"key": key},
+        {"samplers": [TopK(4), Temperature(2.0)], "key": key},
+        {"samplers": [Temperature(0)]},
+    ):
+        expected = generate(model, prompts, 9, **given)
+        np.testing.assert_array_equal([one.tokens for one in complete(model, prompts, 9, **given)], expected)
+        found = [[piece.token for piece in stream(model, prompts, 9, **given) if piece.row == row] for row in (0, 1)]
+        np.testing.assert_array_equal(found, expected)
+        assert (expected != greedy).any() == ("key" in given)
+    np.testing.assert_array_equal(generate(model, prompts, 9, temperature=0.0, top_k=3, key=key), greedy)
+    options = {"samplers": [TopK(4), Temperature(1.0)], "key": key}
+    np.testing.assert_array_equal(generate(model, prompts, 9, top_k=4, key=key), generate(model, prompts, 9, **options))
+
+
+def test_what_is_for_draws_is_refused_without_a_key():
+    model, prompts = model_of("learned"), np.array([[1, 2]])
+    for sampler in (Temperature(1.5), TopK(3), TopP(0.9), MinP(0.1), Typical(0.9)):
+        for call in (generate, complete, stream):
+            with pytest.raises(
+                ValueError, match=r"^generate: \w+\(.*\) needs a key for its draws, such as key=RandomKey"
+            ):
+                call(model, prompts, 2, samplers=[FrequencyPenalty(1.0), sampler])
+        generate(model, prompts, 2, samplers=[sampler, Temperature(0)])
+    with pytest.raises(ValueError, match=r"^generate: TopK\(k=3\) needs a key"):
+        generate(model, prompts, 2, top_k=3)
+
+
+def test_prompts_that_do_not_fit_are_told_with_their_number():
+    model = model_of("learned")
+    for wrong in ([[]], [[1], []], np.zeros((1, 0), int)):
+        with pytest.raises(ValueError, match=r"a prompt needs at least one token, and prompt \d has none"):
+            generate(model, wrong, 2)
+    with pytest.raises(
+        IndexError, match=r"generate, prompt 1: tokens of a prompt must be 0 to 10; these go from 5 to 11"
+    ):
+        generate(model, [[1, 2, 3], [11, 5]], 2)
+    for none in ([], (), np.zeros((0, 3), int)):
+        assert generate(model, none, 3).shape == (0, 0)
+        assert complete(model, none, 3) == list(stream(model, none, 3)) == []
+
+
+def test_positions_are_looked_at_before_anything_is_written():
+    model = model_of("learned")
+    model.forward = failing
+    places = np.array([[0, 1, 2, 20]])
+    with pytest.raises(IndexError, match=r"^generate: position ids must be 0 to 19; these go from 0 to 20$"):
+        generate(model, [[1, 2]], 3, positions=places)
+    with pytest.raises(ValueError, match=r"^generate: positions must be whole numbers, not float64$"):
+        generate(model, [[1, 2]], 3, positions=places / 2)
+
+
+def test_nan_is_told_wherever_it_comes_from():
+    told = r"there are logits that are NaN; no token can be drawn from them \(row 1 at step 0\)"
+    with pytest.raises(ValueError, match=told):
+        choose_tokens([[0.0, 1.0], [np.nan, 2.0]])
+    model, prompts = model_of("learned"), np.array([[1, 2], [3, 4]])
+
+    def spoils(logits, counts):
+        logits[1, 5] = np.nan
+        return logits
+
+    for samplers in ([spoils], [spoils, TopK(1), Temperature(0)], [spoils, FrequencyPenalty(1.0)]):
+        for call in (generate, complete, lambda *given, **more: list(stream(*given, **more))):
+            with pytest.raises(ValueError, match=told):
+                call(model, prompts, 2, samplers=samplers)
+    model.flat.values[:] = np.nan
+    with pytest.raises(ValueError, match=r"NaN.*\(row 0 at step 0\)"):
+        generate(model, prompts, 2)
+
+
+@pytest.mark.parametrize("key", [None, RandomKey(1, "sample")])
+@pytest.mark.parametrize(
+    "behind", [[], [Temperature(1.5)], [Temperature(0)], [Typical(0.5), TopP(0.5), MinP(0.5), TopK(2)]]
+)
+def test_a_row_without_a_token_is_told_and_never_written(behind, key):
+    if key is None and any(sampler.is_for_draws and sampler != Temperature(0) for sampler in behind):
+        behind = [*behind, Temperature(0)]
+    model, prompts = model_of("learned"), np.array([[1, 2], [3, 4]])
+
+    def nothing_at_2(logits, counts):
+        return np.where(
+            (counts.written.sum(axis=1, keepdims=True) == 2) & (np.arange(2) == 1)[:, None], -np.inf, logits
+        )
+
+    options = {"samplers": [nothing_at_2, *behind], "key": key}
+    message = "^generate: samplers leave no token in row 1 at step 2: all its logits are -infinity$"
+    with pytest.raises(ValueError, match=message):
+        generate(model, prompts, 3, **options)
+    with pytest.raises(ValueError, match=message):
+        list(stream(model, prompts, 3, **options))
+    first = generate(model, prompts, 2, **options)
+    stopped = generate(model, prompts, 4, stop_token=int(first[1, 1]), **options)  # behind its end nobody asks
+    np.testing.assert_array_equal(stopped[1, 1:], first[1, 1])
+
+
+WRONG_RESULTS = {
+    "None": lambda logits, counts: None,
+    "a list": lambda logits, counts: logits.tolist(),
+    "one row": lambda logits, counts: logits[0],
+    "one row of two": lambda logits, counts: logits[:1],
+    "a token more": lambda logits, counts: np.pad(logits, ((0, 0), (0, 1))),
+    "texts": lambda logits, counts: logits.astype(str),
+}
+
+
+@pytest.mark.parametrize("which", WRONG_RESULTS)
+def test_a_sampler_must_return_logits(which):
+    with pytest.raises(
+        ValueError, match=r"^generate: the sampler <lambda> must return an array of logits \(2, 11\), not "
+    ):
+        generate(model_of("learned"), [[1, 2], [3, 4]], 2, samplers=[WRONG_RESULTS[which]])
+
+
+@pytest.mark.parametrize(
+    "wrong", [3, "abc", TopK, [TopK], [TopK(3), 4], {TopK(3): 1}, {TopK(3)}, np.arange(3)], ids=str
+)
+def test_what_is_no_list_of_samplers_is_told(wrong):
+    for call in (generate, complete, stream):
+        with pytest.raises(TypeError, match=r"^generate: samplers must be a list of functions such as TopK\(40\), not"):
+            call(model_of("learned"), [[1, 2]], 2, samplers=wrong)
+
+
+def test_samplers_may_come_one_by_one():
+    model, prompts, key = model_of("learned"), np.array([[1, 2], [3, 4]]), RandomKey(3, "sample")
+    given = [TopK(3), Temperature(2.0)]
+    expected = generate(model, prompts, 9, samplers=given, key=key)
+    np.testing.assert_array_equal(generate(model, prompts, 9, samplers=iter(given), key=key), expected)
+    found = complete(model, prompts, 9, samplers=(sampler for sampler in given), key=key)
+    np.testing.assert_array_equal([one.tokens for one in found], expected)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 0)), [1.0, 2.0], [["a"]], 3.0, None], ids=str)
+def test_logits_that_are_none_are_told(wrong):
+    with pytest.raises(ValueError, match=r"^choose_tokens: logits must be numbers \(B, V\), V at least 1; got"):
+        choose_tokens(wrong, 1.0, key=RandomKey(1, "sample"))
+    assert choose_tokens([[1.0, 2.0]]).tolist() == [1]
+
+
+def test_a_row_whose_numbers_end_before_the_array_is_refused():
+    """A kernel's counter would wrap there."""
+    model, prompts = model_of("learned"), np.zeros((64, 2), int)
+    last = 2**64 // 11 - 64
+    assert generate(model, prompts, 2, key=RandomKey(1, "x", row=last)).shape == (64, 2)
+    for call in (generate, complete, stream):
+        with pytest.raises(ValueError, match=rf"^a row of {last + 1} is too large for an array \(64, 11\): "):
+            call(model, prompts, 2, key=RandomKey(1, "x", row=last + 1))

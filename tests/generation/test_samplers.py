@@ -188,6 +188,7 @@ WRONG = [
     (TopK, 0), (TopK, 2.0), (TopK, True),
     (TopP, 0.0), (TopP, 1.1), (TopP, math.nan), (TopP, True), (Typical, -0.1), (Typical, 2),
     (MinP, -0.1), (MinP, 1.5), (MinP, math.nan), (Temperature, -1), (Temperature, math.nan),
+    (Temperature, True), (Temperature, 10**400), (TopP, 10**400), (PresencePenalty, 1e101), (FrequencyPenalty, -1e308),
 ]  # fmt: skip
 
 
@@ -196,6 +197,19 @@ def test_a_number_that_means_nothing_is_refused_in_one_sentence(sampler, number)
     with pytest.raises(ValueError, match=r"^generate: .* must be .*, not .*$") as caught:
         sampler(number)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "sampler",
+    [RepetitionPenalty(1e308), RepetitionPenalty(1e-308), PresencePenalty(-1e100), FrequencyPenalty(1e100),
+     TopK(10**400), TopP(0.5), Typical(0.5), MinP(0.5), Temperature(1e-308)],
+)  # fmt: skip
+def test_logits_at_the_ends_of_the_range_make_no_nan_and_no_warning(sampler):
+    logits = np.array([[1.7e308, -1.7e308, 0.0], [np.inf, np.inf, 0.0], [-np.inf, -3e38, -1.7e308]])
+    counts = Counts(np.ones((3, 3), np.int32), np.full((3, 3), 2**31 - 1, np.int32))
+    assert not np.isnan(sampler(logits, counts)).any()
+    assert math.isfinite(sampler.number)
 
 
 CHAINS = {

@@ -1,5 +1,7 @@
 """Texts: prompts of unequal lengths, several samples, stop tokens and stop strings, pieces as they come."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from tinygrad_arith.autograd import Tensor, is_recording
 from tinygrad_arith.autograd import functions as F
 from tinygrad_arith.backend import DtypePolicy, RandomKey
 from tinygrad_arith.generation import Temperature, TopK, complete, generate, stream, usual_samplers
-from tinygrad_arith.generation.text import GrowingText
+from tinygrad_arith.generation.text import GrowingText, common_length
 from tinygrad_arith.gradcheck_suite.subjects import MODELS
 from tinygrad_arith.models import GPT, GPTConfig
 
@@ -209,7 +211,7 @@ def test_a_penalty_without_a_key_makes_greedy_text_less_repetitive():
 def test_samplers_and_draws_from_nan_are_refused():
     model = model_of()
     model.flat.values[:] = np.nan
-    for options in ({"samplers": [TopK(3)]}, {"samplers": [], "key": RandomKey(1, "sample")}):
+    for options in ({"samplers": [TopK(3), Temperature(0)]}, {"samplers": [], "key": RandomKey(1, "sample")}):
         with pytest.raises(ValueError, match="there are logits that are NaN; no token can be drawn from them"):
             generate(model, PROMPTS, 2, **options)
 
@@ -261,6 +263,7 @@ def test_a_stop_string_ends_the_text_before_it_however_many_tokens_it_spans(leng
         ({"stop_strings": ["x"]}, "stop_strings need `decode`"),
         ({"stop_strings": [""], "decode": letters}, "stop_strings must be texts that are not empty"),
         ({"stop_strings": [1], "decode": letters}, "stop_strings must be texts"),
+        ({"stop_strings": 1, "decode": letters}, "stop_strings must be texts"),
     ],
 )
 def test_stop_strings_that_mean_nothing_are_told_at_once(options, sentence):
@@ -357,8 +360,48 @@ def test_a_character_is_told_when_its_last_byte_is_there(text):
 def test_bytes_that_are_no_character_are_told_in_the_end_or_after_four():
     assert "".join(said(utf8, b"x", "aé".encode()[:2])) == "a\ufffd"
     pieces = said(utf8, b"x", b"\xff\xff\xff\xff\xff")
-    assert pieces[3] == "\ufffd" * 4
-    assert "".join(pieces) == "\ufffd" * 5
+    assert pieces == ["", "", "", "\ufffd", "\ufffd", "\ufffd" * 3]  # each one when it is the fourth last
+    assert said(utf8, b"x", b"\xff\xff\xff\xf0\x9f\x98\x80") == ["", "", "", *"\ufffd" * 3, "😀", ""]
+
+
+def by_bytes(data):
+    """As decoders of byte tokens have it: U+FFFD for each byte of what is no character."""
+    text = ""
+    while data:
+        length = next((n for n in (1, 2, 3, 4) if is_character(data[:n])), 0)
+        text, data = text + (data[:length].decode() or "\ufffd"), data[length or 1 :]
+    return text
+
+
+def is_character(data):
+    return len(data.decode(errors="ignore")) == 1 and data.decode(errors="replace") == data.decode(errors="ignore")
+
+
+@pytest.mark.parametrize(
+    "replace", [lambda data: data.decode(errors="replace"), by_bytes], ids=["Python's", "by bytes"]
+)
+@pytest.mark.parametrize("valid", [True, False])
+def test_the_text_is_the_decoders_however_tokens_cut_its_bytes(replace, valid):
+    """Prompts end anywhere, inside of a character too; nothing is told that does not stay."""
+    rng, told_late = np.random.default_rng(1), 0
+    kinds = ["a", "é", "€", "😀"] if valid else ["a", "é", "😀", "\xff", "\xc3", "\x80"]
+    parts = [kind.encode("latin-1" if len(kinds) > 4 and kind in kinds[3:] else "utf-8") for kind in kinds]
+    for _ in range(1500):
+        data = b"".join(parts[i] for i in rng.integers(0, len(parts), rng.integers(1, 9)))
+        cuts = [0, *np.flatnonzero(rng.random(len(data) - 1) < 0.6) + 1, len(data)]
+        tokens = [data[start:end] for start, end in pairwise(cuts)]
+        behind = rng.integers(0, len(tokens) + 1)
+
+        def decode(ids, tokens=tokens):
+            return replace(b"".join(tokens[i] for i in ids))
+
+        pieces = said(decode, range(behind), range(behind, len(tokens)))
+        whole, before = decode(range(max(behind - 5, 0), len(tokens))), decode(range(max(behind - 5, 0), behind))
+        assert "".join(pieces) == whole[common_length(whole, before) :]
+        if valid:
+            assert all("\ufffd" not in piece for piece in pieces[:-1])
+        told_late += bool(pieces[-1])
+    assert told_late == 0 if valid else told_late > 100
 
 
 def test_a_space_between_prompt_and_text_is_kept():
@@ -371,6 +414,47 @@ def test_what_may_become_a_stop_string_is_held_back_and_told_if_it_does_not():
     assert said(letters, [0], [1, 2, 3], ["cdcf"]) == ["b", "", "", "cd"]
     assert said(letters, [0], [1, 2, 2, 3, 4], ["cd"]) == ["b", "", "c", ""]
     assert said(letters, [2], [3, 4], ["cd"]) == ["d", "e", ""]  # what the prompt begins is not the text's
+
+
+@pytest.mark.parametrize("tokens", [["aaabba"], ["a", "a", "a", "b", "b", "a"], ["aa", "ab", "ba"], ["aaabb", "a"]])
+@pytest.mark.parametrize("stops", [["abb", "aaabba"], ["aaabba", "abb"]])
+def test_of_stop_strings_the_one_that_is_whole_first_counts(tokens, stops):
+    def decode(ids):
+        return "".join(tokens[i] for i in ids)
+
+    assert "".join(said(decode, [], range(len(tokens)), stops)) == "aa"
+    assert "".join(said(decode, [], range(len(tokens)), [*stops, "aabb"])) == "a"  # of two at once the longer
+
+
+def test_a_stop_string_behind_characters_that_tokens_cut():
+    tokens = [b"x", b"\xc3", b"\xa9\xf0", b"\x9f\x98", b"\x80\xf0", b"\x9f\x98\x81", b"!"]
+
+    def decode(ids):
+        return b"".join(tokens[i] for i in ids).decode(errors="replace")
+
+    assert "".join(said(decode, [0], range(1, 7), ["\ufffd"])) == "é😀😁!"
+    assert "".join(said(decode, [0], range(1, 7), ["😁"])) == "é😀"
+
+
+def by_list(ids):
+    return list(LETTERS)[ids]
+
+
+@pytest.mark.parametrize(
+    ("decode", "sentence"),
+    [
+        ("x", "decode must be a function from an array of token ids .* to a text, not 'x'"),
+        (by_list, r"decode must take an array of token ids \(n,\); of \[3, 1, 4\] it says: only integer"),
+        *[
+            (lambda ids, made=made: made, "decode must make a text of an array of token ids")
+            for made in (None, b"a", ["a"])
+        ],
+    ],
+)
+def test_what_is_no_decoder_is_told_at_once(decode, sentence):
+    for call in (complete, stream):
+        with pytest.raises(TypeError, match=f"^generate: {sentence}"):
+            call(model_of(), PROMPTS, 3, decode=decode)
 
 
 def test_a_stop_string_inside_of_one_token():

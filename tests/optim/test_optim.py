@@ -1,5 +1,6 @@
 """AdamW against its formula written out, decay where it belongs, clipping, schedules."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from tinygrad_arith.cpu import passes_numpy
 from tinygrad_arith.models import GPT, GPTConfig
 from tinygrad_arith.nn import Linear
 from tinygrad_arith.ops.registry import reference_only
-from tinygrad_arith.optim import AdamW, clip_gradient_norm, gradient_norm, learning_rate
+from tinygrad_arith.optim import SGD, AdamW, Lion, clip_gradient_norm, clip_scale, gradient_norm, learning_rate
 from tinygrad_arith.verify import assert_close, tolerance
 
 
@@ -187,6 +188,90 @@ def test_other_settings_that_mean_nothing_are_refused():
         AdamW(flat, lr=1e-3)
     with pytest.raises(TypeError, match="AdamW has no amsgrad: it takes betas, eps"):
         AdamW(flat, amsgrad=True)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1, True, "x", None, [0.1], 10**400], ids=str)
+@pytest.mark.parametrize("kind", [AdamW, SGD, Lion])
+def test_a_step_with_a_number_that_means_nothing_is_refused_and_does_not_count(kind, wrong):
+    layer = Linear(3, 2).initialize(seed=0)
+    optimizer, before = kind(layer.flat), layer.flat.values.copy()
+    layer.flat.gradients[:] = 1.0
+    rule = re.escape(f"{kind.__name__}: the learning rate of a step must be 0 or above, not {wrong}")
+    with pytest.raises(ValueError, match=f"^{rule}"):
+        optimizer.step(wrong)
+    if wrong != -1:
+        rule = re.escape(f"{kind.__name__}: the gradient_scale of a step must be a finite number, not {wrong}")
+        with pytest.raises(ValueError, match=f"^{rule}$"):
+            optimizer.step(0.1, wrong)
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(layer.flat.values, before)
+
+
+@pytest.mark.parametrize("wrong", [np.inf, np.nan, True, "x", None, np.ones(2)], ids=str)
+@pytest.mark.parametrize("kind", [AdamW, SGD, Lion])
+def test_a_decay_that_means_nothing_is_refused(kind, wrong):
+    flat = Linear(3, 2).initialize(seed=0).flat
+    with pytest.raises(ValueError, match=f"^{kind.__name__}: weight_decay must be 0 or above, not .*a finite number"):
+        kind(flat, weight_decay=wrong)
+    for name in ("decay_all", "nesterov", "coupled_decay"):
+        if name == "decay_all" or kind is SGD:
+            with pytest.raises(ValueError, match=f"^{kind.__name__}: {name} must be True or False, not 'no'$"):
+                kind(flat, **{name: "no"})
+
+
+def test_numbers_of_numpy_are_taken_and_give_the_bits_of_pythons():
+    """A float64 of NumPy would widen the float32 of the reference."""
+    found = []
+    for number in (float, np.float64, np.array):
+        for kind, options in (
+            (AdamW, {"betas": (number(0.9), number(0.95)), "eps": number(1e-8)}),
+            (Lion, {"betas": np.array([0.9, 0.95]) if number is np.array else [number(0.9), number(0.95)]}),
+            (SGD, {"momentum": number(0.9), "dampening": number(0.1)}),
+        ):
+            layer = Linear(30, 20).initialize(seed=0)
+            optimizer = kind(layer.flat, weight_decay=number(0.1), decay_all=np.bool_(True), **options)
+            with reference_only():
+                for step in range(3):
+                    layer.flat.gradients[:] = np.random.default_rng(step).normal(size=layer.flat.gradients.shape)
+                    optimizer.step(number(0.01), number(0.3))
+            found.append(layer.flat.values)
+    for one, other in zip(found[:3] * 2, found[3:], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert SGD(layer.flat, momentum=np.float32(0.9)).momentum == float(np.float32(0.9))
+
+
+@pytest.mark.parametrize("size", [1e19, 1e30, 3e37])
+def test_a_gradient_whose_square_is_no_number_is_clipped_and_does_not_vanish(size):
+    layer = Linear(3, 2, bias=False).initialize(seed=0)
+    layer.weight.grad = np.array([[1, -2], [0, 2], [4, 0]], np.float32) * np.float32(size)
+    norm = clip_gradient_norm(layer.flat, 1.0)
+    np.testing.assert_allclose(norm, 5 * size, rtol=1e-6)
+    np.testing.assert_allclose(layer.weight.grad, np.array([[1, -2], [0, 2], [4, 0]]) / 5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_gradients_that_are_not_finite_do_not_become_zeros(wrong):
+    layer = Linear(3, 2, bias=False).initialize(seed=0)
+    layer.weight.grad = np.array([[1, wrong], [2, 3], [4, 5]], np.float32)
+    assert not np.isfinite(clip_gradient_norm(layer.flat, 1.0))
+    assert np.isnan(layer.weight.grad).all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -1, -np.inf, "x", None, True, 10**400], ids=str)
+def test_a_largest_norm_that_means_nothing_is_refused(wrong):
+    layer = Linear(3, 2).initialize(seed=0)
+    layer.flat.gradients[:] = 5.0
+    for call in (lambda: clip_gradient_norm(layer.flat, wrong), lambda: clip_scale(2.0, wrong)):
+        with pytest.raises(ValueError, match=rf"^clipping: max_norm must be 0 \(never\) or above, not {wrong}$"):
+            call()
+    clip_gradient_norm(layer.flat, np.inf)
+    assert (layer.flat.gradients == 5.0).all()
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_a_schedule_that_is_none_is_refused_at_the_first_step(step):
+    with pytest.raises(ValueError, match=r"^no schedule 'linear'; there are constant and cosine$"):
+        learning_rate(step, peak=1.0, schedule="linear", warmup=3, steps=9)
 
 
 def test_a_model_in_bfloat16_learns_and_has_the_rounded_values():

@@ -6,7 +6,7 @@ from .devices import library_of, obstacle_to_cuda
 from .environment import numpy_alone
 from .ordered_sums import add_at
 from .policy import DtypePolicy, as_policy, bfloat16
-from .random import RandomKey, integers, normal, random_bits, uniform
+from .random import RandomKey, integers, normal, random_bits, require_numbers, uniform
 
 __all__ = [
     "DtypePolicy",
@@ -24,6 +24,7 @@ __all__ = [
     "on_device_of",
     "random_bits",
     "repeat_rows",
+    "require_numbers",
     "to_numpy",
     "uniform",
 ]

@@ -8,6 +8,7 @@ Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 20
 https://doi.org/10.1145/2063384.2063405.
 """
 
+import math
 import operator
 import zlib
 from dataclasses import dataclass, replace
@@ -30,9 +31,11 @@ class RandomKey:
     step:    the training step, 0 to 2**32 - 1
     site:    which of several places with this purpose, 0 to 2**32 - 1; fixed at construction, not by call order
     row:     for an array that is a part of a larger one: which row of that one its first row is. Its numbers are those
-             that the larger one has there, so that a batch may be shared in any way and still draws the same
+             that the larger one has there, so that a batch may be shared in any way and still draws the same. It has
+             2**64 numbers at most
 
-    Raises ValueError for a number outside these ranges (two keys would draw the same), TypeError for what is no number.
+    Raises ValueError for a number outside these ranges (two keys would draw the same), TypeError for what is no number
+    or no text.
     """
 
     seed: int
@@ -44,6 +47,8 @@ class RandomKey:
     def __post_init__(self) -> None:
         for name, bits in (("seed", 64), ("step", 32), ("site", 32), ("row", 64)):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), bits))
+        if not isinstance(self.purpose, str):
+            raise TypeError(f"a purpose must be a text, such as 'sample', not {self.purpose!r}")
 
     def at(self, **changes) -> "RandomKey":
         """The same key at another step, site, row or purpose."""
@@ -112,8 +117,16 @@ def bits_of(key: RandomKey, shape, each: int, xp: ModuleType):
 
     Returns uint32 (elements * each,).
     """
+    require_numbers(key, shape, each)
     row_size = each * int(np.prod(np.atleast_1d(shape)[1:]))
     return random_bits(key, each * int(np.prod(shape)), xp, key.row * row_size)
+
+
+def require_numbers(key: RandomKey, shape, each: int = 1) -> None:
+    """Raises ValueError where an array of this shape goes beyond the numbers that there are; kernels would wrap."""
+    rows, *of_row = np.atleast_1d(shape).tolist() or [1]
+    if (key.row + rows) * math.prod(of_row, start=each) > 2**64:
+        raise ValueError(f"a row of {key.row} is too large for an array {shape}: its random numbers end at 2**64")
 
 
 def uniform(key: RandomKey, shape, dtype=np.float32, xp: ModuleType = np):

@@ -34,7 +34,9 @@ goes on to the very same bits."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags and do what they ask for; returns the exit code."""
     preset, config = presets_chosen(argv, files=True)[-1]
-    parser = make_train_parser(config)
+    words = sys.argv[1:] if argv is None else argv
+    resumes = any(word.partition("=")[0] == "--resume" for word in words)
+    parser = make_train_parser(config, more=resumes)  # a run of any kind, which no flag contradicts
     args = parser.parse_args(argv)
     if args.help_all:
         make_train_parser(config, more=True).print_help()

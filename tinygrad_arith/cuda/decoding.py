@@ -63,7 +63,9 @@ class Decoder:
         counts: np.ndarray | None = None,
         key: RandomKey | None = None,
     ) -> np.ndarray:  # (P, Tp) int, (P, fed) int, (P, fed) bool, (B, V) int32 -> (B, new) int64
-        """The continuations of each prompt, one below the other; -1 where a sampler met NaN. Waits for the GPU.
+        """The continuations of each prompt, one below the other; with the marks of `DeviceSampling.choose`.
+
+        Waits for the GPU.
 
         counts: of the tokens of the prompts, for penalties; key: for draws
         """
@@ -97,7 +99,7 @@ class Decoder:
                     whole_mask = repeat_rows(whole_mask, self.samples)  # (B, fed)
                 tokens = self.sampling.choose(logits, step)  # (B,)
                 self.tokens[:, step] = tokens
-                ids = tokens[:, None] if self.sampling.is_greedy else cupy.maximum(tokens, 0)[:, None]  # (B, 1)
+                ids = cupy.maximum(tokens, 0)[:, None]  # (B, 1)
                 start = end
 
 

@@ -29,7 +29,6 @@ class DeviceSampling:
 
     def __init__(self, samplers: Sequence[Any], draws: bool, rows: int, vocabulary: int):
         self.samplers, self.rows, self.vocabulary = samplers, rows, vocabulary
-        self.is_greedy = not samplers and not draws
         self.needs_counts = any(sampler.needs_counts for sampler in samplers)
         self.key = cupy.zeros(3, np.uint64) if draws else None  # (3,): words, site, row
         shape = rows, vocabulary
@@ -50,9 +49,7 @@ class DeviceSampling:
             self.written.fill(0)
 
     def choose(self, logits: Any, step: int) -> Any:  # (B, V) -> int64 (B,)
-        """The tokens of a step, -1 where logits are NaN (but not if always the likeliest is taken: that is the NaN)."""
-        if self.is_greedy:
-            return logits.astype(np.float32).argmax(axis=-1)
+        """The tokens of a step; -1 for a row where logits are NaN, -2 where all are -infinity behind the samplers."""
         logits = contiguous(logits if logits.dtype in C_NAMES else logits.astype(np.float32))  # (B, V)
         build, shape = build_for(logits.dtype), logits.shape
         scores, weights = cupy.empty(shape, np.float64), cupy.empty(shape, np.uint64)  # (B, V) each

@@ -1,19 +1,19 @@
 """Writing on: one token after another, as an array, as texts, or piece by piece."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import RandomKey
-from .choosing import simple_samplers
+from .choosing import require_tokens, simple_samplers
 from .prompts import check_count, prompt_rows
 from .readers import Generator
 from .request import StopTokens, checked_strings, make_request, stop_tokens
 from .samplers import Sampler
 from .steps import written
-from .text import Decode, GrowingText
+from .text import Decode, GrowingText, require_decoder
 
 
 class Piece(NamedTuple):
@@ -55,9 +55,9 @@ def generate(
     positions: Any = None,
     key_mask: Any = None,
     stop_token: StopTokens = None,
-    temperature: float = 0.0,
+    temperature: float | None = None,
     top_k: int | None = None,
-    samplers: Sequence[Sampler] | None = None,
+    samplers: Iterable[Sampler] | None = None,
     samples: int = 1,
     key: RandomKey | None = None,
 ) -> np.ndarray:
@@ -71,29 +71,30 @@ def generate(
     key_mask:    (P, L) or (1, L) bool of that length, False hides a token from all others
     stop_token:  one or several. A row that produced one is filled with it from there on; generation ends when all rows
                  have
-    temperature: 0 is greedy; above, tokens are drawn from softmax(logits / temperature)
+    key:         names the draws, RandomKey(seed, purpose); without one the likeliest token is taken, and what is for
+                 draws is refused. A row's draw at step s is that of `key.at(step=s)`
+    temperature: tokens are drawn from softmax(logits / temperature), by default 1; 0 takes the likeliest
     top_k:       draw among the k likeliest tokens only
-    samplers:    in place of temperature and top_k: what is done with the logits, in this order (`usual_samplers`); then
-                 a token is drawn if there is a key, else the likeliest is taken
+    samplers:    in place of temperature and top_k: what is done with the logits, in this order (`usual_samplers`)
     samples:     continuations of each prompt, which is read once
-    key:         names the draws; needed for a temperature above 0. A row's draw at step s is that of `key.at(step=s)`
 
     Returns the new tokens, int64 (P * samples, at most max_tokens), the samples of a prompt one below the other. Raises
     ValueError where there is no room in the context, where prompts are no rows of whole numbers, where positions or
-    key_mask do not reach over the tokens to come or prompts of unequal lengths have any, or for a number that means
-    nothing; IndexError for a token that the model does not know.
+    key_mask do not reach over the tokens to come or prompts of unequal lengths have any, for a number that means
+    nothing, and where logits are NaN or samplers leave no token; IndexError for a token or a position that the model
+    does not know; TypeError for what is no model, sampler or key.
     """
-    check_count("max_tokens", max_tokens)
+    check_count("max_tokens", max_tokens, 0)
     if samplers is None:
-        samplers = simple_samplers(temperature, top_k, key)
-        key = key if temperature > 0.0 else None
-    elif temperature != 0.0 or top_k is not None:
+        samplers, key = simple_samplers(temperature, top_k), None if temperature == 0.0 else key
+    elif temperature is not None or top_k is not None:
         raise ValueError("generate: give samplers, or temperature and top_k, not both")
     request = make_request(model, prompts, max_tokens, positions, key_mask, samplers, samples, key)
-    stops = stop_tokens(stop_token)
+    stops = stop_tokens(stop_token, model.config.vocabulary)
     columns: list[np.ndarray] = []
     stopped = np.zeros(request.rows, dtype=bool)  # (B,)
-    for tokens in written(request):  # (B,)
+    for step, tokens in enumerate(written(request)):  # (B,)
+        require_tokens(tokens, ~stopped, step)
         columns.append(tokens)
         stopped |= among(tokens, stops)
         if stopped.all():
@@ -109,8 +110,8 @@ def stream(
     *,
     decode: Decode | None = None,
     stop_token: StopTokens = None,
-    stop_strings: Sequence[str] = (),
-    samplers: Sequence[Sampler] = (),
+    stop_strings: Iterable[str] | None = None,
+    samplers: Iterable[Sampler] | None = None,
     samples: int = 1,
     key: RandomKey | None = None,
 ) -> Iterator[Piece]:
@@ -119,8 +120,8 @@ def stream(
     max_tokens:   None: as many as the context has room for, in each row
     decode:       makes text of token ids (n,). A character whose bytes are not all there yet is held back, and so is
                   what may become a stop string
-    stop_strings: a row's text ends before the first of them, however its tokens are cut; needs `decode`
-    key:          tokens are drawn if there is one; without it the likeliest is taken
+    stop_strings: a row's text ends before the first of them, however its tokens are cut: the one that is whole first,
+                  of several the longest. They need `decode`
 
     The other arguments and the errors are those of `generate`; errors are raised by the call itself.
     """
@@ -136,8 +137,8 @@ def complete(
     *,
     decode: Decode | None = None,
     stop_token: StopTokens = None,
-    stop_strings: Sequence[str] = (),
-    samplers: Sequence[Sampler] = (),
+    stop_strings: Iterable[str] | None = None,
+    samplers: Iterable[Sampler] | None = None,
     samples: int = 1,
     key: RandomKey | None = None,
 ) -> list[Continuation]:
@@ -166,8 +167,8 @@ def pieces(
     max_tokens: int | None,
     decode: Decode | None,
     stop_token: StopTokens,
-    stop_strings: Sequence[str],
-    samplers: Sequence[Sampler],
+    stop_strings: Iterable[str] | None,
+    samplers: Iterable[Sampler] | None,
     samples: int,
     key: RandomKey | None,
     *,
@@ -175,11 +176,13 @@ def pieces(
 ) -> Iterator[Piece]:
     """What `stream` and `complete` are made of: arguments are looked at now, tokens written as they are asked for."""
     request = make_request(model, prompts, max_tokens, None, None, samplers, samples, key)
-    stops, strings = stop_tokens(stop_token), checked_strings(stop_strings, decode)
+    stops, strings = stop_tokens(stop_token, model.config.vocabulary), checked_strings(stop_strings, decode)
     ids, lengths, *_ = request.prompts
     rows = []
     for row, limit in enumerate(request.limits.tolist()):
         prompt = ids[row // samples][ids.shape[1] - lengths[row // samples] :]  # (n,)
+        if decode is not None and row % samples == 0:
+            require_decoder(decode, prompt)
         text = None if decode is None else GrowingText(decode, prompt, strings)
         rows.append(Row(row, limit, request.ended, stops, text))
     return told(rows, written(request, token_by_token))
@@ -187,7 +190,8 @@ def pieces(
 
 def told(rows: "list[Row]", steps: Iterator[np.ndarray]) -> Iterator[Piece]:
     """The pieces of rows until all have ended."""
-    for tokens in steps:  # (B,)
+    for step, tokens in enumerate(steps):  # (B,)
+        require_tokens(tokens, [row.number for row in rows], step)
         yield from [row.take(int(tokens[row.number])) for row in rows]
         rows = [row for row in rows if row.ended is None]
         if not rows:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..autograd import plain_array
 from ..backend import to_numpy
+from ..ops.ids import require_ids
 
 HIDDEN = 0  # the id that padding has; any would do, nobody sees it
 
@@ -38,10 +39,10 @@ def prompt_rows(prompts: Any) -> tuple[np.ndarray, np.ndarray]:
 
     Raises ValueError for what are no rows of tokens, or for a prompt without any.
     """
-    if is_ragged(prompts):
+    if isinstance(prompts, list | tuple) and all(hasattr(row, "__len__") for row in prompts):
         rows = [one_prompt(row, prompts) for row in prompts]
-        lengths = np.array([len(row) for row in rows])  # (P,)
-        ids = np.full((len(rows), lengths.max()), HIDDEN, np.int64)  # (P, Tp)
+        lengths = np.array([len(row) for row in rows], np.int64)  # (P,)
+        ids = np.full((len(rows), lengths.max(initial=0)), HIDDEN, np.int64)  # (P, Tp)
         for row, tokens in zip(ids, rows, strict=True):
             row[len(row) - len(tokens) :] = tokens
     else:
@@ -49,15 +50,9 @@ def prompt_rows(prompts: Any) -> tuple[np.ndarray, np.ndarray]:
         if ids.ndim != 2 or ids.dtype.kind not in "iu":
             raise ValueError(wrong_prompts(f"{ids.dtype} {ids.shape}"))
         lengths = np.full(len(ids), ids.shape[1])  # (P,)
-    if lengths.size and lengths.min() == 0:
-        raise ValueError("generate: a prompt needs at least one token")
+    for row in np.flatnonzero(lengths == 0).tolist():
+        raise ValueError(f"generate: a prompt needs at least one token, and prompt {row} has none")
     return ids, lengths
-
-
-def is_ragged(prompts: Any) -> bool:
-    """Whether these are rows of unequal lengths."""
-    rows = isinstance(prompts, list | tuple) and all(hasattr(row, "__len__") for row in prompts)
-    return rows and len({len(row) for row in prompts}) > 1
 
 
 def one_prompt(row: Any, prompts: Any) -> np.ndarray:
@@ -73,17 +68,30 @@ def wrong_prompts(given: str) -> str:
     return f"generate: prompts must be whole numbers (B, Tp), a row for each prompt; got {given}"
 
 
-def check_count(name: str, value: Any) -> None:
+def require_known(ids: np.ndarray, lengths: np.ndarray, vocabulary: int) -> None:
+    """Raise IndexError for tokens (P, Tp) that the model does not know, with the number of their prompt."""
+    for row in np.flatnonzero(((ids < 0) | (ids >= vocabulary)).any(axis=1))[:1].tolist():
+        tokens = ids[row, ids.shape[1] - lengths[row] :]  # (n,)
+        require_ids(tokens, vocabulary, f"generate, prompt {row}: tokens of a prompt")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
     """Raise ValueError for what is no number of tokens or samples."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise ValueError(f"generate: {name} must be a whole number, not {value!r}")
+    if value < least:
+        raise ValueError(f"generate: {name} must be a whole number from {least} on, not {value}")
 
 
 def check_room(context: int, length: int, new: int) -> None:
     """Raise ValueError if a prompt of this length leaves no room for so many tokens."""
     room = context + 1 - length  # the last token is never fed back
+    if room < 0:
+        raise ValueError(f"generate: a prompt of {length} tokens does not fit into the model's context of {context}")
     if new > room:
-        raise ValueError(f"generate: a prompt of {length} tokens leaves room for {room}, not {new}")
+        raise ValueError(
+            f"generate: a prompt of {length} tokens leaves room for {room}, not {new}, in a context of {context}"
+        )
 
 
 def padded_prompts(ids: np.ndarray, lengths: np.ndarray, fed: int, context: int) -> Prompts:

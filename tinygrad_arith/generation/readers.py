@@ -1,7 +1,7 @@
 """How generation reads with a model: what is new behind what was read before.
 
-What is asked of a model is little: `config` with `context` and `vocabulary`, flat parameters, and a call with ids
-(B, T), `positions` and `key_mask` that gives logits (B, T, V). A model with `new_caches` is not given old tokens again.
+What is asked of a model is little: `config` with `context` and `vocabulary`, and a call with ids (B, T), `positions`
+and `key_mask` that gives a Tensor of logits (B, T, V). A model with `new_caches` is not given old tokens again.
 """
 
 from typing import Any, Protocol
@@ -25,17 +25,27 @@ class Reader(Protocol):
 class Generator(Protocol):
     """What generation asks of a model.
 
-    Two methods more are made use of where they are there:
+    Three things more are made use of where they are there:
 
     new_caches(batch, longest): empty key/value caches (`nn.KeyValueCache`) with room for `longest` positions. The model
                                 then takes them as `caches`, beside the mask of all positions so far
     reader(batch, positions, key_mask): a `Reader` of its own, for models that read in another way (a window)
+    flat:                               the flat arrays of its parameters; on a GPU it is written there
     """
 
     config: Any
-    flat: Any
 
     def __call__(self, ids: Any, positions: Any = None, key_mask: Any = None) -> Any: ...
+
+
+def require_generator(model: Any) -> None:
+    """Raises TypeError for what is no model as `Generator` says."""
+    sizes = [getattr(getattr(model, "config", None), name, None) for name in ("context", "vocabulary")]
+    if not callable(model) or isinstance(model, type) or not all(isinstance(size, int | np.integer) for size in sizes):
+        raise TypeError(
+            "generate: a model is called with ids, and has config.context and config.vocabulary (docs/generation.md, "
+            f"What a model has to have); this is {type(model).__name__}"
+        )
 
 
 def reader_of(model: Any, batch: int, longest: int, positions: Any, key_mask: Any) -> Reader:

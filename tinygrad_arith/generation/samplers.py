@@ -10,7 +10,7 @@ are also kernels (kernels/sampling.cu), which decide alike, token by token:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,6 +20,8 @@ from ..backend import to_numpy
 
 LIKELIEST = 2.0**40  # the weight of the likeliest token
 SORTED_WHOLE, SORTED_FIRST = 4096, 1024  # tokens: of larger vocabularies only the first ones are sorted, if they do
+LARGEST_PENALTY = 1e100  # times the most tokens there are it is finite still: infinite logits less that are not NaN
+PENALTIES = "from -1e100 to 1e100"
 DISTANCE_STEPS = 2.0**32  # to one nat: how finely the distances of typical sampling are told apart
 
 
@@ -39,10 +41,12 @@ class BuiltInSampler:
 
     kernel:       the name of its kernel in kernels/sampling.cu
     needs_counts: whether it looks at the tokens so far
+    is_for_draws: whether it says what is drawn, and so needs a key
     """
 
     kernel: ClassVar[str] = ""
     needs_counts: ClassVar[bool] = False
+    is_for_draws: ClassVar[bool] = True
 
     def __call__(self, logits: np.ndarray, counts: Counts) -> np.ndarray:  # (B, V) -> (B, V)
         raise NotImplementedError
@@ -64,12 +68,14 @@ class RepetitionPenalty(BuiltInSampler):
     penalty: float
     kernel: ClassVar[str] = "repetition_penalty"
     needs_counts: ClassVar[bool] = True
+    is_for_draws: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check("a repetition penalty", self.penalty, "above 0, and finite", finite(self.penalty) > 0.0)
 
     def __call__(self, logits: np.ndarray, counts: Counts) -> np.ndarray:
-        penalised = np.where(logits > 0.0, logits / self.penalty, logits * self.penalty)  # (B, V)
+        with np.errstate(over="ignore"):  # what is too large is infinite
+            penalised = np.where(logits > 0.0, logits / self.penalty, logits * self.penalty)  # (B, V)
         return np.where((counts.prompt > 0) | (counts.written > 0), penalised, logits)
 
     @property
@@ -87,9 +93,10 @@ class PresencePenalty(BuiltInSampler):
     penalty: float
     kernel: ClassVar[str] = "presence_penalty"
     needs_counts: ClassVar[bool] = True
+    is_for_draws: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check("a presence penalty", self.penalty, "finite", math.isfinite(finite(self.penalty)))
+        check("a presence penalty", self.penalty, PENALTIES, abs(finite(self.penalty)) <= LARGEST_PENALTY)
 
     def __call__(self, logits: np.ndarray, counts: Counts) -> np.ndarray:
         return np.where(counts.written > 0, logits - self.penalty, logits)
@@ -106,9 +113,10 @@ class FrequencyPenalty(BuiltInSampler):
     penalty: float
     kernel: ClassVar[str] = "frequency_penalty"
     needs_counts: ClassVar[bool] = True
+    is_for_draws: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check("a frequency penalty", self.penalty, "finite", math.isfinite(finite(self.penalty)))
+        check("a frequency penalty", self.penalty, PENALTIES, abs(finite(self.penalty)) <= LARGEST_PENALTY)
 
     def __call__(self, logits: np.ndarray, counts: Counts) -> np.ndarray:
         return logits - self.penalty * counts.written
@@ -140,7 +148,7 @@ class TopK(BuiltInSampler):
 
     @property
     def number(self) -> float:
-        return float(self.k)
+        return float(min(self.k, 2**53))  # there is no larger vocabulary
 
 
 @dataclass(frozen=True)
@@ -191,7 +199,8 @@ class Typical(BuiltInSampler):
         finite_below = np.where(weights > 0, below, 0.0)  # (B, V)
         expected = (weights * finite_below).sum(axis=-1, keepdims=True) / total  # (B, 1)
         # In steps: rounding must not decide between distances that are equal.
-        distances = np.rint(np.abs(below - expected) * DISTANCE_STEPS)  # (B, V)
+        with np.errstate(over="ignore"):
+            distances = np.rint(np.abs(below - expected) * DISTANCE_STEPS)  # (B, V)
         return keep_first(logits, distances, weights, self.p * total)
 
     @property
@@ -230,8 +239,7 @@ class Temperature(BuiltInSampler):
     kernel: ClassVar[str] = "temperature"
 
     def __post_init__(self) -> None:
-        number = isinstance(self.temperature, float | int | np.number)
-        if not number or not self.temperature >= 0.0:
+        if not as_float(self.temperature) >= 0.0:  # NaN is neither
             raise ValueError(f"generate: the temperature must be 0 or above, not {self.temperature}")
 
     def __call__(self, logits: np.ndarray, counts: Counts) -> np.ndarray:
@@ -313,14 +321,24 @@ def weights_of(logits: np.ndarray) -> np.ndarray:  # (B, V) -> int64 (B, V)
 def distances_from_largest(logits: np.ndarray) -> np.ndarray:  # (B, V)
     """Logits minus their largest: 0 for that, infinite or not, so that no temperature takes it out of the range."""
     largest = logits.max(axis=-1, keepdims=True)  # (B, 1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.where(logits == largest, 0.0, logits - largest)
 
 
 def finite(value: Any) -> float:
     """A number as float64, NaN for what is none or is infinite."""
-    number = isinstance(value, float | int | np.number) and not isinstance(value, bool)
-    return float(value) if number and math.isfinite(value) else math.nan
+    number = as_float(value)
+    return number if math.isfinite(number) else math.nan
+
+
+def as_float(value: Any) -> float:
+    """A number as float64, NaN for what is none or is too large."""
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def check(what: str, value: Any, rule: str, holds: bool) -> None:
@@ -329,11 +347,28 @@ def check(what: str, value: Any, rule: str, holds: bool) -> None:
         raise ValueError(f"generate: {what} must be a number {rule}, not {value!r}")
 
 
-def as_samplers(samplers: Sequence[Sampler]) -> tuple[Sampler, ...]:
-    """The samplers of a list. Raises TypeError for what is no list of functions."""
-    if callable(samplers) or not all(callable(sampler) for sampler in samplers):
-        raise TypeError(f"generate: samplers must be a list of functions such as TopK(40), not {samplers!r}")
-    return tuple(samplers)
+def as_samplers(samplers: Iterable[Sampler] | None) -> tuple[Sampler, ...]:
+    """The samplers of a list; None is none. Raises TypeError for what is no list of functions."""
+    rule = "generate: samplers must be a list of functions such as TopK(40), not"
+    if samplers is None:
+        return ()
+    if not isinstance(samplers, Iterable) or isinstance(samplers, str | Mapping | Set):
+        raise TypeError(f"{rule} {samplers!r}")
+    found = tuple(samplers)
+    for sampler in found:
+        if not callable(sampler) or isinstance(sampler, type):
+            of_class = f", which is a class: {sampler.__name__}(...) is a sampler" if isinstance(sampler, type) else ""
+            raise TypeError(f"{rule} {sampler!r}{of_class}")
+    return found
+
+
+def checked_result(sampler: Sampler, logits: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What a sampler returned, as float64. Raises ValueError unless these are logits of this shape."""
+    if not isinstance(logits, np.ndarray) or logits.shape != shape or logits.dtype.kind not in "fiu":
+        name = getattr(sampler, "__name__", sampler)
+        given = f"{logits.dtype} {logits.shape}" if isinstance(logits, np.ndarray) else type(logits).__name__
+        raise ValueError(f"generate: the sampler {name} must return an array of logits {shape}, not {given}")
+    return logits.astype(np.float64, copy=False)
 
 
 def counts_of(prompts: np.ndarray, key_mask: Any, vocabulary: int) -> Counts:  # (B, Tp) int; (B, Tp) bool or None

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..backend import array_module, repeat_rows, to_numpy
-from .choosing import NAN, HostChooser
+from .choosing import HostChooser
 from .readers import has_own_reader, reader_of
 from .request import Request
 from .samplers import counts_of
@@ -16,13 +16,14 @@ MOST_AT_ONCE = 256  # tokens that a GPU writes as one graph; longer texts are wr
 
 
 def written(request: Request, token_by_token: bool = False) -> Iterator[np.ndarray]:
-    """The tokens of all rows, (B,) at each step, as long as somebody asks.
+    """The tokens of all rows, (B,) at each step, as long as somebody asks; with the marks of `choosing.choose`.
 
     On a GPU a whole answer is written at once, without a wait for each token, unless somebody wants to see them come.
     """
-    if request.new <= 0:
+    if request.new == 0 or request.rows == 0:
         return
-    on_gpu = array_module(request.model.flat.values) is not np
+    flat = getattr(request.model, "flat", None)
+    on_gpu = flat is not None and array_module(flat.values) is not np
     if on_gpu and not token_by_token and fits_graph(request):
         yield from at_once(request).T
     else:
@@ -43,7 +44,7 @@ def step_by_step(request: Request) -> Iterator[np.ndarray]:
         yield tokens
         if step + 1 < request.new:
             with no_grad():
-                logits = reader(tokens[:, None])  # (B, V)
+                logits = reader(np.maximum(tokens, 0)[:, None])  # (B, V)
 
 
 def chooser_of(request: Request, logits: Any) -> Any:
@@ -56,7 +57,7 @@ def chooser_of(request: Request, logits: Any) -> Any:
 
     sampling = DeviceSampling(request.samplers, request.key is not None, len(ids), vocabulary)
     sampling.start(counts_of(ids, seen, vocabulary).prompt if sampling.needs_counts else None, request.key)
-    return lambda logits, step: checked(to_numpy(sampling.choose(logits, step)))
+    return lambda logits, step: to_numpy(sampling.choose(logits, step))
 
 
 def have_kernels(samplers: Sequence[Any]) -> bool:
@@ -91,11 +92,4 @@ def at_once(request: Request) -> np.ndarray:
     if decoder.sampling.needs_counts:
         rows, seen = repeat_rows(ids, request.samples), repeat_rows(request.prompts.seen, request.samples)
         counts = counts_of(rows, seen, request.model.config.vocabulary).prompt
-    return checked(decoder(ids, positions, key_mask, counts, request.key))
-
-
-def checked(tokens: np.ndarray) -> np.ndarray:
-    """The tokens that a GPU chose. Raises ValueError where it met NaN."""
-    if (tokens < 0).any():
-        raise ValueError(NAN)
-    return tokens
+    return decoder(ids, positions, key_mask, counts, request.key)

@@ -7,7 +7,7 @@ from ..backend import array_module
 from ..nn import FlatParameters
 from ..ops.registry import Operation, not_differentiable
 from ..options.option import option
-from .checks import refuse_others, require_betas, require_not_negative
+from .checks import betas_of, not_negative, refuse_others
 from .optimizer import FlatOptimizer
 from .options import KIND_HELP, SHARE, OptimizerOptions
 
@@ -86,9 +86,7 @@ class AdamW(FlatOptimizer):
     ):
         refuse_others("AdamW", others, "betas, eps, weight_decay, decay_all")
         super().__init__(flat, weight_decay, decay_all)
-        require_betas("AdamW", betas)
-        require_not_negative("AdamW", eps=eps)
-        self.betas, self.eps = betas, eps
+        self.betas, self.eps = betas_of("AdamW", betas), not_negative("AdamW", "eps", eps)
         self.first_moment, self.second_moment = self.zeros(), self.zeros()  # (N,), (N,)
 
     @classmethod

@@ -7,7 +7,7 @@ from ..backend import array_module
 from ..nn import FlatParameters
 from ..ops.registry import Operation, not_differentiable
 from ..options.option import option
-from .checks import refuse_others, require_betas
+from .checks import betas_of, refuse_others
 from .optimizer import FlatOptimizer
 from .options import KIND_HELP, SHARE, OptimizerOptions, peak_rate
 
@@ -86,8 +86,7 @@ class Lion(FlatOptimizer):
     ):
         refuse_others("Lion", others, "betas, weight_decay, decay_all")
         super().__init__(flat, weight_decay, decay_all)
-        require_betas("Lion", betas)
-        self.betas = betas
+        self.betas = betas_of("Lion", betas)
         self.first_moment = self.zeros()  # (N,)
 
     @classmethod

@@ -11,7 +11,7 @@ from ..backend import array_module, on_device_of, to_numpy
 from ..backend.deferred import raise_deferred
 from ..nn import FlatParameters
 from ..ops.registry import Operation, choose
-from .checks import require_flat, require_not_negative
+from .checks import finite, not_negative, require_flat, truth
 
 ELSEWHERE = {  # what people look for under the names of other libraries
     "zero_grad": "model.zero_gradients()",
@@ -56,8 +56,8 @@ class FlatOptimizer(ABC):
     def __init__(self, flat: FlatParameters, weight_decay: float, decay_all: bool):
         name = type(self).__name__
         require_flat(flat, f"{name}(model.flat)")
-        require_not_negative(name, weight_decay=weight_decay)
-        self.flat, self.weight_decay, self.decay_all = flat, weight_decay, decay_all
+        self.flat, self.decay_all = flat, truth(name, "decay_all", decay_all)
+        self.weight_decay = not_negative(name, "weight_decay", weight_decay)
         self.steps = 0
 
     def __getattr__(self, name: str) -> NoReturn:  # of what is not there
@@ -90,11 +90,13 @@ class FlatOptimizer(ABC):
     def step(self, learning_rate: float, gradient_scale: float = 1.0) -> None:
         """One update of all parameters from their gradients times `gradient_scale`, in place.
 
-        Raises ParameterError where the model would not learn from it: `FlatParameters.settle` says when. A step that
-        raises does not count.
+        Raises ParameterError where the model would not learn from it: `FlatParameters.settle` says when; ValueError for
+        a rate below 0, and for numbers that are not finite, before anything is changed. A step that raises does not
+        count.
         """
+        scale = finite(type(self).__name__, "the gradient_scale of a step", gradient_scale)
         with self.counted():
-            self.update(self.next_rates(learning_rate)._replace(gradient_scale=float(gradient_scale)))
+            self.update(self.next_rates(learning_rate)._replace(gradient_scale=scale))
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -109,12 +111,13 @@ class FlatOptimizer(ABC):
     def next_rates(self, learning_rate: float) -> Any:
         """The numbers of the next update, which counts as done.
 
-        Raises ParameterError as `step` does, and IndexError for an id that a GPU met in an earlier step.
+        Raises ParameterError and ValueError as `step` does, and IndexError for an id that a GPU met in an earlier step.
         """
+        rate = not_negative(type(self).__name__, "the learning rate of a step", learning_rate)
         raise_deferred()
         self.flat.settle()
         self.steps += 1
-        return self.rates(float(learning_rate))  # a NumPy scalar would widen float32
+        return self.rates(rate)
 
     def update(self, rates: Any) -> None:
         """One update with these numbers, of the parameters and of the copy that the model computes with."""

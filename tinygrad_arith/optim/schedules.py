@@ -12,12 +12,12 @@ def learning_rate(
     `final_fraction * peak` at the last step ("cosine"; Loshchilov and Hutter, "SGDR", 2017,
     arXiv 1608.03983, equation 5).
     """
+    if schedule not in ("constant", "cosine"):
+        raise ValueError(f"no schedule {schedule!r}; there are constant and cosine")
     if step < warmup:
         return peak * (step + 1) / warmup
     if schedule == "constant":
         return peak
-    if schedule != "cosine":
-        raise ValueError(f"no schedule {schedule!r}; there are constant and cosine")
     progress = min((step - warmup) / max(steps - 1 - warmup, 1), 1.0)
     fraction = final_fraction + (1.0 - final_fraction) * 0.5 * (1.0 + math.cos(math.pi * progress))
     return peak * fraction

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from ..nn import FlatParameters
 from ..ops.registry import Operation, not_differentiable
 from ..options.option import option
-from .checks import refuse_others, require_share
+from .checks import refuse_others, share, truth
 from .optimizer import FlatOptimizer
 from .options import KIND_HELP, SHARE, OptimizerOptions, peak_rate
 
@@ -113,8 +113,8 @@ class SGD(FlatOptimizer):
     ):
         refuse_others("SGD", others, "momentum, dampening, nesterov, weight_decay, coupled_decay, decay_all")
         super().__init__(flat, weight_decay, decay_all)
-        require_share("SGD", "momentum", momentum)
-        require_share("SGD", "dampening", dampening)
+        momentum, dampening = share("SGD", "momentum", momentum), share("SGD", "dampening", dampening)
+        nesterov, coupled_decay = truth("SGD", "nesterov", nesterov), truth("SGD", "coupled_decay", coupled_decay)
         if nesterov and not (momentum > 0.0 and dampening == 0.0):
             raise ValueError(f"SGD: nesterov needs a momentum above 0 and no dampening, not {momentum} and {dampening}")
         self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov

@@ -14,6 +14,9 @@ from ..ops.registry import runs_reference_only
 PACKAGES = ("tinygrad_arith", "numpy", "numba", "mkl", "cupy-cuda12x", "cupy-cuda13x")  # those that computing hangs on
 
 
+KIND_OF_PROCESSOR = (("family", "cpu family"), ("model", "model"))  # in words, and in /proc/cpuinfo
+
+
 def machine_facts(on_gpu: bool) -> dict[str, Any]:
     """Date, processor, cores, names of the GPUs (none unless they are used) and versions, ready for JSON."""
     return {
@@ -61,13 +64,17 @@ def installed_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def processor_name() -> str:
-    """The processor's name where the system tells it, else its architecture."""
+    """The processor's name where the system tells it, else its architecture. Names are not enough: "AMD EPYC" is many,
+    which compute other bits.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    facts = dict(reversed([tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line]))
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    return ", ".join([facts["model name"], *(f"{n} {facts[w]}" for n, w in KIND_OF_PROCESSOR if w in facts)])
 
 
 def gpu_names() -> list[str]:
