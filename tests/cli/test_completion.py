@@ -14,7 +14,7 @@ from tinygrad_arith.training.presets import preset_names
 @pytest.fixture
 def script_of(capsys):
     """A function from a shell to its script; skips where the extra is not installed."""
-    pytest.importorskip("shtab", reason="shtab is not installed: pip install '.[completion]'")
+    pytest.importorskip("shtab", reason="shtab is not installed: pip install -e '.[completion]'")
 
     def script(shell):
         capsys.readouterr()
@@ -26,7 +26,7 @@ def script_of(capsys):
 
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, call_command):
     monkeypatch.setitem(sys.modules, "shtab", None)
-    sentence = "shtab is not installed; install it with: pip install 'tinygrad_arith[completion]'"
+    sentence = "shtab is not installed; install it with: pip install -e '.[completion]'"
     assert call_command(main, "--print-completion", "bash") == (1, "", f"error: --print-completion: {sentence}\n")
 
 

@@ -239,7 +239,7 @@ def test_clipping_does_as_on_the_cpu_where_squares_are_no_numbers(size):
     for device in ("cpu", "cuda"):
         layer = Linear(2, 2, bias=False).initialize(seed=0, device=device)
         layer.flat.gradients[:] = 0.0
-        layer.flat.gradients[:2] = [3.0 * size, 4.0]
+        layer.flat.gradients[0], layer.flat.gradients[1] = 3.0 * size, 4.0
         norm = clip_gradient_norm(layer.flat, 1.0)
         found.append([float(norm), *layer.flat.gradients.tolist()])
         if not np.isfinite(size):

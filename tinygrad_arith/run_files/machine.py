@@ -71,7 +71,9 @@ def processor_name() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         lines = []
-    facts = dict(reversed([tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line]))
+    facts: dict[str, str] = {}
+    for name, colon, value in (line.partition(":") for line in lines):
+        facts.setdefault(name.strip(), value.strip() if colon else "")  # of the first core
     if "model name" not in facts:
         return platform.processor() or platform.machine()
     return ", ".join([facts["model name"], *(f"{n} {facts[w]}" for n, w in KIND_OF_PROCESSOR if w in facts)])

@@ -57,7 +57,8 @@ def compare_elements(
     survey = first_survey(probe, indices)
     sample = _chosen(probe, analytic, indices)
     if dtype != "float64":  # what lies below the normal numbers of the gradient's dtype has no digits
-        unsteady = (0.0 if unsteady is None else unsteady) + np.full(probe.shape, smallest_normal(dtype))
+        no_digits = np.where(analytic != 0, smallest_normal(dtype), 0.0)
+        unsteady = no_digits if unsteady is None else unsteady + no_digits
     judged = Judgement(
         probe, chosen, sample, survey.value.copy(), survey.error.copy(), survey.suspicious.copy(),
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
