@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -19,8 +20,8 @@ from ..training.config_file import load_config_file
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
 from .console import EXIT_MISUSE
 from .habits import meant_flag
-from .help_text import HelpFormatter
-from .version import version_line
+from .help_text import NARROW, HelpFormatter
+from .version import ShowVersion
 
 HELP_ALL = "this help, with the options of every kind, and stop"
 METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
@@ -106,19 +107,18 @@ class Parser(argparse.ArgumentParser):
         sys.exit(EXIT_MISUSE)
 
 
-def make_parser(command: str, description: str, group: str = "") -> Parser:
-    """The parser of a command, which shows it as the user has called it; its own flags will be listed in a group if
-    that has a name.
-    """
-    return new_parser(shlex.join(command_words(command)), description, group)
+def make_parser(command: str, description: str, group: str = "", program: str = "") -> Parser:
+    """A parser with --help and --version; the command's own flags will be listed in a group if that has a name.
 
+    program: how it is called, where it is none of the commands
 
-def new_parser(prog: str, description: str, group: str = "") -> Parser:
-    """A parser with --help and --version. There are no abbreviations: what is one flag's today could be two flags'
-    after the next one.
+    There are no abbreviations: what is one flag's today could be two flags' after the next one.
     """
-    parser = Parser(prog=prog, description=description, allow_abbrev=False, formatter_class=HelpFormatter)
-    parser.add_argument("--version", action="version", version=version_line(), help="show the version and exit")
+    prog = program or shlex.join(command_words(command))
+    indent = 6 if shutil.get_terminal_size().columns < NARROW else 24
+    formatter = partial(HelpFormatter, max_help_position=indent)
+    parser = Parser(prog=prog, description=description, allow_abbrev=False, formatter_class=formatter)
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
     parser.own = parser.add_argument_group(group) if group else parser
     return parser
 

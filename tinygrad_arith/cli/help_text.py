@@ -2,10 +2,8 @@
 
 import argparse
 import re
-import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 NARROW = 60  # columns below which the explanation of a flag begins below the flag
 PIECE = re.compile(r"[^\s,]+,? ?|, ?")  # of a flag with its value; a line may end after it
@@ -13,10 +11,6 @@ PIECE = re.compile(r"[^\s,]+,? ?|, ?")  # of a flag with its value; a line may e
 
 class HelpFormatter(argparse.HelpFormatter):
     """Paragraphs are filled to the width of the terminal; a flag that is too long for it is broken, and no word is."""
-
-    def __init__(self, prog: str, **more: Any):
-        narrow = shutil.get_terminal_size().columns < NARROW
-        super().__init__(prog, **{"max_help_position": 6 if narrow else 24} | more)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]

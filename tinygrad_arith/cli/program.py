@@ -11,7 +11,7 @@ from ..options.errors import MisuseError
 from ..options.option import did_you_mean
 from .completion import SHELLS, print_completion
 from .console import run_command
-from .flags import Parser, new_parser
+from .flags import Parser, make_parser
 
 PROGRAM = ("tinygrad-arith",)
 COMMANDS = {  # each is the module of this name beside this file
@@ -58,7 +58,7 @@ def run_one(command: str, words: Sequence[str], program: Sequence[str]) -> int:
 
 def make_program_parser(program: str, flags: Mapping[str, Parser] | None = None) -> Parser:
     """The parser of the program itself. Of the commands it has the names and, where `flags` holds them, the flags."""
-    parser = new_parser(program, DESCRIPTION)
+    parser = make_parser("", DESCRIPTION, program=program)
     parser.add_flag(
         "--print-completion SHELL", f"print a script that completes words on Tab: {', '.join(SHELLS)}", choices=SHELLS
     )

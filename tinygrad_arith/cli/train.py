@@ -45,7 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return list_presets(args.show or args.list_presets)
     if args.config is not None and args.preset is not None:
         parser.error("--config: not with --preset; the file is what the options start from")
-    check_watching(args)
     return start(args, preset) if args.resume is None else resume(args, parser)
 
 
@@ -110,6 +109,7 @@ def start(args: argparse.Namespace, preset: Preset) -> int:
         check_goal(task, record.until)
         print_dry_run(record, task, model)
         return 0
+    check_watching(args)
     with new_session(record, args.out) as session:
         for sentence in ineffective_flags(args.given, config, session.device):
             warn(sentence)
@@ -125,6 +125,7 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
     conflicts += [flag_name(name) for name in ("preset", "config", "out", "dry_run") if getattr(args, name)]
     if conflicts:
         parser.error(f"{conflicts[0]}: not with --resume, which takes every option from the run")
+    check_watching(args)
     directory = newest_run() if args.resume is NEWEST else args.resume
     with resumed_session(directory, steps, args.until) as session:
         return train(session, args)

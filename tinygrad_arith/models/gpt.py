@@ -128,8 +128,8 @@ class GPTConfig:
     position_count: int = 0
     rotary_base: float = 10_000.0
 
-    def __post_init__(self) -> None:
-        """Raises ShapeError for a size or another number that cannot be."""
+    def check(self) -> None:
+        """Raises ShapeError for a size or another number that cannot be; called by the model's constructor."""
         require_sizes(type(self).__name__, vocabulary=self.vocabulary, context=self.context, d_model=self.d_model)
         require_sizes(type(self).__name__, heads=self.heads)
         or_none = {"layers": self.layers, "kv_heads": self.kv_heads, "ffn": self.ffn}
@@ -172,6 +172,7 @@ class GPT(Model):
     rows = "whole"  # what a training row must be
 
     def __init__(self, config: GPTConfig):
+        config.check()
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std)
         self.position_embedding = config.position_table()

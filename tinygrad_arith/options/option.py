@@ -116,6 +116,8 @@ def range_in_words(low: float | None, high: float | None) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for the end of a sentence about an unknown word, or nothing if it resembles none."""
+    known = list(known)
     in_lower_case = {one.lower(): one for one in known}
-    matches = difflib.get_close_matches(word.lower(), list(in_lower_case), n=1, cutoff=0.5)
-    return f"; did you mean {in_lower_case[matches[0]]}?" if matches else ""
+    as_written = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    matches = as_written or difflib.get_close_matches(word.lower(), list(in_lower_case), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0] if as_written else in_lower_case[matches[0]]}?" if matches else ""

@@ -42,8 +42,7 @@ class WindowConfig(GPTConfig):
     attend_to: str = "tokens"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an `attend_to` that is none of the two, ShapeError for a size that is none."""
-        super().__post_init__()
+        """Raises ValueError for an `attend_to` that is none of the two."""
         if self.attend_to not in ("tokens", "padding"):
             raise ValueError(f"no attend_to {self.attend_to!r}: it must be one of tokens, padding")
 
@@ -123,6 +122,7 @@ class WindowModel(Model):
         return cls(WindowConfig(**values))
 
     def __init__(self, config: WindowConfig):
+        config.check()
         raise NotImplementedError
 
     def forward(self, ids, positions=None, key_mask=None, dropout_key: RandomKey | None = None) -> Tensor:
@@ -189,6 +189,7 @@ class WindowGPT(WindowModel):
     options = WindowGPTOptions
 
     def __init__(self, config: WindowConfig):
+        config.check()
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std, bias=True)
         self.position_embedding = config.position_table()
@@ -218,6 +219,7 @@ class WindowNet(WindowModel):
     options = WindowNetOptions
 
     def __init__(self, config: WindowConfig):
+        config.check()
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std, bias=True)
         self.position_embedding = config.position_table()
