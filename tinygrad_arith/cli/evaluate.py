@@ -16,7 +16,7 @@ from ..tasks.metrics import Metrics
 from ..training.runs import LoadedRun, load_run
 from .console import console, only_json, only_warn, print_facts, print_json
 from .evaluation_report import evaluation_tables, evaluation_values, further_facts, goal_facts, preview_table
-from .flags import Parser, add_device_flag, make_parser, positive, some_path
+from .flags import Parser, add_best_flag, add_device_flag, make_parser, positive, some_path
 
 DESCRIPTION = """Measure a trained model, by the goal metric of its task, on examples that it has never seen. Exact
 match is also told by what sets problems apart (operand length, longest carry chain, ...) and by place in the answer. A
@@ -60,13 +60,14 @@ def make_evaluate_parser() -> Parser:
     parser.add_flag("--digits INT", digits, positive)
     parser.add_flag("--show INT", "list so many problems with the model's answers, wrong ones first", positive)
     parser.add_flag("--json", "print one JSON object instead of tables")
+    add_best_flag(parser)
     add_device_flag(parser)
     return parser
 
 
 def evaluate(args: argparse.Namespace) -> Measured:
     """Measure what the flags ask for. Raises MisuseError if there are no such problems, or not so many."""
-    run = load_run(args.run, args.device)
+    run = load_run(args.run, args.device, best=args.best)
     task: Any = run.task
     if args.digits is not None:
         try:

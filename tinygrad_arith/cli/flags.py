@@ -215,6 +215,11 @@ def add_device_flag(parser: Parser) -> None:
     parser.add_flag("--device", where, choices=("auto", "cpu", "cuda"), default="auto")
 
 
+def add_best_flag(parser: Parser) -> None:
+    """The `--best` of a command that opens the model of a run."""
+    parser.add_flag("--best", "the model of the checkpoint that did best in training, and not of the newest")
+
+
 def checked(read: Callable[[str], Any], fits: Callable[[Any], bool], rule: str) -> Callable[[str], Any]:
     """The type of a command's own flag: what `read` makes of the text, if it `fits`; otherwise the rule is told."""
 

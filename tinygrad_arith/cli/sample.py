@@ -17,7 +17,17 @@ from ..tasks.reading import Reading
 from ..training.runs import LoadedRun, load_run, newest_run
 from .answers import answer_in_words
 from .console import EXIT_INTERRUPTED, fail, only_json, print_json, warn
-from .flags import Parser, add_device_flag, checked, digits_only, make_parser, not_empty, positive, some_path
+from .flags import (
+    Parser,
+    add_best_flag,
+    add_device_flag,
+    checked,
+    digits_only,
+    make_parser,
+    not_empty,
+    positive,
+    some_path,
+)
 
 DESCRIPTION = """Let a trained model answer problems such as 13+3 or, written as it was trained on them, 1011+1100=.
 
@@ -69,6 +79,7 @@ def make_sample_parser() -> Parser:
     seed = checked(digits_only, lambda value: value < 2**64, "a whole number from 0 to 2**64 - 1")
     parser.add_flag("--seed INT", "of the draws", seed, default=0)
     parser.add_flag("--json", "answer with one JSON object a line")
+    add_best_flag(parser)
     add_device_flag(parser)
     return parser
 
@@ -87,7 +98,7 @@ def ask_run(args: argparse.Namespace, path: Path | None, problem: str | None) ->
     """The model that is to answer, loaded. Raises UserError if there is none."""
     if path is None:
         path = newest_run("RUN" if problem is None else f"{problem}: no run of that name, and none to ask")
-    run = load_run(path, args.device)
+    run = load_run(path, args.device, best=args.best)
     task = answering(run.task, "sample")
     if args.decimal and not task.typed_in_decimal:
         warn("--decimal: has no effect on this task, whose problems are written in one way")
