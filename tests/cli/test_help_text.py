@@ -1,6 +1,7 @@
 """`--help` at any width."""
 
 import argparse
+import functools
 import importlib
 
 import pytest
@@ -50,7 +51,8 @@ def test_the_other_name_of_a_flag_is_shown(help_of):
 def test_words_stay_whole_and_paragraphs_apart(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     text = "one paragraph about binary-multiplication and\nmore\n\nanother"
-    parser = argparse.ArgumentParser("name", description=text, formatter_class=HelpFormatter, usage="%(prog)s [flags]")
+    narrow = functools.partial(HelpFormatter, max_help_position=6)  # as `make_parser` has it
+    parser = argparse.ArgumentParser("name", description=text, formatter_class=narrow, usage="%(prog)s [flags]")
     parser.add_argument("--flag", choices=("quite-long", "rather-long", "very-long"), help="x" * 3)
     assert parser.format_help().splitlines() == [
         "usage: name [flags]",

@@ -91,7 +91,7 @@ def test_without_an_installation_the_version_is_that_of_the_files(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", missing)
-    assert version_line.__wrapped__() == f"tinygrad_arith {tinygrad_arith.__version__}"
+    assert version_line() == f"tinygrad_arith {tinygrad_arith.__version__}"
 
 
 def test_the_console_script_is_this_function():

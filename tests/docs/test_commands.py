@@ -41,6 +41,9 @@ def commands(text):
 def flags_in_help(*command):
     """All flags in the help of a command."""
     result = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    missing = re.search(r"No module named '(mpmath|ml_dtypes|torch|jax|cupy)'", result.stderr)
+    if missing:
+        pytest.skip(f"{missing[1]}, of an extra, is not installed")
     assert result.returncode == 0, f"{' '.join(command)}: {result.stderr}"
     return frozenset(flag for line in DEFINED.findall(result.stdout) for flag in FLAG.findall(line))
 
