@@ -95,6 +95,7 @@ def test_a_truthy_answer_of_a_callback_does_not_stop(tmp_path):
 def test_until_ends_it(tmp_path):
     run = ta.fit(out=tmp_path / "run", until=1e-9, **TINY | {"eval_every": 1, "steps": 400, "lr": 0.01})
     assert run.step < 400
+    assert run.result["reached"]["step"] == run.step  # as the command notes it
 
 
 @pytest.mark.parametrize(

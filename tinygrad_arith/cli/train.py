@@ -10,10 +10,9 @@ from ..options.errors import as_misuse
 from ..options.option import flag_name
 from ..plots.training_curve import plot_training_curve
 from ..run_files.checkpoints import Progress
-from ..run_files.metrics import first_reached
 from ..training.config import Config, with_options
 from ..training.presets import DEFAULT_PRESET, Preset, load_preset
-from ..training.runs import RunRecord, newest_run, resume_command, write_result
+from ..training.runs import RunRecord, newest_run, resume_command
 from .console import EXIT_INTERRUPTED, leave_output, lost_output, only_warn, warn
 from .flags import HELP_ALL, Parser, add_config_flags, checked, given_names, make_parser, presets_chosen, some_path
 from .ineffective_flags import ineffective_flags
@@ -158,13 +157,13 @@ def train(session: "Session", args: argparse.Namespace) -> int:
 
 def conclude(session: "Session", progress: Progress, go_on: str) -> int:
     """Test the trained model, print what came out and draw the curve; returns the exit code."""
+    from ..training.trainer import note_result
     from .summary import print_result
 
     try:
         metrics = session.task.evaluate(session.model, "test")
         previews = session.task.preview(session.model, metrics)
-        reached = first_reached(session.directory, session.task.goal, session.record.until)
-        write_result(session.directory, progress.step, progress.seconds, metrics, reached)
+        reached = note_result(session, progress, metrics)
         print_result(session, progress, metrics, previews, reached)
         picture, curves = None, f"curves of loss and {session.task.goal.title}"
         with only_warn(f"the {curves}"):

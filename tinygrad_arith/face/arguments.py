@@ -7,10 +7,9 @@ from typing import Any
 
 from ..options.errors import UserError
 from ..options.kinds import field_names
-from ..options.option import did_you_mean, flag_of
+from ..options.option import did_you_mean, flag_of, other_names
 from ..training.config import SECTIONS, Config, with_options
 
-SHORT = {"lr": "learning_rate"}  # what people write
 FLAG = re.compile(r"--(?:no-)?([a-z][a-z0-9-]*)")
 FLAG_WITH_VALUE = re.compile(r"--([a-z][a-z0-9-]*) ([^\s:]+):")
 
@@ -41,12 +40,11 @@ def configured(base: Config, options: Mapping[str, Any]) -> Config:
     `task`, `architecture` and `optimizer` choose kinds; every other argument is an option of one of the chosen kinds.
     Raises UserError for an argument that is none, and for a value that is not allowed.
     """
-    named = {SHORT.get(name, name): value for name, value in options.items()}
     kinds = {argument(kinds.flag.removeprefix("--")): section for section, kinds in SECTIONS.items() if kinds.flag}
-    given: dict[str, dict[str, Any]] = {kinds[name]: {"kind": named[name]} for name in kinds if name in named}
+    given: dict[str, dict[str, Any]] = {kinds[name]: {"kind": options[name]} for name in kinds if name in options}
     chosen = with_options(base, given)
     places = {name: (section, field) for section in SECTIONS for name, field in arguments_of(chosen, section)}
-    for name, value in named.items():
+    for name, value in options.items():
         if name in places:
             section, field = places[name]
             given.setdefault(section, {})[field] = value
@@ -60,8 +58,9 @@ def arguments_of(config: Config, section: str) -> Iterator[tuple[str, str]]:
     options = getattr(config, section)
     for name in field_names(options):
         if name != "kind":
-            yield name, name
-            yield argument(flag_of(type(options).__dataclass_fields__[name]).removeprefix("--")), name
+            field = type(options).__dataclass_fields__[name]
+            for word in (name, argument(flag_of(field).removeprefix("--")), *other_names(field)):
+                yield word, name
 
 
 def unknown(name: str, known: list[str]) -> str:

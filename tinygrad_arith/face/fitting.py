@@ -9,9 +9,9 @@ from ..cli.progress import make_reporter
 from ..training.config import Config
 from ..training.presets import DEFAULT_PRESET, load_preset
 from ..training.reporter import Reporter, Reporters
-from ..training.runs import RunRecord, write_result
+from ..training.runs import RunRecord
 from ..training.session import new_session, resumed_session
-from ..training.trainer import Session, Trainer
+from ..training.trainer import Session, Trainer, note_result
 from .arguments import configured, speaking_of_arguments
 from .run import Run
 
@@ -82,7 +82,7 @@ def finished(session: Session, progress: bool, callbacks: Callback | Iterable[Ca
         if calling.error is not None:
             raise calling.error
         metrics = session.task.evaluate(session.model, "test")
-    write_result(session.directory, trainer.progress.step, trainer.progress.seconds, metrics)
+        note_result(session, trainer.progress, metrics)
     return Run(session.directory)
 
 

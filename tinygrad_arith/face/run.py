@@ -11,7 +11,7 @@ import numpy as np
 
 from ..comparisons.finished_runs import is_finished
 from ..models.model import Model
-from ..options.errors import UserError
+from ..options.errors import as_user_error
 from ..plots.run_data import attention_of
 from ..run_files.metrics import FILE_NAME, checked_metrics
 from ..run_files.result import read_result_file
@@ -121,11 +121,8 @@ class Run:
 
     def evaluate(self, split: str = "test", count: int | None = None) -> Metrics:
         """How the model does on a split, "test" or "validation", or on its first `count` examples."""
-        with speaking_of_arguments():
-            try:
-                return self.task.evaluate(self.model, split, count)
-            except ValueError as error:
-                raise UserError(str(error)) from error
+        with speaking_of_arguments(), as_user_error():
+            return self.task.evaluate(self.model, split, count)
 
     def curves(self) -> Any:
         """Loss and goal metric over the training, a matplotlib figure."""
@@ -140,10 +137,9 @@ class Run:
 
     def problem(self, text: str) -> Any:
         """The problem that a text states. Raises UserError where it states none."""
-        try:
-            return self.answering.read(text).problem
-        except ValueError as error:
-            raise UserError(f"problem {text!r}: {error}") from error
+        task = self.answering
+        with as_user_error(f"problem {text!r}: "):
+            return task.read(text).problem
 
     def facts(self) -> dict[str, str]:
         """The run in a few words."""

@@ -51,6 +51,11 @@ def as_flag(flag: str, value: Any) -> str:
     return f"{flag}={value}"
 
 
+def other_names(field: dataclasses.Field) -> list[str]:
+    """The other names of a field's flag, as options are written: `lr` for `--lr`."""
+    return [flag.removeprefix("--").replace("-", "_") for flag in field.metadata["also"]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """The options of one kind of task, model, optimizer or of the training: a frozen dataclass whose fields are made by

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..files.reading import read_bytes, reading
 from ..options.errors import UserError
+from ..options.option import other_names
 from .config import SECTIONS, Config, changed
 from .presets import KEYS, Preset, preset_names, preset_of
 
@@ -65,8 +66,7 @@ def owner_of(key: str) -> tuple[str, str]:
     for section, kinds in SECTIONS.items():
         for kind in kinds.places:
             for field in dataclasses.fields(kinds.options_of(kind)):
-                also = [flag.removeprefix("--").replace("-", "_") for flag in field.metadata["also"]]
-                if key in (field.name, *also) and key != "kind":
+                if key in (field.name, *other_names(field)) and key != "kind":
                     return section, field.name
     return "", ""
 

@@ -25,10 +25,11 @@ from ..parallel.interrupts import StopSignals
 from ..run_files import checkpoints, metrics, predictions
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask
+from ..tasks.metrics import Metrics
 from .batches import Batches, make_batches
 from .config import Config
 from .reporter import Reporter
-from .runs import RunRecord
+from .runs import RunRecord, write_result
 from .steps import HostSteps, StepResult, Steps, dropout_key
 from .workers import loss_and_gradient
 
@@ -71,6 +72,13 @@ def start_steps(model: Module, optimizer: Optimizer, config: Config, objective: 
     from .device_step import DeviceSteps  # loads what only a GPU needs
 
     return DeviceSteps(model, optimizer, config, objective)
+
+
+def note_result(session: Session, progress: checkpoints.Progress, found: Metrics) -> metrics.Reached | None:
+    """Write `result.json` of a run whose model did so on the test split; returns when the run reached its `until`."""
+    reached = metrics.first_reached(session.directory, session.task.goal, session.record.until)
+    write_result(session.directory, progress.step, progress.seconds, found, reached)
+    return reached
 
 
 class Trainer:

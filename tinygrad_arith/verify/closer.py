@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -113,7 +112,6 @@ def given_by_the_smallest_steps(
     them, or a mean. What rounds is taken to be the outputs alone, of which those of `depends` (m,) bool change: a doubt
     in favour of the answer, no proof.
     """
-    line = replace(line, at=cache(line.at))  # each point is looked at twice
     for larger in OF_THE_SMALLEST:
         step = IRREGULAR * power_of_two(line.smallest_step) * larger
         rung = rung_at(line, cotangent, step, np.ones(cotangent.shape, dtype=bool))

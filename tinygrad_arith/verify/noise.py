@@ -33,7 +33,6 @@ DISTINCT = 4  # values that an output takes on a line, at least, if the line is 
 FAR = 2.0
 DISTANCES = (0.0, 0.25, 1.0, FAR, -FAR, -1.0)  # at which outputs are looked at, relative to each element, until they
 # move; to the other side too: far enough to one side, tanh is constant everywhere
-SIDES = {-1.0: 2, -FAR: 3}  # the number of the look of which they are the other side
 BITS = 44  # of a float64 that the places of the points may use
 MOVES = (47, 61, 73, 79, 103)  # of 64 parts, by which elements move: the last bits are used, by all of them. What
 # divides by a small number, or multiplies with one, rounds otherwise at each point
@@ -81,10 +80,10 @@ def roughness(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndarray,
     here:       the outputs at `array`
     """
     noise, known, sizes = own_rounding(here), np.zeros(here.shape, dtype=bool), _sizes(array)  # (m,), (m,)
-    for number, distance in enumerate(DISTANCES):
+    for distance in DISTANCES:
         if known.all():
             break
-        seen, told = _noise_around(outputs_at, _displaced(array, sizes, distance, number), here)
+        seen, told = _noise_around(outputs_at, _displaced(array, sizes, distance), here)
         few = ~known & ~told & np.isfinite(seen)  # an output that takes two or three values is nothing but rounding
         noise, known = np.where(~known & told, seen, np.where(few, np.maximum(noise, seen), noise)), known | told
     return noise
@@ -130,11 +129,11 @@ def exact_outputs(outputs_at: Callable[[np.ndarray], np.ndarray], array: np.ndar
     return exact
 
 
-def _displaced(array: np.ndarray, sizes: np.ndarray, distance: float, seed: int) -> np.ndarray:
+def _displaced(array: np.ndarray, sizes: np.ndarray, distance: float) -> np.ndarray:
     """The array with each element moved by its size times a distance, or by 1 where that is more and far is meant."""
     if not distance:
         return array
-    signs = np.random.default_rng([SIDES.get(distance, seed), 2]).choice((-1.0, 1.0), array.shape)
+    signs = np.random.default_rng([DISTANCES.index(abs(distance)), 2]).choice((-1.0, 1.0), array.shape)
     if abs(distance) == FAR:
         sizes = np.where(sizes > 0, np.maximum(sizes, 1.0), 0.0)
     return array + signs * distance * sizes
