@@ -85,12 +85,18 @@ def at_targets(rows, targets):  # rows (..., V); targets (...) int -> (...)
     return xp.where(inside, entries[..., 0], math.nan)  # (...)
 
 
+def bears_loss(targets, ignore_index: int):  # (...) int -> (...) bool
+    """Which targets are none to ignore."""
+    # In this machine's byte order: NumPy before 2.2 crashes where it compares another one with a number below 0.
+    return targets.astype(targets.dtype.newbyteorder("="), copy=False) != ignore_index  # (...)
+
+
 def counted_targets(targets, classes: int, ignore_index: int):  # (...) int -> (...) bool, (...) int
     """Which targets bear loss, and the targets with 0 for the others.
 
     Raises IndexError for one that is neither a class nor `ignore_index`; targets on a GPU are not read.
     """
-    counted = targets != ignore_index  # (...)
+    counted = bears_loss(targets, ignore_index)  # (...)
     targets = array_module(targets).where(counted, targets, 0)  # (...): a valid index everywhere
     require_ids(targets, classes, "cross_entropy: targets", f", or ignore_index ({ignore_index}) where there is none")
     return counted, targets
@@ -119,7 +125,7 @@ def cross_entropy_backward(dy, cache):  # dy ()
 
 def count_targets(targets, ignore_index=-1):  # targets (...) int
     """How many targets bear loss: the normaliser of `cross_entropy_sum`. Returns int ()."""
-    return (targets != ignore_index).sum()
+    return bears_loss(targets, ignore_index).sum()
 
 
 def cross_entropy_sum_shapes(logits, targets, weights=None, ignore_index=-1) -> OpShapes:
