@@ -5,6 +5,7 @@ costs nothing until it is used, and may live in a package above.
 """
 
 import dataclasses
+import inspect
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +52,7 @@ def field_names(options: Any) -> tuple[str, ...]:
     """The names of the options of a class, or of an object of it: the kind, its own ones, those that it shares."""
     names = {field.name for field in dataclasses.fields(options)}
     lines = (options if isinstance(options, type) else type(options)).__mro__
-    ordered = [name for line in lines for name in vars(line).get("__annotations__", {}) if name in names]
+    ordered = [name for line in lines for name in inspect.get_annotations(line) if name in names]
     return tuple(dict.fromkeys(["kind", *ordered] if "kind" in names else ordered))
 
 
