@@ -5,8 +5,8 @@ costs nothing until it is used, and may live in a package above.
 """
 
 import dataclasses
-import inspect
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 

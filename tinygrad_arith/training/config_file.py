@@ -84,7 +84,8 @@ def check_task(values: dict[str, Any], source: str) -> None:
 
 def name_of(path: Path) -> str:
     """What runs of a file are called: its name without `.toml`, unless that is a preset's."""
-    name = path.name if path.stem in preset_names() else path.stem
+    stem = path.name.rpartition(".")[0] or path.name  # Pythons differ in what `Path.stem` is where a name begins with dots
+    name = path.name if stem in preset_names() else stem
     name = "".join(letter if letter.isprintable() else "-" for letter in name)
     return "config" if name in ("", ".", "..") else name
 
