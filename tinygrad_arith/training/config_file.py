@@ -84,7 +84,7 @@ def check_task(values: dict[str, Any], source: str) -> None:
 
 def name_of(path: Path) -> str:
     """What runs of a file are called: its name without `.toml`, unless that is a preset's."""
-    stem = path.name.rpartition(".")[0] or path.name  # Pythons differ in what `Path.stem` is where a name begins with dots
+    stem = path.name.rpartition(".")[0] or path.name  # Pythons disagree on the stem of "...toml"
     name = path.name if stem in preset_names() else stem
     name = "".join(letter if letter.isprintable() else "-" for letter in name)
     return "config" if name in ("", ".", "..") else name
