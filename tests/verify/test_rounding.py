@@ -40,29 +40,30 @@ def test_a_small_entry_beside_large_ones_in_a_large_sum(size, large, small):
         assert verdict(forward, lambda dy, x, b=backward: b(dy, x) * np.array([1, 1, 1, 1, 0]), x) == "wrong"
 
 
-def test_a_sum_of_a_thousand_cross_entropies():
+def test_a_sum_of_hundreds_of_cross_entropies():
+    """One in each column: NumPy is slow along short rows."""
     rng = np.random.default_rng(0)
-    logits, labels = 10 * rng.normal(size=(1000, 3)), rng.integers(0, 3, 1000)
-    rows = np.arange(1000)
+    logits, labels = 20 * rng.normal(size=(3, 300)), rng.integers(0, 3, 300)
+    columns = np.arange(300)
 
     def forward(z):
-        shifted = z - z.max(axis=1, keepdims=True)
-        return (np.log(np.exp(shifted).sum(axis=1)) - shifted[rows, labels]).sum(), z
+        shifted = z - z.max(axis=0)
+        return (np.log(np.exp(shifted).sum(axis=0)) - shifted[labels, columns]).sum(), z
 
     def backward(dy, z):
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        p = e / e.sum(axis=1, keepdims=True)
-        p[rows, labels] -= 1
+        e = np.exp(z - z.max(axis=0))
+        p = e / e.sum(axis=0)
+        p[labels, columns] -= 1
         return dy * p
 
     report = GradientCheck(forward, logits).run(backward)
     assert report.verdict != "wrong"  # the tails of the softmax are 1e-13: some of them rounding hides
-    assert report.inputs[0].undecided < 600
+    assert report.inputs[0].undecided < 180
 
     def one_wrong(dy, z):
         gradient = backward(dy, z)
-        gradient[17, 1] *= 1.001 if abs(gradient[17, 1]) > 1e-6 else 0.0
-        gradient[18] *= 1.001
+        gradient[1, 17] *= 1.001 if abs(gradient[1, 17]) > 1e-6 else 0.0
+        gradient[:, 18] *= 1.001
         return gradient
 
     assert GradientCheck(forward, logits).run(one_wrong).verdict == "wrong"

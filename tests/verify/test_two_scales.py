@@ -126,18 +126,20 @@ def test_sorted_numbers_that_nearly_tie(rng):
 
 @pytest.mark.parametrize(("share", "refused"), [(0.1, False), (0.3, False), (0.7, True)])
 def test_the_share_of_kinks_is_one_of_all_elements(rng, share, refused):
-    x = rng.normal(size=5000)
-    x[rng.random(5000) < share] = 0.0
+    x = rng.normal(size=900)
+    x[rng.random(900) < share] = 0.0
+    relu = lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,)  # noqa: E731
     if refused:
         with pytest.raises(VacuousCheck, match="lie at kinks"):
-            check_gradients(lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,))
+            check_gradients(*relu, full_limit=500)
     else:
-        check_gradients(lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,))
+        assert check_gradients(*relu, full_limit=500).inputs[0].method == "projection"
 
 
 def test_many_elements_at_an_offset_accuse_nobody(rng):
-    x = 1e9 + rng.normal(size=5000)
-    assert verdict(lambda x: np.tanh(x - 1e9), lambda dy, x: dy * (1 - np.tanh(x - 1e9) ** 2), x) != "wrong"
+    x = 1e9 + rng.normal(size=900)
+    right = lambda dy, x: dy * (1 - np.tanh(x - 1e9) ** 2)  # noqa: E731
+    assert verdict(lambda x: np.tanh(x - 1e9), right, x, full_limit=500) != "wrong"
 
 
 def test_a_ripple_that_the_first_look_steps_over():
