@@ -198,7 +198,7 @@ NEAR_ONE = {  # functions that add their small input to 1 first: what is left of
 @pytest.mark.parametrize("scale", [1e-8, 1e-9, 1e-10])
 def test_a_small_input_beside_one_is_seen_as_far_as_its_digits_go(name, scale):
     forward, backward = NEAR_ONE[name]
-    for seed in range(4):
+    for seed in range(2):
         x = scale * np.random.default_rng(seed).uniform(0.6, 1.5, (2, 3))
         assert verdict(forward, backward, x) == "passed"
         assert verdict(forward, lambda dy, x: 1.01 * backward(dy, x), x) == "wrong"

@@ -107,7 +107,7 @@ def sorted_rows_backward(dy, order, row=0, share=1.0):
 @pytest.mark.parametrize("tied", [3, 4, 5])
 def test_sorted_ties_beside_other_rows(value, tied):
     """What rounds is what the tied elements reach, and a copy rounds nothing."""
-    for seed in range(5):
+    for seed in range(3):
         x = np.random.default_rng(seed).normal(size=(3, 7))
         x[1, [1, 3, 4, 0, 6][:tied]] = value
         check = GradientCheck(sorted_rows, x, seed=seed, allow="kinks")
@@ -117,7 +117,7 @@ def test_sorted_ties_beside_other_rows(value, tied):
 
 def test_sorted_numbers_that_nearly_tie(rng):
     """Larger steps see kinks that lie some hundred units in the last place away: a doubt, and no accusation."""
-    for seed in range(6):
+    for seed in range(3):
         x = 1.7e9 + np.cumsum(np.random.default_rng(seed).uniform(1e-3, 3e-3, (3, 7)), axis=1)[:, ::-1]
         check = GradientCheck(sorted_rows, x, seed=seed, allow="kinks")
         assert check.run(sorted_rows_backward).verdict != "wrong"
