@@ -287,7 +287,7 @@ class TestLargeInputs:
     def test_kinks_among_many_elements(self):
         x = self.x[:37, :23].copy()
         x[5, 6] = x[30, 3] = 0.0
-        relu = lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,)  # noqa: E731
+        relu = lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,)
         entry = check_gradients(*relu, full_limit=500).inputs[0]
         assert entry.method == "projection"
         assert {(5, 6), (30, 3)} == {kink.index for kink in entry.kinks}

@@ -128,7 +128,7 @@ def test_sorted_numbers_that_nearly_tie(rng):
 def test_the_share_of_kinks_is_one_of_all_elements(rng, share, refused):
     x = rng.normal(size=900)
     x[rng.random(900) < share] = 0.0
-    relu = lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,)  # noqa: E731
+    relu = lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,)
     if refused:
         with pytest.raises(VacuousCheck, match="lie at kinks"):
             check_gradients(*relu, full_limit=500)
