@@ -34,10 +34,11 @@ DIGITS = (OPS_PACKAGE + "sums", OPS_PACKAGE + "float32")
 
 def operation_mutants(name: str) -> list[Mutant]:
     """Every mutant of an operation's backward, and of its helpers' lines that the backward runs in some case."""
-    operation, executed = OPERATIONS[name], executed_lines(name)
+    operation, functions = OPERATIONS[name], backward_functions(name)
+    executed = executed_lines(name) if len(functions) > 1 else {}
     return [
         mutant
-        for function in backward_functions(name)
+        for function in functions
         for mutant in mutants_of(function, None if function is operation.backward else executed[function])
     ]
 

@@ -80,9 +80,9 @@ def mutants_of(function: Callable, lines: Collection[int] | None = None) -> list
             continue
         before = ast.unparse(statement).splitlines()[0]
         for kind, replacement in _replacements(place, scope):
-            place.put(replacement)
+            place.put(ast.fix_missing_locations(replacement))
             shown = replacement if place.child is statement else statement
-            source, after = ast.unparse(ast.fix_missing_locations(tree)), ast.unparse(shown).splitlines()[0]
+            source, after = ast.unparse(tree), ast.unparse(shown).splitlines()[0]
             place.put(place.child)
             if source not in seen:
                 seen.add(source)

@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+# Before NumPy is loaded, here and in the processes that tests start: two threads of a BLAS that wait for each other
+# while all cores are busy take many times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.presets import DEFAULT_PRESET
 from tinygrad_arith.training.runs import RunRecord, write_record

@@ -12,11 +12,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from collapse import replay, replay_report, report
 from collapse.record import train
+from collapse.replay import ReplayedRun
 from collapse.run import Training
 from collapse.sharpness import Sharpness, edge
 from environment import RESULTS
 
 from tinygrad_arith.training.config import Config
+
+EVERY = 20  # steps between two evaluations of a training with replays
+SPIKE = [1.0] * 127 + [6.0] * 33  # norms of gradients
 
 
 class Quadratic:
@@ -76,9 +80,8 @@ def test_a_collapse_begins_below_90_percent_after_99_and_ends_at_99():
     assert run_with([0.99, 0.5, 0.3]).collapses() == [(100, 50, 0.3)]  # until the end
 
 
-@pytest.fixture
-def small(monkeypatch):
-    """The configuration of a training that takes no time, instead of every variant's."""
+def make_small(monkeypatch):
+    """The configuration of a training that takes no time, instead of every variant's; a sharpness in few iterations."""
     values = Config().to_dict()
     values["task"] |= {"digits": 4}
     values["model"] |= {"d_model": 16, "layers": 1, "heads": 2, "ffn": 32}
@@ -86,8 +89,16 @@ def small(monkeypatch):
     values["training"] |= {"steps": 100, "batch": 16, "workers": 1, "worker_kind": "threads"}
     config = Config.from_dict(values, source="test").resolved()
     monkeypatch.setattr("collapse.record.configuration", lambda variant, seed, steps: config)
-    monkeypatch.setattr("collapse.run.PROBLEMS", 16)
+    for name, value in (("run.PROBLEMS", 16), ("run.SHARPNESS_ROWS", 24)):
+        monkeypatch.setattr(f"collapse.{name}", value)
+    for name, value in (("FIRST_ITERATIONS", 20), ("ITERATIONS", 3)):
+        monkeypatch.setattr(f"collapse.sharpness.{name}", value)
     return config
+
+
+@pytest.fixture
+def small(monkeypatch):
+    return make_small(monkeypatch)
 
 
 def test_a_short_training_is_recorded_and_reported(small, tmp_path, capsys):
@@ -107,74 +118,85 @@ def test_a_short_training_is_recorded_and_reported(small, tmp_path, capsys):
     assert "| nothing | never |" in capsys.readouterr().out
 
 
-@pytest.fixture
-def few(monkeypatch):
+def make_few(monkeypatch):
     """Replays of few steps."""
-    for name, value in (("LEADS", (30, 5, 0)), ("AFTER", 20), ("LOOKED_AT", (-4, 3)), ("CONTROL_EVERY", 100)):
+    few = {"LEADS": (15, 5, 0), "AFTER": 10, "LOOKED_AT": (-4, 3), "CALM": 40, "CONTROL_EVERY": 40, "WATCHED": 5}
+    for name, value in (few | {"DRAWS": 3, "EVALUATE_EVERY": EVERY}).items():
         monkeypatch.setattr(replay, name, value)
 
 
-def run_to(training, steps, run=None):
+@pytest.fixture
+def few(monkeypatch):
+    make_few(monkeypatch)
+
+
+def run_to(training, steps):
     """Makes the steps of a training, evaluated as a run with replays; returns that run."""
-    run = run or replay.ReplayedRun(training)
+    run = ReplayedRun(training)
     for step in range(steps):
         training.runner.enqueue(training.task.train_batch(step, 16, 1), step)
-        if (step + 1) % 50 == 0:
+        if (step + 1) % EVERY == 0:
             run.evaluated()
     return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """A training of 160 steps that has learned nothing, its run, its state at the end, and a replay of a spike."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make_few(monkeypatch)
+        training = Training(make_small(monkeypatch))
+        run, end = run_to(training, 160), training.state()
+        return training, run, end, replay.replay_collapse(training, run.states, run.losses, SPIKE, end)
 
 
 def test_each_way_to_go_on_is_another_and_the_same_batches_give_the_same_losses(small, few):
     training = Training(small)
     early = training.state()
-    run = run_to(training, 200)
-    state = run.states[1]  # after 100 steps
-    assert state.steps == 100
+    run = run_to(training, 60)
+    state = run.states[1]  # after 40 steps
+    assert state.steps == 40
     replayer = replay.Replayer(training)
-    learned = dataclasses.replace(state, second_moment=run.states[0].second_moment, steps=50)
+    learned = dataclasses.replace(state, second_moment=run.states[0].second_moment, steps=20)
     ways = {
-        "same": replayer.go_on(state, 30, replayer.batch),
-        "others": replayer.go_on(state, 30, replayer.other_batch(0)),
-        "another draw": replayer.go_on(state, 30, replayer.other_batch(1)),
-        "half rate": replayer.go_on(state, 30, replayer.batch, rate=0.5),
-        "moment": replayer.go_on(replay.with_second_moment(state, learned, replayer), 30, replayer.batch),
+        "same": replayer.go_on(state, 15, replayer.batch),
+        "others": replayer.go_on(state, 15, replayer.other_batch(0)),
+        "another draw": replayer.go_on(state, 15, replayer.other_batch(1)),
+        "half rate": replayer.go_on(state, 15, replayer.batch, rate=0.5),
+        "moment": replayer.go_on(replay.with_second_moment(state, learned, replayer), 15, replayer.batch),
     }
     losses = {name: losses for name, (_, losses) in ways.items()}
-    assert losses["same"] == run.losses[100:130]
+    assert losses["same"] == run.losses[40:55]
     assert len({tuple(way) for way in losses.values()}) == len(ways)
     assert losses["half rate"][0] == losses["moment"][0] == losses["same"][0]  # the first is of the same weights
     assert [len(shares) for shares, _ in ways.values()] == [3] * len(ways)
     assert replayer.go_on(early, 5, replayer.batch)[1] == run.losses[:5]  # nothing of the replays is left
 
 
-def test_a_collapse_is_replayed_from_before_its_onset(small, few):
-    training = Training(small)
-    run = run_to(training, 400)
+def test_a_collapse_is_replayed_from_before_its_onset(undisturbed, small, few):
+    training, run, end, found = undisturbed
     assert run.collapses == run.controls == []  # nothing was learned
-    end = training.state()
-    run.norms = [1.0] * 340 + [6.0] * 60  # as if a spike had begun there
-    found = replay.replay_collapse(training, run.states, run.losses, run.norms, end)
-    assert (found["seen"], found["onset"]) == (400, 340)
+    assert (found["seen"], found["onset"]) == (160, 127)
     assert [row["lead"] for row in found["replays"]] == list(replay.LEADS)
     assert all(len(row["others"]) == replay.DRAWS for row in found["replays"])
     assert len(found["looks"]) == 7
     assert all(np.isfinite(list(look.values())).all() and -1 <= look["turn"] <= 1 for look in found["looks"])
-    losses = [*run.losses[:340], 0.0, *run.losses[341:]]
+    losses = [*run.losses[:127], 0.0, *run.losses[128:]]
     with pytest.raises(SystemExit, match="not the same when they are made again"):
-        replay.replay_collapse(training, run.states, losses, run.norms, end)
-    assert replay.replay_collapse(training, run.states, run.losses, [1.0] * 400, end) is None
+        replay.replay_collapse(training, run.states, losses, SPIKE, end)
+    assert replay.replay_collapse(training, run.states, run.losses, [1.0] * 160, end) is None
 
 
 def test_a_look_measures_before_its_step_is_made(small):
     training = Training(small)
-    run_to(training, 60)
+    run_to(training, 30)
     replayer = replay.Replayer(training)
-    replayer.make(60)
-    root, batch = training.preconditioner(), replayer.batch(61)
+    replayer.make(30)
+    root, batch = training.preconditioner(), replayer.batch(31)
     here = [training.sharpness_on(lambda data=data: data).measure(root) for data in (training.apart, batch)]
-    look = replayer.look(61)
-    assert [look.apart, look.batch] == [sharpness / training.edge(61) for sharpness in here]
-    after = training.sharpness_on(lambda: training.apart).measure(training.preconditioner()) / training.edge(62)
+    look = replayer.look(31)
+    assert [look.apart, look.batch] == [sharpness / training.edge(31) for sharpness in here]
+    after = training.sharpness_on(lambda: training.apart).measure(training.preconditioner()) / training.edge(32)
     assert after != look.apart
 
 
@@ -186,26 +208,24 @@ def test_the_onset_is_the_first_long_gradient():
     assert replay.onset_of([1.0] * 300, 300) is None
 
 
-def test_a_run_goes_on_as_if_nothing_had_been_replayed_and_is_reported(small, few, tmp_path, monkeypatch):
-    undisturbed = run_to(Training(small), 400)
+def test_a_run_goes_on_as_if_nothing_had_been_replayed_and_is_reported(undisturbed, small, few, tmp_path, monkeypatch):
+    runs = []
+    monkeypatch.setattr(replay, "ReplayedRun", lambda training: runs.append(ReplayedRun(training)) or runs[-1])
     monkeypatch.setattr(replay, "REACHED", 0.0)
     monkeypatch.setattr(replay, "COLLAPSED", -1.0)
-    long = dataclasses.replace(small, training=dataclasses.replace(small.training, steps=400))
-    training = Training(long)
-    run = run_to(training, 400)
-    assert [control["step"] for control in run.controls] == [300, 400]
-    assert run.losses == undisturbed.losses
-    run.norms = [1.0] * 340 + [6.0] * 60
-    found = replay.replay_collapse(training, run.states, run.losses, run.norms, run.states[-1])
+    long = dataclasses.replace(small, training=dataclasses.replace(small.training, steps=160))
     replay.train_and_replay(Training(long), tmp_path / "seed1.json", until=1e9)
     written = json.loads((tmp_path / "seed1.json").read_text())
-    assert (written["steps"], written["skipped"], len(written["controls"])) == (400, [], 2)
+    assert (written["steps"], written["skipped"]) == (160, [])
+    assert [control["step"] for control in written["controls"]] == [120, 160]
+    _, run, _, found = undisturbed
+    assert runs[0].losses == run.losses
     (tmp_path / "seed1.json").write_text(json.dumps(written | {"collapses": [found]}))
     values = replay_report.gather(tmp_path)
     lowest = next(row["others"] for row in found["replays"] if row["lead"] == 5)
-    assert replay_report.lost(values, "others", 5) == (sum(share < 0.9 for share in lowest), 4)
-    assert replay_report.lost_by_chance(values)[1] == 8
-    assert replay_report.replays_table(values).count(" of 4 ") == 3
+    assert replay_report.lost(values, "others", 5) == (sum(share < 0.9 for share in lowest), 3)
+    assert replay_report.lost_by_chance(values)[1] == 6
+    assert replay_report.replays_table(values).count(" of 3 ") == 3
     assert len(replay_report.replays_picture(values).axes) == 2
     (tmp_path / "seed1.json").write_text(json.dumps(written))
     with pytest.raises(SystemExit, match="there are no collapses"):

@@ -1,5 +1,6 @@
 """The mutation tool itself: the slips it makes, the list of equivalent ones, one operation end to end."""
 
+import functools
 import importlib
 import sys
 from pathlib import Path
@@ -71,11 +72,11 @@ def test_mutants_are_distinct_functions_that_name_their_line():
 
 def test_every_entry_of_the_equivalent_list_is_still_a_mutant(tool):
     judged = importlib.import_module("mutated_operations")
-    mutants = {name: judged.operation_mutants(name) for name in OPERATIONS}
+    mutants_of = functools.cache(judged.operation_mutants)
     for entry in tool.equivalents():
         assert len(entry.reason) > 20
         for name in entry.operations or [name for name in OPERATIONS if entry.concerns(name)]:
-            assert any(entry.describes(name, mutant) for mutant in mutants[name]), (name, entry)
+            assert any(entry.describes(name, mutant) for mutant in mutants_of(name)), (name, entry)
 
 
 def test_a_slip_in_a_shared_helper_reaches_the_backward_only():

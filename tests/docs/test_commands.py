@@ -1,9 +1,14 @@
 """Every command that a page or a docstring names is there, and knows the flags that it is named with."""
 
+import contextlib
 import functools
+import io
+import os
 import re
+import runpy
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -38,23 +43,43 @@ def commands(text):
 
 
 @functools.cache
-def flags_in_help(*command):
-    """All flags in the help of a command."""
-    result = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
-    missing = re.search(r"No module named '(mpmath|ml_dtypes|torch|jax|cupy)'", result.stderr)
+def flags_in_help(target, *arguments):
+    """All flags in the help of a module or a script, which runs as `python` would run it, but in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(os, "environ", os.environ.copy())
+        patch.setattr(sys, "argv", [str(ROOT / target), *arguments])
+        patch.setattr(sys, "path", [str((ROOT / target).parent), *sys.path])
+        code = exit_code(target)
+    missing = re.search(r"No module named '(mpmath|ml_dtypes|torch|jax|cupy)'", err.getvalue())
     if missing:
         pytest.skip(f"{missing[1]}, of an extra, is not installed")
-    assert result.returncode == 0, f"{' '.join(command)}: {result.stderr}"
-    return frozenset(flag for line in DEFINED.findall(result.stdout) for flag in FLAG.findall(line))
+    assert code == 0, f"{target} {' '.join(arguments)}: {err.getvalue()}"
+    return frozenset(flag for line in DEFINED.findall(out.getvalue()) for flag in FLAG.findall(line))
+
+
+def exit_code(target):
+    """Runs a module or a script; how it ends."""
+    try:
+        if target.startswith("tinygrad_arith"):
+            runpy.run_module(target, run_name="__main__")
+        else:
+            runpy.run_path(str(ROOT / target), run_name="__main__")
+    except SystemExit as ended:
+        return ended.code or 0
+    except ModuleNotFoundError:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def known_flags(target, arguments):
     """The flags that a command takes; the words before its first flag may name a command within it."""
     if target.startswith("tinygrad_arith.autograd"):
         return frozenset()
-    every = flags_in_help("-m", "tinygrad_arith.train", "--help-all")
+    every = flags_in_help("tinygrad_arith.train", "--help-all")
     if target.startswith("tinygrad_arith."):
-        own = flags_in_help("-m", target, "--help")
+        own = flags_in_help(target, "--help")
         return own | every if target.split(".")[-1] in TRAINS else own
     within = arguments.split()[:1] if (ROOT / target).is_dir() else []
     own = flags_in_help(target, *within, "--help")
@@ -103,6 +128,12 @@ def test_the_tests_that_a_page_names_are_there(page):
     for arguments in re.findall(r"\bpytest ((?:-\S+ |\w+ )*(?:tests/[\w/.]+ ?)+)", page.read_text(encoding="utf-8")):
         for path in re.findall(r"tests/[\w/]+(?:\.py)?", arguments):
             assert (ROOT / path).exists(), path
+
+
+def test_a_folder_of_benchmarks_starts_by_its_name():
+    """In a process of its own, in which no test has put anything into sys.path."""
+    help_of = [sys.executable, "benchmarks/collapse", "report", "--help"]
+    assert "--edge" in subprocess.run(help_of, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 # The finder itself

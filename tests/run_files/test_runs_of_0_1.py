@@ -1,5 +1,7 @@
 """Two runs of version 0.1 do what they did: tests/fixtures/README.md."""
 
+import importlib
+import io
 import json
 import os
 import re
@@ -31,18 +33,33 @@ def ask(tmp_path):
     return run_command
 
 
+@pytest.fixture
+def ask_here(tmp_path, monkeypatch, capsys):
+    """The same in the process of the test, which is sooner: (exit code, stdout, stderr)."""
+
+    def run_command(run, command, stdin=None):
+        shutil.copytree(FIXTURES / run, tmp_path / run)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin or ""))
+        module, *arguments = shlex.split(command)[2:]
+        code = importlib.import_module(module).main(arguments)
+        return code, *capsys.readouterr()
+
+    return run_command
+
+
 @pytest.mark.parametrize(("run", "name"), QUESTIONS)
-def test_evaluate_and_sample_say_what_they_said(ask, run, name):
+def test_evaluate_and_sample_say_what_they_said(ask_here, run, name):
     expected = RUNS[run][name]
-    found = ask(run, expected["command"], expected["stdin"])
-    assert (found.returncode, found.stderr) == (expected["exit_code"], expected["stderr"])
+    code, out, err = ask_here(run, expected["command"], expected["stdin"])
+    assert (code, err) == (expected["exit_code"], expected["stderr"])
     if "json" in expected:
-        values, loss = json.loads(found.stdout), expected["json"].get("loss", 0.0)
+        values, loss = json.loads(out), expected["json"].get("loss", 0.0)
         values.pop("in_fives", None)  # which was not told
         assert values.pop("loss", 0.0) == pytest.approx(loss, rel=1e-5)  # other machines round otherwise
         assert values == {name: value for name, value in expected["json"].items() if name != "loss"}
     else:
-        assert re.sub(r"in fives .*\n", "", found.stdout) == expected["stdout"]
+        assert re.sub(r"in fives .*\n", "", out) == expected["stdout"]
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -58,9 +75,9 @@ def test_training_goes_on_to_the_same_bits(ask, run, tmp_path, digest_of_arrays)
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_pictures_are_drawn(ask, run):
-    found = ask(run, f"python -m tinygrad_arith.plot {run}")
-    assert (found.returncode, found.stderr) == (0, "")
-    drawn = {Path(line).stem for line in found.stdout.splitlines()}
+def test_pictures_are_drawn(ask_here, run):
+    code, out, err = ask_here(run, f"python -m tinygrad_arith.plot {run}")
+    assert (code, err) == (0, "")
+    drawn = {Path(line).stem for line in out.splitlines()}
     assert drawn >= {"accuracy_steps", "length_heatmap_test", "by_longest_carry_chain", "answer_positions", "attention"}
     assert drawn >= {"accuracy_samples", "accuracy_length", "by_operand_length", "tokens", "losses"}

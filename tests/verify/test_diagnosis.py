@@ -145,10 +145,15 @@ TEN = [  # ten wrong attention backwards, the input whose gradient is asked abou
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def attention_check():
+    return GradientCheck(ATTENTION.forward, QKV, sizes=SIZES)
+
+
 @pytest.mark.parametrize(("backward", "name", "said"), [c[1:] for c in TEN], ids=[c[0] for c in TEN])
-def test_ten_wrong_attentions(backward, name, said):
+def test_ten_wrong_attentions(attention_check, backward, name, said):
     """The mutants are built on the trusted pair, as a student's own backward would be diagnosed."""
-    report = GradientCheck(ATTENTION.forward, QKV, sizes=SIZES).run(
+    report = attention_check.run(
         backward, mutants=mutants("attention"), reference=(ATTENTION.forward, ATTENTION.backward)
     )
     assert not report[name].passed

@@ -40,29 +40,30 @@ def test_a_small_entry_beside_large_ones_in_a_large_sum(size, large, small):
         assert verdict(forward, lambda dy, x, b=backward: b(dy, x) * np.array([1, 1, 1, 1, 0]), x) == "wrong"
 
 
-def test_a_sum_of_a_thousand_cross_entropies():
+def test_a_sum_of_hundreds_of_cross_entropies():
+    """One in each column: NumPy is slow along short rows."""
     rng = np.random.default_rng(0)
-    logits, labels = 10 * rng.normal(size=(1000, 3)), rng.integers(0, 3, 1000)
-    rows = np.arange(1000)
+    logits, labels = 20 * rng.normal(size=(3, 300)), rng.integers(0, 3, 300)
+    columns = np.arange(300)
 
     def forward(z):
-        shifted = z - z.max(axis=1, keepdims=True)
-        return (np.log(np.exp(shifted).sum(axis=1)) - shifted[rows, labels]).sum(), z
+        shifted = z - z.max(axis=0)
+        return (np.log(np.exp(shifted).sum(axis=0)) - shifted[labels, columns]).sum(), z
 
     def backward(dy, z):
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        p = e / e.sum(axis=1, keepdims=True)
-        p[rows, labels] -= 1
+        e = np.exp(z - z.max(axis=0))
+        p = e / e.sum(axis=0)
+        p[labels, columns] -= 1
         return dy * p
 
     report = GradientCheck(forward, logits).run(backward)
     assert report.verdict != "wrong"  # the tails of the softmax are 1e-13: some of them rounding hides
-    assert report.inputs[0].undecided < 600
+    assert report.inputs[0].undecided < 180
 
     def one_wrong(dy, z):
         gradient = backward(dy, z)
-        gradient[17, 1] *= 1.001 if abs(gradient[17, 1]) > 1e-6 else 0.0
-        gradient[18] *= 1.001
+        gradient[1, 17] *= 1.001 if abs(gradient[1, 17]) > 1e-6 else 0.0
+        gradient[:, 18] *= 1.001
         return gradient
 
     assert GradientCheck(forward, logits).run(one_wrong).verdict == "wrong"
@@ -197,7 +198,7 @@ NEAR_ONE = {  # functions that add their small input to 1 first: what is left of
 @pytest.mark.parametrize("scale", [1e-8, 1e-9, 1e-10])
 def test_a_small_input_beside_one_is_seen_as_far_as_its_digits_go(name, scale):
     forward, backward = NEAR_ONE[name]
-    for seed in range(4):
+    for seed in range(2):
         x = scale * np.random.default_rng(seed).uniform(0.6, 1.5, (2, 3))
         assert verdict(forward, backward, x) == "passed"
         assert verdict(forward, lambda dy, x: 1.01 * backward(dy, x), x) == "wrong"

@@ -203,7 +203,7 @@ DISTANCES = 10.0 ** np.arange(-10, -1, 0.35)
 def test_a_point_beside_a_flat_side_is_no_kink(name, side):
     """However far the kink is, an answer between the slopes of its sides is wrong."""
     function, slope = FLAT[name]
-    for distance in DISTANCES:
+    for distance in DISTANCES[list(FLAT).index(name) % 2 :: 2]:
         x = np.array([1.43, 1 + side * distance, 1.7])
         checked = check(function, x)
         for wrong in (0.01, 0.5):

@@ -107,7 +107,7 @@ def sorted_rows_backward(dy, order, row=0, share=1.0):
 @pytest.mark.parametrize("tied", [3, 4, 5])
 def test_sorted_ties_beside_other_rows(value, tied):
     """What rounds is what the tied elements reach, and a copy rounds nothing."""
-    for seed in range(5):
+    for seed in range(3):
         x = np.random.default_rng(seed).normal(size=(3, 7))
         x[1, [1, 3, 4, 0, 6][:tied]] = value
         check = GradientCheck(sorted_rows, x, seed=seed, allow="kinks")
@@ -117,7 +117,7 @@ def test_sorted_ties_beside_other_rows(value, tied):
 
 def test_sorted_numbers_that_nearly_tie(rng):
     """Larger steps see kinks that lie some hundred units in the last place away: a doubt, and no accusation."""
-    for seed in range(6):
+    for seed in range(3):
         x = 1.7e9 + np.cumsum(np.random.default_rng(seed).uniform(1e-3, 3e-3, (3, 7)), axis=1)[:, ::-1]
         check = GradientCheck(sorted_rows, x, seed=seed, allow="kinks")
         assert check.run(sorted_rows_backward).verdict != "wrong"
@@ -126,18 +126,20 @@ def test_sorted_numbers_that_nearly_tie(rng):
 
 @pytest.mark.parametrize(("share", "refused"), [(0.1, False), (0.3, False), (0.7, True)])
 def test_the_share_of_kinks_is_one_of_all_elements(rng, share, refused):
-    x = rng.normal(size=5000)
-    x[rng.random(5000) < share] = 0.0
+    x = rng.normal(size=900)
+    x[rng.random(900) < share] = 0.0
+    relu = lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,)
     if refused:
         with pytest.raises(VacuousCheck, match="lie at kinks"):
-            check_gradients(lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,))
+            check_gradients(*relu, full_limit=500)
     else:
-        check_gradients(lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x > 0), (x,))
+        assert check_gradients(*relu, full_limit=500).inputs[0].method == "projection"
 
 
 def test_many_elements_at_an_offset_accuse_nobody(rng):
-    x = 1e9 + rng.normal(size=5000)
-    assert verdict(lambda x: np.tanh(x - 1e9), lambda dy, x: dy * (1 - np.tanh(x - 1e9) ** 2), x) != "wrong"
+    x = 1e9 + rng.normal(size=900)
+    right = lambda dy, x: dy * (1 - np.tanh(x - 1e9) ** 2)  # noqa: E731
+    assert verdict(lambda x: np.tanh(x - 1e9), right, x, full_limit=500) != "wrong"
 
 
 def test_a_ripple_that_the_first_look_steps_over():

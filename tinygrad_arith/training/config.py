@@ -37,7 +37,11 @@ class TrainingOptions(Options):
         "processes", "what a worker is: processes do not wait for each other", choices=("processes", "threads")
     )
     batch_makers: int = option(3, "processes that prepare batches ahead while a GPU computes; 0: none", range=(0, 64))
-    blas_threads: int = option(0, "threads of each matrix multiplication; 0: what the workers leave", range=(0, 1024))
+    blas_threads: int = option(
+        0,
+        "threads of each matrix multiplication; 0: what the workers leave, at most OMP_NUM_THREADS",
+        range=(0, 1024),
+    )
     dtype: str = option(
         "float32",
         "of weights, activations and gradients; bfloat16 (GPU only) stores weights and gradients in float32",

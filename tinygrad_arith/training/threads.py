@@ -2,9 +2,12 @@
 
 A matrix multiplication spread over two threads gains little at the shapes of small models, and everything between them
 gains nothing; two workers that each take half of the batch gain in both. So a step of some size is shared by workers
-(see `workers.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads.
+(see `workers.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads, but no more of
+them than OMP_NUM_THREADS says, which every BLAS obeys: threads that wait for each other on cores where others compute
+too take many times as long as one.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +18,7 @@ from ..models.model import Model
 from .config import TrainingOptions
 
 LEAST_EXAMPLES = 8  # a worker with fewer examples is not worth its messages
+MANY = 1 << 20  # threads: no limit
 LEAST_FLOP = 4e8  # of a step that is shared: below it, handing the work over costs more than it saves
 
 
@@ -42,8 +46,16 @@ def resolve_threads(training: TrainingOptions, model: Model, positions: int) -> 
     """The same options with `workers` and `blas_threads` as numbers, where they were left to be chosen (0)."""
     flop = model.shape_report(training.batch, positions).flop
     workers = training.workers or choose_threads(training.batch, flop).workers
-    alone = max(available_cores() // workers, 1)
+    alone = min(max(available_cores() // workers, 1), most_threads())
     return replace(training, workers=workers, blas_threads=training.blas_threads or alone)
+
+
+def most_threads() -> int:
+    """What OMP_NUM_THREADS in the environment allows: MANY if it is not set, or to no number above 0."""
+    said = (
+        os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    )  # of "4,2" the 4: what follows is for nested ones
+    return int(said) if said.isdecimal() and int(said) > 0 else MANY
 
 
 @contextmanager
