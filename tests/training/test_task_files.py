@@ -160,7 +160,8 @@ def test_a_run_from_before_files_were_kept_is_read(run, capsys):
     values = json.loads(path.read_text())
     path.write_text(json.dumps({name: value for name, value in values.items() if name not in ("task_file", "goal")}))
     (run / "task_file.py").unlink()
-    assert draw("run") == 0
+    for name in ("steps", "heatmap"):  # without the task, and with it
+        assert draw("run", "--only", name) == 0
     assert capsys.readouterr().err == ""
     shutil.move(run.parent / "own.py", run.parent / "other.py")
     assert draw("run", "--only", "steps") == 0
