@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info
 
 import tinygrad_arith
 from tinygrad_arith.cli import train as command
@@ -33,7 +34,7 @@ from tinygrad_arith.training.session import new_session, resumed_session
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
 MODEL = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
-MODEL += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5"]
+MODEL += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5", "--blas-threads", "1"]
 TINY = [*MODEL, "--steps", "60", "--checkpoint-every", "7", "--eval-every", "10", "--dropout", "0.1", "--workers", "1"]
 LONG = [*MODEL, "--steps", "90000"]
 SHARED = ["--workers", "2", "--worker-kind", "processes"]
@@ -139,6 +140,19 @@ def test_what_is_printed(here, capsys):
     ):
         assert word in out
     assert str(Path("runs", "binary-reversed-seed5")) in out
+
+
+def test_who_calls_the_command_has_as_many_threads_as_before(here):
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before, seen = threads(), []
+    count = 1 + max(before, default=0) % 2  # other than now
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "plot_training_curve", lambda directory, goal: seen.extend(threads()))
+        assert main([*TINY, "--steps", "6", "--blas-threads", str(count), "--out", "run"]) == 0
+    assert seen == [count] * len(before)
+    assert threads() == before
 
 
 def test_load_run_gives_the_trained_model(uninterrupted):
