@@ -35,6 +35,12 @@ def pytest_xdist_auto_num_workers(config):
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+def pytest_configure(config):
+    """Where several processes share the cores, matrix products run in one thread of each: more would only wait."""
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes, which load NumPy after this
+
+
 class Examples:
     """The blocks of CONTRIBUTING.md, each found by what stands before it."""
 
@@ -68,6 +74,14 @@ def hears_hang_up():
     before = signal.signal(number, signal.SIG_DFL)
     yield
     signal.signal(number, before)
+
+
+@pytest.fixture
+def no_picture():
+    """The train command, called in the test's process, draws no curves: a picture takes longer than a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinygrad_arith.cli.train.plot_training_curve", lambda directory, goal: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_every_command_is_listed_with_a_line(capsys):
         assert any(found.startswith(f"{command} {line[:40]}") for found in lines)
 
 
-def test_a_command_does_what_its_module_does(tmp_path, main_of):
+def test_a_command_does_what_its_module_does(tmp_path, no_picture, main_of):
     assert main(["train", *TINY, "--out", str(tmp_path / "one")]) == 0
     assert main_of("train")([*TINY, "--out", str(tmp_path / "other")]) == 0
     assert rows(tmp_path / "one") == rows(tmp_path / "other")
@@ -101,18 +101,29 @@ def test_the_console_script_is_this_function():
     assert pyproject["version"] == tinygrad_arith.__version__
 
 
+@pytest.fixture
+def ended(tmp_path):
+    """A function that runs Python in a process; returns its exit code and stderr."""
+
+    def run(*words):
+        environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "TINYGRAD_ARITH_CPU": "numpy"}
+        child = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False
+        )
+        return child.returncode, child.stderr
+
+    return run
+
+
+def test_as_a_process(ended, tmp_path):
+    assert ended("-m", "tinygrad_arith", "train", *TINY, "--out", "run") == (0, "")
+    assert rows(tmp_path / "run")
+    assert len(list((tmp_path / "run" / "plots").glob("*.png"))) == 1
+
+
 @pytest.mark.parametrize(
     "start", [["-m", "tinygrad_arith"], ["-c", "from tinygrad_arith.cli.program import run; run()"]]
 )
-def test_as_a_process(start, tmp_path):
-    def run(*words):
-        environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-        command = [sys.executable, *start, *words]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False
-        )
-
-    assert run("train", "--digitz", "3").returncode == 2
-    done = run("train", *TINY, "--out", "run")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert rows(tmp_path / "run")
+def test_a_process_has_the_exit_code(start, ended):
+    code, err = ended(*start, "train", "--digitz", "3")
+    assert (code, err.count("\n")) == (2, 1)

@@ -18,7 +18,7 @@ FLAGS += ["--checkpoint-every", "4"]
 
 
 @pytest.fixture
-def train(call_command, tmp_path, monkeypatch):
+def train(call_command, no_picture, tmp_path, monkeypatch):
     """A function from further flags to (exit code, stdout, stderr); the working directory is empty."""
     monkeypatch.chdir(tmp_path)
     return lambda *flags: call_command(main, *flags)

@@ -341,9 +341,8 @@ def test_every_prefix_of_every_problem_is_drawn_equally_often(digits):
     task = task_of(**{**PREFIX, "digits": digits}, test_size=20)
     batch, problems = task.train_batch(0, 60_000, seed=1), task.train_problems(0, 60_000, seed=1)
     lengths = task.answer_token_counts(problems)
-    places = np.count_nonzero(batch.tokens != task.vocabulary.padding, axis=1) - np.array(
-        [len(text.prompt) for text in task.text(problems)]
-    )
+    prompts = np.add(*task.operand_lengths(problems)) + 2  # (n,): the digits of both, the sign and the `=`
+    places = np.count_nonzero(batch.tokens != task.vocabulary.padding, axis=1) - prompts  # (n,)
     for length in np.unique(lengths):
         drawn = np.bincount(places[lengths == length], minlength=length)  # (length,)
         assert len(drawn) == length

@@ -128,7 +128,7 @@ def test_one_forward_pass_finds_right_what_greedy_decoding_finds_right(padding):
     problems, shares = task.train_problems(1000, 40, seed=9), []
     for step in range(60):
         training_step(ThreadWorkers(model, 1), optimizer, task.train_batch(step, 16, seed=1), config, step)
-        if step % 10 == 0:
+        if step % 20 == 0:
             right = task.judge(model, problems).right
             greedy = [greedy_answer(model, task, text.prompt) == text.answer for text in task.text(problems)]
             assert right.tolist() == greedy

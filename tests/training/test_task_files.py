@@ -34,12 +34,26 @@ FLAGS += ["--workers", "1", "--schedule", "constant"]
 CURVES = {"accuracy_steps", "accuracy_samples", "tokens", "losses", "answer_positions"}
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The directory in which `run` was trained with `own.py`."""
+    directory = tmp_path_factory.mktemp("trained")
+    (directory / "own.py").write_text(MAXIMUM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        assert train(["--task", "own.py:Maximum", *FLAGS, "--out", "run"]) == 0
+    return directory
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """A run that was trained with `own.py`, both in the working directory."""
+def run(trained, tmp_path, monkeypatch):
+    """A copy of the run and of its `own.py`, as if it was trained here; both are in the working directory."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own.py").write_text(MAXIMUM)
-    assert train(["--task", "own.py:Maximum", *FLAGS, "--out", "run"]) == 0
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "run" / "config.json"
+    values = json.loads(config.read_text())
+    assert values["task_file"] == str(trained / "own.py")
+    config.write_text(json.dumps(values | {"task_file": str(tmp_path / "own.py")}))
     monkeypatch.setattr(sys, "task_was_run", 0, raising=False)
     return tmp_path / "run"
 
@@ -48,7 +62,7 @@ def draw(path, *flags):
     return plot([str(path), *flags])
 
 
-def test_the_file_its_path_and_the_goal_are_kept(run):
+def test_the_file_its_path_and_the_goal_are_kept(run, no_picture):
     found = json.loads((run / "config.json").read_text())
     assert (run / "task_file.py").read_text() == MAXIMUM
     assert found["task_file"] == str(run.parent / "own.py")
@@ -105,7 +119,7 @@ def test_nothing_in_the_folder_of_a_run_is_run(run):
     assert sys.task_was_run == 0
 
 
-def test_a_file_that_was_changed_is_told_where_the_run_goes_on(run, recwarn):
+def test_a_file_that_was_changed_is_told_where_the_run_goes_on(run, no_picture, recwarn):
     (run.parent / "own.py").write_text(MAXIMUM + "# changed\n")
     assert train(["--resume", "run", "--steps", "6"]) == 0
     (warning,) = [str(one.message) for one in recwarn if "changed" in str(one.message)]
@@ -146,7 +160,8 @@ def test_a_run_from_before_files_were_kept_is_read(run, capsys):
     values = json.loads(path.read_text())
     path.write_text(json.dumps({name: value for name, value in values.items() if name not in ("task_file", "goal")}))
     (run / "task_file.py").unlink()
-    assert draw("run") == 0
+    for name in ("steps", "heatmap"):  # without the task, and with it
+        assert draw("run", "--only", name) == 0
     assert capsys.readouterr().err == ""
     shutil.move(run.parent / "own.py", run.parent / "other.py")
     assert draw("run", "--only", "steps") == 0

@@ -61,7 +61,7 @@ def test_dropout_does_not_depend_on_the_number_of_workers(count, examples):
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_the_optimizer_finds_the_parameters_of_a_model_with_workers(kind):
+def test_the_optimizer_finds_the_parameters_of_a_model_with_workers(numpy_alone, kind):
     model = model_of("float32")
     workers, before = start_workers(model, 2, kind), model.flat.values.copy()
     workers.forward_backward(batch_of(), KEY)
@@ -121,12 +121,23 @@ def test_an_error_in_a_worker_reaches_the_caller():
     workers.close()
 
 
-@pytest.fixture
+def three_process_workers():
+    """Workers over a model with dropout."""
+    return ProcessWorkers(model_of("float32", dropout=0.3, tied_head=True), 3)
+
+
+@pytest.fixture(scope="module")
 def three_processes():
-    """Workers over a model with dropout, closed again."""
-    workers = ProcessWorkers(model_of("float32", dropout=0.3, tied_head=True), 3)
+    """Such workers, closed again; to be left as they are."""
+    workers = three_process_workers()
     yield workers
     workers.close()
+
+
+@pytest.fixture
+def numpy_alone(monkeypatch):
+    """NumPy alone computes in further processes, which are sooner ready; the bits are others than here, maybe."""
+    monkeypatch.setenv("TINYGRAD_ARITH_CPU", "numpy")
 
 
 def test_processes_compute_the_bits_of_threads(three_processes):
@@ -152,27 +163,31 @@ def test_an_error_in_a_process_reaches_the_caller_and_the_next_batch_works(three
         assert three_processes.forward_backward(batch_of(), KEY) == expected
 
 
-def test_a_process_that_is_gone_is_told_in_one_sentence(three_processes):
-    three_processes.others[1].process.kill()
+def test_a_process_that_is_gone_is_told_in_one_sentence(numpy_alone):
+    workers = three_process_workers()
+    workers.others[1].process.kill()
     with pytest.raises(
         UserError, match=r"a process of this training ended with status -?[0-9]+; --worker-kind threads"
     ):
-        three_processes.forward_backward(batch_of(), KEY)
+        workers.forward_backward(batch_of(), KEY)
+    workers.close()
 
 
 @posix
-def test_processes_hear_no_stop_signal(three_processes):
-    for other in three_processes.others:  # they are starting still
+def test_processes_hear_no_stop_signal(numpy_alone):
+    workers = three_process_workers()
+    for other in workers.others:  # they are starting still
         for number in STOP_SIGNALS:
             other.process.send_signal(number)
-    expected = three_processes.forward_backward(batch_of(), KEY)
-    for other in three_processes.others:
+    expected = workers.forward_backward(batch_of(), KEY)
+    for other in workers.others:
         for number in STOP_SIGNALS:
             other.process.send_signal(number)
-    assert three_processes.forward_backward(batch_of(), KEY) == expected
+    assert workers.forward_backward(batch_of(), KEY) == expected
+    workers.close()
 
 
-def test_closed_workers_leave_a_model_that_works():
+def test_closed_workers_leave_a_model_that_works(numpy_alone):
     model = model_of("float32")
     before = model.flat.values.copy()
     workers = start_workers(model, 2)

@@ -132,11 +132,17 @@ def resume(args: argparse.Namespace, parser: Parser) -> int:
 
 def train(session: "Session", args: argparse.Namespace) -> int:
     """Train, test, draw the curve, and say how it went; returns the exit code."""
-    from ..training.threads import settle_process
+    from ..training.threads import matrix_threads
+
+    with matrix_threads(session.record.config.training.blas_threads):  # whoever calls `main` has theirs afterwards
+        return train_and_conclude(session, args)
+
+
+def train_and_conclude(session: "Session", args: argparse.Namespace) -> int:
+    """The same, in as many threads as there are."""
     from ..training.trainer import Trainer
     from .summary import print_plan
 
-    settle_process(session.record.config.training.blas_threads)
     go_on = resume_command(session.directory)
     try:
         print_plan(session)
