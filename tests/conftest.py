@@ -35,12 +35,6 @@ def pytest_xdist_auto_num_workers(config):
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def pytest_configure(config):
-    """Where several processes share the cores, matrix products run in one thread of each: more would only wait."""
-    if getattr(config.option, "numprocesses", None):
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes, which load NumPy after this
-
-
 class Examples:
     """The blocks of CONTRIBUTING.md, each found by what stands before it."""
 

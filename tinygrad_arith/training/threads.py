@@ -52,9 +52,7 @@ def resolve_threads(training: TrainingOptions, model: Model, positions: int) -> 
 
 def most_threads() -> int:
     """What OMP_NUM_THREADS in the environment allows: MANY if it is not set, or to no number above 0."""
-    said = (
-        os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    )  # of "4,2" the 4: what follows is for nested ones
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # of "4,2" the 4: the rest is for nested ones
     return int(said) if said.isdecimal() and int(said) > 0 else MANY
 
 
