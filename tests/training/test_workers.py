@@ -223,7 +223,8 @@ def test_shared_arrays_are_seen_through_their_location(monkeypatch, tmp_path):
         (128, 2e9, 2, Threads(2, 1)),
         (128, 2e9, 1, Threads(1, 1)),
         (64, 7e8, 2, Threads(2, 1)),
-        (64, 2e8, 2, Threads(1, 2)),  # too little work to share
+        (64, 2e8, 2, Threads(1, 1)),  # too little work to share, between threads too
+        (64, 2e8, 16, Threads(1, 1)),
         (8, 1e12, 4, Threads(1, 4)),  # too few examples
         (64, 1e12, 16, Threads(8, 2)),
     ],

@@ -39,7 +39,7 @@ class TrainingOptions(Options):
     batch_makers: int = option(3, "processes that prepare batches ahead while a GPU computes; 0: none", range=(0, 64))
     blas_threads: int = option(
         0,
-        "threads of each matrix multiplication; 0: what the workers leave, at most OMP_NUM_THREADS",
+        "threads of each matrix multiplication; 0: what the workers leave, 1 in a small step",
         range=(0, 1024),
     )
     dtype: str = option(

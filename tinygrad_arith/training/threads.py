@@ -2,9 +2,9 @@
 
 A matrix multiplication spread over two threads gains little at the shapes of small models, and everything between them
 gains nothing; two workers that each take half of the batch gain in both. So a step of some size is shared by workers
-(see `workers.py`), each with one thread. A tiny step is not worth sharing: there BLAS gets the threads, but no more of
-them than OMP_NUM_THREADS says, which every BLAS obeys: threads that wait for each other on cores where others compute
-too take many times as long as one.
+(see `workers.py`), each with one thread. A tiny step is not worth sharing, by threads of a BLAS neither: at best they
+save nothing, and where others compute on the same cores they wait for each other, up to ten times as long as one takes.
+What OMP_NUM_THREADS says, which every BLAS obeys, is a limit here too.
 """
 
 import os
@@ -37,17 +37,20 @@ class Threads:
 
 def choose_threads(batch_size: int, flop: int, cores: int | None = None) -> Threads:
     """The threads for a step over `batch_size` examples that takes `flop` operations."""
+    if flop < LEAST_FLOP:
+        return Threads(workers=1, blas=1)
     cores = available_cores() if cores is None else cores
-    workers = max(min(cores, batch_size // LEAST_EXAMPLES), 1) if flop >= LEAST_FLOP else 1
+    workers = max(min(cores, batch_size // LEAST_EXAMPLES), 1)
     return Threads(workers, max(cores // workers, 1))
 
 
 def resolve_threads(training: TrainingOptions, model: Model, positions: int) -> TrainingOptions:
     """The same options with `workers` and `blas_threads` as numbers, where they were left to be chosen (0)."""
     flop = model.shape_report(training.batch, positions).flop
-    workers = training.workers or choose_threads(training.batch, flop).workers
-    alone = min(max(available_cores() // workers, 1), most_threads())
-    return replace(training, workers=workers, blas_threads=training.blas_threads or alone)
+    chosen = choose_threads(training.batch, flop)
+    workers = training.workers or chosen.workers
+    blas = chosen.blas if workers == chosen.workers else max(available_cores() // workers, 1)
+    return replace(training, workers=workers, blas_threads=training.blas_threads or min(blas, most_threads()))
 
 
 def most_threads() -> int:
