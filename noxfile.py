@@ -20,7 +20,7 @@ nox.needs_version = ">=2024.4.15"
 nox.options.sessions = SESSIONS
 
 
-@nox.session(python=["3.11", "3.13"])
+@nox.session(python=["3.11", "3.13", "3.14"])
 def tests(session: nox.Session) -> None:
     """All tests, with the newest release of every dependency; arguments behind `--` go to pytest."""
     session.install("-e", ".[test]")
