@@ -63,7 +63,7 @@ def has_a_home() -> bool:
 class CheckedFiles(CompileResultCacheImpl):
     """What is compiled, as bytes with their digest."""
 
-    _locator_classes = [  # noqa: RUF012: as Numba has it
+    _locator_classes = [  # noqa: RUF012
         place for place in CompileResultCacheImpl._locator_classes if place is not UserWideCacheLocator or has_a_home()
     ]
 

@@ -93,7 +93,7 @@ def reserved_file(folder: Path | None, size: int) -> IO[bytes]:
     if folder is None:
         file = os.fdopen(os.memfd_create("tinygrad_arith"), "w+b")
     elif NAMED:
-        file = tempfile.NamedTemporaryFile(prefix="tinygrad_arith-", dir=folder, delete=False)  # noqa: SIM115: see `discard`
+        file = tempfile.NamedTemporaryFile(prefix="tinygrad_arith-", dir=folder, delete=False)  # noqa: SIM115
     else:
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
     try:
