@@ -41,15 +41,18 @@ def compiled_by(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 def tell(error: Exception) -> None:
     """Warn, the first time in this process, that what is compiled cannot be kept."""
+    if _told:
+        return
     reason = str(error) or type(error).__name__
-    if "no locator available" in reason:
+    if isinstance(error, OSError) and error.strerror:
+        reason = ": ".join(filter(None, (error.filename, error.strerror)))
+    elif "no locator available" in reason:
         reason = "there is no folder that it could write to"
-    if not _told:
-        _told.append(reason)
-        warn(
-            f"Numba cannot keep what it compiles ({reason}), so every start compiles again and takes longer; "
-            "set NUMBA_CACHE_DIR to a folder that this user may write to"
-        )
+    _told.append(reason)
+    warn(
+        f"Numba cannot keep what it compiles ({reason}), so every start compiles again and takes longer; "
+        "set NUMBA_CACHE_DIR to a folder that this user may write to"
+    )
 
 
 def has_a_home() -> bool:

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 from ..options.errors import RunWarning, UserError
 from .interrupts import ignore_stop_signals, open_closed_streams, stop_signals_blocked
 
+PATIENCE = 5.0  # seconds for a process whose pipe is closed to end by itself
+
 # For folders that PYTHONPATH cannot name, since they have its separator in them:
 WITH_PATHS = "import runpy, sys; sys.path[:0] = {paths!r}; runpy.run_module({module!r}, {{}}, '__main__', True)"
 
@@ -68,8 +70,13 @@ class ChildProcess:
             raise self.gone() from error
 
     def gone(self) -> UserError:
-        """The error to raise when the process has ended."""
-        return UserError(f"a process of this training ended with status {self.process.wait()}; {self.advice}")
+        """The error to raise when the process has ended, or says what cannot be understood, upon which it is ended."""
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        return UserError(f"a process of this training ended with status {status}; {self.advice}")
 
     def kill(self) -> None:
         """Ends the process at once, whatever it is doing; it is to be closed all the same."""
@@ -89,6 +96,7 @@ class Parent:
     def __init__(self) -> None:
         ignore_stop_signals()
         warnings.simplefilter("ignore", RunWarning)  # what there is to warn of, the other end has said
+        open_closed_streams()  # else stderr's number would be that of the answers
         self.requests: BinaryIO = sys.stdin.buffer
         self.answers = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)  # whatever else is printed goes to stderr: stdout is for answers

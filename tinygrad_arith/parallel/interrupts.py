@@ -79,7 +79,7 @@ def open_closed_streams() -> None:
         try:
             os.fstat(stream)
         except OSError:  # closed; those below it are open, so this one has the lowest number
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # else it would be closed in every child again
 
 
 @contextmanager
