@@ -23,6 +23,7 @@ from ..nn import Module
 from ..objectives import NEXT_TOKEN, Batch, Objective
 from ..parallel.child_process import ChildProcess, Parent
 from ..parallel.shared_arrays import SharedArrays, map_arrays
+from .threads import settle_process
 
 
 def loss_and_gradient(model: Module, objective: Objective, batch: Batch, key: RandomKey, normalizer: int) -> float:
@@ -149,8 +150,6 @@ def start_workers(model: Module, count: int, kind: str = "processes", objective:
 def main() -> None:
     """One of the processes: takes (model, objective, shared arrays, part) and then one job after another."""
     parent = Parent()
-    from .threads import settle_process  # loads the libraries of the CPU, of which the other end has warned, if at all
-
     settle_process(blas_threads=1)
     messages = parent.messages()
     model, objective, location, part = next(messages)
