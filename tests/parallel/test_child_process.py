@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.parallel import child_process
 from tinygrad_arith.parallel.child_process import ChildProcess, python_module
 
 posix = pytest.mark.skipif(os.name == "nt", reason="sh closes what Windows has not")
@@ -59,6 +60,15 @@ def test_a_child_that_dies_is_told(folder):
     (folder / "echo_for_tests.py").write_text("import os; os._exit(3)")
     child = ChildProcess("echo_for_tests")
     with pytest.raises(UserError, match="ended with status 3"):
+        child.receive()
+    child.close()
+
+
+def test_a_child_that_cannot_be_understood_is_ended(folder, monkeypatch):
+    monkeypatch.setattr(child_process, "PATIENCE", 0.1)
+    (folder / "echo_for_tests.py").write_text("import sys; print('not pickled', flush=True); sys.stdin.read()")
+    child = ChildProcess("echo_for_tests")
+    with pytest.raises(UserError, match="ended with status"):
         child.receive()
     child.close()
 
