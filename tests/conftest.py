@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import signal
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 # while all cores are busy take many times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from tinygrad_arith.backend import available_cores
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.presets import DEFAULT_PRESET
 from tinygrad_arith.training.runs import RunRecord, write_record
@@ -32,7 +32,7 @@ def pytest_xdist_auto_num_workers(config):
     some = any("::" in argument for argument in config.args) or config.option.keyword
     if some or importlib.util.find_spec("cupy") is not None:
         return 0
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return available_cores()
 
 
 class Examples:

@@ -80,7 +80,7 @@ def test_the_workflow_runs_on_three_systems_with_the_oldest_python_and_a_newer_o
     matrix = JOBS["newest"]["strategy"]["matrix"]
     assert {name.split("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
     assert PROJECT["requires-python"] == f">={matrix['python'][0]}"
-    assert len(matrix["python"]) == 2
+    assert len(matrix["python"]) >= 2
 
 
 def test_what_sessions_and_hooks_run_is_there():

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ..backend import numpy_alone
 from ..options.errors import RunWarning, UserError
-from ..parallel.interrupts import to_nowhere
+from ..parallel.interrupts import open_closed_streams, to_nowhere
 from ..tasks.user_tasks import fault_of_user_task
 
 EXIT_FAILURE = 1
@@ -80,12 +80,10 @@ def printed_warnings() -> Iterator[None]:
 
 
 def check_streams() -> None:
-    """Raise UserError if stdout is closed. A stdin or stderr that is closed leads to nowhere.
-
-    A closed one would give its number to the next file that is opened, and what is printed would land there.
-    """
+    """Raise UserError if stdout is closed. A stdin or stderr that is closed leads to nowhere."""
     closed = sys.stdout is None
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # a file gets the lowest number that is free
+    open_closed_streams()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
     if closed:
@@ -183,7 +181,7 @@ def warn(sentence: str) -> None:
 
 def on_terminal() -> bool:
     """True when a person sees stdout, false when it is piped or written to a file."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()  # a program without a console has none
 
 
 def console() -> Console:

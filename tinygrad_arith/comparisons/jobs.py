@@ -6,7 +6,6 @@ Ctrl-C every process is asked to save and stop; started again, the comparison go
 
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from ..files.reading import is_number, is_whole, parse_json, read_json
 from ..files.writing import write_json
 from ..options.errors import UserError, as_misuse
 from ..options.option import as_flag, flag_name
+from ..parallel.child_process import python_module
 from ..parallel.interrupts import StopSignals
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..tasks.metrics import Goal
@@ -61,12 +61,11 @@ class Job:
         return TASKS.load(self.config.task.kind).goal
 
     def command(self) -> list[str]:
-        """Starts the run, or goes on with it where there is one."""
-        train = [sys.executable, "-m", "tinygrad_arith.train"]
+        """What the train command is given to start the run, or to go on with it where there is one."""
         if (self.directory / CONFIG_FILE).is_file():
-            return [*train, "--resume", str(self.directory)]
+            return ["--resume", str(self.directory)]
         seed = f"--seed={self.config.training.seed}"
-        return [*train, "--preset", self.preset, seed, "--out", str(self.directory), *self.flags]
+        return ["--preset", self.preset, seed, "--out", str(self.directory), *self.flags]
 
 
 def plan_jobs(presets: Sequence[Preset], given: dict[str, dict[str, Any]], seeds: int, out: Path) -> list[Job]:
@@ -221,10 +220,10 @@ class RunningJob:
     def __init__(self, job: Job, slot: dict[str, str], one_core: bool):
         self.job, self.slot = job, slot
         self.metrics = MetricsFollower(job.directory / METRICS)
-        command = job.command()
-        if one_core and "--resume" not in command:
-            command += one_core_flags(job.config.training)
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | slot
+        words = job.command()
+        if one_core and "--resume" not in words:
+            words += one_core_flags(job.config.training)
+        command, environment = python_module("tinygrad_arith.train", *words)
         self.log = job.directory.with_name(job.name + ".log")
         self.log_start = self.log.stat().st_size if self.log.is_file() else 0
         self.began = time.monotonic()
@@ -232,7 +231,7 @@ class RunningJob:
             # In a session of its own, so that Ctrl-C on the terminal reaches it once, through `stop`: a second signal
             # would end it without saving. (Windows has no sessions; there Ctrl-C reaches every process by itself.)
             self.process = Popen(
-                command, stdin=DEVNULL, stdout=log, stderr=STDOUT, env=environment, start_new_session=True
+                command, stdin=DEVNULL, stdout=log, stderr=STDOUT, env=environment | slot, start_new_session=True
             )
 
     def stop(self) -> None:

@@ -7,15 +7,15 @@ tolerances; nothing assumes that NaN or infinity cannot occur.
 
 import math
 
-import numba
 import numpy as np
 
 from ..ops.gelu import CUBIC, SQRT_2_OVER_PI
+from .compiling import compiled_by
 
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-in_order = numba.njit(nogil=True, cache=True, error_model="numpy")  # where the order or a product's rounding counts
+compiled = compiled_by(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+in_order = compiled_by(nogil=True, error_model="numpy")  # where the order or a product's rounding counts
 
-contracted = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+contracted = compiled_by(nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 # A sum in float32 of n terms one after another is off by up to n roundings. So long sums go in blocks, which are added

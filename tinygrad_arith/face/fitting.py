@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cli.progress import make_reporter
+from ..parallel.interrupts import open_closed_streams
 from ..training.config import Config
 from ..training.presets import DEFAULT_PRESET, load_preset
 from ..training.reporter import Reporter, Reporters
@@ -40,6 +41,7 @@ def fit(
     Ctrl-C, and "interrupt" in a notebook, let the step finish and save; `KeyboardInterrupt` follows, and `resume` goes
     on. Raises UserError, one sentence, for options that will not do.
     """
+    open_closed_streams()
     with speaking_of_arguments():
         config, name = (preset, "config") if isinstance(preset, Config) else (load_preset(preset).config, preset)
         record = RunRecord(configured(config, options).resolved(), name, until)
@@ -62,6 +64,7 @@ def resume(
 
     The other arguments and the errors are those of `fit`.
     """
+    open_closed_streams()
     with speaking_of_arguments(), resumed_session(Path(run), steps, until) as session:
         return finished(session, progress, callbacks)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -145,6 +146,8 @@ class GradientPool:
                 self.running = [subject.name]
                 yield self.work.check(subject)
             return
+        if (self.work.dtype, self.work.device) == ("float32", "cpu"):
+            import_module("tinygrad_arith.cpu")  # what it has to warn of is told here, once, and not by each process
         largest_first = sorted(subjects, key=rough_cost, reverse=True)
         waiting = {self.threads.submit(self._outcome, subject) for subject in largest_first}
         while waiting:

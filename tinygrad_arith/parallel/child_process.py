@@ -5,11 +5,27 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from ..options.errors import UserError
-from .interrupts import ignore_stop_signals, stop_signals_blocked
+from ..options.errors import RunWarning, UserError
+from .interrupts import ignore_stop_signals, open_closed_streams, stop_signals_blocked
+
+PATIENCE = 5.0  # seconds for a process whose pipe is closed to end by itself
+
+# For folders that PYTHONPATH cannot name, since they have its separator in them:
+WITH_PATHS = "import runpy, sys; sys.path[:0] = {paths!r}; runpy.run_module({module!r}, {{}}, '__main__', True)"
+
+
+def python_module(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """What runs a module in another Python, which finds all that this one finds: (command, environment)."""
+    paths = [path for path in sys.path if path]
+    nameable = [path for path in paths if os.pathsep not in path]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(nameable)}
+    if nameable == paths:
+        return [sys.executable, "-m", module, *arguments], environment
+    return [sys.executable, "-c", WITH_PATHS.format(paths=paths, module=module), *arguments], environment
 
 
 class ChildProcess:
@@ -17,14 +33,22 @@ class ChildProcess:
 
     It gets no signal that asks it to stop: it ends when this object is closed, or with the process that made it.
 
-    advice: what the user may do where it died, as the end of a sentence
+    advice:      what the user may do where it died, as the end of a sentence
+    descriptors: open files that it gets too, under the same numbers; none on Windows
     """
 
-    def __init__(self, module: str, *task: Any, advice: str = "--worker-kind threads does without processes"):
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-m", module]
+    def __init__(
+        self,
+        module: str,
+        *task: Any,
+        advice: str = "--worker-kind threads does without processes",
+        descriptors: Sequence[int] = (),
+    ):
+        open_closed_streams()  # it has this process's stderr
+        command, environment = python_module(module)
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with stop_signals_blocked():
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            self.process = subprocess.Popen(command, **pipes, env=environment, pass_fds=descriptors)
         self.requests: Any = self.process.stdin
         self.answers: Any = self.process.stdout
         self.advice = advice
@@ -46,8 +70,13 @@ class ChildProcess:
             raise self.gone() from error
 
     def gone(self) -> UserError:
-        """The error to raise when the process has ended."""
-        return UserError(f"a process of this training ended with status {self.process.wait()}; {self.advice}")
+        """The error to raise when the process has ended, or says what cannot be understood, upon which it is ended."""
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        return UserError(f"a process of this training ended with status {status}; {self.advice}")
 
     def kill(self) -> None:
         """Ends the process at once, whatever it is doing; it is to be closed all the same."""
@@ -66,6 +95,8 @@ class Parent:
 
     def __init__(self) -> None:
         ignore_stop_signals()
+        warnings.simplefilter("ignore", RunWarning)  # what there is to warn of, the other end has said
+        open_closed_streams()  # else stderr's number would be that of the answers
         self.requests: BinaryIO = sys.stdin.buffer
         self.answers = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)  # whatever else is printed goes to stderr: stdout is for answers

@@ -54,7 +54,11 @@ class StopSignals(ExitStack):
 def leave_terminal() -> None:
     """Write to nowhere from now on, unless stdout or stderr is a file: an error there would end what is to be saved."""
     for stream in (1, 2):
-        if not stat.S_ISREG(os.fstat(stream).st_mode):
+        try:
+            leads_to_a_file = stat.S_ISREG(os.fstat(stream).st_mode)
+        except OSError:  # closed, as some programs that use this package are started
+            continue
+        if not leads_to_a_file:
             to_nowhere(stream)
 
 
@@ -63,6 +67,19 @@ def to_nowhere(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+def open_closed_streams() -> None:
+    """Let stdin, stdout and stderr lead to nowhere where they are closed (`>&-`).
+
+    A file gets the lowest number that is free: without this the next one that is opened, or memory that is shared,
+    would be where everything is printed.
+    """
+    for stream in (0, 1, 2):
+        try:
+            os.fstat(stream)
+        except OSError:  # closed; those below it are open, so this one has the lowest number
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # else it would be closed in every child again
 
 
 @contextmanager

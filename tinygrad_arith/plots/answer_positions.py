@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .figure import Figure, blank_axes, count_axis, put_title, share_axis
+from .library import load_matplotlib
 
 MOST_NAMED = 16  # places that are written at the colour bar
 LIGHTEST = 0.9  # of the colours: none so light that it is lost on white
@@ -12,6 +13,7 @@ LIGHTEST = 0.9  # of the colours: none so light that it is lost on white
 
 def answer_positions(steps: Sequence[int], shares: np.ndarray) -> Figure:
     """A line for each place, from dark to light: shares (E, places) at `steps` (E,), given the right tokens before."""
+    load_matplotlib()
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap

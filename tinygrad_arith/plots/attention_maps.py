@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .figure import ORANGE, TITLE_SIZE, Figure, blank_figure, put_note, shown_token, wrapped
+from .library import load_matplotlib
 
 CELL = 0.1  # inches of a position, where there is room: a letter of 7 points fits in
 NARROWEST, WIDEST = 1.5, 12.0  # inches of a map, and of all maps side by side
@@ -24,6 +25,7 @@ def attention_maps(maps: Sequence[np.ndarray], tokens: Sequence[str], answer: in
     answer: the place of the answer's first token, before which each map is divided; None, or a place behind the last
             token, where no token of the answer is read
     """
+    load_matplotlib()
     from matplotlib.colors import PowerNorm
 
     heads, length = maps[0].shape[0], len(tokens)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files.writing import atomic_path
+from .library import load_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +32,7 @@ TITLE_MARGIN = 1.0  # inches of a figure's width that a title has not
 
 def blank_figure(width: float, height: float) -> Figure:
     """An empty figure of the given size in inches, drawn by Agg: no window, no display, no pyplot."""
+    load_matplotlib()
     from matplotlib import figure as sheets
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -8,6 +8,7 @@ import numpy as np
 from ..run_files.predictions import SamplePredictions
 from ..tasks import Vocabulary
 from .figure import BLUE, GREY, LIGHT_GREY, ORANGE, Figure, blank_figure, shown_token, text_width
+from .library import load_matplotlib
 
 
 class Look(NamedTuple):
@@ -104,6 +105,7 @@ def token_picture(samples: Sequence[SamplePredictions], steps: Sequence[int]) ->
     `steps` are those of the E evaluations. Of the predictions that bear loss, right ones are white on dark, wrong ones
     bold on light, so that they differ in grey too; the others have no colour.
     """
+    load_matplotlib()
     from matplotlib.patches import Patch
 
     samples = samples[: fitting([len(sample.tokens) for sample in samples])]

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ..backend import available_cores
-from ..cpu import keep_freed_memory
 from ..models.model import Model
 from .config import TrainingOptions
 
@@ -67,6 +66,8 @@ def matrix_threads(count: int) -> Iterator[None]:
     """
     from threadpoolctl import threadpool_limits
 
+    from ..cpu import keep_freed_memory  # not before: it may warn, which the commands show once they run
+
     keep_freed_memory()
     with threadpool_limits(limits=count, user_api="blas"):
         yield
@@ -78,6 +79,8 @@ def settle_process(blas_threads: int) -> None:
     For a process that does nothing but train: both settings hold until it ends.
     """
     from threadpoolctl import threadpool_limits
+
+    from ..cpu import keep_freed_memory
 
     threadpool_limits(limits=blas_threads, user_api="blas")
     keep_freed_memory()

@@ -116,8 +116,13 @@ class ProcessWorkers(Workers):
         self.arrays = SharedArrays(count + 1, len(model.flat.values), model.flat.values.dtype)
         values, own, *gradients = self.arrays.rows
         model.flat.move_to(values, own)
-        self.others = [ChildProcess(__name__, model, objective, self.arrays.location, part) for part in range(1, count)]
+        self.others = [self.start_other(part, model, objective) for part in range(1, count)]
         super().__init__(model, objective, gradients)
+
+    def start_other(self, part: int, model: Module, objective: Objective) -> ChildProcess:
+        """The process that takes this part of each batch."""
+        task = model, objective, self.arrays.location, part
+        return ChildProcess(__name__, *task, descriptors=self.arrays.descriptors)
 
     def start(self, index: int, *job: Any) -> Callable[[], float | Exception]:
         self.others[index].send(*job)
@@ -144,8 +149,8 @@ def start_workers(model: Module, count: int, kind: str = "processes", objective:
 
 def main() -> None:
     """One of the processes: takes (model, objective, shared arrays, part) and then one job after another."""
-    settle_process(blas_threads=1)
     parent = Parent()
+    settle_process(blas_threads=1)
     messages = parent.messages()
     model, objective, location, part = next(messages)
     values, *gradients = map_arrays(location)
