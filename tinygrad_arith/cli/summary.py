@@ -1,6 +1,5 @@
 """What the train command prints before and after the training: facts as small tables."""
 
-import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +9,7 @@ from ..models.shape_report import ShapeReport
 from ..ops.registry import chosen_table
 from ..optim.options import OptimizerOptions
 from ..optim.registry import OPTIMIZERS
-from ..options.calling import command_words
+from ..options.calling import as_typed, command_words
 from ..options.kinds import field_names
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
@@ -71,7 +70,7 @@ def print_preset(preset: Preset) -> None:
     changes = changed_options(preset.config) or ["the defaults of every flag"]
     print_facts([*facts, ("options", changes[0]), *(("", change) for change in changes[1:]), ("training", took)])
     print("The same in flags:")
-    print(shlex.join([*command_words("train"), *flags_that_make(preset.config)]))
+    print(as_typed([*command_words("train"), *flags_that_make(preset.config)]))
 
 
 def print_plan(session: Session) -> None:

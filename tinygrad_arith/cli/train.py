@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..options.errors import as_misuse
 from ..options.option import flag_name
+from ..options.system import reader_left
 from ..plots.training_curve import plot_training_curve
 from ..run_files.checkpoints import Progress
 from ..training.config import Config, with_options
@@ -151,8 +152,10 @@ def train(session: "Session", args: argparse.Namespace) -> int:
         if outcome.output_error is not None:
             return lost_output(outcome.output_error, f"stopped after step {step} and saved; go on with: {go_on}")
         return conclude(session, trainer.progress, go_on)
-    except BrokenPipeError as error:  # before the first step or after the last one: there is nothing to save
-        return lost_output(error, f"go on with: {go_on}")
+    except OSError as error:
+        if not reader_left(error):
+            raise
+        return lost_output(error, f"go on with: {go_on}")  # before or after all steps: there is nothing to save
 
 
 def conclude(session: "Session", progress: Progress, go_on: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ..options.errors import UserError
-from .interrupts import ignore_stop_signals, stop_signals_blocked
+from .interrupts import deaf_to_ctrl_c, ignore_stop_signals, stop_signals_blocked
 
 
 class ChildProcess:
@@ -24,7 +24,9 @@ class ChildProcess:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-m", module]
         with stop_signals_blocked():
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, **deaf_to_ctrl_c()
+            )
         self.requests: Any = self.process.stdin
         self.answers: Any = self.process.stdout
         self.advice = advice

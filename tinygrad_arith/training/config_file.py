@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files.names import portable
 from ..files.reading import read_bytes, reading
 from ..options.errors import UserError
 from ..options.option import other_names
@@ -85,7 +86,7 @@ def check_task(values: dict[str, Any], source: str) -> None:
 def name_of(path: Path) -> str:
     """What runs of a file are called: its name without `.toml`, unless that is a preset's."""
     name = path.name if path.stem in preset_names() else path.stem
-    name = "".join(letter if letter.isprintable() else "-" for letter in name)
+    name = portable(name)
     return "config" if name in ("", ".", "..") else name
 
 
