@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from ..backend import RandomKey
+from ..backend.blas import threads_can_be_set
 from ..models.model import Model
 from ..models.shape_report import ShapeReport
 from ..ops.registry import chosen_table
@@ -131,7 +132,8 @@ def rate_in_words(record: RunRecord) -> str:
 def device_fact(device: str, training: TrainingOptions) -> tuple[str, str]:
     """What computes: the threads of the CPU, or the name of the GPU and how exactly it multiplies."""
     if device == "cpu":
-        return "threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))
+        blas = training.blas_threads if threads_can_be_set() else None
+        return "threads", str(Threads(training.workers, blas, training.worker_kind))
     rounded = ", matrix multiplications in TF32" if training.tf32 and training.dtype == "float32" else ""
     return "GPU", gpu_names()[0] + rounded
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..files.reading import reading
+from ..files.text import check_source
 from ..ops import OPERATIONS
-from ..options.errors import UserError
+from ..options.errors import UserError, as_user_error
 from ..options.option import did_you_mean
 from ..tasks.user_tasks import importable
 from ..verify.arguments import bind_arguments, chosen_positions
@@ -53,6 +55,8 @@ class UserFile:
         spec = importlib.util.spec_from_file_location(module_name(file), file)
         if spec is None or spec.loader is None:
             raise UserError(f"--file {path}: this is not a Python file (its name must end in .py)")
+        with reading(file), as_user_error(f"--file {path}: "):
+            check_source(file.read_bytes())
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # where dataclasses and pickle look for their module
         self.path, self.name, self.module_name, self.values = str(file), file.name, spec.name, vars(module)

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import platform
+import subprocess
 import sys
 
 FULL_ON_WINDOWS = (39, 112, 1295)  # ERROR_HANDLE_DISK_FULL, ERROR_DISK_FULL, ERROR_DISK_QUOTA_EXCEEDED
@@ -16,6 +18,22 @@ def on_windows() -> bool:
 def on_macos() -> bool:
     """Whether this is macOS."""
     return sys.platform == "darwin"
+
+
+def macos_version() -> str:
+    """The version of macOS, such as `15.1`; nothing on other systems."""
+    return platform.mac_ver()[0]
+
+
+def macos_processor() -> str | None:
+    """The name of a Mac's processor, such as `Apple M2`: Python knows no more than `arm`. None where it is not told."""
+    try:
+        told = subprocess.run(
+            ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.decode("utf-8", errors="replace").strip() or None
 
 
 def system_error(number: int, said: str) -> OSError:

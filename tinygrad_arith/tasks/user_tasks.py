@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..files.text import UnreadableSource, check_source
 from ..options.option import did_you_mean
 from .arithmetic.checks import check_groups
 from .arithmetic.numbers import NumberTask
@@ -57,7 +58,10 @@ def load_task_class(name: str) -> Any:
     if not path.is_file():
         raise ValueError(f"--task {name}: there is no file {file}")
     try:
+        check_source(path.read_bytes())
         module = load_module(path.resolve(), path.stat().st_mtime_ns)
+    except UnreadableSource as error:
+        raise ValueError(f"--task {name}: {file}: {error}") from None
     except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise ValueError(f"--task {name}: {file} cannot be run: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..files.names import portable
 from ..files.reading import read_bytes, reading
+from ..files.text import decoded
 from ..options.errors import UserError
 from ..options.option import other_names
 from .config import SECTIONS, Config, changed
@@ -39,7 +40,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     with reading(path):
         data = read_bytes(path, LARGEST_FILE)
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return tomllib.loads(decoded(data))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not in UTF-8, as TOML is: {error.reason} at byte {error.start}") from error
     except RecursionError as error:

@@ -39,7 +39,8 @@ CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
 FORMAT = 2
-IN_WORDS = {"products": "matrix multiplications"}  # of `computed_by`
+IN_WORDS = {"products": "matrix multiplications", "blas": "NumPy's BLAS"}  # of `computed_by`
+NOTED_LATER = ("blas",)  # what runs of older versions do not tell, so that nothing can be said of it
 STATED = ("format", "preset", "until", "seed", "config")  # in `config.json`; all else tells how the run was made
 
 
@@ -221,6 +222,7 @@ def write_resumption(
 def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """`passes: numpy 2.1.0 before, numba 0.61.0 now` for each thing that differs; nothing if one of them is empty."""
     names = [name for name in before | now if before.get(name) != now.get(name)] if before and now else []
+    names = [name for name in names if name not in NOTED_LATER or (name in before and name in now)]
     found = [(IN_WORDS.get(name, name), before.get(name, "none"), now.get(name, "none")) for name in names]
     return [f"{name}: {there} before, {here} now" for name, there, here in found]
 

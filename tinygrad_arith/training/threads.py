@@ -20,14 +20,17 @@ LEAST_FLOP = 4e8  # of a step that is shared: below it, handing the work over co
 
 @dataclass(frozen=True)
 class Threads:
-    """Workers that share a batch, what they are, and the threads of each one's matrix multiplications."""
+    """Workers that share a batch, what they are, and the threads of each one's matrix multiplications, None where the
+    library that does them cannot be told how many.
+    """
 
     workers: int
-    blas: int
+    blas: int | None
     kind: str = "processes"
 
     def __str__(self) -> str:
-        alone = f"{self.blas} for each matrix multiplication"
+        many = "as many as NumPy's BLAS takes" if self.blas is None else str(self.blas)
+        alone = f"{many} for each matrix multiplication"
         return alone if self.workers == 1 else f"{self.workers} {self.kind} share each batch, {alone}"
 
 
