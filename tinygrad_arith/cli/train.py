@@ -52,7 +52,8 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
     """All flags of this command, those of this configuration's kinds among them, or of all kinds (`more`)."""
     parser = make_parser("train", DESCRIPTION, "run")
     parser.add_flag("--preset NAME", f"the configuration to start from (default: {DEFAULT_PRESET})")
-    own = "the configuration to start from: a file of your own, written like a preset (docs/architecture.md)"
+    shown = "python -m pydoc tinygrad_arith.training.config_file shows one"
+    own = f"the configuration to start from: a file of your own, written like a preset ({shown})"
     parser.add_flag("--config FILE", own, some_path)
     parser.add_flag("--list-presets [NAME]", "list the presets and stop; with a name, as --show", const="")
     parser.add_flag("--show NAME", "tell all about a preset, also as flags, and stop")

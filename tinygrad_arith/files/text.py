@@ -6,14 +6,17 @@ UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 IN_UTF_16 = "it is in UTF-16, as PowerShell's > writes it; save it as UTF-8"
 
 
+class InUtf16(ValueError):
+    """A text that is in UTF-16. What it says is the end of a sentence."""
+
+
 def decoded(data: bytes) -> str:
     """The text of bytes in UTF-8, without a byte order mark.
 
-    Raises ValueError, the end of a sentence, where they are in UTF-16, and UnicodeDecodeError, which is one too, where
-    they are in anything else.
+    Raises InUtf16 where they are in UTF-16, and UnicodeDecodeError, a ValueError too, where in anything else.
     """
     if is_utf_16(data):
-        raise ValueError(IN_UTF_16)
+        raise InUtf16(IN_UTF_16)
     return data.decode("utf-8-sig")
 
 
@@ -22,13 +25,9 @@ def is_utf_16(data: bytes) -> bool:
     return data.startswith(UTF_16_MARKS) or (0 in data[:2] and data[:2] != b"\0\0" and len(data) > 1)
 
 
-class UnreadableSource(ValueError):
-    """A Python file that Python cannot read. The text is the end of a sentence."""
-
-
 def check_source(data: bytes) -> None:
-    """Raise UnreadableSource where a Python file is in UTF-16. (Python itself takes a mark of UTF-8, and any encoding
+    """Raise InUtf16 where a Python file is in UTF-16. (Python itself takes a mark of UTF-8, and any encoding
     that the file's first lines name.)
     """
     if is_utf_16(data):
-        raise UnreadableSource(IN_UTF_16)
+        raise InUtf16(IN_UTF_16)

@@ -1,6 +1,22 @@
 """A configuration file of one's own, in the format of the presets.
 
-It may be a stranger's: it is read with a limit, and no code that it names is run.
+    title = "4-digit sums by a small model"  # as are short, source, expected, published: for people only
+
+    [task]
+    kind = "decimal-addition"
+    digits = 4
+
+    [model]
+    d_model = 48
+
+    [optimizer]
+    learning_rate = 1e-3
+
+    [training]
+    steps = 1000
+
+Every key may be left out, and then has its default. The file may be a stranger's: it is read with a limit, and no code
+that it names is run.
 """
 
 import dataclasses
@@ -11,7 +27,7 @@ from typing import Any
 
 from ..files.names import portable
 from ..files.reading import read_bytes, reading
-from ..files.text import decoded
+from ..files.text import InUtf16, decoded
 from ..options.errors import UserError
 from ..options.option import other_names
 from .config import SECTIONS, Config, changed
@@ -41,6 +57,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         data = read_bytes(path, LARGEST_FILE)
     try:
         return tomllib.loads(decoded(data))
+    except InUtf16 as error:
+        raise UserError(f"{path}: not in UTF-8, as TOML is: {error}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not in UTF-8, as TOML is: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
