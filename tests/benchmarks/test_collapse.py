@@ -198,16 +198,16 @@ def test_a_run_goes_on_as_if_nothing_had_been_replayed_and_is_reported(small, fe
     run.norms = [1.0] * 340 + [6.0] * 60
     found = replay.replay_collapse(training, run.states, run.losses, run.norms, run.states[-1])
     replay.train_and_replay(Training(long), tmp_path / "seed1.json", until=1e9)
-    written = json.loads((tmp_path / "seed1.json").read_text())
+    written = json.loads((tmp_path / "seed1.json").read_text(encoding="utf-8"))
     assert (written["steps"], written["skipped"], len(written["controls"])) == (400, [], 2)
-    (tmp_path / "seed1.json").write_text(json.dumps(written | {"collapses": [found]}))
+    (tmp_path / "seed1.json").write_text(json.dumps(written | {"collapses": [found]}), encoding="utf-8")
     values = replay_report.gather(tmp_path)
     lowest = next(row["others"] for row in found["replays"] if row["lead"] == 5)
     assert replay_report.lost(values, "others", 5) == (sum(share < 0.9 for share in lowest), 4)
     assert replay_report.lost_by_chance(values)[1] == 8
     assert replay_report.replays_table(values).count(" of 4 ") == 3
     assert len(replay_report.replays_picture(values).axes) == 2
-    (tmp_path / "seed1.json").write_text(json.dumps(written))
+    (tmp_path / "seed1.json").write_text(json.dumps(written), encoding="utf-8")
     with pytest.raises(SystemExit, match="there are no collapses"):
         replay_report.gather(tmp_path)
 

@@ -25,7 +25,7 @@ def train(call_command, tmp_path, monkeypatch):
 
 
 def seal(run):
-    return json.loads((run / "checkpoints" / "step-00000012.json").read_text())["sha256"]
+    return json.loads((run / "checkpoints" / "step-00000012.json").read_text(encoding="utf-8"))["sha256"]
 
 
 def test_previews_are_shown_beside_the_pipe_and_change_no_bit(train, tmp_path):

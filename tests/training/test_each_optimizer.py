@@ -107,9 +107,9 @@ def test_a_run_is_resumed_by_no_other_optimizer(name, other, tmp_path):
     write_record(directory, RunRecord(mine, "binary-reversed"))
     trainer.finished = lambda: trainer.progress.step >= 7
     trainer.run()
-    record = json.loads((directory / "config.json").read_text())
+    record = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     record["config"]["optimizer"] = config_of(other).to_dict()["optimizer"]
-    (directory / "config.json").write_text(json.dumps(record))
+    (directory / "config.json").write_text(json.dumps(record), encoding="utf-8")
     with resumed_session(directory, None, None) as session:
         if trainer.optimizer.state_dict().keys() == session.optimizer.state_dict().keys():
             Trainer(session, trainer.reporter)
@@ -181,9 +181,9 @@ def test_the_command_trains_resumes_and_refuses(tmp_path, digest_of_arrays):
     assert result.returncode == 2
     assert result.stderr.startswith("error: --optimizer: not with --resume, which takes every option from the run")
     shutil.copytree(tmp_path / "parts", tmp_path / "changed")
-    record = json.loads((tmp_path / "changed" / "config.json").read_text())
+    record = json.loads((tmp_path / "changed" / "config.json").read_text(encoding="utf-8"))
     record["config"]["optimizer"] = {"kind": "adamw", "schedule": "constant", "warmup": 5}
-    (tmp_path / "changed" / "config.json").write_text(json.dumps(record))
+    (tmp_path / "changed" / "config.json").write_text(json.dumps(record), encoding="utf-8")
     result = run_command("--resume", "changed", "--steps", "12", cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ from tinygrad_arith.run_files.machine import what_computes
 from tinygrad_arith.training.runs import differences
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-RUNS = json.loads((FIXTURES / "checkpoint_hashes.json").read_text())["runs"]
+RUNS = json.loads((FIXTURES / "checkpoint_hashes.json").read_text(encoding="utf-8"))["runs"]
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run["what"])
