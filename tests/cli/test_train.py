@@ -357,7 +357,7 @@ def test_cuda_without_cupy_says_what_to_install(here, capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, err = exit_line(capsys, ["--device", "cuda"])
     assert code == 1
-    assert "pip install -e '.[gpu]' (CUDA 12) or '.[gpu-cuda13]' (CUDA 13), in a checkout" in err
+    assert 'pip install -e ".[gpu]" (CUDA 12) or ".[gpu-cuda13]" (CUDA 13), in a checkout' in err
 
 
 def test_a_dry_run_shows_the_model_and_trains_nothing(here, capsys):

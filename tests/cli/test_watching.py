@@ -106,7 +106,7 @@ def test_without_tensorboardx_nothing_is_made_and_a_sentence_says_so(train, tmp_
     monkeypatch.setattr("tinygrad_arith.training.tensorboard.is_installed", lambda: False)
     code, out, err = train(*FLAGS, "--tensorboard", "events")
     assert (code, out) == (1, "")
-    assert err == "error: --tensorboard: needs tensorboardX: pip install -e '.[tensorboard]'\n"
+    assert err == 'error: --tensorboard: needs tensorboardX: pip install -e ".[tensorboard]"\n'
     assert list(tmp_path.iterdir()) == []
 
 

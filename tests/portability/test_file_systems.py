@@ -1,4 +1,4 @@
-"""File systems that lack a part of what POSIX promises, emulated: no fsync, no locks, no renames, no case, no writing."""
+"""File systems that lack a part of what POSIX promises, emulated: fsync, locks, renames, case, writing."""
 
 import errno
 import os

@@ -8,7 +8,8 @@ from types import ModuleType
 
 import numpy as np
 
-INSTALL = "pip install -e '.[gpu]' (CUDA 12) or '.[gpu-cuda13]' (CUDA 13), in a checkout"
+# In double quotes, as here and in other hints, it is typed alike in every shell, cmd.exe among them.
+INSTALL = 'pip install -e ".[gpu]" (CUDA 12) or ".[gpu-cuda13]" (CUDA 13), in a checkout'
 
 
 def library_of(device: str) -> ModuleType:
