@@ -129,6 +129,12 @@ def test_what_went_wrong_first_is_told_where_nothing_can_be_deleted_either(tmp_p
     assert raised.value.filename == str(tmp_path / "a")
 
 
+def test_a_file_that_cannot_be_made_is_told_by_the_name_it_would_have_had(tmp_path):
+    with pytest.raises(FileNotFoundError) as raised:
+        write_text(tmp_path / "gone" / "a", "new")
+    assert raised.value.filename == str(tmp_path / "gone" / "a")
+
+
 def test_a_leftover_that_cannot_be_deleted_is_warned_of(tmp_path, monkeypatch):
     (tmp_path / "a.tmp").write_text("", encoding="utf-8")
     monkeypatch.setattr(Path, "unlink", raising(errno.EBUSY))

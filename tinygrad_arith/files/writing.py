@@ -27,7 +27,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             with open(temporary, "rb+") as file:
                 bring_to_disk(file.fileno())
             replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)  # the name that people know
         with suppress(OSError):  # what went wrong first is to be told
             temporary.unlink(missing_ok=True)
         raise
