@@ -91,7 +91,15 @@ def test_only_a_lock_that_is_held_says_that_another_process_trains(tmp_path, mon
 @posix
 def test_a_lock_file_whose_server_is_away_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(locks.fcntl, "flock", raising(errno.ESTALE))
+    monkeypatch.setattr("filelock.FileLock", None)  # some versions take it for a lock that is held
     with pytest.raises(OSError, match=os.strerror(errno.ESTALE)) as raised, locked(tmp_path):
+        pass
+    assert raised.value.filename == str(tmp_path / "run.lock")
+
+
+def test_an_error_of_the_library_of_locks_names_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("filelock.FileLock", raising(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)) as raised, locked(tmp_path):
         pass
     assert raised.value.filename == str(tmp_path / "run.lock")
 

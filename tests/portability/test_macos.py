@@ -75,6 +75,7 @@ def test_the_record_names_the_blas(accelerate):
         ([("numpy.libs/a.so", OPENBLAS), ("lib/libmkl_rt.so.3", MKL)], "scipy-openblas", None),
         ([("lib/libopenblas.so", OPENBLAS), ("lib/libmkl_rt.so.3", MKL)], "blas", None),  # of a distribution
         ([("lib/libmkl_rt.so.3", MKL)], "mkl", "mkl 2026.2"),  # conda's
+        ([("numpy.libs/a.so", OPENBLAS), ("torch/lib/b.so", OPENBLAS | {"version": "0.2"})], "", None),
         ([("scipy.libs/b.so", OPENBLAS)], "accelerate", "accelerate 0.1"),
         ([], "blis", "blis 0.1"),
     ],

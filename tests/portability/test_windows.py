@@ -17,7 +17,7 @@ from tinygrad_arith.cli import console
 from tinygrad_arith.cli.compare import default_directory
 from tinygrad_arith.cli.console import data_table, lost_output, run_command
 from tinygrad_arith.cli.progress import BarReporter, WatchedReporter
-from tinygrad_arith.comparisons.jobs import JobsReporter, RunningJob, SideBySide
+from tinygrad_arith.comparisons.jobs import JobsReporter, MetricsFollower, RunningJob, SideBySide
 from tinygrad_arith.files import durability
 from tinygrad_arith.files.names import fault_of_name
 from tinygrad_arith.files.writing import Replacement, write_text
@@ -94,6 +94,7 @@ def test_one_that_stays_open_is_an_error_after_a_while_which_names_it(tmp_path, 
         write_text(path, "new")
     assert in_words(raised.value).startswith(f"{path}: The process cannot access the file")
     assert 0 < sum(clock) <= durability.PATIENCE
+    assert 5 < len(clock) < 30  # soon at first, then less often
     assert (path.read_text(encoding="utf-8"), names_in(tmp_path)) == ("old", ["config.json"])
 
 
@@ -107,6 +108,24 @@ def test_several_files_that_are_replaced_together_wait_too(tmp_path, held, clock
         files.path("b").write_text("new", encoding="utf-8")
     assert [(tmp_path / name).read_text(encoding="utf-8") for name in ("a", "b")] == ["new", "new"]
     assert len(clock) == 1
+
+
+def test_one_of_several_that_stays_open_is_named(tmp_path, held, clock):
+    held.add("a")
+    with pytest.raises(PermissionError) as raised, Replacement(tmp_path) as files:
+        files.path("a").write_text("new", encoding="utf-8")
+    assert raised.value.filename == str(tmp_path / "a")
+
+
+def test_a_comparison_goes_on_while_metrics_are_being_replaced(tmp_path, monkeypatch, held_error):
+    path = tmp_path / "metrics.jsonl"
+    follower = MetricsFollower(path)
+    assert follower.newest() is None
+    path.write_text('{"step": 1}\n', encoding="utf-8")
+    monkeypatch.setattr("builtins.open", raising_any(held_error(path)))
+    assert follower.newest() is None
+    monkeypatch.undo()
+    assert follower.newest() == {"step": 1}
 
 
 def test_what_another_system_refuses_is_refused_at_once(tmp_path, clock, monkeypatch):
@@ -326,6 +345,7 @@ def test_a_comparison_stops_when_its_reader_leaves(windows, started, tmp_path, m
     [
         ("runs/CON", "like CON, which is a device"),
         ("nul.txt", "like nul.txt, which is a device"),
+        ("con .txt", "like con .txt, which is a device"),
         ("runs/com1/x", "like com1, which is a device"),
         ("runs/mine.", "that ends in a dot or a space"),
         ("runs/mine ", "that ends in a dot or a space"),
