@@ -158,7 +158,7 @@ def check_class(found: Any, name: str) -> None:
     """Raise ValueError, one sentence, unless a user's class is one of which a task can be made."""
     if not (isinstance(found, type) and issubclass(found, NumberTask | PairTask)):
         raise ValueError(
-            f"--task {name}: must be a class made from NumberTask or PairTask of tinygrad_arith.tasks "
+            f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask or PairTask "
             "(python -m pydoc tinygrad_arith.tasks.pairs shows one)"
         )
     if not (isinstance(found.options, type) and issubclass(found.options, TaskOptions)):
