@@ -41,6 +41,7 @@ def lint(session: nox.Session) -> None:
     """Lint, format and types."""
     session.install(".[test,dev]")
     session.run("ruff", "check", ".")
+    session.run("ruff", "check", "--preview", "--select", "PLW1514", ".")  # text in the system's own encoding
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
 

@@ -180,7 +180,7 @@ def anonymous() -> int:
     """The bytes that this process has for itself, files not counted; 0 where the system does not say."""
     if not STATUS.exists():
         return 0
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("RssAnon:"))
+    line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("RssAnon:"))
     return int(line.split()[1]) * 1024
 
 

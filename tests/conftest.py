@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -96,10 +97,10 @@ def write_run():
         rows = [{"step": s, "loss": (10 + seed) / s, "seconds": s / 10} for s in range(1, 21)]
         for row, share in zip(rows[4::5], shares, strict=True):
             row["exact_match"] = share
-        (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         result = {"step": 20, "seconds": 2.0 + seed, "test_exact_match": correct / 8, "test_correct": correct}
         result |= {"test_count": 8, "interval_95": [0.1, 1.0]}
-        (directory / "result.json").write_text(json.dumps(result))
+        (directory / "result.json").write_text(json.dumps(result), encoding="utf-8")
         return directory
 
     return write

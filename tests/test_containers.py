@@ -125,8 +125,8 @@ def half_a_core():
     """The file that takes processes into a group of this test's own, which may use half a core."""
     try:
         mounts, groups = (
-            list(cgroup_mounts((PROC / "mountinfo").read_text())),
-            own_groups((PROC / "cgroup").read_text()),
+            list(cgroup_mounts((PROC / "mountinfo").read_text(encoding="utf-8"))),
+            own_groups((PROC / "cgroup").read_text(encoding="utf-8")),
         )
     except OSError as error:
         pytest.skip(f"no control groups: {error}")
@@ -136,10 +136,10 @@ def half_a_core():
         try:
             folder.mkdir()
             if mount.version == 1:
-                (folder / "cpu.cfs_period_us").write_text("100000")
-                (folder / "cpu.cfs_quota_us").write_text("50000")
+                (folder / "cpu.cfs_period_us").write_text("100000", encoding="utf-8")
+                (folder / "cpu.cfs_quota_us").write_text("50000", encoding="utf-8")
             else:
-                (folder / "cpu.max").write_text("50000 100000")
+                (folder / "cpu.max").write_text("50000 100000", encoding="utf-8")
         except OSError as error:
             refused = str(error)
             if folder.is_dir():

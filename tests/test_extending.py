@@ -64,8 +64,8 @@ def extension(page, tmp_path_factory):
     (root / "extension").mkdir()
     for name, place in FILES.items():
         (root / "extension" / name).write_text(outside(page.file(place), place), encoding="utf-8")
-    (root / "extension" / "__init__.py").write_text("")
-    (root / "extension" / "model.py").write_text(MODEL)
+    (root / "extension" / "__init__.py").write_text("", encoding="utf-8")
+    (root / "extension" / "model.py").write_text(MODEL, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root))
         patch.setitem(MODELS.places, "bag", "extension.model:SoftplusBag")
@@ -101,7 +101,7 @@ def test_the_run_is_of_these_kinds_and_learns(run):
     bits = [row["bits_per_character"] for row in read_metrics(run / "metrics.jsonl") if "bits_per_character" in row]
     assert len(bits) == 4
     assert bits[-1] < bits[0] < 5
-    result = json.loads((run / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     assert result["goal"] == {"name": "bits_per_character", "rising": False, "share": False}
     assert 0 < result["accuracy"] < 1
 
@@ -136,7 +136,7 @@ def test_a_goal_that_falls_ends_the_training(extension, no_picture, tmp_path, ca
     directory = tmp_path / "stopped"
     assert train([*KINDS, *SHORT, "--workers", "1", "--until", "4.5", "--out", str(directory)]) == 0
     assert "or until validation bits per character reaches 4.5" in capsys.readouterr().out
-    assert json.loads((directory / "result.json").read_text())["step"] == 5
+    assert json.loads((directory / "result.json").read_text(encoding="utf-8"))["step"] == 5
 
 
 def test_a_goal_that_is_a_share_is_at_most_1(capsys, tmp_path):

@@ -7,6 +7,7 @@ hatchling takes what git does not ignore.
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -43,6 +44,11 @@ def names_in_sdist(path):
     """The files in a source archive, without the folder that holds them all."""
     with tarfile.open(path) as archive:
         return {name.split("/", 1)[1] for name in archive.getnames()}
+
+
+def can_build():
+    """Whether what `pyproject.toml` asks of a build is installed here."""
+    return all(importlib.util.find_spec(name) for name in ("hatchling", "hatch_fancy_pypi_readme"))
 
 
 def build_wheel(directory):
@@ -101,7 +107,7 @@ def packed(tmp_path_factory):
     """The names of the files in the wheel."""
     if wheel := os.environ.get("TINYGRAD_ARITH_WHEEL"):
         return names_in(wheel)
-    if importlib.util.find_spec("hatchling"):
+    if can_build():
         return names_in(build_wheel(tmp_path_factory.mktemp("wheel")))
     return names_by_git() or pytest.skip("no wheel: hatchling is not installed, and this is no checkout of git")
 
@@ -111,7 +117,7 @@ def archived(tmp_path_factory):
     """The names of the files in the source archive."""
     if sdist := os.environ.get("TINYGRAD_ARITH_SDIST"):
         return names_in_sdist(sdist)
-    if importlib.util.find_spec("hatchling"):
+    if can_build():
         return names_in_sdist(build_sdist(tmp_path_factory.mktemp("sdist")))
     return sdist_names_by_git() or pytest.skip("hatchling is not installed, and this is no checkout of git")
 
@@ -145,6 +151,15 @@ def test_the_source_archive_holds_what_makes_the_wheel_and_what_tests_read(archi
         assert (ROOT / place).exists()
         assert any(name == place or name.startswith(f"{place}/") for name in archived)
     assert archived >= {"LICENSE", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py", "kernels/adamw.cu"}
+
+
+def test_its_page_on_an_index_has_no_link_that_leads_nowhere():
+    wheel = os.environ.get("TINYGRAD_ARITH_WHEEL") or pytest.skip("`nox -s wheel` builds one")
+    (name,) = (name for name in all_names_in(wheel) if name.endswith(".dist-info/METADATA"))
+    with zipfile.ZipFile(wheel) as archive:
+        page = archive.read(name).decode("utf-8").split("\n\n", 1)[1]
+    assert "python -m tinygrad_arith.train" in page
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", page) == []
 
 
 def test_the_wheel_brings_its_licence():

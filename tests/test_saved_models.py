@@ -95,7 +95,7 @@ def test_a_model_that_is_there_is_replaced_only_if_asked(tmp_path):
 
 def test_a_save_leaves_other_directories_alone(tmp_path):
     model = MODELS["gpt"]().initialize(3)
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     run = shutil.copytree(RUN, tmp_path / "run")
     for directory in (tmp_path, run):
         with pytest.raises(UserError, match=r"not empty, and no saved model"):
@@ -162,7 +162,7 @@ def test_a_save_that_fails_leaves_the_model_that_is_there(tmp_path, monkeypatch,
 def test_what_a_killed_save_left_does_not_stop_the_next_one(tmp_path):
     model = MODELS["gpt"]().initialize(3)
     for name in ("model.safetensors.tmp", "model-00001-of-00002.safetensors.tmp", "config.json.tmp"):
-        (tmp_path / name).write_text("half")
+        (tmp_path / name).write_text("half", encoding="utf-8")
     ta.save(model, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
@@ -199,9 +199,9 @@ def saved(tmp_path):
 
 def change(directory, **fields):
     path = directory / "config.json"
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     values["model"] = {k: v for k, v in (values["model"] | fields).items() if v != "gone"}
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps(values), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,8 @@ def test_a_group_outside_of_what_is_seen(system):
 
 def test_no_control_groups(system):
     assert system.cores is None  # no /proc
-    (system.proc / "mountinfo").write_text("")
-    (system.proc / "cgroup").write_text("")
+    (system.proc / "mountinfo").write_text("", encoding="utf-8")
+    (system.proc / "cgroup").write_text("", encoding="utf-8")
     assert system.cores is None
 
 

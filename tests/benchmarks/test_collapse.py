@@ -215,19 +215,19 @@ def test_a_run_goes_on_as_if_nothing_had_been_replayed_and_is_reported(undisturb
     monkeypatch.setattr(replay, "COLLAPSED", -1.0)
     long = dataclasses.replace(small, training=dataclasses.replace(small.training, steps=160))
     replay.train_and_replay(Training(long), tmp_path / "seed1.json", until=1e9)
-    written = json.loads((tmp_path / "seed1.json").read_text())
+    written = json.loads((tmp_path / "seed1.json").read_text(encoding="utf-8"))
     assert (written["steps"], written["skipped"]) == (160, [])
     assert [control["step"] for control in written["controls"]] == [120, 160]
     _, run, _, found = undisturbed
     assert runs[0].losses == run.losses
-    (tmp_path / "seed1.json").write_text(json.dumps(written | {"collapses": [found]}))
+    (tmp_path / "seed1.json").write_text(json.dumps(written | {"collapses": [found]}), encoding="utf-8")
     values = replay_report.gather(tmp_path)
     lowest = next(row["others"] for row in found["replays"] if row["lead"] == 5)
     assert replay_report.lost(values, "others", 5) == (sum(share < 0.9 for share in lowest), 3)
     assert replay_report.lost_by_chance(values)[1] == 6
     assert replay_report.replays_table(values).count(" of 3 ") == 3
     assert len(replay_report.replays_picture(values).axes) == 2
-    (tmp_path / "seed1.json").write_text(json.dumps(written))
+    (tmp_path / "seed1.json").write_text(json.dumps(written), encoding="utf-8")
     with pytest.raises(SystemExit, match="there are no collapses"):
         replay_report.gather(tmp_path)
 

@@ -50,12 +50,12 @@ def comparison(tmp_path, write_run):
         write_run(directory / f"binary-reversed-seed{seed}", seed=seed, correct=9 - seed, shares=shares)
     runs = {f"binary-reversed-seed{s}": {"sittings": 1 + (s == 2), "whole_seconds": 10.0 + s} for s in (1, 2, 3)}
     journal = {"command": "python -m tinygrad_arith.compare ...", "jobs": 2, **MACHINE, "runs": runs}
-    (directory / "journal.json").write_text(json.dumps(journal))
+    (directory / "journal.json").write_text(json.dumps(journal), encoding="utf-8")
     return directory
 
 
 def gathered(results):
-    return [json.loads(path.read_text()) for path in sorted(results.iterdir())]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.iterdir())]
 
 
 def row_of(text, *words):
@@ -87,8 +87,8 @@ def test_gathering_a_comparison(results, comparison, capsys):
 
 
 def test_the_machine_can_be_named_and_gpus_are(results, comparison):
-    journal = json.loads((comparison / "journal.json").read_text())
-    (comparison / "journal.json").write_text(json.dumps(journal | {"gpus": ["A GPU", "A GPU"]}))
+    journal = json.loads((comparison / "journal.json").read_text(encoding="utf-8"))
+    (comparison / "journal.json").write_text(json.dumps(journal | {"gpus": ["A GPU", "A GPU"]}), encoding="utf-8")
     assert experiments.gather(comparison, None)[0]["machine"] == "2 A GPU"
     assert experiments.gather(comparison, "a box with 2 GPUs")[0]["machine"] == "a box with 2 GPUs"
 
@@ -110,7 +110,10 @@ def test_runs_that_compare_did_not_make_need_a_machine(results, comparison, caps
     assert values["command"].startswith("python -m tinygrad_arith.train --preset binary-reversed --digits=3 ")
     assert values["command"].endswith(" --seed {1,2,3}")
     assert (
-        values["date"] == json.loads((comparison / "binary-reversed-seed1" / "config.json").read_text())["created"][:10]
+        values["date"]
+        == json.loads((comparison / "binary-reversed-seed1" / "config.json").read_text(encoding="utf-8"))["created"][
+            :10
+        ]
     )
 
 
@@ -150,7 +153,10 @@ def test_the_tables_are_written_and_checked_and_prose_stays(results, comparison,
         assert row_of(commands, command)[1:4] == [load_preset(name).source, "", "not yet run"]
 
     path = next(results.iterdir())
-    path.write_text(path.read_text().replace('"test_exact_match": 0.875', '"test_exact_match": 0.9'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"test_exact_match": 0.875', '"test_exact_match": 0.9'),
+        encoding="utf-8",
+    )
     assert experiments.main(["--check"]) == 1
 
 
@@ -162,7 +168,7 @@ def put(results, date, share, **task):
     run |= {"seconds": 1.0, "steps_to": reached, "seconds_to": reached, "further": {"in_fives": 0.75}}
     values = {"preset": "binary-reversed", "config": config, "until": None, "machine": "a laptop", "jobs": 1}
     values |= {"command": "as typed", "date": date, "runs": [run]}
-    experiments.result_path(values).write_text(json.dumps(values))
+    experiments.result_path(values).write_text(json.dumps(values), encoding="utf-8")
 
 
 def test_the_newest_is_shown_and_variants_follow_in_the_order_of_their_numbers(results):
@@ -182,10 +188,10 @@ def test_the_newest_is_shown_and_variants_follow_in_the_order_of_their_numbers(r
 def test_the_best_evaluation_is_told_where_the_run_lost_it(results):
     put(results, "2026-11-21", 0.8)
     (path,) = results.iterdir()
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     for best, told in ((0.9, True), (0.81, False)):
         values["runs"][0]["best_exact_match"] = best
-        path.write_text(json.dumps(values))
+        path.write_text(json.dumps(values), encoding="utf-8")
         text = experiments_page.table_named("ours", experiments.entries())
         assert ("best evaluation on the way 90.00%" in text) == told
 
@@ -203,10 +209,10 @@ def test_lee_et_al_by_the_number_of_sums(results):
         task = dataclasses.replace(config.task, train_size=size)
         put(results, "2026-11-21", share)
         path = results / "experiment_binary-reversed_2026-11-21.json"
-        values = json.loads(path.read_text()) | {"preset": "lee-plain-3digit"}
+        values = json.loads(path.read_text(encoding="utf-8")) | {"preset": "lee-plain-3digit"}
         path.unlink()
         values["config"] = dataclasses.replace(config, task=task).resolved().to_dict()
-        experiments.result_path(values).write_text(json.dumps(values))
+        experiments.result_path(values).write_text(json.dumps(values), encoding="utf-8")
     text = experiments_page.table_named("lee", experiments.entries())
     assert row_of(text, "| 1,000 |") == ["1,000", "0.4 %", "25.00%", "1.6 %", "–"]
     assert row_of(text, "| 10,000 |") == ["10,000", "87.4 %", "50.00%", "100.0 %", "–"]

@@ -93,7 +93,7 @@ def test_the_fastest_of_ours_is_deterministic():
 def test_writes_json_tables_and_picture(tmp_path):
     path = gpu_attention.write(REPORT, tmp_path)
     assert path.read_text(encoding="utf-8").startswith("# Attention on the GPU\n\nsome GPU; 2026-11-22")
-    assert json.loads((tmp_path / "gpu_attention_2026-11-22.json").read_text()) == REPORT
+    assert json.loads((tmp_path / "gpu_attention_2026-11-22.json").read_text(encoding="utf-8")) == REPORT
     assert (tmp_path / "gpu_attention.png").stat().st_size > 10_000
 
 

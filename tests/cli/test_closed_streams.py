@@ -37,7 +37,9 @@ def test_without_stdin_and_stderr_it_does_what_it_is_asked(command):
 
 
 def test_a_training_with_workers_and_without_stdin_and_stderr(tmp_path):
-    (tmp_path / "matplotlib.py").write_text("raise OSError('a picture would take half of the time of this test')")
+    (tmp_path / "matplotlib.py").write_text(
+        "raise OSError('a picture would take half of the time of this test')", encoding="utf-8"
+    )
     line, path = f'exec "$0" -m tinygrad_arith.train {TINY} --out "$1" 2>&- <&-', f"{tmp_path}{os.pathsep}{ROOT}"
     ended = started(line, tmp_path / "run", path=path)
     assert ended.returncode == 0

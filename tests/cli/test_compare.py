@@ -44,12 +44,12 @@ def test_presets_are_trained_compared_and_not_trained_again(here, call_command):
     ):
         assert words in out
     assert (directory / "comparison.png").read_bytes().startswith(PNG_START)
-    assert json.loads((directory / "journal.json").read_text())["command"].endswith("--steps 20")
+    assert json.loads((directory / "journal.json").read_text(encoding="utf-8"))["command"].endswith("--steps 20")
 
     code, out, err = call_command(main, *flags, "--json")
     assert (code, err) == (0, "4 runs, 4 of them finished before\n")
     values = json.loads(out)
-    assert values == json.loads((directory / "comparison.json").read_text())
+    assert values == json.loads((directory / "comparison.json").read_text(encoding="utf-8"))
     assert [group["label"] for group in values["groups"]] == ["binary-reversed", "binary-plain"]
     assert [run["seed"] for run in values["groups"][0]["runs"]] == [1, 2]
     assert values["failed"] == {}
@@ -66,7 +66,9 @@ def test_one_that_fails_is_told_beside_the_table_of_the_others(here, call_comman
     assert err.startswith("error: binary-reversed-seed1: ")
     assert "not empty (it holds stranger)" in err
     assert str(Path("out", "binary-reversed-seed1.log")) in err
-    assert list(json.loads((here / "out" / "comparison.json").read_text())["failed"]) == ["binary-reversed-seed1"]
+    assert list(json.loads((here / "out" / "comparison.json").read_text(encoding="utf-8"))["failed"]) == [
+        "binary-reversed-seed1"
+    ]
 
 
 @posix
@@ -96,9 +98,9 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(here, call_command):
     assert not (here / "out" / "comparison.json").exists()
 
     assert call_command(main, *command.split()[3:])[0] == 0
-    values = json.loads((here / "out" / "comparison.json").read_text())
+    values = json.loads((here / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert [run["step"] for run in values["groups"][0]["runs"]] == [2000, 2000]
-    sittings = json.loads((here / "out" / "journal.json").read_text())["runs"]
+    sittings = json.loads((here / "out" / "journal.json").read_text(encoding="utf-8"))["runs"]
     assert max(entry["sittings"] for entry in sittings.values()) == 2
 
 
@@ -135,7 +137,7 @@ def test_named_runs_take_no_comparison_of_others(here, write_run, call_command):
 
 def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_run, call_command):
     write_run(here / "trained" / "a")
-    (here / "trained" / "journal.json").write_text("{}")
+    (here / "trained" / "journal.json").write_text("{}", encoding="utf-8")
     write_run(here / "other")
     found = call_command(main, "other", "trained/a", "--out", "trained")
     assert found[:2] == (2, "")

@@ -26,7 +26,7 @@ def script_of(capsys):
 
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, call_command):
     monkeypatch.setitem(sys.modules, "shtab", None)
-    sentence = "shtab is not installed; install it with: pip install -e '.[completion]'"
+    sentence = 'shtab is not installed; install it with: pip install -e ".[completion]"'
     assert call_command(main, "--print-completion", "bash") == (1, "", f"error: --print-completion: {sentence}\n")
 
 

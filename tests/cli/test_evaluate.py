@@ -21,7 +21,7 @@ def evaluate(small_run, call_command):
 def test_json_agrees_with_the_result_that_training_measured(evaluate, small_run):
     code, out, _ = evaluate("--json")
     values = json.loads(out)
-    measured = json.loads((small_run / "result.json").read_text())
+    measured = json.loads((small_run / "result.json").read_text(encoding="utf-8"))
     assert code == 0
     assert (values["split"], values["count"]) == ("test", 16)
     assert values["correct"] == measured["test_correct"]
@@ -50,7 +50,7 @@ def without_room_for_pictures(small_run, tmp_path):
     """A copy of the run in which `plots` is a file."""
     directory = tmp_path / "run"
     shutil.copytree(small_run, directory, ignore=shutil.ignore_patterns("plots"))
-    (directory / "plots").write_text("mine")
+    (directory / "plots").write_text("mine", encoding="utf-8")
     return directory
 
 

@@ -63,7 +63,7 @@ def is_gone(pid):
     except ProcessLookupError:
         return True
     state = Path(f"/proc/{pid}/stat")  # one that nobody has waited for yet is no stray
-    return state.is_file() and state.read_text().rpartition(")")[2].split()[0] == "Z"
+    return state.is_file() and state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
 
 
 # A file that ends the program
@@ -258,13 +258,13 @@ def test_no_process_outlives_the_command(my_ops, number, code, said):
     noted = Path(path + ".pids")
     command = start("--file", path)
     try:
-        wait_for(lambda: noted.is_file() and noted.read_text().endswith("\n"))
+        wait_for(lambda: noted.is_file() and noted.read_text(encoding="utf-8").endswith("\n"))
         command.send_signal(getattr(signal, number))
         out, err = command.communicate(timeout=60)
     finally:
         command.kill()
     assert (command.returncode, out, err) == (code, "", said)
-    for pid in noted.read_text().split():
+    for pid in noted.read_text(encoding="utf-8").split():
         wait_for(lambda pid=pid: is_gone(int(pid)))
 
 

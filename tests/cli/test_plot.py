@@ -102,10 +102,14 @@ def test_csv_is_written_where_the_pictures_of_a_run_go(plot, write_run, tmp_path
     runs = [write_run(tmp_path / name) for name in ("a", "b")]
     code, out, err = plot(*runs, "--csv")
     assert (code, err, out.splitlines()) == (0, "", [str(run / "plots" / "metrics.csv") for run in runs])
-    assert (runs[0] / "plots" / "metrics.csv").read_text().startswith("step,loss,seconds,exact_match\n1,11.0,0.1,\n")
+    assert (
+        (runs[0] / "plots" / "metrics.csv")
+        .read_text(encoding="utf-8")
+        .startswith("step,loss,seconds,exact_match\n1,11.0,0.1,\n")
+    )
     code, out, _ = plot(*runs, "--csv", "--out", tmp_path / "c")
     assert out.splitlines() == [str(tmp_path / "c" / name / "metrics.csv") for name in ("a", "b")]
-    (runs[0] / "metrics.jsonl").write_text("")
+    (runs[0] / "metrics.jsonl").write_text("", encoding="utf-8")
     code, out, err = plot(*runs, "--csv")
     assert (code, err) == (1, f"error: {runs[0]}: has no metrics.jsonl yet, or nothing in it\n")
     assert len(out.splitlines()) == 1
@@ -231,8 +235,8 @@ def test_what_was_not_evaluated_yet_is_told_so(plot, small_run, tmp_path):
     young = tmp_path / "young"
     young.mkdir()
     shutil.copy(small_run / "config.json", young)
-    first = (small_run / "metrics.jsonl").read_text().splitlines()[0]
-    (young / "metrics.jsonl").write_text(first + "\n")
+    first = (small_run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    (young / "metrics.jsonl").write_text(first + "\n", encoding="utf-8")
     assert available(plot(young, "--list")[1])["tokens"] == "no: it has no predictions.jsonl"
     (young / "predictions.jsonl").touch()
     listed = available(plot(young, "--list")[1])
@@ -267,7 +271,7 @@ def test_a_run_that_has_just_begun_has_few_pictures(plot, small_run, tmp_path):
 def test_a_damaged_file_is_one_sentence(plot, small_run, tmp_path, only, file, content, sentence):
     damaged = tmp_path / "run"
     shutil.copytree(small_run, damaged)
-    (damaged / file).write_text(content)
+    (damaged / file).write_text(content, encoding="utf-8")
     code, _, err = plot(damaged, "--out", tmp_path / "p", "--only", only)
     assert code == 1
     assert err.startswith(f"error: {damaged / file}: ")

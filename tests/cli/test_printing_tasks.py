@@ -29,20 +29,20 @@ FLAGS += ["--test-size", "4", "--d-model", "8", "--heads", "2", "--layers", "1",
 @pytest.fixture
 def run(tmp_path):
     """A run of the task, hardly trained."""
-    (tmp_path / "own.py").write_text(SORTING)
+    (tmp_path / "own.py").write_text(SORTING, encoding="utf-8")
     assert train.main(["--task", f"{tmp_path / 'own.py'}:Sorting", *FLAGS, "--out", str(tmp_path / "run")]) == 0
     return tmp_path / "run"
 
 
 def changed(run, old, new):
     """Writes another version of the task's file."""
-    (run.parent / "own.py").write_text(SORTING.replace(old, new) + "\n# changed\n")
+    (run.parent / "own.py").write_text(SORTING.replace(old, new) + "\n# changed\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "sample", "compare"])
 def test_json_is_all_that_stdout_gets(call_command, run, tmp_path, command):
     changed(run, "", "")  # so that the file is run again
-    (tmp_path / "lines").write_text("abc\ncba\n")
+    (tmp_path / "lines").write_text("abc\ncba\n", encoding="utf-8")
     flags = {"sample": ["--file", str(tmp_path / "lines")], "compare": ["--out", str(tmp_path / "out")]}.get(
         command, []
     )

@@ -69,7 +69,7 @@ def test_an_unknown_flag_of_the_program_is_misuse(call_command):
     ("called", "shown"), [(program.PROGRAM, "tinygrad-arith train"), (MODULE, "python -m tinygrad_arith train")]
 )
 def test_hints_can_be_typed_as_the_command_was(called, shown, tmp_path, call_command):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     command = partial(main, program=called)
     assert call_command(command, "train", "--help")[1].startswith(f"usage: {shown} [flags]\n")
     _, _, err = call_command(command, "train", *TINY, "--out", str(tmp_path))

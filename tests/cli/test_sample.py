@@ -69,10 +69,10 @@ def test_bad_lines_are_told_on_stderr_and_the_others_answered(ask):
 
 def test_a_file_gives_what_the_pipe_gives(ask, tmp_path):
     problems = tmp_path / "problems.txt"
-    problems.write_text("1+1=\n110+11=\n")
-    from_pipe = ask(stdin=problems.read_text())
+    problems.write_text("1+1=\n110+11=\n", encoding="utf-8")
+    from_pipe = ask(stdin=problems.read_text(encoding="utf-8"))
     assert ask("--file", str(problems)) == from_pipe
-    assert ask("--file", "-", stdin=problems.read_text(), terminal=True) == from_pipe
+    assert ask("--file", "-", stdin=problems.read_text(encoding="utf-8"), terminal=True) == from_pipe
 
 
 def test_draws_depend_on_seed_and_line_and_on_nothing_else(ask):

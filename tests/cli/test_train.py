@@ -100,7 +100,7 @@ def exit_line(capsys, arguments):
 
 
 def seal(directory, step=60):
-    return json.loads((directory / "checkpoints" / f"step-{step:08d}.json").read_text())
+    return json.loads((directory / "checkpoints" / f"step-{step:08d}.json").read_text(encoding="utf-8"))
 
 
 def assert_same_run(directory, expected):
@@ -120,7 +120,7 @@ def test_a_whole_run(uninterrupted, capsys):
     names = {path.name for path in uninterrupted.iterdir()}
     assert {"config.json", "metrics.jsonl", "checkpoints", "plots", "result.json"} <= names
     assert len(list((uninterrupted / "plots").glob("*.png"))) == 1
-    result = json.loads((uninterrupted / "result.json").read_text())
+    result = json.loads((uninterrupted / "result.json").read_text(encoding="utf-8"))
     assert result["test_count"] == 8
     assert result["interval_95"][0] <= result["test_exact_match"] <= result["interval_95"][1]
 
@@ -383,7 +383,7 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
 )
 def test_bad_input_is_one_line(here, capsys, arguments, code, sentence):
     (here / "taken").mkdir()
-    (here / "taken" / "file").write_text("mine")
+    (here / "taken" / "file").write_text("mine", encoding="utf-8")
     assert exit_line(capsys, arguments)[0] == code
     assert sentence in exit_line(capsys, arguments)[1]
     assert [path.name for path in here.iterdir()] == ["taken"]
@@ -393,7 +393,7 @@ def test_cuda_without_cupy_says_what_to_install(here, capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, err = exit_line(capsys, ["--device", "cuda"])
     assert code == 1
-    assert "pip install -e '.[gpu]' (CUDA 12) or '.[gpu-cuda13]' (CUDA 13), in a checkout" in err
+    assert 'pip install -e ".[gpu]" (CUDA 12) or ".[gpu-cuda13]" (CUDA 13), in a checkout' in err
 
 
 def test_a_dry_run_shows_the_model_and_trains_nothing(here, capsys):
@@ -438,7 +438,7 @@ def test_when_until_was_reached_is_told_and_kept(here, capsys, monkeypatch):
     shares_rise(monkeypatch)
     flags = [*TINY, "--validation-size", "8", "--test-size", "9"]
     assert main([*flags, "--out", "run", "--until", "0.7"]) == 0
-    found = json.loads(Path("run", "result.json").read_text())["reached"]
+    found = json.loads(Path("run", "result.json").read_text(encoding="utf-8"))["reached"]
     rows = read_metrics(Path("run", "metrics.jsonl"))
     assert found == {"until": 0.7, "step": 30, "seconds": rows[29]["seconds"], "value": 0.75}
     assert len(rows) == 30
@@ -446,14 +446,14 @@ def test_when_until_was_reached_is_told_and_kept(here, capsys, monkeypatch):
     assert re.search(told, capsys.readouterr().out)
     assert main(["--resume", "run", "--until", "0.5"]) == 0  # which it had reached before
     assert "reached at step 20, after" in capsys.readouterr().out
-    assert json.loads(Path("run", "result.json").read_text())["reached"]["step"] == 20
+    assert json.loads(Path("run", "result.json").read_text(encoding="utf-8"))["reached"]["step"] == 20
 
 
 def test_that_until_was_not_reached_is_told(here, capsys):
     assert main([*TINY, "--steps", "10", "--out", "run", "--until", "1"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"--until +exact match 1 on the validation examples: not reached; [0-9.]+ at the last", out)
-    assert "reached" not in json.loads(Path("run", "result.json").read_text())
+    assert "reached" not in json.loads(Path("run", "result.json").read_text(encoding="utf-8"))
     assert main([*TINY, "--steps", "10", "--out", "other"]) == 0
     assert "reached" not in capsys.readouterr().out
 
@@ -461,24 +461,24 @@ def test_that_until_was_not_reached_is_told(here, capsys):
 def test_a_finished_run_that_is_to_go_on_is_not_finished(here, capsys):
     directory = here / "run"
     assert main([*TINY, "--schedule", "constant", "--warmup", "2", "--steps", "4", "--out", str(directory)]) == 0
-    made = json.loads((directory / "config.json").read_text())
+    made = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     for steps, until, finished in ((4, None, True), (4, 0.5, True), (6, None, False)):
         with resumed_session(directory, steps, until):  # as if it were interrupted here
             assert (directory / "result.json").is_file() == finished
-    found = json.loads((directory / "config.json").read_text())
+    found = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     assert (found["created"], found["versions"]) == (made["created"], made["versions"])
     assert [entry["step"] for entry in found["resumed"]] == [4]
     assert main(["--resume", str(directory)]) == 0
-    assert json.loads((directory / "result.json").read_text())["step"] == 6
+    assert json.loads((directory / "result.json").read_text(encoding="utf-8"))["step"] == 6
 
 
 def test_resuming_the_newest_finished_run_tests_it_again(here, capsys):
     assert main(TINY) == 0
-    first = json.loads(next(here.glob("runs/*/result.json")).read_text())
+    first = json.loads(next(here.glob("runs/*/result.json")).read_text(encoding="utf-8"))
     capsys.readouterr()
     assert main(["--resume"]) == 0
     assert "60 of 8 examples: done, at step 60; only tested again" in capsys.readouterr().out
-    assert json.loads(next(here.glob("runs/*/result.json")).read_text()) == first
+    assert json.loads(next(here.glob("runs/*/result.json")).read_text(encoding="utf-8")) == first
 
 
 def test_more_steps_would_change_a_cosine(here, uninterrupted, capsys):
@@ -527,7 +527,7 @@ def test_a_picture_that_cannot_be_written_is_only_warned_of(here, uninterrupted,
     directory = here / "run"
     shutil.copytree(uninterrupted, directory)
     shutil.rmtree(directory / "plots")
-    (directory / "plots").write_text("mine")
+    (directory / "plots").write_text("mine", encoding="utf-8")
     assert main(["--resume", str(directory)]) == 0
     out, err = capsys.readouterr()
     assert "95 % interval" in out
@@ -595,7 +595,7 @@ def test_other_libraries_than_before_are_warned_of(here, capsys, monkeypatch):
     assert "not to the bits that it would have come to: passes: numpy 2.0 before, numba 0.60 now" in err
     assert main(["--resume", "run", "--steps", "9"]) == 0
     assert capsys.readouterr().err == ""  # as in the sitting before
-    found = json.loads(Path("run", "config.json").read_text())
+    found = json.loads(Path("run", "config.json").read_text(encoding="utf-8"))
     assert found["computed_by"]["passes"] == "numpy 2.0"
     assert [sitting["computed_by"]["passes"] for sitting in found["resumed"]] == [
         "numpy 2.0",

@@ -25,7 +25,7 @@ def train(call_command, no_picture, tmp_path, monkeypatch):
 
 
 def seal(run):
-    return json.loads((run / "checkpoints" / "step-00000012.json").read_text())["sha256"]
+    return json.loads((run / "checkpoints" / "step-00000012.json").read_text(encoding="utf-8"))["sha256"]
 
 
 def test_previews_are_shown_beside_the_pipe_and_change_no_bit(train, tmp_path):
@@ -106,7 +106,7 @@ def test_without_tensorboardx_nothing_is_made_and_a_sentence_says_so(train, tmp_
     monkeypatch.setattr("tinygrad_arith.training.tensorboard.is_installed", lambda: False)
     code, out, err = train(*FLAGS, "--tensorboard", "events")
     assert (code, out) == (1, "")
-    assert err == "error: --tensorboard: needs tensorboardX: pip install -e '.[tensorboard]'\n"
+    assert err == 'error: --tensorboard: needs tensorboardX: pip install -e ".[tensorboard]"\n'
     assert list(tmp_path.iterdir()) == []
 
 

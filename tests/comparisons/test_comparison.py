@@ -55,13 +55,15 @@ def test_the_best_evaluation_is_the_first_of_equals(tmp_path, write_run):
 
 def test_further_numbers_of_a_result_are_kept(tmp_path, write_run):
     directory = write_run(tmp_path / "run")
-    result = json.loads((directory / "result.json").read_text())
-    (directory / "result.json").write_text(json.dumps(result | {"in_fives": 0.999, "note": "text", "flag": True}))
+    result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    (directory / "result.json").write_text(
+        json.dumps(result | {"in_fives": 0.999, "note": "text", "flag": True}), encoding="utf-8"
+    )
     assert read_finished(directory).further_results() == {"in_fives": 0.999}
     rows = read_metrics(directory / "metrics.jsonl")
     for row, share in zip(rows[4::5], (0.2, 0.75, 0.7, 0.3), strict=True):
         row["in_fives"] = share
-    (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert read_finished(directory).further_results() == {"in_fives": 0.999, "best_in_fives": 0.75}
 
 
@@ -146,7 +148,7 @@ def test_a_run_with_a_broken_file_is_told(tmp_path, write_run, name, text, compl
     if text is None:
         (directory / name).unlink()
     else:
-        (directory / name).write_text(text)
+        (directory / name).write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=complaint):
         read_finished(directory)
 

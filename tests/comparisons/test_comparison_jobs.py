@@ -217,19 +217,19 @@ def test_metrics_are_followed_while_they_are_written(tmp_path):
     path = tmp_path / "metrics.jsonl"
     follower = MetricsFollower(path)
     assert follower.newest() is None
-    path.write_text('{"step": 1, "exact_match": 0.5}\n{"step": 2}\n{"st')
+    path.write_text('{"step": 1, "exact_match": 0.5}\n{"step": 2}\n{"st', encoding="utf-8")
     assert follower.newest() == {"step": 2, "exact_match": 0.5}
     assert follower.newest() is None
-    with open(path, "a") as file:
+    with open(path, "a", encoding="utf-8") as file:
         file.write('ep": 3}\n')
     assert follower.newest() == {"step": 3}
-    path.write_text('{"step": 1}\n')  # trimmed by a run that was resumed
+    path.write_text('{"step": 1}\n', encoding="utf-8")  # trimmed by a run that was resumed
     assert follower.newest() == {"step": 1}
 
 
 def test_a_journal_that_cannot_be_read_is_told(tmp_path):
     for text, complaint in (("{", "not valid JSON"), ("[]", "not a journal"), ('{"runs": {"a": 5}}', "not a journal")):
-        (tmp_path / "journal.json").write_text(text)
+        (tmp_path / "journal.json").write_text(text, encoding="utf-8")
         with pytest.raises(UserError, match=complaint):
             read_journal(tmp_path)
 

@@ -60,8 +60,8 @@ def directory(tmp_path, monkeypatch):
     """A folder of kernels of the test's own."""
     common = source.kernels_directory() / "common.cuh"
     (tmp_path / "common.cuh").write_text(common.read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "probe.cu").write_text(PROBE)
-    (tmp_path / "probe_answer.cuh").write_text("#define ANSWER 42\n")
+    (tmp_path / "probe.cu").write_text(PROBE, encoding="utf-8")
+    (tmp_path / "probe_answer.cuh").write_text("#define ANSWER 42\n", encoding="utf-8")
     monkeypatch.setattr(source, "kernels_directory", lambda: tmp_path)
     source.read_source.cache_clear()
     yield tmp_path
@@ -145,7 +145,7 @@ def test_no_blocks_no_launch(probe):
 def test_a_changed_header_is_compiled_anew(probe, directory):
     y = cupy.zeros(1, np.int32)
     for value in (1, 2):
-        (directory / "probe_answer.cuh").write_text(f"#define ANSWER {value}\n")
+        (directory / "probe_answer.cuh").write_text(f"#define ANSWER {value}\n", encoding="utf-8")
         source.read_source.cache_clear()
         probe("answer")(1, 1, y)
         assert y.get() == value
@@ -221,7 +221,9 @@ def test_refuses_an_array_of_another_device(probe):
 
 
 def test_a_wrong_kernel_is_told_with_file_line_and_the_first_messages(directory):
-    (directory / "wrong.cu").write_text('extern "C" __global__ void wrong(int n) {\n  n = m;\n  n = k\n}\n')
+    (directory / "wrong.cu").write_text(
+        'extern "C" __global__ void wrong(int n) {\n  n = m;\n  n = k\n}\n', encoding="utf-8"
+    )
     with pytest.raises(KernelError) as caught:
         Build("wrong.cu", (("HEAD_SIZE", 64),)).kernel("wrong")(1, 1, 3)
     message = str(caught.value)
@@ -243,7 +245,8 @@ def test_hopper_gets_its_own_instructions(directory):
     if cupy.cuda.Device().compute_capability != "90":
         pytest.skip("needs compute capability 9.0")
     (directory / "hopper.cu").write_text(
-        'extern "C" __global__ void fence(int* y) {\n  asm volatile("wgmma.fence.sync.aligned;");\n  y[0] = 1;\n}\n'
+        'extern "C" __global__ void fence(int* y) {\n  asm volatile("wgmma.fence.sync.aligned;");\n  y[0] = 1;\n}\n',
+        encoding="utf-8",
     )
     y = cupy.zeros(1, np.int32)
     Build("hopper.cu", least_arch=90, own_target=True).kernel("fence")(1, 128, y)

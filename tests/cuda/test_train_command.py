@@ -17,7 +17,7 @@ FLAGS += ["--eval-every", "50", "--checkpoint-every", "70"]
 
 def trained(directory, *flags, steps=400):
     assert train.main([*FLAGS, "--steps", str(steps), "--device", "cuda", "--out", str(directory), *flags]) == 0
-    return json.loads((directory / "result.json").read_text())
+    return json.loads((directory / "result.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("flags", [(), ("--tf32",), ("--dtype", "bfloat16", "--dropout", "0.05")], ids=str)
@@ -51,7 +51,7 @@ def test_a_learning_rate_that_blows_up_names_step_and_tensor(tmp_path, capsys):
 def test_evaluating_and_sampling_on_both_devices(tmp_path, capsys):
     trained(tmp_path / "run", "--dtype", "bfloat16")
     problems = tmp_path / "problems"
-    problems.write_text("101+11=\n1+1=\n")
+    problems.write_text("101+11=\n1+1=\n", encoding="utf-8")
     measured, answers = [], []
     for device in ("cpu", "cuda"):
         capsys.readouterr()

@@ -18,14 +18,14 @@ FILES = [
         if path.suffix in (".md", ".py") and "results" not in path.parts and path.name != Path(__file__).name
     ),
 ]
-EXTRA = re.compile(r"(\S+ )?'([\w.]*)\[([\w,-]+)\]'")  # what stands before the quoted target, the target, its extras
+EXTRA = re.compile(r"""(\S+ )?(['"])([\w.]*)\[([\w,-]+)\]\2""")  # what stands before, the quote, the target, its extras
 
 
 def wrong_hints(text):
     """The targets with extras, on lines that speak of installing, that cannot be installed as they are written."""
     wrong = []
     for line in text.splitlines():
-        for before, target, extras in EXTRA.findall(line) if "pip install" in line else ():
+        for before, _, target, extras in EXTRA.findall(line) if "pip install" in line else ():
             editable = before in ("-e ", "or ")  # the second of two is written without it
             if not editable or target != "." or not set(extras.split(",")) <= EXTRAS:
                 wrong.append(line.strip())
@@ -38,7 +38,13 @@ def test_what_is_to_be_installed_is_the_checkout_with_extras_that_it_has():
 
 
 @pytest.mark.parametrize(
-    "hint", ["pip install 'tinygrad_arith[gpu]'", "pip install '.[fast]'", "pip install -e '.[quick]'"]
+    "hint",
+    [
+        "pip install 'tinygrad_arith[gpu]'",
+        "pip install '.[fast]'",
+        "pip install -e '.[quick]'",
+        'pip install -e ".[quick]"',
+    ],
 )
 def test_a_hint_that_does_not_work_is_noticed(hint):
     assert wrong_hints(f"# {hint}") == [f"# {hint}"]
@@ -46,3 +52,9 @@ def test_a_hint_that_does_not_work_is_noticed(hint):
 
 def test_a_hint_that_works_is_not():
     assert wrong_hints("pip install -e '.[gpu]' (CUDA 12) or '.[gpu-cuda13]' (CUDA 13)") == []
+
+
+def test_what_a_command_says_is_typed_alike_in_every_shell():
+    """cmd.exe hands single quotes over."""
+    for path in (ROOT / "tinygrad_arith").rglob("*.py"):
+        assert "pip install -e '" not in path.read_text(encoding="utf-8"), path.name

@@ -57,7 +57,9 @@ def test_the_numbers_are_those_of_the_command(run, tmp_path):
 
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items() if name != "progress"]
     assert main([*flags, "--out", str(tmp_path / "run")]) == 0
-    first, second = (json.loads((path / "result.json").read_text()) for path in (run.path, tmp_path / "run"))
+    first, second = (
+        json.loads((path / "result.json").read_text(encoding="utf-8")) for path in (run.path, tmp_path / "run")
+    )
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
     of_command = ta.load(tmp_path / "run", device="cpu").state_dict()
     for name, array in ta.load(run, device="cpu").state_dict().items():

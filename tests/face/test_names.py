@@ -60,7 +60,8 @@ def test_types_for_an_editor(tmp_path):
         "    ta.save(model, path + '2')\n"
         "    maps, tokens = run.attention('1+1')\n"
         "    print(maps.shape, tokens[0], value, ta.Tensor(np.ones(3)).shape)\n"
-        "    return run.evaluate('test').value\n"
+        "    return run.evaluate('test').value\n",
+        encoding="utf-8",
     )
     said, errors, code = mypy.run(["--strict", "--follow-imports=silent", str(source)])
     assert code == 0, said + errors

@@ -16,9 +16,9 @@ def test_a_file_appears_whole(tmp_path):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     write_text(tmp_path / "a", "old")
     with pytest.raises(RuntimeError), atomic_path(tmp_path / "a") as temporary:  # noqa: PT012  # it must fail midway
-        temporary.write_text("ne")
+        temporary.write_text("ne", encoding="utf-8")
         raise RuntimeError("disk on fire")
-    assert (tmp_path / "a").read_text() == "old"
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
@@ -30,7 +30,7 @@ def test_json_without_nan(tmp_path):
 
 def test_leftovers_are_removed(tmp_path):
     for name in ("a.tmp", "b"):
-        (tmp_path / name).write_text("x")
+        (tmp_path / name).write_text("x", encoding="utf-8")
     remove_temporaries(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 

@@ -74,8 +74,10 @@ def test_every_source_is_compiled_here():
 def test_a_wrong_kernel_is_told_with_file_and_line(tmp_path, monkeypatch):
     from tinygrad_arith.cuda import source
 
-    (tmp_path / "wrong.cu").write_text('#include "wrong.cuh"\nextern "C" __global__ void wrong(int n) {\n  n = m;\n}\n')
-    (tmp_path / "wrong.cuh").write_text("inline int twice(int n) { return 2 * n }\n")
+    (tmp_path / "wrong.cu").write_text(
+        '#include "wrong.cuh"\nextern "C" __global__ void wrong(int n) {\n  n = m;\n}\n', encoding="utf-8"
+    )
+    (tmp_path / "wrong.cuh").write_text("inline int twice(int n) { return 2 * n }\n", encoding="utf-8")
     monkeypatch.setattr(source, "kernels_directory", lambda: tmp_path)
     build = source.Build("wrong.cu", (("HEAD_SIZE", 64),))
     compiled = nvrtc.compile_program(build.program(), build.options(80), "sm_80")

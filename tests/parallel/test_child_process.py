@@ -33,7 +33,7 @@ def folder(request, tmp_path, monkeypatch):
         found.mkdir()
     except OSError as error:
         pytest.skip(f"no such folder can be made here: {error}")
-    (found / "echo_for_tests.py").write_text(ECHO)
+    (found / "echo_for_tests.py").write_text(ECHO, encoding="utf-8")
     monkeypatch.syspath_prepend(found)
     return found
 
@@ -48,7 +48,7 @@ def test_a_child_finds_what_this_process_finds(folder, capfd):
 
 
 def test_the_words_of_a_command_reach_it(folder):
-    (folder / "words_for_tests.py").write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
+    (folder / "words_for_tests.py").write_text("import json, sys; print(json.dumps(sys.argv[1:]))", encoding="utf-8")
     command, environment = python_module("words_for_tests", "--a=b c", "'")
     assert json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout) == [
         "--a=b c",
@@ -57,7 +57,7 @@ def test_the_words_of_a_command_reach_it(folder):
 
 
 def test_a_child_that_dies_is_told(folder):
-    (folder / "echo_for_tests.py").write_text("import os; os._exit(3)")
+    (folder / "echo_for_tests.py").write_text("import os; os._exit(3)", encoding="utf-8")
     child = ChildProcess("echo_for_tests")
     with pytest.raises(UserError, match="ended with status 3"):
         child.receive()
@@ -66,7 +66,9 @@ def test_a_child_that_dies_is_told(folder):
 
 def test_a_child_that_cannot_be_understood_is_ended(folder, monkeypatch):
     monkeypatch.setattr(child_process, "PATIENCE", 0.1)
-    (folder / "echo_for_tests.py").write_text("import sys; print('not pickled', flush=True); sys.stdin.read()")
+    (folder / "echo_for_tests.py").write_text(
+        "import sys; print('not pickled', flush=True); sys.stdin.read()", encoding="utf-8"
+    )
     child = ChildProcess("echo_for_tests")
     with pytest.raises(UserError, match="ended with status"):
         child.receive()
@@ -94,9 +96,9 @@ with open(sys.argv[1], "w") as file:
 
 @posix
 def test_a_program_whose_streams_are_closed(tmp_path, monkeypatch):
-    (tmp_path / "echo_for_tests.py").write_text(ECHO)
+    (tmp_path / "echo_for_tests.py").write_text(ECHO, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     command = ["sh", "-c", 'exec "$0" -c "$1" "$2" <&- >&- 2>&-', sys.executable, SHARES, str(tmp_path / "found")]
     _, environment = python_module("echo_for_tests")
     assert subprocess.run(command, env=environment, timeout=60).returncode == 0
-    assert (tmp_path / "found").read_text() == "True [[0.0, 0.0]] ('a task',)\n"
+    assert (tmp_path / "found").read_text(encoding="utf-8") == "True [[0.0, 0.0]] ('a task',)\n"

@@ -118,7 +118,7 @@ def test_what_is_written_to_a_closed_terminal_is_no_error(tmp_path, hears_hang_u
     assert b"ready" in os.read(ours, 100)
     os.close(ours)
     assert child.wait(timeout=60) == 0
-    assert (tmp_path / "saved").read_text() == str(int(HANG_UP))
+    assert (tmp_path / "saved").read_text(encoding="utf-8") == str(int(HANG_UP))
 
 
 @posix

@@ -26,7 +26,7 @@ def drawn(folder):
 
 
 def test_no_folder_to_write_to(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     ended = drawn(tmp_path / "file" / "folder")
     assert (ended.returncode, ended.stderr) == (0, "")
     (line,) = ended.stdout.splitlines()

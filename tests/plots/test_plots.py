@@ -44,7 +44,7 @@ def test_a_run_that_has_just_begun_can_be_drawn(rows, tmp_path):
 
 
 def test_the_training_curve_of_a_run_goes_into_its_plots(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
     path = plot_training_curve(tmp_path)
     assert path == tmp_path / "plots" / "training_curve.png"
     assert path.read_bytes().startswith(PNG_START)
@@ -61,7 +61,7 @@ def test_the_training_curve_of_a_run_goes_into_its_plots(tmp_path):
 )
 def test_metrics_without_a_number_are_one_sentence(tmp_path, row, sentence):
     path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps(value) + "\n" for value in (ROWS[0], row)))
+    path.write_text("".join(json.dumps(value) + "\n" for value in (ROWS[0], row)), encoding="utf-8")
     with pytest.raises(UserError) as caught:
         plot_training_curve(tmp_path)
     assert str(caught.value) == f"{path}: not a run's metrics: {sentence}"

@@ -52,7 +52,7 @@ def test_everything_comes_back_to_the_bit(tmp_path):
 
 def test_the_json_describes_the_arrays(tmp_path):
     path = save(tmp_path / "c", 12)
-    facts = json.loads(path.with_suffix(".json").read_text())
+    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert facts["bytes"] == path.stat().st_size
     assert (facts["step"], facts["seed"], facts["file"]) == (12, 3, "step-00000012.safetensors")
 
@@ -111,14 +111,14 @@ def remove(path):
 
 
 def garble_json(path):
-    path.with_suffix(".json").write_text('{"step": 14, "by')
+    path.with_suffix(".json").write_text('{"step": 14, "by', encoding="utf-8")
 
 
 def forget_progress(path):
     seal = path.with_suffix(".json")
-    facts = json.loads(seal.read_text())
+    facts = json.loads(seal.read_text(encoding="utf-8"))
     del facts["examples"]
-    seal.write_text(json.dumps(facts))
+    seal.write_text(json.dumps(facts), encoding="utf-8")
 
 
 @pytest.mark.parametrize("damage", [truncate, empty, flip_a_bit, remove, garble_json, forget_progress])
@@ -157,8 +157,8 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read(tmp_path, monkeypatch, m
 
 def test_one_of_an_older_version_is_read(tmp_path):
     seal = save(tmp_path, 7).with_suffix(".json")
-    facts = json.loads(seal.read_text()) | {"tokens": 140, "best_exact_match": 0.5, "best_step": 5}
-    seal.write_text(json.dumps(facts))
+    facts = json.loads(seal.read_text(encoding="utf-8")) | {"tokens": 140, "best_exact_match": 0.5, "best_step": 5}
+    seal.write_text(json.dumps(facts), encoding="utf-8")
     assert load_newest(tmp_path, no_warning).progress == Progress(7, 70, 0.1 * 7, value=0.5)
 
 
@@ -229,7 +229,7 @@ def test_a_best_one_that_is_damaged_is_passed_over_with_a_warning(tmp_path):
     assert load_best(tmp_path, warnings.append).progress.step == 21
     assert len(warnings) == 1
     assert "step-00000007.safetensors, the best one, is damaged" in warnings[0]
-    arrays_path(tmp_path, 7).with_suffix(".json").write_text("[]")
+    arrays_path(tmp_path, 7).with_suffix(".json").write_text("[]", encoding="utf-8")
     assert load_best(tmp_path, no_warning).progress.step == 21
     save_measured(tmp_path, 28, 0.1)  # what cannot be read does not hinder
     assert steps_on_disk(tmp_path) == [21, 28]

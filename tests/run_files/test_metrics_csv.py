@@ -26,8 +26,8 @@ def test_every_number_has_its_cell():
 def test_the_file_is_that_of_the_run(tmp_path, write_run):
     run = write_run(tmp_path / "run")
     path = write_csv(run, tmp_path / "new" / "a.csv")
-    table = list(csv.DictReader(path.read_text().splitlines()))
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    table = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [{name: float(cell) for name, cell in line.items() if cell} for line in table] == rows
 
 

@@ -57,7 +57,7 @@ def test_trimming_keeps_the_samples(tmp_path, torn):
     assert read_predictions(path).steps == [10, 20]
     trim_predictions(path, 0)
     assert read_predictions(path) is None
-    assert list(json.loads(path.read_text())) == ["tokens", "counted", "vocabulary"]
+    assert list(json.loads(path.read_text(encoding="utf-8"))) == ["tokens", "counted", "vocabulary"]
 
 
 def test_no_file_is_no_predictions(tmp_path):

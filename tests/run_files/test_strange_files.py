@@ -41,19 +41,19 @@ def run(request, tmp_path):
 
 def change(path, *keys, to):
     """Put a value into a JSON file."""
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     inner = values
     for key in keys[:-1]:
         inner = inner[key]
     inner[keys[-1]] = to
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps(values), encoding="utf-8")
 
 
 def change_line(path, line, name, to):
     """Put a value into a line, counted from 1, of a file of lines."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     lines[line - 1] = json.dumps(json.loads(lines[line - 1]) | {name: to})
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def newest_checkpoint(run):
@@ -84,7 +84,7 @@ def test_json_beyond_the_limits_is_told(run, text):
     with pytest.raises(BeyondLimits):
         parse_json(text.encode())
     for name, read in (("config.json", read_record), ("result.json", read_result)):
-        (run / name).write_text(f'{{"format": 2, "step": {text}}}' if text[0] not in "[{" else text)
+        (run / name).write_text(f'{{"format": 2, "step": {text}}}' if text[0] not in "[{" else text, encoding="utf-8")
         with pytest.raises(UserError, match=f"^{run / name}: not "):
             read(run)
 
@@ -93,26 +93,26 @@ def test_json_beyond_the_limits_is_told(run, text):
 @pytest.mark.parametrize("name", ["metrics.jsonl", "predictions.jsonl"])
 def test_a_line_beyond_the_limits_is_told_and_nothing_is_lost(run, name, text):
     path = run / name
-    path.write_text(path.read_text() + f'{{"step": 31, "loss": {text}}}\n')
-    before, line = path.read_text(), path.read_text().count("\n")
+    path.write_text(path.read_text(encoding="utf-8") + f'{{"step": 31, "loss": {text}}}\n', encoding="utf-8")
+    before, line = path.read_text(encoding="utf-8"), path.read_text(encoding="utf-8").count("\n")
     read, trim = (read_metrics, trim_metrics) if name[0] == "m" else (read_predictions, trim_predictions)
     for ask in (read, lambda path: trim(path, 10)):
         with pytest.raises(UserError, match=f"^{path}: line {line}: it "):
             ask(path)
-    assert path.read_text() == before
+    assert path.read_text(encoding="utf-8") == before
 
 
 @pytest.mark.parametrize("text", BEYOND.values(), ids=BEYOND)
 def test_a_checkpoint_beyond_the_limits_is_damaged(run, text):
     path = newest_checkpoint(run)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(DamagedCheckpoint, match=path.name):
         read_checkpoint(path)
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr("tinygrad_arith.files.reading.LARGEST_JSON", 10)
-    (tmp_path / "a").write_text("[1, 2, 3, 4]")
+    (tmp_path / "a").write_text("[1, 2, 3, 4]", encoding="utf-8")
     with pytest.raises(UserError, match="a: too large: 12 bytes, and at most 10 are read"):
         read_json(tmp_path / "a")
 
@@ -132,10 +132,10 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
 def test_a_strange_config_is_told_and_not_rewritten(run, name, value):
     path = run / "config.json"
     change(path, name, to=value)
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     with pytest.raises(UserError, match=f"^{path}: "):
         read_record(run)
-    assert path.read_text() == before
+    assert path.read_text(encoding="utf-8") == before
 
 
 def test_a_digest_of_a_built_in_task_says_that_the_file_was_changed(run):

@@ -91,7 +91,7 @@ Many = of((str(i), "x") for i in range(10**9))
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "own.py"
-    path.write_text(REVERSAL)
+    path.write_text(REVERSAL, encoding="utf-8")
     return path
 
 
@@ -196,7 +196,7 @@ def test_titles_of_groups_are_parts_of_file_names(file, name):
 
 
 def test_a_file_beside_it_can_be_imported_by_the_method(file):
-    (file.parent / "beside_the_pairs.py").write_text("PAIRS = [(f'{i}', 'x') for i in range(40)]\n")
+    (file.parent / "beside_the_pairs.py").write_text("PAIRS = [(f'{i}', 'x') for i in range(40)]\n", encoding="utf-8")
     assert task_of(file, "Importing").train_size == 40 - 9 - 5
 
 

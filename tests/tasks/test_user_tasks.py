@@ -121,7 +121,7 @@ number = 3
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "own.py"
-    path.write_text(MAXIMUM)
+    path.write_text(MAXIMUM, encoding="utf-8")
     return path
 
 
@@ -169,7 +169,7 @@ def test_it_may_say_what_hands_a_carry_on(file):
 
 def test_a_changed_file_is_read_again(file):
     assert task_of(file).symbol == "|"
-    file.write_text(MAXIMUM.replace('symbol = "|"', 'symbol = "&"') + "\n# longer\n")
+    file.write_text(MAXIMUM.replace('symbol = "|"', 'symbol = "&"') + "\n# longer\n", encoding="utf-8")
     assert task_of(file).symbol == "&"
 
 
@@ -208,14 +208,14 @@ def test_a_class_that_is_no_task_is_told_in_one_sentence(file, name, sentence):
 
 def test_a_file_named_without_its_class_is_read_for_the_classes_that_it_has_but_not_run(tmp_path):
     own = tmp_path / "own.py"
-    own.write_text("1 / 0\n")
+    own.write_text("1 / 0\n", encoding="utf-8")
     for text, sentence in (
         ("", "add the name of a class, FILE:Class; there is none in FILE yet"),
         ("class One:\n    pass\n", "add the name of the class: FILE:One"),
         ("class One: pass\nclass Two: pass\n", "add the name of the class: FILE:One or FILE:Two"),
         ("class One\n", "add the name of a class, FILE:Class; there is none in FILE yet"),
     ):
-        own.write_text("1 / 0\n" + text)
+        own.write_text("1 / 0\n" + text, encoding="utf-8")
         for kind in (f"{own}", f"{own}:"):
             with pytest.raises(ValueError, match=r".") as caught:
                 TASKS.load(kind)
@@ -233,7 +233,7 @@ def test_a_file_that_is_not_there_and_one_that_fails_are_told(tmp_path):
     with pytest.raises(ValueError, match=r"there is no file .*none\.py"):
         task_of(tmp_path / "none.py")
     broken = tmp_path / "broken.py"
-    broken.write_text("import numpy\nx = 1 / 0\n")
+    broken.write_text("import numpy\nx = 1 / 0\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"broken\.py cannot be run: ZeroDivisionError: division by zero"):
         task_of(broken)
 
@@ -245,7 +245,7 @@ def test_a_result_that_fails_for_longer_operands_is_told(file):
 
 def test_a_file_that_exits_does_not_end_the_program(tmp_path):
     leaving = tmp_path / "leaving.py"
-    leaving.write_text("raise SystemExit(3)\n")
+    leaving.write_text("raise SystemExit(3)\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"leaving\.py cannot be run: SystemExit: 3"):
         task_of(leaving)
 
@@ -255,7 +255,7 @@ def test_two_files_of_one_name_and_dataclasses_in_them(file, tmp_path):
     other = tmp_path / "other" / file.name
     with_class = "@dataclass\nclass Pair:\n    first: int\n"
     head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
-    other.write_text(head + with_class + MAXIMUM.replace('symbol = "|"', 'symbol = "&"'))
+    other.write_text(head + with_class + MAXIMUM.replace('symbol = "|"', 'symbol = "&"'), encoding="utf-8")
     assert task_of(other).symbol == "&"
     assert task_of(file).symbol == "|"
 
@@ -269,8 +269,10 @@ def test_results_are_those_of_the_class(file):
 
 
 def test_a_file_beside_it_can_be_imported(file, tmp_path):
-    (tmp_path / "beside_the_task.py").write_text("SYMBOL = '~'\n")
-    file.write_text("from beside_the_task import SYMBOL\n" + MAXIMUM.replace('symbol = "|"', "symbol = SYMBOL"))
+    (tmp_path / "beside_the_task.py").write_text("SYMBOL = '~'\n", encoding="utf-8")
+    file.write_text(
+        "from beside_the_task import SYMBOL\n" + MAXIMUM.replace('symbol = "|"', "symbol = SYMBOL"), encoding="utf-8"
+    )
     before = list(sys.path)
     assert task_of(file).symbol == "~"
     assert sys.path == before

@@ -66,7 +66,7 @@ class Late(NumberTask):
 
 def test_an_error_in_a_users_task_is_told_with_its_place(tmp_path):
     file = tmp_path / "own.py"
-    file.write_text(LATE)
+    file.write_text(LATE, encoding="utf-8")
     config = task_options(f"{file}:Late", digits=3, validation_size=4, test_size=4)
     ahead = Batches(build_task(config), SIZE, SEED, 0, 1)
     with pytest.raises(UserError, match=r"own.py, line 10, in Late.result: RuntimeError: too many"):

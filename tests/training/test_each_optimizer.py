@@ -103,9 +103,9 @@ def test_a_run_is_resumed_by_no_other_optimizer(name, other, tmp_path):
     write_record(directory, RunRecord(mine, "binary-reversed"))
     trainer.finished = lambda: trainer.progress.step >= 7
     trainer.run()
-    record = json.loads((directory / "config.json").read_text())
+    record = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     record["config"]["optimizer"] = config_of(other).to_dict()["optimizer"]
-    (directory / "config.json").write_text(json.dumps(record))
+    (directory / "config.json").write_text(json.dumps(record), encoding="utf-8")
     with resumed_session(directory, None, None) as session:
         if trainer.optimizer.state_dict().keys() == session.optimizer.state_dict().keys():
             Trainer(session, trainer.reporter)
@@ -172,9 +172,9 @@ def test_the_command_trains_resumes_and_refuses(tmp_path, no_picture, monkeypatc
         train(["--resume", "parts", "--optimizer", "sgd"])
     sentence = "error: --optimizer: not with --resume, which takes every option from the run"
     assert capsys.readouterr().err.startswith(sentence)
-    record = json.loads((tmp_path / "parts" / "config.json").read_text())
+    record = json.loads((tmp_path / "parts" / "config.json").read_text(encoding="utf-8"))
     record["config"]["optimizer"] = {"kind": "adamw", "schedule": "constant", "warmup": 5}
-    (tmp_path / "parts" / "config.json").write_text(json.dumps(record))
+    (tmp_path / "parts" / "config.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(UserError, match=r"^.*does not fit this run: the optimizer's state is that of Lion") as raised:
         train(["--resume", "parts", "--steps", "12"])
     assert "that of Lion (first_moment, steps)" in str(raised.value)

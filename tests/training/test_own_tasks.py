@@ -22,7 +22,7 @@ class Sorting(PairTask):
 
 @pytest.fixture
 def task(tmp_path):
-    (tmp_path / "own.py").write_text(SORTING)
+    (tmp_path / "own.py").write_text(SORTING, encoding="utf-8")
     return f"{tmp_path / 'own.py'}:Sorting"
 
 
@@ -80,8 +80,8 @@ def test_a_run_whose_pairs_have_changed_since_is_refused(task, tmp_path):
     config = with_options(load_preset("binary-reversed").config, {"task": {"kind": task}}).resolved()
     write_record(run, RunRecord(config, "binary-reversed"))
     assert read_record(run).config == config
-    (tmp_path / "own.py").write_text(SORTING + "# a comment changes nothing\n")
+    (tmp_path / "own.py").write_text(SORTING + "# a comment changes nothing\n", encoding="utf-8")
     assert read_record(run).config == config
-    (tmp_path / "own.py").write_text(SORTING.replace("abc", "abd") + "\n# longer\n")
+    (tmp_path / "own.py").write_text(SORTING.replace("abc", "abd") + "\n# longer\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"was trained on other pairs than --task .*own.py:Sorting lists now"):
         read_record(run)

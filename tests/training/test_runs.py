@@ -26,7 +26,7 @@ def test_the_record_round_trips_and_names_versions(tmp_path):
     record = RunRecord(Config().resolved(), "binary-reversed", until=0.999)
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
-    facts = json.loads((tmp_path / "config.json").read_text())
+    facts = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert facts["versions"].keys() == {"tinygrad_arith", "python", "numpy", "platform"}
     assert facts["seed"] == Config().training.seed
 
@@ -34,13 +34,16 @@ def test_the_record_round_trips_and_names_versions(tmp_path):
 def test_a_resumption_keeps_how_the_run_was_made(tmp_path):
     write_record(tmp_path, RunRecord(Config().resolved(), "binary-reversed"))
     path = tmp_path / "config.json"
-    made = json.loads(path.read_text()) | {"created": "2020-01-02T03:04:05+00:00", "versions": {"numpy": "1.0"}}
-    path.write_text(json.dumps(made))
+    made = json.loads(path.read_text(encoding="utf-8")) | {
+        "created": "2020-01-02T03:04:05+00:00",
+        "versions": {"numpy": "1.0"},
+    }
+    path.write_text(json.dumps(made), encoding="utf-8")
     longer = RunRecord(Config().resolved(), "binary-reversed", until=0.5)
     for step in (4, 9):
         write_resumption(tmp_path, dataclasses.replace(read_record(tmp_path), until=0.5), step)
     assert read_record(tmp_path) == longer
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     assert (found["created"], found["versions"]) == (made["created"], made["versions"])
     assert [entry["step"] for entry in found["resumed"]] == [4, 9]
     assert all(entry["date"] > made["created"] and "python" in entry["versions"] for entry in found["resumed"])
@@ -50,13 +53,13 @@ def test_a_changed_goal_is_no_sitting(tmp_path):
     record = RunRecord(Config().resolved(), "binary-reversed", until=0.999)
     write_record(tmp_path, record, {"device": "a processor"})
     write_resumption(tmp_path, read_record(tmp_path), 4)
-    before = json.loads((tmp_path / "config.json").read_text())
+    before = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     write_record(tmp_path, dataclasses.replace(read_record(tmp_path), until=0.5))
-    assert json.loads((tmp_path / "config.json").read_text()) == before | {"until": 0.5}
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == before | {"until": 0.5}
 
 
 def test_what_is_no_run_is_explained(tmp_path):
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     for name, sentence in [
         ("nowhere", "no such run directory"),
@@ -79,7 +82,7 @@ def test_what_is_no_run_is_explained(tmp_path):
     ],
 )
 def test_a_bad_config_file_is_explained(tmp_path, text, sentence):
-    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=sentence):
         load_run(tmp_path)
 
@@ -98,7 +101,7 @@ def test_new_runs_get_directories_of_their_own(tmp_path, monkeypatch):
 
 def test_a_used_directory_is_refused(tmp_path):
     check_unused(make_directory(tmp_path / "a" / "b", "x", 1))
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(UserError, match=r"not empty \(it holds"):
         check_unused(tmp_path)
     write_record(tmp_path, RunRecord(Config(), "x"))
@@ -123,13 +126,15 @@ def test_the_newest_run(tmp_path, monkeypatch):
         newest_run()
     for seed in (1, 2):
         write_record(make_directory(None, "x", seed), RunRecord(Config(), "x"))
-    (tmp_path / "runs" / "x-seed1" / "metrics.jsonl").write_text("")
+    (tmp_path / "runs" / "x-seed1" / "metrics.jsonl").write_text("", encoding="utf-8")
     times = {"x-seed1": 2_000_000_000, "x-seed2": 1_000_000_000}
     for name, time in times.items():
         for path in (tmp_path / "runs" / name).iterdir():
             os.utime(path, (time, time))
     assert newest_run().name == "x-seed1"
-    (tmp_path / "runs" / "x-seed2" / "metrics.jsonl.tmp").write_text("")  # may be gone when it is looked at
+    (tmp_path / "runs" / "x-seed2" / "metrics.jsonl.tmp").write_text(
+        "", encoding="utf-8"
+    )  # may be gone when it is looked at
     (tmp_path / "runs" / "x-seed2" / "gone").symlink_to("nowhere")
     assert newest_run().name == "x-seed1"
 

@@ -38,7 +38,7 @@ CURVES = {"accuracy_steps", "accuracy_samples", "tokens", "losses", "answer_posi
 def trained(tmp_path_factory):
     """The directory in which `run` was trained with `own.py`."""
     directory = tmp_path_factory.mktemp("trained")
-    (directory / "own.py").write_text(MAXIMUM)
+    (directory / "own.py").write_text(MAXIMUM, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         assert train(["--task", "own.py:Maximum", *FLAGS, "--out", "run"]) == 0
@@ -51,9 +51,9 @@ def run(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     config = tmp_path / "run" / "config.json"
-    values = json.loads(config.read_text())
+    values = json.loads(config.read_text(encoding="utf-8"))
     assert values["task_file"] == str(trained / "own.py")
-    config.write_text(json.dumps(values | {"task_file": str(tmp_path / "own.py")}))
+    config.write_text(json.dumps(values | {"task_file": str(tmp_path / "own.py")}), encoding="utf-8")
     monkeypatch.setattr(sys, "task_was_run", 0, raising=False)
     return tmp_path / "run"
 
@@ -63,12 +63,12 @@ def draw(path, *flags):
 
 
 def test_the_file_its_path_and_the_goal_are_kept(run, no_picture):
-    found = json.loads((run / "config.json").read_text())
-    assert (run / "task_file.py").read_text() == MAXIMUM
+    found = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    assert (run / "task_file.py").read_text(encoding="utf-8") == MAXIMUM
     assert found["task_file"] == str(run.parent / "own.py")
     assert found["goal"] == {"name": "exact_match", "rising": True, "share": True}
     assert train([*FLAGS, "--digits", "3", "--out", "built-in"]) == 0
-    built_in = json.loads((run.parent / "built-in" / "config.json").read_text())
+    built_in = json.loads((run.parent / "built-in" / "config.json").read_text(encoding="utf-8"))
     assert not {"task_file", "goal"} & built_in.keys()
     assert not (run.parent / "built-in" / "task_file.py").exists()
 
@@ -90,7 +90,7 @@ def test_curves_and_comparisons_need_no_file(run, capsys, monkeypatch):
 
 
 def test_curves_do_not_run_a_file_that_is_there(run):
-    (run.parent / "own.py").write_text(MAXIMUM + "# changed\n")  # it would be run again
+    (run.parent / "own.py").write_text(MAXIMUM + "# changed\n", encoding="utf-8")  # it would be run again
     for name in ("steps", "samples", "losses", "tokens", "positions"):
         assert draw("run", "--only", name) == 0
     assert draw("run", "--csv") == 0
@@ -109,22 +109,22 @@ def test_what_needs_the_task_says_where_it_was(run):
 
 def test_nothing_in_the_folder_of_a_run_is_run(run):
     path = run / "config.json"
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     values["config"]["task"]["kind"] = "run/task_file.py:Maximum"
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps(values), encoding="utf-8")
     for stranger in (values, values | {"format": 1, "config": {"task": {"task": "run/task_file.py:Maximum"}}}):
-        path.write_text(json.dumps(stranger))
+        path.write_text(json.dumps(stranger), encoding="utf-8")
         with pytest.raises(UserError, match=r"lies in the run's own directory, from which nothing is run"):
             read_record(run)
     assert sys.task_was_run == 0
 
 
 def test_a_file_that_was_changed_is_told_where_the_run_goes_on(run, no_picture, recwarn):
-    (run.parent / "own.py").write_text(MAXIMUM + "# changed\n")
+    (run.parent / "own.py").write_text(MAXIMUM + "# changed\n", encoding="utf-8")
     assert train(["--resume", "run", "--steps", "6"]) == 0
     (warning,) = [str(one.message) for one in recwarn if "changed" in str(one.message)]
     assert warning.startswith("run: own.py was changed since the run began; ")
-    assert (run / "task_file.py").read_text() == MAXIMUM
+    assert (run / "task_file.py").read_text(encoding="utf-8") == MAXIMUM
 
 
 def test_what_is_stated_is_what_the_task_would_say(run):
@@ -139,9 +139,9 @@ def test_what_is_stated_is_what_the_task_would_say(run):
 )
 def test_strange_options_are_told(run, name, value):
     path = run / "config.json"
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     values["config"]["task"][name] = value
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(UserError, match=r"config.json: task: .* and no option of a task"):
         read_record_alone(run)
 
@@ -149,7 +149,7 @@ def test_strange_options_are_told(run, name, value):
 @pytest.mark.parametrize(("name", "value"), [("task_file", 5), ("task_file", "a\nb"), ("goal", 5), ("goal", {})])
 def test_strange_facts_are_told(run, name, value):
     path = run / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {name: value}), encoding="utf-8")
     for read in (read_record, read_record_alone):
         with pytest.raises(UserError, match=f"config.json: {name} is "):
             read(run)
@@ -157,8 +157,11 @@ def test_strange_facts_are_told(run, name, value):
 
 def test_a_run_from_before_files_were_kept_is_read(run, capsys):
     path = run / "config.json"
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps({name: value for name, value in values.items() if name not in ("task_file", "goal")}))
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(
+        json.dumps({name: value for name, value in values.items() if name not in ("task_file", "goal")}),
+        encoding="utf-8",
+    )
     (run / "task_file.py").unlink()
     for name in ("steps", "heatmap"):  # without the task, and with it
         assert draw("run", "--only", name) == 0

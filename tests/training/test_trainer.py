@@ -189,7 +189,7 @@ def test_until_stops_at_the_evaluation_that_reaches_it(tmp_path):
     trainer.evaluate = evaluate
     assert not trainer.run().stopped
     assert trainer.progress.step == 8
-    facts = json.loads((tmp_path / "checkpoints" / "step-00000008.json").read_text())
+    facts = json.loads((tmp_path / "checkpoints" / "step-00000008.json").read_text(encoding="utf-8"))
     assert facts["exact_match"] == 1.0
 
 
@@ -197,7 +197,7 @@ def test_what_a_checkpoint_tells_of_the_progress(tmp_path):
     trainer = make_trainer(TINY, tmp_path)
     trainer.run()
     last = read_metrics(tmp_path / "metrics.jsonl")[-1]
-    facts = json.loads((tmp_path / "checkpoints" / "step-00000020.json").read_text())
+    facts = json.loads((tmp_path / "checkpoints" / "step-00000020.json").read_text(encoding="utf-8"))
     assert (facts["step"], facts["examples"], facts["exact_match"]) == (20, 20 * 8, last["exact_match"])
 
 

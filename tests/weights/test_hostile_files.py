@@ -190,9 +190,9 @@ def sharded(tmp_path):
 
 def rewrite(directory, change):
     path = directory / "model.safetensors.index.json"
-    index = json.loads(path.read_text())
+    index = json.loads(path.read_text(encoding="utf-8"))
     change(index)
-    path.write_text(json.dumps(index))
+    path.write_text(json.dumps(index), encoding="utf-8")
     return path
 
 

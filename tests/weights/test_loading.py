@@ -369,7 +369,7 @@ def test_pieces_that_leave_a_gap_are_not_written(tmp_path):
 
 
 def test_a_save_to_where_a_file_is_is_told(tmp_path):
-    (tmp_path / "a").write_text("")
+    (tmp_path / "a").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="a: there is a file of that name"):
         weights.save(Gated().initialize(1), tmp_path / "a")
     with pytest.raises(UserError, match=r"^no dtype 'float8': it must be one of float64, float32, float16, bfloat16$"):

@@ -467,7 +467,7 @@ def test_a_directory_in_the_place_of_a_file_is_told(tmp_path):
     (tmp_path / "x.safetensors").mkdir()
     with pytest.raises(UserError, match=r"x\.safetensors: there is a directory of that name$"):
         weights.save(Two().initialize(1), tmp_path / "x.safetensors")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match=r"file/below: there is a file of that name, or above it$"):
         weights.save(Two().initialize(1), tmp_path / "file" / "below")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "x.safetensors"]

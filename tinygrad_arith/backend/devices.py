@@ -1,12 +1,15 @@
 """The devices to compute on: "cpu", whose arrays are NumPy's, and "cuda", whose arrays are CuPy's."""
 
 import importlib
+import importlib.metadata
 import importlib.util
+from functools import cache
 from types import ModuleType
 
 import numpy as np
 
-INSTALL = "pip install -e '.[gpu]' (CUDA 12) or '.[gpu-cuda13]' (CUDA 13), in a checkout"
+# In double quotes, as here and in other hints, it is typed alike in every shell, cmd.exe among them.
+INSTALL = 'pip install -e ".[gpu]" (CUDA 12) or ".[gpu-cuda13]" (CUDA 13), in a checkout'
 
 
 def library_of(device: str) -> ModuleType:
@@ -18,16 +21,33 @@ def library_of(device: str) -> ModuleType:
         raise ValueError(f"no device {device!r}: it must be one of cpu, cuda")
     if device == "cpu":
         return np
+    if (twice := installed_twice()) is not None:
+        raise ImportError(twice)
     try:
         return importlib.import_module("cupy")
     except ImportError:
         raise ImportError(obstacle_to_cuda()) from None
 
 
+@cache
+def installed_twice() -> str | None:
+    """What to do where CuPy is there for several versions of CUDA, as a sentence's second half; None where it is not.
+
+    They are packages that write over each other's files.
+    """
+    names = {str(one.metadata["Name"]).lower() for one in importlib.metadata.distributions() if one.metadata["Name"]}
+    found = sorted(name for name in names if name == "cupy" or name.startswith("cupy-cuda"))
+    if len(found) < 2:
+        return None
+    return f"{' and '.join(found)} are both installed; uninstall both, then install one of them with: {INSTALL}"
+
+
 def obstacle_to_cuda() -> str | None:
     """Why the GPU cannot be used and what to do about it, as a sentence's second half; None if it can."""
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy is not installed; install it with: {INSTALL}"
+    if (twice := installed_twice()) is not None:
+        return twice
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:

@@ -2,16 +2,16 @@
 
 import argparse
 import itertools
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..comparisons.finished_runs import group_runs, is_finished, read_finished, run_directories
+from ..files.names import portable
 from ..files.reading import read_json
 from ..files.writing import write_json
-from ..options.calling import command_words
+from ..options.calling import as_typed, command_words
 from ..options.errors import MisuseError, UserError, as_misuse
 from ..options.option import flag_name
 from ..plots.figure import save_figure
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     with only_json(args.json):
         if args.preset:
-            command = shlex.join([*command_words("compare"), *argv])
+            command = as_typed([*command_words("compare"), *argv])
             return train_and_compare([preset for preset, _ in presets], args, parser, command)
         return compare_finished(args, parser)
 
@@ -175,9 +175,9 @@ def compared_runs(directory: Path) -> set[Path] | None:
 
 def default_directory(kind: str, names: Sequence[str]) -> Path:
     """`runs/<kind>-<names>`; of many names only the first, and how many more."""
-    name = "-".join(names)
+    name = "-".join(map(portable, names))
     if len(name) > LONGEST_NAME:
-        name = f"{names[0]}-and-{len(names) - 1}-more"
+        name = f"{portable(names[0])}-and-{len(names) - 1}-more"
     return RUNS / f"{kind}-{name}"
 
 

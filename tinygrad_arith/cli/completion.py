@@ -29,7 +29,7 @@ def print_completion(shell: str, make_parser: Callable[..., Parser], commands: I
     try:
         import shtab
     except ImportError as error:
-        what = "shtab is not installed; install it with: pip install -e '.[completion]'"
+        what = 'shtab is not installed; install it with: pip install -e ".[completion]"'
         raise MachineError(f"--print-completion: {what}") from error
     if shell not in shtab.SUPPORTED_SHELLS:
         known = ", ".join(shtab.SUPPORTED_SHELLS)

@@ -17,13 +17,14 @@ from rich.text import Text
 
 from ..backend import numpy_alone
 from ..options.errors import RunWarning, UserError
+from ..options.system import in_words, reader_left
 from ..parallel.interrupts import open_closed_streams, to_nowhere
 from ..tasks.user_tasks import fault_of_user_task
 
 EXIT_FAILURE = 1
 EXIT_MISUSE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO)  # what the system says where a file takes no more
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT)  # what the system says where a file takes no more
 FOR_JSON: list[TextIO] = []  # where `print_json` prints while stdout is kept for it; the last one counts
 WIDTH_IN_A_PIPE = 10_000  # columns: whatever reads a pipe breaks lines by itself, and nothing is cut
 
@@ -46,14 +47,10 @@ def run_command(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of our output (`| head`) has left: nothing to say, and nobody to say it to
-        leave_output()
-        code = EXIT_FAILURE
     except MemoryError as error:
         code = fail(f"out of memory: {error or 'the machine has no more to give'}")
     except OSError as error:
-        full_stdout = error.filename is None and error.errno in FULL  # files of our own are named, see `naming`
-        code = lost_output(error) if full_stdout else fail(in_words(error))
+        code = end_after(error)
     except (Exception, SystemExit) as error:  # a user's task that ends the program is no success
         fault = fault_of_user_task(error)
         if fault is None:
@@ -101,13 +98,19 @@ def check_environment() -> None:
         raise UserError(str(error)) from error
 
 
-def in_words(error: OSError) -> str:
-    """`runs/x/metrics.jsonl: No space left on device`; the file where it is known."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+def end_after(error: OSError) -> int:
+    """Say on stderr what the system refused; returns the exit code of a failure."""
+    if reader_left(error):  # of our output (`| head`): nothing to say, and nobody to say it to
+        leave_output()
+        return EXIT_FAILURE
+    full_stdout = error.filename is None and error.errno in FULL  # files of our own are named, see `naming`
+    return lost_output(error) if full_stdout else fail(in_words(error))
 
 
 def lost_output(error: OSError, rest: str = "") -> int:
     """Say on stderr why stdout takes no more, and the rest of the sentence; returns the exit code of a failure."""
+    if reader_left(error):  # the same words on every system
+        error.strerror = os.strerror(errno.EPIPE)
     error.filename = "stdout"
     leave_output()
     return fail("; ".join(filter(None, (in_words(error), rest))))

@@ -21,7 +21,8 @@ SAID = {"passed": "ok", "wrong": "FAILED", "undecided": "undecided"}  # of a ver
 FAILURES_SHOWN = 2  # for each row of the table; the cases of one operation mostly fail alike
 DESCRIPTION = """Compare every hand-written gradient with central differences in float64: all operations, modules and
 whole models, each at several inputs; and try known wrong backwards, which the check must reject. With --file, the same
-for pairs of functions of your own: X_forward, X_backward and X_inputs (docs/checking_your_own.md)."""
+for pairs of functions of your own: X_forward, X_backward and X_inputs (python -m pydoc
+tinygrad_arith.gradcheck_suite.user_operations shows one)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

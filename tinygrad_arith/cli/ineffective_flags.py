@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..backend.blas import threads_can_be_set
 from ..options.option import flag_name
 from ..training.config import Config
 
@@ -22,6 +23,11 @@ INEFFECTIVE: tuple[tuple[str, Callable[[Config, str], bool], str], ...] = (
     ("workers", lambda config, device: device != "cpu", "on a GPU"),
     ("worker_kind", lambda config, device: device != "cpu", "on a GPU"),
     ("blas_threads", lambda config, device: device != "cpu", "on a GPU"),
+    (
+        "blas_threads",
+        lambda config, device: device == "cpu" and not threads_can_be_set(),
+        "on NumPy's BLAS here, which takes as many as it chooses",
+    ),
 )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..comparisons.finished_runs import run_directories
+from ..files.names import fault_of_name, folded, told_apart
 from ..options.errors import MisuseError, UserError
 from ..options.option import did_you_mean
 from ..plots.catalogue import PICTURES, Picture
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in args.only or ():
         if name not in names:
             parser.error(f"--only {name}: no such picture{did_you_mean(name, names)} (there are {', '.join(names)})")
+    if args.out is not None and (fault := fault_of_name(args.out)) is not None:
+        parser.error(f"--out {args.out}: {fault}")
     if not args.runs and not args.list:
         parser.error("RUN: name the directory of a run, or several")
     if args.csv:
@@ -163,14 +166,26 @@ def folder_of_run(path: Path, all_paths: Sequence[Path], out: Path | None) -> Pa
     """Where what is a run's own goes: into its `plots/`, or into `out`, in which each of several runs has a folder."""
     if out is None:
         return path / "plots"
-    return out if len(all_paths) == 1 else out / folder_name(path, all_paths)
+    return out if len(all_paths) == 1 else out / folder_names(all_paths)[path]
+
+
+def folder_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The name of each run, with as many of the folders above it as tell it apart from its namesakes, and with a number
+    where they do not. Upper and lower case are no difference: not every file system makes one.
+    """
+    return dict(zip(paths, told_apart([folder_name(path, paths) for path in paths]), strict=True))
 
 
 def folder_name(path: Path, all_paths: Sequence[Path]) -> str:
     """A run's name, with as many of the folders above it as tell it apart from its namesakes."""
     parts = path.resolve().parts[1:]
-    others = [other.resolve().parts for other in all_paths if other is not path]
+    others = [folded_parts(other) for other in all_paths if other is not path]
     for count in range(1, len(parts)):
-        if all(other[-count:] != parts[-count:] for other in others):
+        if all(other[-count:] != folded_parts(path)[-count:] for other in others):
             return "-".join(parts[-count:])
     return "-".join(parts)
+
+
+def folded_parts(path: Path) -> list[str]:
+    """The names of a path's folders and its own, as a file system sees them for which case does not count."""
+    return [folded(part) for part in path.resolve().parts]

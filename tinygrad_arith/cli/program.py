@@ -1,12 +1,11 @@
 """All commands under one name: `tinygrad-arith train`, or `python -m tinygrad_arith train`."""
 
 import importlib
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from ..options.calling import called_through
+from ..options.calling import as_typed, called_through
 from ..options.errors import MisuseError
 from ..options.option import did_you_mean
 from .completion import SHELLS, print_completion
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) ->
     words = list(sys.argv[1:] if argv is None else argv)
     if words and not words[0].startswith("-"):
         return run_one(words[0], words[1:], program)
-    parser = make_program_parser(shlex.join(program))
+    parser = make_program_parser(as_typed(program))
     args = parser.parse_args(words)
     if args.print_completion is not None:
         print_completion(args.print_completion, partial(make_program_parser, *PROGRAM), COMMANDS)
@@ -51,7 +50,7 @@ def run_one(command: str, words: Sequence[str], program: Sequence[str]) -> int:
     """
     if command not in COMMANDS:
         meant = did_you_mean(command, COMMANDS)
-        raise MisuseError(f"{command}: there is no such command{meant} ({shlex.join(program)} lists them)")
+        raise MisuseError(f"{command}: there is no such command{meant} ({as_typed(program)} lists them)")
     with called_through(program):
         return importlib.import_module(f"{__package__}.{command}").main(words) or 0
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+from ..parallel.interrupts import FROM_KEYBOARD
 from ..tasks.metrics import EXACT_MATCH, Goal
 from ..training.reporter import Reporter
 from .console import as_duration, as_share, console, on_terminal
@@ -47,7 +47,7 @@ class WatchedReporter(Reporter):
 
     def stopping(self, number: int) -> None:
         """Write a line on stderr, without Python's buffers and locks; on a terminal behind the `^C` that it shows."""
-        if number == signal.SIGINT:
+        if number in FROM_KEYBOARD:
             with contextlib.suppress(OSError, ValueError):  # stderr is closed, or no file of the system
                 os.write(sys.stderr.fileno(), ("\n" * sys.stderr.isatty() + f"{STOPPING}\n").encode())
 

@@ -1,16 +1,19 @@
 """Ask a trained model: `python -m tinygrad_arith.sample`, one problem, by hand on a terminal, or line by line."""
 
 import argparse
+import codecs
 import contextlib
 import dataclasses
+import io
 import itertools
 import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..options.errors import MisuseError
+from ..files.text import IN_UTF_16, is_utf_16
+from ..options.errors import MisuseError, UserError
 from ..tasks.answering import AnsweringTask, answering
 from ..tasks.answers import Answer, Sampling, sample_answers
 from ..tasks.reading import Reading
@@ -112,11 +115,23 @@ def answer_source(asked: "Asked", file: Path | None) -> int:
     if file is None and sys.stdin.isatty():
         return converse(asked)
     if file is None or str(file) == "-":
-        if hasattr(sys.stdin, "reconfigure"):
-            sys.stdin.reconfigure(errors="replace")  # a stray byte is a bad line, not the end of all
-        return answer_lines(asked, sys.stdin)
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        return answer_lines(asked, lines)
+        if not hasattr(sys.stdin, "buffer"):  # no file of the system, as in a notebook
+            return answer_lines(asked, sys.stdin)
+        return answer_lines(asked, lines_of(sys.stdin.buffer, "stdin", sys.stdin.encoding))
+    with open(file, "rb") as lines:
+        return answer_lines(asked, lines_of(lines, str(file)))
+
+
+def lines_of(source: Iterable[bytes], name: str, encoding: str = "utf-8") -> Iterator[str]:
+    """The lines of a text as they come, without a byte order mark; with one, they are in UTF-8. A stray byte makes a
+    bad line, and is not the end of all. Raises UserError, which begins with the name, where the text is in UTF-16.
+    """
+    for number, line in enumerate(source):
+        if number == 0 and is_utf_16(line):
+            raise UserError(f"{name}: {IN_UTF_16}")
+        if number == 0 and line.startswith(codecs.BOM_UTF8):
+            line, encoding = line.removeprefix(codecs.BOM_UTF8), "utf-8"
+        yield from io.StringIO(line.decode(encoding, errors="replace"), newline=None)  # whatever its newlines are
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,16 +1,16 @@
 """What the train command prints before and after the training: facts as small tables."""
 
-import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 
 from ..backend import RandomKey
+from ..backend.blas import threads_can_be_set
 from ..models.model import Model
 from ..models.shape_report import ShapeReport
 from ..ops.registry import chosen_table
 from ..optim.options import OptimizerOptions
 from ..optim.registry import OPTIMIZERS
-from ..options.calling import command_words
+from ..options.calling import as_typed, command_words
 from ..options.kinds import field_names
 from ..run_files.checkpoints import Progress
 from ..run_files.machine import gpu_names
@@ -71,7 +71,7 @@ def print_preset(preset: Preset) -> None:
     changes = changed_options(preset.config) or ["the defaults of every flag"]
     print_facts([*facts, ("options", changes[0]), *(("", change) for change in changes[1:]), ("training", took)])
     print("The same in flags:")
-    print(shlex.join([*command_words("train"), *flags_that_make(preset.config)]))
+    print(as_typed([*command_words("train"), *flags_that_make(preset.config)]))
 
 
 def print_plan(session: Session) -> None:
@@ -132,7 +132,8 @@ def rate_in_words(record: RunRecord) -> str:
 def device_fact(device: str, training: TrainingOptions) -> tuple[str, str]:
     """What computes: the threads of the CPU, or the name of the GPU and how exactly it multiplies."""
     if device == "cpu":
-        return "threads", str(Threads(training.workers, training.blas_threads, training.worker_kind))
+        blas = training.blas_threads if threads_can_be_set() else None
+        return "threads", str(Threads(training.workers, blas, training.worker_kind))
     rounded = ", matrix multiplications in TF32" if training.tf32 and training.dtype == "float32" else ""
     return "GPU", gpu_names()[0] + rounded
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..options.errors import as_misuse
 from ..options.option import flag_name
+from ..options.system import reader_left
 from ..plots.training_curve import plot_training_curve
 from ..run_files.checkpoints import Progress
 from ..training.config import Config, with_options
@@ -51,7 +52,8 @@ def make_train_parser(config: Config, more: bool = False) -> Parser:
     """All flags of this command, those of this configuration's kinds among them, or of all kinds (`more`)."""
     parser = make_parser("train", DESCRIPTION, "run")
     parser.add_flag("--preset NAME", f"the configuration to start from (default: {DEFAULT_PRESET})")
-    own = "the configuration to start from: a file of your own, written like a preset (docs/architecture.md)"
+    shown = "python -m pydoc tinygrad_arith.training.config_file shows one"
+    own = f"the configuration to start from: a file of your own, written like a preset ({shown})"
     parser.add_flag("--config FILE", own, some_path)
     parser.add_flag("--list-presets [NAME]", "list the presets and stop; with a name, as --show", const="")
     parser.add_flag("--show NAME", "tell all about a preset, also as flags, and stop")
@@ -157,8 +159,10 @@ def train_and_conclude(session: "Session", args: argparse.Namespace) -> int:
         if outcome.output_error is not None:
             return lost_output(outcome.output_error, f"stopped after step {step} and saved; go on with: {go_on}")
         return conclude(session, trainer.progress, go_on)
-    except BrokenPipeError as error:  # before the first step or after the last one: there is nothing to save
-        return lost_output(error, f"go on with: {go_on}")
+    except OSError as error:
+        if not reader_left(error):
+            raise
+        return lost_output(error, f"go on with: {go_on}")  # before or after all steps: there is nothing to save
 
 
 def conclude(session: "Session", progress: Progress, go_on: str) -> int:

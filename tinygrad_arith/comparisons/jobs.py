@@ -5,7 +5,6 @@ Ctrl-C every process is asked to save and stop; started again, the comparison go
 """
 
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from ..files.writing import write_json
 from ..options.errors import UserError, as_misuse
 from ..options.option import as_flag, flag_name
 from ..parallel.child_process import python_module
-from ..parallel.interrupts import StopSignals
+from ..parallel.interrupts import StopSignals, ask_to_stop, stopped_by_us_alone
 from ..run_files.metrics import FILE_NAME as METRICS
 from ..tasks.metrics import Goal
 from ..tasks.registry import TASKS
@@ -229,15 +228,14 @@ class RunningJob:
         self.began = time.monotonic()
         with open(self.log, "ab") as log:
             # In a session of its own, so that Ctrl-C on the terminal reaches it once, through `stop`: a second signal
-            # would end it without saving. (Windows has no sessions; there Ctrl-C reaches every process by itself.)
+            # would end it without saving.
             self.process = Popen(
-                command, stdin=DEVNULL, stdout=log, stderr=STDOUT, env=environment | slot, start_new_session=True
+                command, stdin=DEVNULL, stdout=log, stderr=STDOUT, env=environment | slot, **stopped_by_us_alone()
             )
 
     def stop(self) -> None:
         """Ask it to save and stop."""
-        if os.name != "nt":
-            self.process.send_signal(signal.SIGINT)
+        ask_to_stop(self.process)
 
     def kill(self) -> None:
         """End it at once; its worker processes end by themselves."""
@@ -264,13 +262,10 @@ class MetricsFollower:
 
     def newest(self) -> dict[str, Any] | None:
         """What the newest rows since the last call say (a later row's fields over an earlier one's), or None."""
-        if not self.path.is_file():
+        try:
+            text = self.unread()
+        except OSError:  # there is none yet; or it is just being replaced, or its server is away: progress can wait
             return None
-        with open(self.path, "rb") as file:
-            if self.path.stat().st_size < self.offset:  # a resumed run has trimmed it
-                self.offset = 0
-            file.seek(self.offset)
-            text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
         self.offset += len(whole)
         found: dict[str, Any] = {}
@@ -280,6 +275,14 @@ class MetricsFollower:
             except (ValueError, TypeError):  # the middle of a line, after a trim: progress can do without it
                 continue
         return found or None
+
+    def unread(self) -> bytes:
+        """What was appended since the last call, and the torn line before it."""
+        with open(self.path, "rb") as file:
+            if os.fstat(file.fileno()).st_size < self.offset:  # a resumed run has trimmed it
+                self.offset = 0
+            file.seek(self.offset)
+            return file.read()
 
 
 class SideBySide:

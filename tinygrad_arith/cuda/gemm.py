@@ -256,7 +256,7 @@ def unavailable() -> str | None:
         reason = f"nvmath-python finds no cuBLASLt: {error}"
     warnings.warn(
         f"matrix products run through CuPy, without CUDA graphs and slower in bfloat16: {reason}; "
-        "pip install -e '.[gpu]' (CUDA 12) or '.[gpu-cuda13]' (CUDA 13), in a checkout, brings it",
+        'pip install -e ".[gpu]" (CUDA 12) or ".[gpu-cuda13]" (CUDA 13), in a checkout, brings it',
         RuntimeWarning,
         stacklevel=2,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options.errors import UserError
+from .text import decoded
 
 LARGEST_JSON = 2**24  # bytes
 LARGEST_LINES = 2**31  # bytes of a file of lines, which grows with the training
@@ -40,8 +41,10 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def parse_json(data: bytes) -> Any:
-    """The value of a JSON text in UTF-8; raises BeyondLimits, or ValueError where it is none."""
-    text = data.decode("utf-8")
+    """The value of a JSON text in UTF-8, with or without a byte order mark; raises BeyondLimits, or ValueError where it
+    is none.
+    """
+    text = decoded(data)
     try:
         value = json.loads(
             text,

@@ -1,13 +1,14 @@
 """Writing files so that a reader, or a restarted program, finds each one whole or not at all."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..options.errors import UserError, naming
+from ..options.errors import UserError, naming, warn
+from ..options.system import in_words
+from .durability import bring_to_disk, delete, replace, sync_directory
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -24,10 +25,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with naming(path):
             yield temporary
             with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+                bring_to_disk(file.fileno())
+            replace(temporary, path)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)  # the name that people know
+        with suppress(OSError):  # what went wrong first is to be told
+            temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
 
@@ -96,7 +100,7 @@ class Replacement:
             if error is None:
                 for name in self._new:
                     with naming(self.directory / name), open(self._temporary(name), "rb+") as file:
-                        os.fsync(file.fileno())
+                        bring_to_disk(file.fileno())
         except BaseException:
             self._clear_away()
             raise
@@ -107,10 +111,10 @@ class Replacement:
         sync_directory(self.directory)
 
     def _clear_away(self) -> None:
-        for name in self._new:
-            self._temporary(name).unlink(missing_ok=True)
-        if self._made:
-            with suppress(OSError):
+        with suppress(OSError):  # what went wrong first is to be told
+            for name in self._new:
+                self._temporary(name).unlink(missing_ok=True)
+            if self._made:
                 self.directory.rmdir()
 
     def _swap(self) -> None:
@@ -118,25 +122,26 @@ class Replacement:
         obsolete = [name for name in self._obsolete if name not in kept]
         several = len(self._new) > 1
         for name in [*reversed(self._new), *obsolete] if several else []:
-            (self.directory / name).unlink(missing_ok=True)
+            delete(self.directory / name)
         for name in self._new:
-            os.replace(self._temporary(name), self.directory / name)
+            replace(self._temporary(name), self.directory / name)
         for name in obsolete:
-            (self.directory / name).unlink(missing_ok=True)
-
-
-def sync_directory(directory: Path) -> None:
-    """Bring the names in a directory to the disk, where the operating system offers that (Windows does not)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            delete(self.directory / name)
 
 
 def remove_temporaries(directory: Path) -> None:
-    """Delete what a killed writer left behind: the `.tmp` files directly in `directory`."""
+    """Delete what a killed writer left behind: the `.tmp` files directly in `directory`. Warns of one that stays."""
     for leftover in directory.glob("*" + TEMPORARY_SUFFIX):
-        leftover.unlink()
+        try_to_delete(leftover)
+
+
+def try_to_delete(path: Path) -> bool:
+    """Delete a file that is not needed any more; whether it is gone. Warns of one that cannot be deleted now, because
+    another program has it open (Windows), or the file system will not.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        warn(f"{in_words(error)}; not needed any more, and not deleted yet")
+        return False
+    return True

@@ -43,8 +43,8 @@ def require_generator(model: Any) -> None:
     sizes = [getattr(getattr(model, "config", None), name, None) for name in ("context", "vocabulary")]
     if not callable(model) or isinstance(model, type) or not all(isinstance(size, int | np.integer) for size in sizes):
         raise TypeError(
-            "generate: a model is called with ids, and has config.context and config.vocabulary (docs/generation.md, "
-            f"What a model has to have); this is {type(model).__name__}"
+            "generate: a model is called with ids, and has config.context and config.vocabulary (python -m pydoc "
+            f"tinygrad_arith.generation.readers says more); this is {type(model).__name__}"
         )
 
 

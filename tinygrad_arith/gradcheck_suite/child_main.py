@@ -53,7 +53,7 @@ class Parent(child_process.Parent):
     def __init__(self) -> None:
         super().__init__()
         self.requests = os.fdopen(os.dup(0), "rb")
-        with open(os.devnull) as nowhere:
+        with open(os.devnull, encoding="utf-8") as nowhere:
             os.dup2(nowhere.fileno(), 0)
         lead_group()
         if hasattr(os, "register_at_fork"):  # a child of the user's that lives on must not keep the pipes open

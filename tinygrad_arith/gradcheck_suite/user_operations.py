@@ -1,4 +1,18 @@
-"""A user's own operations for the `gradcheck` command: pairs found in a file by the names of its functions."""
+"""A user's own operations for the `gradcheck` command: pairs found in a file by the names of its functions.
+
+import numpy as np
+
+def square_forward(x):
+    return x * x, x  # the output, and what the backward needs
+
+def square_backward(dy, x):
+    return dy * 2.0 * x  # the gradient of each input
+
+def square_inputs(rng):
+    return {"x": rng.normal(size=(3, 4))}
+
+square_settings = {"tolerance": 1e-6}  # may be left out: keyword arguments of `check_gradients`
+"""
 
 import importlib.util
 import inspect
@@ -11,8 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from ..files.reading import reading
+from ..files.text import check_source
 from ..ops import OPERATIONS
-from ..options.errors import UserError
+from ..options.errors import UserError, as_user_error
 from ..options.option import did_you_mean
 from ..tasks.user_tasks import importable
 from ..verify.arguments import bind_arguments, chosen_positions
@@ -53,6 +69,8 @@ class UserFile:
         spec = importlib.util.spec_from_file_location(module_name(file), file)
         if spec is None or spec.loader is None:
             raise UserError(f"--file {path}: this is not a Python file (its name must end in .py)")
+        with reading(file), as_user_error(f"--file {path}: "):
+            check_source(file.read_bytes())
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # where dataclasses and pickle look for their module
         self.path, self.name, self.module_name, self.values = str(file), file.name, spec.name, vars(module)

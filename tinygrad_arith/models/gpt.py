@@ -42,7 +42,7 @@ class DecoderOptions(Options):
 
     kind: str = option(
         "gpt",
-        "the model: {kinds}; window-...: one token from a whole window (the Julia article: docs/experiments.md)",
+        "the model: {kinds}; window-...: one token from a whole window (https://zenn.dev/char/articles/afdf5b9a1d46eb)",
         flag="architecture",
     )
     d_model: int = option(64, "channels of the residual stream", range=(1, None))

@@ -1,8 +1,13 @@
 """How the commands of this process are called, so that what they print can be typed again."""
 
+import shlex
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from .system import on_windows
+
+SPECIAL_ON_WINDOWS = frozenset("&|<>^()%!;,@'`{}#")  # to cmd.exe or PowerShell, outside of double quotes
 PROGRAMS: list[Sequence[str]] = []  # that a command was called through; the last one counts
 
 
@@ -21,3 +26,15 @@ def command_words(command: str) -> list[str]:
     known.
     """
     return [*PROGRAMS[-1], command] if PROGRAMS else ["python", "-m", f"tinygrad_arith.{command}"]
+
+
+def as_typed(words: Sequence[str]) -> str:
+    """Words as a shell of this system reads them: a POSIX shell or, on Windows, cmd.exe and PowerShell alike."""
+    return " ".join(map(quoted_for_windows, words)) if on_windows() else shlex.join(words)
+
+
+def quoted_for_windows(word: str) -> str:
+    """A word, in double quotes where it needs them; neither of the two shells there takes single ones alike."""
+    if not SPECIAL_ON_WINDOWS & set(word):
+        return subprocess.list2cmdline([word])
+    return '"' + subprocess.list2cmdline([f" {word}"])[2:]  # the space makes it quote, and is dropped

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from ..options.errors import RunWarning, UserError
-from .interrupts import ignore_stop_signals, open_closed_streams, stop_signals_blocked
+from .interrupts import deaf_to_ctrl_c, ignore_stop_signals, open_closed_streams, stop_signals_blocked
 
 PATIENCE = 5.0  # seconds for a process whose pipe is closed to end by itself
 
@@ -48,7 +48,7 @@ class ChildProcess:
         command, environment = python_module(module)
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with stop_signals_blocked():
-            self.process = subprocess.Popen(command, **pipes, env=environment, pass_fds=descriptors)
+            self.process = subprocess.Popen(command, **pipes, env=environment, pass_fds=descriptors, **deaf_to_ctrl_c())
         self.requests: Any = self.process.stdin
         self.answers: Any = self.process.stdout
         self.advice = advice

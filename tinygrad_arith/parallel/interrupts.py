@@ -3,20 +3,28 @@
 import os
 import signal
 import stat
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import Any
+
+from ..options.system import on_windows
 
 HANG_UP: int | None = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows does not tell
-STOP_SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANG_UP) if number is not None)
+BREAK: int | None = getattr(signal, "SIGBREAK", None)  # Ctrl-Break, and how a process on Windows asks another to stop
+STOP_SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANG_UP, BREAK) if number is not None)
+FROM_KEYBOARD = (signal.SIGINT, BREAK)
+NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200)  # of Windows, as is the next one
+BREAK_EVENT = getattr(signal, "CTRL_BREAK_EVENT", 1)
 
 
 class StopSignals(ExitStack):
-    """While this context is open, the first SIGINT, SIGTERM or SIGHUP only sets `.received`; a SIGINT after it ends the
-    program.
+    """While this context is open, the first SIGINT, SIGTERM, SIGHUP or (Windows) SIGBREAK only sets `.received`; a
+    SIGINT after it ends the program.
 
-    Further SIGTERM and SIGHUP do nothing: a closed terminal, and `timeout`, send theirs twice at once. What is written
+    Further ones of the others do nothing: a closed terminal, and `timeout`, send theirs twice at once. What is written
     to a closed terminal is lost, without an error. A program that was started to outlive its terminal (`nohup`) does
     not get SIGHUP here either. Signals can be handled in the main thread only; elsewhere this does nothing.
 
@@ -87,7 +95,7 @@ def stop_signals_blocked() -> Iterator[None]:
     """Processes that are started meanwhile do not get the stop signals: their parent tells them when to end.
 
     Such a signal often goes to all processes of a terminal or a job, and only the first of them is to decide. Blocked
-    signals stay blocked in a child, from its first instant on. (Windows cannot; see `ignore_stop_signals`.)
+    signals stay blocked in a child, from its first instant on. (Windows cannot; see `deaf_to_ctrl_c`.)
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -97,6 +105,32 @@ def stop_signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def deaf_to_ctrl_c() -> dict[str, Any]:
+    """Arguments of Popen for a process that no Ctrl-C reaches from its first instant on, on Windows too: a group of its
+    own does not get it there. Elsewhere `stop_signals_blocked` does that.
+    """
+    return {"creationflags": NEW_GROUP} if on_windows() else {}
+
+
+def stopped_by_us_alone() -> dict[str, Any]:
+    """Arguments of Popen for a process that Ctrl-C on the terminal does not reach, but `ask_to_stop` does."""
+    return {"creationflags": NEW_GROUP} if on_windows() else {"start_new_session": True}
+
+
+def ask_to_stop(process: "subprocess.Popen[Any]") -> None:
+    """Let a process that was started with `stopped_by_us_alone` save and stop.
+
+    Windows has no way to tell one that shares no console with this one: it is ended, and goes on from what it saved.
+    """
+    if not on_windows():
+        process.send_signal(signal.SIGINT)
+        return
+    try:
+        process.send_signal(BREAK_EVENT)
+    except OSError:
+        process.terminate()
 
 
 def ignore_stop_signals() -> None:

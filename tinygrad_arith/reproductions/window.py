@@ -58,7 +58,7 @@ class WindowGPTOptions(DecoderOptions):
 
     kind: str = option(
         "window-gpt",
-        "the model: {kinds}; window-...: one token from a whole window (the Julia article: docs/experiments.md)",
+        "the model: {kinds}; window-...: one token from a whole window (https://zenn.dev/char/articles/afdf5b9a1d46eb)",
         flag="architecture",
     )
     normalization: str = option(
@@ -84,7 +84,7 @@ class WindowNetOptions(Options):
 
     kind: str = option(
         "window-net",
-        "the model: {kinds}; window-...: one token from a whole window (the Julia article: docs/experiments.md)",
+        "the model: {kinds}; window-...: one token from a whole window (https://zenn.dev/char/articles/afdf5b9a1d46eb)",
         flag="architecture",
     )
     d_model: int = option(64, "channels of an embedded token", range=(1, None))

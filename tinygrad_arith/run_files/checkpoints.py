@@ -7,11 +7,11 @@ of the arrays' file, and the progress so far. A file of arrays without its JSON 
 Random numbers need no saving: batches, initial weights and dropout are pure functions of (seed, step).
 
 Pruning: the newest `keep` checkpoints stay, and the best one. It happens after a new one is complete, so the one before
-is never deleted while a newer one is still being written.
+is never deleted while a newer one is still being written. A file that cannot be deleted, because another program on
+Windows has it open, is warned of; the next pruning tries again.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from ..files.durability import delete
 from ..files.reading import expect, is_number, is_step, is_whole, read_json
-from ..files.writing import atomic_path, remove_temporaries, write_json
+from ..files.writing import atomic_path, remove_temporaries, try_to_delete, write_json
 from ..options.errors import UserError, warn
+from ..options.system import system_error
 from ..tasks.metrics import EXACT_MATCH, Goal, goal_of
 
 FOLDER = "checkpoints"
@@ -96,11 +98,24 @@ def save_checkpoint(
         size, digest = temporary.stat().st_size, sha256(temporary)
     facts = {"format": FORMAT, "file": path.name, "bytes": size, "sha256": digest, "seed": seed}
     write_json(path.with_suffix(".json"), facts | progress.facts())
+    prune(folder, keep)
+    return path
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete all complete checkpoints but the newest `keep` and the best one, and arrays whose JSON is gone."""
     best = best_checkpoint(folder)
     for json_file in complete_checkpoints(folder)[:-keep]:
-        if json_file != best:
-            delete_checkpoint(json_file)
-    return path
+        if json_file != best and try_to_delete(json_file):  # first, so that no checkpoint seems complete without arrays
+            try_to_delete(json_file.with_suffix(".safetensors"))
+    delete_orphans(folder)
+
+
+def delete_orphans(folder: Path) -> None:
+    """Delete the arrays that have no JSON: of a killed writer, or of one that could not delete them before."""
+    for path in folder.glob("step-*.safetensors"):
+        if not path.with_suffix(".json").is_file():
+            try_to_delete(path)
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
@@ -113,11 +128,10 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
     try:
         save_file(contiguous, path)
     except SafetensorError as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))  # the system's own number, in the library's sentence
-        if number is None:
+        said = re.search(r"([^:]*) \(os error (\d+)\)", str(error))  # the system's own, in the library's sentence
+        if said is None:
             raise
-        code = int(number[1])
-        raise OSError(code, os.strerror(code)) from error
+        raise system_error(int(said[2]), said[1].strip()) from error
 
 
 def sha256(path: Path) -> str:
@@ -167,8 +181,8 @@ def load_best(folder: Path, warn: Callable[[str], None] = warn) -> Checkpoint | 
 
 def delete_checkpoint(json_file: Path) -> None:
     """Delete a checkpoint: the JSON first, so that no instant shows a complete checkpoint without its arrays."""
-    json_file.unlink()
-    json_file.with_suffix(".safetensors").unlink(missing_ok=True)
+    delete(json_file)
+    delete(json_file.with_suffix(".safetensors"))
 
 
 def load_newest(folder: Path, warn: Callable[[str], None] = warn) -> Checkpoint | None:
@@ -244,6 +258,4 @@ def clean_folder(folder: Path, last_step: int) -> None:
     for json_file in complete_checkpoints(folder):
         if json_file.name > resumed.name:
             delete_checkpoint(json_file)
-    for path in folder.glob("step-*.safetensors"):
-        if not path.with_suffix(".json").is_file():
-            path.unlink()
+    delete_orphans(folder)

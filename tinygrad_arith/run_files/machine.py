@@ -9,7 +9,9 @@ from typing import Any
 
 from .. import __version__
 from ..backend import available_cores, library_of
+from ..backend.blas import blas_of_numpy
 from ..ops.registry import runs_reference_only
+from ..options.system import macos_processor, on_macos
 
 PACKAGES = ("tinygrad_arith", "numpy", "numba", "mkl", "cupy-cuda12x", "cupy-cuda13x")  # those that computing hangs on
 
@@ -44,6 +46,8 @@ def what_computes(device: str) -> dict[str, str]:
 
         found |= {"products": named_version(gemm.LIBRARY, versions)}  # the name that runs of version 0.1 have on disk
         found |= {"passes": named_version(passes.LIBRARY, versions)}
+    if device == "cpu":  # NumPy's own, by which the reference, and what MKL cannot read, is multiplied
+        found |= {"blas": blas_of_numpy()}
     return found | ({"operations": "reference"} if runs_reference_only() else {})
 
 
@@ -75,7 +79,7 @@ def processor_name() -> str:
     for name, colon, value in (line.partition(":") for line in lines):
         facts.setdefault(name.strip(), value.strip() if colon else "")  # of the first core
     if "model name" not in facts:
-        return platform.processor() or platform.machine()
+        return (macos_processor() if on_macos() else None) or platform.processor() or platform.machine()
     return ", ".join([facts["model name"], *(f"{n} {facts[w]}" for n, w in KIND_OF_PROCESSOR if w in facts)])
 
 

@@ -10,7 +10,6 @@ answer) and, where a row is a prefix, `in_fives` (the measure of an article, see
 
 import itertools
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..files.durability import bring_to_disk
 from ..files.reading import LARGEST_LINES, BeyondLimits, are_numbers, expect, is_number, is_step, parse_json, read_bytes
 from ..files.writing import write_text
 from ..options.errors import UserError, as_user_error, naming
@@ -45,7 +45,7 @@ class MetricsWriter:
     def sync(self) -> None:
         """Bring the rows to the disk: before a checkpoint that says that they are there."""
         with naming(self.path):
-            os.fsync(self.file.fileno())
+            bring_to_disk(self.file.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -1,4 +1,14 @@
-"""Tasks whose problems are a list of texts: `abc=` is answered by `cba.`. For a task of one's own, see docs/tasks.md.
+"""Tasks whose problems are a list of texts: `abc=` is answered by `cba.`. One's own, in a file `sorting.py`, which is
+trained by `--task sorting.py:Sorting` (docs/tasks.md tells more):
+
+    import itertools
+    from tinygrad_arith.tasks import PairTask
+
+    class Sorting(PairTask):
+        @staticmethod
+        def pairs():
+            for letters in itertools.product("abcdef", repeat=5):
+                yield "".join(letters), "".join(sorted(letters))
 
 A token is one character. The vocabulary is padding, `=`, the end mark `.` and every character of the pairs, sorted.
 """

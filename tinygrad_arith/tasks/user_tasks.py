@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..files.text import InUtf16, check_source
 from ..options.option import did_you_mean
 from .arithmetic.checks import check_groups
 from .arithmetic.numbers import NumberTask
@@ -57,7 +58,10 @@ def load_task_class(name: str) -> Any:
     if not path.is_file():
         raise ValueError(f"--task {name}: there is no file {file}")
     try:
+        check_source(path.read_bytes())
         module = load_module(path.resolve(), path.stat().st_mtime_ns)
+    except InUtf16 as error:
+        raise ValueError(f"--task {name}: {file}: {error}") from None
     except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise ValueError(f"--task {name}: {file} cannot be run: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
@@ -154,7 +158,8 @@ def check_class(found: Any, name: str) -> None:
     """Raise ValueError, one sentence, unless a user's class is one of which a task can be made."""
     if not (isinstance(found, type) and issubclass(found, NumberTask | PairTask)):
         raise ValueError(
-            f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask or PairTask (see docs/tasks.md)"
+            f"--task {name}: must be a class made from tinygrad_arith.tasks.NumberTask or PairTask "
+            "(python -m pydoc tinygrad_arith.tasks.pairs shows one)"
         )
     if not (isinstance(found.options, type) and issubclass(found.options, TaskOptions)):
         raise ValueError(f"--task {name}: its `options` must be a class made from TaskOptions, not {found.options!r}")

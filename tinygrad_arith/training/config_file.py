@@ -1,6 +1,22 @@
 """A configuration file of one's own, in the format of the presets.
 
-It may be a stranger's: it is read with a limit, and no code that it names is run.
+    title = "4-digit sums by a small model"  # as are short, source, expected, published: for people only
+
+    [task]
+    kind = "decimal-addition"
+    digits = 4
+
+    [model]
+    d_model = 48
+
+    [optimizer]
+    learning_rate = 1e-3
+
+    [training]
+    steps = 1000
+
+Every key may be left out, and then has its default. The file may be a stranger's: it is read with a limit, and no code
+that it names is run.
 """
 
 import dataclasses
@@ -9,7 +25,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files.names import portable
 from ..files.reading import read_bytes, reading
+from ..files.text import InUtf16, decoded
 from ..options.errors import UserError
 from ..options.option import other_names
 from .config import SECTIONS, Config, changed
@@ -38,7 +56,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     with reading(path):
         data = read_bytes(path, LARGEST_FILE)
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return tomllib.loads(decoded(data))
+    except InUtf16 as error:
+        raise UserError(f"{path}: not in UTF-8, as TOML is: {error}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not in UTF-8, as TOML is: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
@@ -85,8 +105,7 @@ def check_task(values: dict[str, Any], source: str) -> None:
 def name_of(path: Path) -> str:
     """What runs of a file are called: its name without `.toml`, unless that is a preset's."""
     stem = path.name.rpartition(".")[0] or path.name  # Pythons disagree on the stem of "...toml"
-    name = path.name if stem in preset_names() else stem
-    name = "".join(letter if letter.isprintable() else "-" for letter in name)
+    name = portable(path.name if stem in preset_names() else stem)
     return "config" if name in ("", ".", "..") else name
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import os
 import platform
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..files.locks import why_no_locks
+from ..files.names import fault_of_name
 from ..files.reading import expect, is_number, is_table_of_texts, is_whole, read_json, shown
 from ..files.writing import TEMPORARY_SUFFIX, write_json
 from ..models.model import Model
-from ..options.calling import command_words
-from ..options.errors import MisuseError, UserError, as_user_error
+from ..options.calling import as_typed, command_words
+from ..options.errors import MisuseError, UserError, as_user_error, naming, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_best, load_newest
 from ..run_files.machine import installed_versions
@@ -38,7 +39,8 @@ CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
 FORMAT = 2
-IN_WORDS = {"products": "matrix multiplications"}  # of `computed_by`
+IN_WORDS = {"products": "matrix multiplications", "blas": "NumPy's BLAS"}  # of `computed_by`
+NOTED_LATER = ("blas",)  # what runs of older versions do not tell, so that nothing can be said of it
 STATED = ("format", "preset", "until", "seed", "config")  # in `config.json`; all else tells how the run was made
 
 
@@ -220,6 +222,7 @@ def write_resumption(
 def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """`passes: numpy 2.1.0 before, numba 0.61.0 now` for each thing that differs; nothing if one of them is empty."""
     names = [name for name in before | now if before.get(name) != now.get(name)] if before and now else []
+    names = [name for name in names if name not in NOTED_LATER or (name in before and name in now)]
     found = [(IN_WORDS.get(name, name), before.get(name, "none"), now.get(name, "none")) for name in names]
     return [f"{name}: {there} before, {here} now" for name, there, here in found]
 
@@ -248,7 +251,7 @@ def write_result(directory: Path, step: int, seconds: float, metrics: Metrics, r
 
 def resume_command(directory: Path) -> str:
     """The command that goes on with a run, as a shell reads it."""
-    return shlex.join([*command_words("train"), "--resume", str(directory)])
+    return as_typed([*command_words("train"), "--resume", str(directory)])
 
 
 def make_directory(out: Path | None, name: str, seed: int) -> Path:
@@ -267,7 +270,10 @@ def make_directory(out: Path | None, name: str, seed: int) -> Path:
 
 
 def check_directory(out: Path) -> None:
-    """Raise MisuseError if what is to be a directory is a file."""
+    """Raise MisuseError if what is to be a directory is a file, or has a name that this system does not take."""
+    fault = fault_of_name(out)
+    if fault is not None:
+        raise MisuseError(f"--out {out}: {fault}")
     if out.exists() and not out.is_dir():
         raise MisuseError(f"{out}: there is a file of that name; choose another --out")
 
@@ -287,13 +293,21 @@ def check_unused(directory: Path) -> None:
 def locked(directory: Path) -> Iterator[None]:
     """Hold a run directory against a second trainer; raises UserError if another one has it.
 
-    The operating system drops the lock when its holder ends, however it ends; the file itself stays.
+    The operating system drops the lock when its holder ends, however it ends; the file itself stays. On a file system
+    that has no locks, which is warned of, nothing keeps a second trainer out.
     """
     from filelock import FileLock, Timeout
 
+    path = directory / LOCK_FILE
+    why = why_no_locks(path)
+    if why is not None:
+        warn(f"{directory}: its file system has no locks ({why}), so nothing keeps a second trainer out of it")
+        yield
+        return
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(FileLock(directory / LOCK_FILE, timeout=0))
+            with naming(path):
+                held.enter_context(FileLock(path, timeout=0))
         except Timeout:
             raise UserError(
                 f"{directory}: another process is training this run; wait for it, or choose another --out"
@@ -314,6 +328,6 @@ def last_written(run: Path) -> float:
     times = [0.0]
     for path in run.iterdir():
         if path.suffix != TEMPORARY_SUFFIX:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 times.append(path.stat().st_mtime)
     return max(times)

@@ -17,7 +17,7 @@ def is_installed() -> bool:
 def check_tensorboard() -> None:
     """Raise MachineError, one sentence, if the package that writes the events is missing."""
     if not is_installed():
-        raise MachineError("--tensorboard: needs tensorboardX: pip install -e '.[tensorboard]'")
+        raise MachineError('--tensorboard: needs tensorboardX: pip install -e ".[tensorboard]"')
 
 
 class TensorBoardReporter(Reporter):

@@ -23,14 +23,17 @@ LEAST_FLOP = 4e8  # of a step that is shared: below it, handing the work over co
 
 @dataclass(frozen=True)
 class Threads:
-    """Workers that share a batch, what they are, and the threads of each one's matrix multiplications."""
+    """Workers that share a batch, what they are, and the threads of each one's matrix multiplications, None where the
+    library that does them cannot be told how many.
+    """
 
     workers: int
-    blas: int
+    blas: int | None
     kind: str = "processes"
 
     def __str__(self) -> str:
-        alone = f"{self.blas} for each matrix multiplication"
+        many = "as many as NumPy's BLAS takes" if self.blas is None else str(self.blas)
+        alone = f"{many} for each matrix multiplication"
         return alone if self.workers == 1 else f"{self.workers} {self.kind} share each batch, {alone}"
 
 
@@ -46,9 +49,8 @@ def choose_threads(batch_size: int, flop: int, cores: int | None = None) -> Thre
 def resolve_threads(training: TrainingOptions, model: Model, positions: int) -> TrainingOptions:
     """The same options with `workers` and `blas_threads` as numbers, where they were left to be chosen (0)."""
     flop = model.shape_report(training.batch, positions).flop
-    chosen = choose_threads(training.batch, flop)
-    workers = training.workers or chosen.workers
-    blas = chosen.blas if workers == chosen.workers else max(available_cores() // workers, 1)
+    workers = training.workers or choose_threads(training.batch, flop).workers
+    blas = 1 if flop < LEAST_FLOP else max(available_cores() // workers, 1)
     return replace(training, workers=workers, blas_threads=training.blas_threads or min(blas, most_threads()))
 
 
