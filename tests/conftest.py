@@ -66,6 +66,14 @@ def hears_hang_up():
     signal.signal(number, before)
 
 
+@pytest.fixture
+def no_picture():
+    """The train command, called in the test's process, draws no curves: a picture takes longer than a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinygrad_arith.cli.train.plot_training_curve", lambda directory, goal: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def page():
     """The examples of CONTRIBUTING.md."""

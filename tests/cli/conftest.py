@@ -2,8 +2,10 @@
 
 import pytest
 
+from tinygrad_arith.cli import gradcheck
 from tinygrad_arith.cli.console import run_command
 from tinygrad_arith.cli.train import main
+from tinygrad_arith.gradcheck_suite import pool
 
 FLAGS = ["--digits", "3", "--validation-size", "8", "--test-size", "16", "--eval-size", "8"]
 FLAGS += ["--d-model", "32", "--layers", "1", "--heads", "2", "--batch", "40", "--warmup", "5", "--steps", "120"]
@@ -62,3 +64,31 @@ def my_ops(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def gradcheck_here(call_command, monkeypatch):
+    """A function from flags of `gradcheck` to (exit code, stdout, stderr), which runs a user's file in this process."""
+
+    def check(*flags):
+        with monkeypatch.context() as patch:
+            patch.setattr(pool, "CheckingProcess", InThisProcess)
+            return call_command(gradcheck.main, *flags)
+
+    return check
+
+
+class InThisProcess:
+    """Stands for a `CheckingProcess`; with real ones: test_gradcheck_processes.py."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def ask(self, name):
+        self.known = getattr(self, "known", None) or {subject.name: subject for subject in self.work.subjects()}
+        return list(self.known.values()) if name is None else self.work.check(self.known[name])
+
+    def close(self):
+        pass
+
+    kill = close
