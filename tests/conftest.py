@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def pytest_xdist_auto_num_workers(config):
     if some or importlib.util.find_spec("cupy") is not None:
         return 0
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def pytest_configure(config):
+    """Where no compiled files may lie beside the sources, the tests' processes find them elsewhere: else each compiles
+    the whole package, which takes as long as all the rest of its start.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        folder = tempfile.TemporaryDirectory(prefix="compiled-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 class Examples:
