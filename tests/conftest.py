@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import threadpoolctl
 
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.presets import DEFAULT_PRESET
@@ -63,6 +64,21 @@ class Examples:
     def file(self, place):
         """The whole of a file; its name stands, after a comma, in the headline of a step."""
         return self.after(re.search(rf"\*\*\d\. The [^\n]*`{re.escape(place)}`", self.text).start())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread():
+    """BLAS computes with one thread in this process, however many a command asks for: the tests take all cores already,
+    and threads that find no core free spend more time waiting for each other than they compute.
+    """
+
+    class OneThread(threadpoolctl.threadpool_limits):
+        def __init__(self, limits=None, user_api=None):
+            super().__init__(1, user_api)
+
+    with pytest.MonkeyPatch.context() as patch, OneThread(user_api="blas"):
+        patch.setattr(threadpoolctl, "threadpool_limits", OneThread)
+        yield
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import tinygrad_arith
 from tinygrad_arith.cli import train
 from tinygrad_arith.cli.compare import default_directory, main
 from tinygrad_arith.cli.console import run_command
-from tinygrad_arith.plots.figure import blank_figure
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
 PRESET = ["--preset", "binary-reversed"]
@@ -54,12 +53,6 @@ class TrainsHere:
 
     def poll(self):
         return self.returncode
-
-
-@pytest.fixture
-def blank_picture(monkeypatch):
-    """The picture of a comparison is a small empty sheet, which is soon drawn."""
-    monkeypatch.setattr("tinygrad_arith.cli.compare.comparison_picture", lambda groups: blank_figure(1.0, 1.0))
 
 
 def start(here, *flags):
@@ -103,7 +96,7 @@ def test_presets_are_trained_compared_and_not_trained_again(here, trains_here, c
     assert values["picture"] == str(directory / "comparison.png")
 
 
-def test_one_that_fails_is_told_beside_the_table_of_the_others(here, trains_here, blank_picture, call_command):
+def test_one_that_fails_is_told_beside_the_table_of_the_others(here, trains_here, blank_pictures, call_command):
     (here / "out" / "binary-reversed-seed1").mkdir(parents=True)
     (here / "out" / "binary-reversed-seed1" / "stranger").touch()
     flags = [*PRESET, "--seeds", "2", "--jobs", "1", *TINY, "--steps", "20", "--out", "out"]
@@ -141,7 +134,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(here, trains_here, call_comma
     assert max(entry["sittings"] for entry in sittings.values()) == 2
 
 
-def test_finished_runs_are_gathered(here, write_run, blank_picture, call_command):
+def test_finished_runs_are_gathered(here, write_run, blank_pictures, call_command):
     for seed in (1, 2, 3):
         write_run(here / "mine" / f"run{seed}", seed=seed, correct=8 - seed)
     (here / "mine" / "run2" / "result.json").unlink()
@@ -158,7 +151,7 @@ def test_finished_runs_are_gathered(here, write_run, blank_picture, call_command
     assert (here / "runs" / "compare-named-binary-reversed" / "comparison.png").is_file()
 
 
-def test_named_runs_take_no_comparison_of_others(here, write_run, blank_picture, call_command):
+def test_named_runs_take_no_comparison_of_others(here, write_run, blank_pictures, call_command):
     for seed in (1, 2, 3):
         write_run(here / f"run{seed}", seed=seed)
     named = here / "runs" / "compare-named-binary-reversed"
@@ -172,7 +165,7 @@ def test_named_runs_take_no_comparison_of_others(here, write_run, blank_picture,
     assert sorted(path.name for path in (here / "runs").iterdir()) == [named.name, f"{named.name}-2"]
 
 
-def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_run, blank_picture, call_command):
+def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_run, blank_pictures, call_command):
     write_run(here / "trained" / "a")
     (here / "trained" / "journal.json").write_text("{}")
     write_run(here / "other")
@@ -182,7 +175,7 @@ def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_ru
     assert call_command(main, "trained/a", "--out", "trained")[0] == 0  # its own
 
 
-def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, blank_picture, call_command):
+def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, blank_pictures, call_command):
     write_run(here / "mine" / "run1")
     (here / "mine" / "comparison.png").mkdir()
     code, out, err = call_command(main, "mine")
