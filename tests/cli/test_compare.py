@@ -21,6 +21,7 @@ ROOT = Path(tinygrad_arith.__file__).parents[1]
 PRESET = ["--preset", "binary-reversed"]
 TINY = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8", "--device", "cpu"]
 TINY += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5", "--eval-every", "10"]
+TINY += ["--workers", "1", "--blas-threads", "1"]
 PNG_START = b"\x89PNG\r\n\x1a\n"
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
 
@@ -55,11 +56,19 @@ class TrainsHere:
         return self.returncode
 
 
-def start(here, *flags):
+TELLS_ALL = """
+from tinygrad_arith.cli import compare, comparison_progress, console
+
+comparison_progress.STATUS_EVERY = 0.0
+console.run_command(compare.main)
+"""
+
+
+def start(here, *flags, program=("-m", "tinygrad_arith.compare")):
     """The command as a process; NumPy alone computes in it and in those that train, which are then sooner loaded."""
     choices = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", "TINYGRAD_ARITH_CPU": "numpy"}
     return subprocess.Popen(
-        [sys.executable, "-m", "tinygrad_arith.compare", *flags],
+        [sys.executable, *program, *flags],
         cwd=here,
         env=os.environ | choices,  # what is left in a buffer counts too
         stdout=subprocess.PIPE,
@@ -190,7 +199,8 @@ def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, blank_p
 
 @posix
 def test_a_closed_pipe_stops_the_runs_which_save(here):
-    child = start(here, *PRESET, "--seeds", "2", "--jobs", "1", *TINY, "--steps", "20", "--out", "out")
+    flags = [*PRESET, "--seeds", "2", "--jobs", "1", *TINY, "--steps", "5000", "--out", "out"]
+    child = start(here, *flags, program=("-c", TELLS_ALL))
     child.stdout.readline()
     child.stdout.close()
     err = child.stderr.read()
@@ -202,6 +212,8 @@ def test_a_closed_pipe_stops_the_runs_which_save(here):
     assert err.count("\n") == 1
     found = sorted(path.name for path in (here / "out").iterdir() if path.is_dir())
     assert found == ["binary-reversed-seed1"]  # the second was not begun: nobody would hear of it
+    assert list((here / "out").glob("*/checkpoints/*.json"))
+    assert not list((here / "out").glob("*/result.json"))
 
 
 @posix

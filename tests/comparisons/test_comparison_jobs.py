@@ -36,7 +36,7 @@ TINY = {
     "task": {"digits": 3, "validation_size": 8, "test_size": 8},
     "model": {"d_model": 16, "layers": 1, "heads": 2},
     "optimizer": {"warmup": 5},
-    "training": {"steps": 20, "batch": 8, "eval_size": 8, "eval_every": 10, "device": "cpu"},
+    "training": {"steps": 20, "batch": 8, "eval_size": 8, "eval_every": 10, "device": "cpu", "blas_threads": 1},
 }
 ON_CPU = [TrainingOptions(device="cpu")] * 3
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
