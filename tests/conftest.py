@@ -10,9 +10,11 @@ import json
 import os
 import re
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
+import threadpoolctl
 
 # Before NumPy is loaded, here and in the processes that tests start: two threads of a BLAS that wait for each other
 # while all cores are busy take many times as long as one.
@@ -36,6 +38,16 @@ def pytest_xdist_auto_num_workers(config):
     return available_cores()
 
 
+def pytest_configure(config):
+    """Where no compiled files may lie beside the sources, the tests' processes find them elsewhere: else each compiles
+    the whole package, which takes as long as all the rest of its start.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        folder = tempfile.TemporaryDirectory(prefix="compiled-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+
+
 class Examples:
     """The blocks of CONTRIBUTING.md, each found by what stands before it."""
 
@@ -57,6 +69,21 @@ class Examples:
     def file(self, place):
         """The whole of a file; its name stands, after a comma, in the headline of a step."""
         return self.after(re.search(rf"\*\*\d\. The [^\n]*`{re.escape(place)}`", self.text).start())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread():
+    """BLAS computes with one thread in this process, however many a command asks for: the tests take all cores already,
+    and threads that find no core free spend more time waiting for each other than they compute.
+    """
+
+    class OneThread(threadpoolctl.threadpool_limits):
+        def __init__(self, limits=None, user_api=None):
+            super().__init__(1, user_api)
+
+    with pytest.MonkeyPatch.context() as patch, OneThread(user_api="blas"):
+        patch.setattr(threadpoolctl, "threadpool_limits", OneThread)
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The compare command: trains presets with several seeds, gathers what is there, prints a table, draws one picture."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -11,12 +13,15 @@ from pathlib import Path
 import pytest
 
 import tinygrad_arith
+from tinygrad_arith.cli import train
 from tinygrad_arith.cli.compare import default_directory, main
+from tinygrad_arith.cli.console import run_command
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
 PRESET = ["--preset", "binary-reversed"]
 TINY = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8", "--device", "cpu"]
 TINY += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5", "--eval-every", "10"]
+TINY += ["--workers", "1", "--blas-threads", "1"]
 PNG_START = b"\x89PNG\r\n\x1a\n"
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
 
@@ -28,7 +33,51 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_presets_are_trained_compared_and_not_trained_again(here, call_command):
+@pytest.fixture
+def trains_here(monkeypatch, no_picture):
+    """Runs are trained one after the other in this process; side by side: tests/comparisons/test_comparison_jobs.py."""
+    monkeypatch.setattr("tinygrad_arith.comparisons.jobs.Popen", TrainsHere)
+    monkeypatch.setattr("tinygrad_arith.comparisons.jobs.LOOK_EVERY", 0.0)
+
+
+class TrainsHere:
+    """Stands for the `Popen` of a process that trains; it has ended when it is made."""
+
+    def __init__(self, command, stdin, stdout, stderr, env, start_new_session):
+        assert command[:3] == [sys.executable, "-m", "tinygrad_arith.train"]
+        log = io.TextIOWrapper(stdout, encoding="utf-8")
+        with pytest.raises(SystemExit) as ended, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            run_command(lambda: train.main(command[3:]))
+        log.flush()
+        log.detach()
+        self.returncode = ended.value.code
+
+    def poll(self):
+        return self.returncode
+
+
+TELLS_ALL = """
+from tinygrad_arith.cli import compare, comparison_progress, console
+
+comparison_progress.STATUS_EVERY = 0.0
+console.run_command(compare.main)
+"""
+
+
+def start(here, *flags, program=("-m", "tinygrad_arith.compare")):
+    """The command as a process; NumPy alone computes in it and in those that train, which are then sooner loaded."""
+    choices = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", "TINYGRAD_ARITH_CPU": "numpy"}
+    return subprocess.Popen(
+        [sys.executable, *program, *flags],
+        cwd=here,
+        env=os.environ | choices,  # what is left in a buffer counts too
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def test_presets_are_trained_compared_and_not_trained_again(here, trains_here, call_command):
     flags = [*PRESET, "--preset", "binary-plain", "--seeds", "2", *TINY, "--steps", "20"]
     code, out, err = call_command(main, *flags)
     assert (code, err) == (0, "")
@@ -56,7 +105,7 @@ def test_presets_are_trained_compared_and_not_trained_again(here, call_command):
     assert values["picture"] == str(directory / "comparison.png")
 
 
-def test_one_that_fails_is_told_beside_the_table_of_the_others(here, call_command):
+def test_one_that_fails_is_told_beside_the_table_of_the_others(here, trains_here, blank_pictures, call_command):
     (here / "out" / "binary-reversed-seed1").mkdir(parents=True)
     (here / "out" / "binary-reversed-seed1" / "stranger").touch()
     flags = [*PRESET, "--seeds", "2", "--jobs", "1", *TINY, "--steps", "20", "--out", "out"]
@@ -72,17 +121,9 @@ def test_one_that_fails_is_told_beside_the_table_of_the_others(here, call_comman
 
 
 @posix
-def test_ctrl_c_stops_and_the_same_command_goes_on(here, call_command):
-    flags = [*PRESET, "--seeds", "2", *TINY, "--steps", "2000", "--out", "out"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tinygrad_arith.compare", *flags],
-        cwd=here,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+def test_ctrl_c_stops_and_the_same_command_goes_on(here, trains_here, call_command):
+    flags = [*PRESET, "--seeds", "2", *TINY, "--steps", "200", "--eval-every", "200", "--out", "out"]
+    child = start(here, *flags)
     metrics = [here / "out" / f"binary-reversed-seed{seed}" / "metrics.jsonl" for seed in (1, 2)]
     deadline = time.monotonic() + 60
     while not any(path.is_file() and path.stat().st_size for path in metrics):
@@ -99,12 +140,12 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(here, call_command):
 
     assert call_command(main, *command.split()[3:])[0] == 0
     values = json.loads((here / "out" / "comparison.json").read_text(encoding="utf-8"))
-    assert [run["step"] for run in values["groups"][0]["runs"]] == [2000, 2000]
+    assert [run["step"] for run in values["groups"][0]["runs"]] == [200, 200]
     sittings = json.loads((here / "out" / "journal.json").read_text(encoding="utf-8"))["runs"]
     assert max(entry["sittings"] for entry in sittings.values()) == 2
 
 
-def test_finished_runs_are_gathered(here, write_run, call_command):
+def test_finished_runs_are_gathered(here, write_run, blank_pictures, call_command):
     for seed in (1, 2, 3):
         write_run(here / "mine" / f"run{seed}", seed=seed, correct=8 - seed)
     (here / "mine" / "run2" / "result.json").unlink()
@@ -121,7 +162,7 @@ def test_finished_runs_are_gathered(here, write_run, call_command):
     assert (here / "runs" / "compare-named-binary-reversed" / "comparison.png").is_file()
 
 
-def test_named_runs_take_no_comparison_of_others(here, write_run, call_command):
+def test_named_runs_take_no_comparison_of_others(here, write_run, blank_pictures, call_command):
     for seed in (1, 2, 3):
         write_run(here / f"run{seed}", seed=seed)
     named = here / "runs" / "compare-named-binary-reversed"
@@ -135,7 +176,7 @@ def test_named_runs_take_no_comparison_of_others(here, write_run, call_command):
     assert sorted(path.name for path in (here / "runs").iterdir()) == [named.name, f"{named.name}-2"]
 
 
-def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_run, call_command):
+def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_run, blank_pictures, call_command):
     write_run(here / "trained" / "a")
     (here / "trained" / "journal.json").write_text("{}", encoding="utf-8")
     write_run(here / "other")
@@ -145,7 +186,7 @@ def test_named_runs_do_not_take_the_place_of_a_trained_comparison(here, write_ru
     assert call_command(main, "trained/a", "--out", "trained")[0] == 0  # its own
 
 
-def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, call_command):
+def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, blank_pictures, call_command):
     write_run(here / "mine" / "run1")
     (here / "mine" / "comparison.png").mkdir()
     code, out, err = call_command(main, "mine")
@@ -160,15 +201,8 @@ def test_a_comparison_that_cannot_be_written_is_printed(here, write_run, call_co
 
 @posix
 def test_a_closed_pipe_stops_the_runs_which_save(here):
-    command = [sys.executable, "-m", "tinygrad_arith.compare", *PRESET, "--seeds", "2", "--jobs", "1", *TINY]
-    child = subprocess.Popen(
-        [*command, "--steps", "200", "--out", "out"],
-        cwd=here,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+    flags = [*PRESET, "--seeds", "2", "--jobs", "1", *TINY, "--steps", "5000", "--out", "out"]
+    child = start(here, *flags, program=("-c", TELLS_ALL))
     child.stdout.readline()
     child.stdout.close()
     err = child.stderr.read()
@@ -180,19 +214,13 @@ def test_a_closed_pipe_stops_the_runs_which_save(here):
     assert err.count("\n") == 1
     found = sorted(path.name for path in (here / "out").iterdir() if path.is_dir())
     assert found == ["binary-reversed-seed1"]  # the second was not begun: nobody would hear of it
+    assert list((here / "out").glob("*/checkpoints/*.json"))
+    assert not list((here / "out").glob("*/result.json"))
 
 
 @posix
 def test_a_closed_stderr_stops_the_runs_of_a_comparison_in_json(here):
-    command = [sys.executable, "-m", "tinygrad_arith.compare", *PRESET, "--seeds", "1", *TINY, "--json"]
-    child = subprocess.Popen(
-        [*command, "--steps", "200", "--out", "out"],
-        cwd=here,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},  # what is left in a buffer counts too
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+    child = start(here, *PRESET, "--seeds", "1", *TINY, "--json", "--steps", "200", "--out", "out")
     child.stderr.close()
     out = child.stdout.read()
     child.stdout.close()

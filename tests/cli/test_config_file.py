@@ -46,7 +46,7 @@ def write(tmp_path, monkeypatch):
     return file
 
 
-def test_a_file_is_trained_and_gone_on_with(write, capsys):
+def test_a_file_is_trained_and_gone_on_with(write, capsys, no_picture):
     write(TEXT)
     assert main(["--config", "mine.toml", "--steps", "4", "--schedule", "constant"]) == 0
     record = read_record(Path("runs/mine-seed1"))

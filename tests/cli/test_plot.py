@@ -22,10 +22,16 @@ EACH += ["losses"]
 
 
 @pytest.fixture
-def plot(call_command):
+def draw(call_command):
     """A function from flags to (exit code, stdout, stderr)."""
 
     return lambda *flags: call_command(main, *map(str, flags))
+
+
+@pytest.fixture
+def plot(draw, blank_pictures):
+    """The same, with blank pictures."""
+    return draw
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +53,8 @@ def available(out):
     return {line.split("|")[1].strip(): line.split("|")[3].strip() for line in out.splitlines() if "|" in line}
 
 
-def test_a_run_gets_all_the_pictures_that_it_has(plot, small_run, tmp_path):
-    code, out, err = plot(small_run, "--out", tmp_path)
+def test_a_run_gets_all_the_pictures_that_it_has(draw, small_run, tmp_path):
+    code, out, err = draw(small_run, "--out", tmp_path)
     assert (code, err) == (0, "")
     assert set(stems(out)) - {"accuracy_length"} == {*SHARED, *EACH}
     for line in out.splitlines():
@@ -145,7 +151,7 @@ def test_attention_is_drawn_of_the_problem_that_was_asked_for(small_run):
     assert np.all(np.triu(maps[0], 1) == 0)
 
 
-def test_attention_to_padding_is_drawn_with_the_padding(tmp_path):
+def test_attention_to_padding_is_drawn_with_the_padding(tmp_path, no_picture):
     flags = ["--task", "expressions", "--depth", "1", "--rows", "prefix", "--prompt-width", "9", "--batch", "8"]
     flags += ["--architecture", "window-gpt", "--attend-to", "padding", "--layers", "1", "--d-model", "8"]
     assert train([*flags, "--warmup", "1", "--steps", "2", "--eval-size", "2", "--out", str(tmp_path / "run")]) == 0

@@ -27,7 +27,7 @@ FLAGS += ["--test-size", "4", "--d-model", "8", "--heads", "2", "--layers", "1",
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, no_picture):
     """A run of the task, hardly trained."""
     (tmp_path / "own.py").write_text(SORTING, encoding="utf-8")
     assert train.main(["--task", f"{tmp_path / 'own.py'}:Sorting", *FLAGS, "--out", str(tmp_path / "run")]) == 0
@@ -40,7 +40,7 @@ def changed(run, old, new):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "sample", "compare"])
-def test_json_is_all_that_stdout_gets(call_command, run, tmp_path, command):
+def test_json_is_all_that_stdout_gets(call_command, run, tmp_path, blank_pictures, command):
     changed(run, "", "")  # so that the file is run again
     (tmp_path / "lines").write_text("abc\ncba\n", encoding="utf-8")
     flags = {"sample": ["--file", str(tmp_path / "lines")], "compare": ["--out", str(tmp_path / "out")]}.get(

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from tinygrad_arith.cli.comparison_progress import BarJobsReporter, LineJobsRepo
 from tinygrad_arith.comparisons import jobs as comparison_jobs
 from tinygrad_arith.comparisons.finished_runs import is_finished
 from tinygrad_arith.comparisons.jobs import (
+    Job,
     JobsReporter,
     Journal,
     MetricsFollower,
@@ -34,10 +36,33 @@ TINY = {
     "task": {"digits": 3, "validation_size": 8, "test_size": 8},
     "model": {"d_model": 16, "layers": 1, "heads": 2},
     "optimizer": {"warmup": 5},
-    "training": {"steps": 20, "batch": 8, "eval_size": 8, "eval_every": 10, "device": "cpu"},
+    "training": {"steps": 20, "batch": 8, "eval_size": 8, "eval_every": 10, "device": "cpu", "blas_threads": 1},
 }
 ON_CPU = [TrainingOptions(device="cpu")] * 3
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send these signals to a child alone")
+
+
+WITHOUT_PICTURE = """
+import sys
+from tinygrad_arith.cli import console, train
+
+train.plot_training_curve = lambda directory, goal: None
+console.run_command(lambda: train.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def quick_runs(monkeypatch):
+    """The processes load no more than a short run needs: NumPy alone computes in them, and they draw no curves."""
+    monkeypatch.setenv("TINYGRAD_ARITH_CPU", "numpy")
+    real = Job.command
+
+    def command(job):
+        python, *program = real(job)
+        assert (python, program[:2]) == (sys.executable, ["-m", "tinygrad_arith.train"])
+        return [python, "-c", WITHOUT_PICTURE, *program[2:]]
+
+    monkeypatch.setattr(Job, "command", command)
 
 
 def with_training(**options):
@@ -116,7 +141,7 @@ def cupy_with_gpus(count):
     return SimpleNamespace(cuda=SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: count)))
 
 
-def test_runs_are_trained_beside_each_other_and_none_twice(tmp_path):
+def test_runs_are_trained_beside_each_other_and_none_twice(tmp_path, quick_runs):
     jobs = plan_jobs(PRESETS, TINY, 1, tmp_path)
     stream = io.StringIO()
     outcome = side_by_side(jobs, [{}] * 2, LineJobsReporter(stream)).run()
@@ -137,7 +162,7 @@ def test_runs_are_trained_beside_each_other_and_none_twice(tmp_path):
     assert (tmp_path / "journal.json").read_bytes() == before
 
 
-def test_a_run_that_fails_is_told_by_its_last_error_line_and_the_others_go_on(tmp_path):
+def test_a_run_that_fails_is_told_by_its_last_error_line_and_the_others_go_on(tmp_path, quick_runs):
     jobs = plan_jobs(PRESETS, TINY, 1, tmp_path)
     jobs[0].directory.mkdir()
     (jobs[0].directory / "stranger").touch()
@@ -164,7 +189,7 @@ class StopsAfter(JobsReporter):
 
 @posix
 @pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
-def test_a_signal_stops_all_runs_which_save_and_can_go_on(tmp_path, monkeypatch, hears_hang_up, name):
+def test_a_signal_stops_all_runs_which_save_and_can_go_on(tmp_path, monkeypatch, quick_runs, hears_hang_up, name):
     monkeypatch.setattr("tinygrad_arith.parallel.interrupts.leave_terminal", lambda: None)
     given = with_training(steps=50_000, checkpoint_every=50_000, eval_every=50_000)
     jobs = plan_jobs(PRESETS[:1], given, 3, tmp_path)
@@ -180,7 +205,7 @@ def test_a_signal_stops_all_runs_which_save_and_can_go_on(tmp_path, monkeypatch,
 
 
 @posix
-def test_a_second_ctrl_c_ends_the_processes_at_once(tmp_path):
+def test_a_second_ctrl_c_ends_the_processes_at_once(tmp_path, quick_runs):
     jobs = plan_jobs(PRESETS[:1], with_training(steps=50_000, eval_every=50_000), 1, tmp_path)
 
     class Impatient(StopsAfter):
@@ -196,8 +221,9 @@ def test_a_second_ctrl_c_ends_the_processes_at_once(tmp_path):
     assert children[0].poll() is not None
 
 
-def test_a_run_killed_from_outside_is_a_failure_and_goes_on_at_the_next_start(tmp_path):
-    jobs = plan_jobs(PRESETS[:1], with_training(steps=300, checkpoint_every=20), 1, tmp_path)
+def test_a_run_killed_from_outside_is_a_failure_and_goes_on_at_the_next_start(tmp_path, quick_runs, monkeypatch):
+    monkeypatch.setattr(comparison_jobs, "LOOK_EVERY", 0.01)  # so that the run is not over before it is looked at
+    jobs = plan_jobs(PRESETS[:1], with_training(steps=200, checkpoint_every=20, eval_every=200), 1, tmp_path)
 
     class Kills(JobsReporter):
         def stepped(self, job, row):
@@ -209,7 +235,7 @@ def test_a_run_killed_from_outside_is_a_failure_and_goes_on_at_the_next_start(tm
     both = side_by_side(jobs, [{}], Kills())
     assert list(both.run().failures) == ["binary-reversed-seed1"]
     assert side_by_side(jobs, [{}]).run().failures == {}
-    assert [row["step"] for row in read_metrics(jobs[0].directory / "metrics.jsonl")] == list(range(1, 301))
+    assert [row["step"] for row in read_metrics(jobs[0].directory / "metrics.jsonl")] == list(range(1, 201))
     assert read_journal(tmp_path)["runs"]["binary-reversed-seed1"]["sittings"] == 2
 
 

@@ -32,7 +32,7 @@ def test_a_loss_of_zero_does_not_hide_the_scale_of_the_others():
     series = [Series("one", [Curve(np.array([1, 2, 3]), np.array([2.0, 0.1, 0.0]))])]
     figure = comparison(series, [SHARES])
     assert figure.axes[0].get_yscale() == "log"
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
 
 def test_what_is_explained_is_in_the_picture():
@@ -51,7 +51,7 @@ def test_what_is_explained_is_in_the_picture():
 def test_runs_that_were_never_evaluated_can_be_drawn():
     figure = comparison([THREE], [NEVER_EVALUATED])
     assert len(figure.axes[1].lines[0].get_xdata()) == 0
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
 
 def test_many_groups_can_be_told_apart():
@@ -60,7 +60,7 @@ def test_many_groups_can_be_told_apart():
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == 20
     assert [text.get_text() for text in figure.legends[0].texts] == [f"group {n} (3 seeds)" for n in range(20)]
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
 
 def test_losses_are_averaged_in_bins():

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from tinygrad_arith.plots.answer_positions import answer_positions
 from tinygrad_arith.plots.attention_maps import attention_maps
 from tinygrad_arith.plots.breakdowns import group_scores
-from tinygrad_arith.plots.figure import BLUE, GREY, ORANGE, name_run, save_figure, short_count
+from tinygrad_arith.plots.figure import BLUE, GREY, ORANGE, name_run, short_count
 from tinygrad_arith.plots.losses import losses
 from tinygrad_arith.plots.tokens import MOST_ROWS, chosen_rows, fitting, token_picture
 from tinygrad_arith.run_files.predictions import SamplePredictions
@@ -15,14 +15,14 @@ from tinygrad_arith.tasks.metrics import Groups
 from tinygrad_arith.tasks.scoring import GroupScore, wilson_interval
 
 
-def test_each_place_of_the_answer_has_a_line(tmp_path):
+def test_each_place_of_the_answer_has_a_line():
     shares = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 1.0]])
     figure = answer_positions([50, 100], shares)
     axes, bar = figure.axes
     np.testing.assert_array_equal([line.get_ydata() for line in axes.lines], shares.T)
     assert len({line.get_color() for line in axes.lines}) == 3
     assert [label.get_text() for label in bar.get_yticklabels()] == ["1", "2", "3"]
-    save_figure(figure, tmp_path / "positions.png")
+    figure.draw_without_rendering()
 
 
 @pytest.mark.parametrize(("places", "step"), [(15, 1), (16, 1), (17, 2), (32, 2), (33, 3)])
@@ -31,7 +31,7 @@ def test_as_many_places_are_named_as_fit(places, step):
     assert [label.get_text() for label in bar.get_yticklabels()] == [str(p) for p in range(1, places + 1, step)]
 
 
-def test_bars_have_their_share_interval_and_count(tmp_path):
+def test_bars_have_their_share_interval_and_count():
     scores = [GroupScore(0, 2000, 2000), GroupScore(3, 10, 7), GroupScore(4, 1, 0)]
     figure = group_scores(Groups("longest carry chain", scores, "by longest carry chain"))
     (axes,) = figure.axes
@@ -43,7 +43,7 @@ def test_bars_have_their_share_interval_and_count(tmp_path):
     assert all(count.get_color() == GREY and count.get_position()[1] < 0 for count in counts)  # below, not on the bars
     assert figure.get_supxlabel() == "whiskers: 95 % interval; small numbers: problems"
     np.testing.assert_allclose(whiskers, [wilson_interval(score.correct, score.total) for score in scores], atol=1e-12)
-    save_figure(figure, tmp_path / "groups.png")
+    figure.draw_without_rendering()
 
 
 def test_many_bars_have_no_text_and_fewer_labels():
@@ -64,7 +64,7 @@ def test_even_attention_is_seen_and_certain_attention_is_not_drawn_alike():
     assert [label.get_text() for label in bar.get_yticklabels()] == ["0%", "1%", "5%", "10%", "25%", "50%", "100%"]
 
 
-def test_attention_has_a_map_for_each_head_labelled_with_tokens(tmp_path):
+def test_attention_has_a_map_for_each_head_labelled_with_tokens():
     maps = [np.random.default_rng(layer).dirichlet(np.ones(4), size=(3, 4)) for layer in range(2)]
     figure = attention_maps(maps, ["1", "+", " ", "12"])
     panels = figure.axes[:6]
@@ -74,7 +74,7 @@ def test_attention_has_a_map_for_each_head_labelled_with_tokens(tmp_path):
         assert axes.get_title(loc="left") == f"layer {layer + 1}, head {head + 1}"
         assert [t.get_text() for t in axes.get_xticklabels()] == (["1", "+", "␣", "12"] if layer == 1 else [])
         assert [t.get_text() for t in axes.get_yticklabels()] == (["1", "+", "␣", "12"] if head == 0 else [])
-    save_figure(figure, tmp_path / "attention.png")
+    figure.draw_without_rendering()
 
 
 @pytest.mark.parametrize(("answer", "lines"), [(3, [2.5, 2.5]), (4, []), (None, [])])
@@ -87,7 +87,7 @@ def test_lines_mark_where_the_answer_begins(answer, lines):
     assert figure.get_supxlabel() == ("lines: the answer begins behind them" if lines else "")
 
 
-def test_the_name_of_a_run_is_written_above_below_what_stands_there_and_wrapped(tmp_path):
+def test_the_name_of_a_run_is_written_above_below_what_stands_there_and_wrapped():
     plain = losses([{"step": 1, "loss": 2.0}])
     height = plain.get_figheight()
     assert name_run(plain, "binary-reversed-seed1").get_suptitle() == "binary-reversed-seed1"
@@ -96,7 +96,7 @@ def test_the_name_of_a_run_is_written_above_below_what_stands_there_and_wrapped(
     words = maps.get_suptitle()
     assert name_run(maps, "mine").get_suptitle() == f"{words}\nmine"
     assert "\n" in name_run(losses([{"step": 1, "loss": 2.0}]), "a-long-name-" * 20).get_suptitle()
-    save_figure(plain, tmp_path / "named.png")
+    plain.draw_without_rendering()
 
 
 SAMPLE = SamplePredictions(
@@ -106,7 +106,7 @@ SAMPLE = SamplePredictions(
 )
 
 
-def test_predicted_tokens_are_coloured_by_right_and_wrong(tmp_path):
+def test_predicted_tokens_are_coloured_by_right_and_wrong():
     figure = token_picture([SAMPLE], [10, 2000])
     (axes,) = figure.axes
     boxes = {
@@ -124,7 +124,7 @@ def test_predicted_tokens_are_coloured_by_right_and_wrong(tmp_path):
     assert [written[place, -1.4] for place in range(5)] == ["1", "␣", "+", "1", "="]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["sample", "10", "2,000"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right", "wrong, in bold", "bears no loss"]
-    save_figure(figure, tmp_path / "tokens.png")
+    figure.draw_without_rendering()
 
 
 def test_what_was_never_predicted_has_no_box():
@@ -151,7 +151,7 @@ def test_the_first_and_the_last_evaluation_are_shown(count):
     assert rows == sorted(set(rows))
 
 
-def test_both_losses_are_drawn_on_logarithmic_axes(tmp_path):
+def test_both_losses_are_drawn_on_logarithmic_axes():
     rows = [{"step": s, "loss": 1 / s} | ({"validation_loss": 3.0} if s % 5 == 0 else {}) for s in range(1, 11)]
     rows.append({"step": 11, "loss": 0.0})  # has no logarithm
     figure = losses(rows)
@@ -159,7 +159,7 @@ def test_both_losses_are_drawn_on_logarithmic_axes(tmp_path):
     np.testing.assert_allclose(axes.lines[0].get_xydata(), [(s, 1 / s) for s in range(1, 11)])
     np.testing.assert_allclose(axes.lines[1].get_xydata(), [(5, 3.0), (10, 3.0)])
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    save_figure(figure, tmp_path / "losses.png")
+    figure.draw_without_rendering()
 
 
 @pytest.mark.parametrize(

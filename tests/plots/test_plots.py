@@ -37,10 +37,10 @@ def test_the_training_curve_shows_every_loss_and_every_evaluation(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [[], ROWS[:1], ROWS[:2], [{"step": 1, "loss": 0.0}]])
-def test_a_run_that_has_just_begun_can_be_drawn(rows, tmp_path):
+def test_a_run_that_has_just_begun_can_be_drawn(rows):
     figure = training_curve(rows)
     assert texts(figure) == ["not evaluated yet"]
-    save_figure(figure, tmp_path / "curve.png")
+    figure.draw_without_rendering()
 
 
 def test_the_training_curve_of_a_run_goes_into_its_plots(tmp_path):
@@ -151,7 +151,7 @@ def test_the_loss_mask_fills_what_bears_loss(loss, padding):
     coloured = [p for p in figure.axes[0].patches if p.get_facecolor()[:3] == pytest.approx(rgb(BLUE))]
     assert len(coloured) == (batch.targets[0] >= 0).sum()
     assert f"filled: the {len(coloured)} predictions that bear loss" in texts(figure)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert min(box.x0 for box in boxes) >= 0
     assert max(box.x1 for box in boxes) <= figure.bbox.width

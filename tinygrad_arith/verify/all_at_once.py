@@ -30,7 +30,7 @@ def contradicted_all_at_once(probe: Probe, answers: np.ndarray, slack: np.ndarra
     base = np.where(finite, probe.values, 0.0)
     for share in SHARES:
         plus, minus = base + share * away, base - share * away
-        ahead, behind = (probe.outputs_at(np.where(finite, point, probe.values)) for point in (plus, minus))  # (m,)
+        ahead, behind = (probe.seen_at(np.where(finite, point, probe.values)) for point in (plus, minus))  # (m,)
         gone = (plus - minus)[finite]  # (n,), as it is in floating-point numbers
         seen = float(probe.cotangent @ (ahead - behind))
         rounding = 2 * NOISE_MARGIN * float(np.abs(probe.cotangent) @ probe.noise)
