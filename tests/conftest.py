@@ -4,6 +4,7 @@ And the examples of CONTRIBUTING.md, and in how many processes the tests run.
 """
 
 import dataclasses
+import gc
 import hashlib
 import importlib.util
 import json
@@ -29,6 +30,17 @@ def pytest_xdist_auto_num_workers(config):
     if some or importlib.util.find_spec("cupy") is not None:
         return 0
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection():
+    """What is collected stays to the end: the garbage collector would only look through it, again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 class Examples:
