@@ -4,6 +4,7 @@ And the examples of CONTRIBUTING.md, and in how many processes the tests run.
 """
 
 import dataclasses
+import gc
 import hashlib
 import importlib.util
 import json
@@ -46,6 +47,17 @@ def pytest_configure(config):
         folder = tempfile.TemporaryDirectory(prefix="compiled-")
         config.add_cleanup(folder.cleanup)
         os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection():
+    """What is collected stays to the end: the garbage collector would only look through it, again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 class Examples:

@@ -35,8 +35,9 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 
 def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
+    here = str(Path(__file__).parent)
+    for item in () if MISSING else items:  # of all folders
+        if str(item.path).startswith(here):
             item.add_marker(pytest.mark.gpu)
             # CuPy's own calls of what NumPy has deprecated since are not ours to repair
             item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning"))

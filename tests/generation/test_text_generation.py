@@ -1,5 +1,6 @@
 """Texts: prompts of unequal lengths, several samples, stop tokens and stop strings, pieces as they come."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -58,6 +59,13 @@ def letters(ids):
 # Prompts of unequal lengths
 
 
+@cache
+def written_alone(scheme, dtype):
+    """What follows each prompt by itself, without caches (4, 15)."""
+    model = WithoutCaches(model_of(scheme, dtype))
+    return np.concatenate([generate(model, [prompt], 15) for prompt in PROMPTS])
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("cached", [True, False])
@@ -65,8 +73,7 @@ def test_each_of_unequal_prompts_is_written_on_as_if_alone(scheme, dtype, cached
     model = model_of(scheme, dtype)
     asked = Counting(model) if cached else WithoutCaches(model)
     together = generate(asked, PROMPTS, 15)
-    for prompt, row in zip(PROMPTS, together, strict=True):
-        np.testing.assert_array_equal(row, generate(WithoutCaches(model), [prompt], 15)[0])
+    np.testing.assert_array_equal(together, written_alone(scheme, dtype))
     if cached:
         assert asked.calls == [(4, 7), *[(4, 1)] * 14]
 
@@ -386,7 +393,7 @@ def test_the_text_is_the_decoders_however_tokens_cut_its_bytes(replace, valid):
     rng, told_late = np.random.default_rng(1), 0
     kinds = ["a", "é", "€", "😀"] if valid else ["a", "é", "😀", "\xff", "\xc3", "\x80"]
     parts = [kind.encode("latin-1" if len(kinds) > 4 and kind in kinds[3:] else "utf-8") for kind in kinds]
-    for _ in range(1500):
+    for _ in range(700):
         data = b"".join(parts[i] for i in rng.integers(0, len(parts), rng.integers(1, 9)))
         cuts = [0, *np.flatnonzero(rng.random(len(data) - 1) < 0.6) + 1, len(data)]
         tokens = [data[start:end] for start, end in pairwise(cuts)]
@@ -401,7 +408,7 @@ def test_the_text_is_the_decoders_however_tokens_cut_its_bytes(replace, valid):
         if valid:
             assert all("\ufffd" not in piece for piece in pieces[:-1])
         told_late += bool(pieces[-1])
-    assert told_late == 0 if valid else told_late > 100
+    assert told_late == 0 if valid else told_late > 50
 
 
 def test_a_space_between_prompt_and_text_is_kept():

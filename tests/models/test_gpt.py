@@ -14,26 +14,26 @@ from tinygrad_arith.verify import assert_close, check_module, randomize_paramete
 
 FLOAT64 = DtypePolicy.uniform("float64")
 VARIANTS = {
-    "pre-norm, learned positions": GPTConfig(vocabulary=5, context=7, d_model=6, layers=2, heads=2, ffn=9),
+    "pre-norm, learned positions": GPTConfig(vocabulary=5, context=7, d_model=6, layers=2, heads=2, ffn=4),
     "post-norm, sinusoidal, exact GELU": GPTConfig(
         vocabulary=5,
         context=7,
         d_model=6,
         layers=2,
         heads=3,
-        ffn=9,
+        ffn=4,
         norm="post",
         positions="sinusoidal",
         activation="gelu-exact",
     ),
     "grouped heads, tied head, dropout": GPTConfig(
-        vocabulary=5, context=7, d_model=8, layers=1, heads=4, kv_heads=2, ffn=9, tied_head=True, dropout=0.2
+        vocabulary=5, context=7, d_model=8, layers=1, heads=4, kv_heads=2, ffn=5, tied_head=True, dropout=0.2
     ),
     "rotary, rmsnorm": GPTConfig(
-        vocabulary=5, context=7, d_model=6, layers=2, heads=3, ffn=9, positions="rotary", normalization="rmsnorm"
+        vocabulary=5, context=7, d_model=6, layers=1, heads=3, ffn=4, positions="rotary", normalization="rmsnorm"
     ),
     "no positions, no norm": GPTConfig(
-        vocabulary=5, context=7, d_model=6, layers=2, heads=2, ffn=9, positions="none", normalization="none"
+        vocabulary=5, context=7, d_model=6, layers=1, heads=2, ffn=4, positions="none", normalization="none"
     ),
 }
 

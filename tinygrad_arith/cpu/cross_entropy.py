@@ -21,6 +21,7 @@ class CrossEntropySumCache(NamedTuple):
 def cross_entropy_sum_forward(logits, targets, weights=None, ignore_index=-1):
     """See `ops.cross_entropy`."""
     counted, targets = counted_targets(targets.reshape(-1), logits.shape[-1], ignore_index)  # (N,) bool, (N,)
+    targets = targets.astype(np.int64, copy=False)  # (N,): Numba compiles one loop
     row_weights = counted.astype(logits.dtype)  # (N,)
     if weights is not None:
         row_weights *= weights.reshape(-1)

@@ -12,6 +12,6 @@ def embedding_backward(dy, cache, *, needs, into=None, owned=False):
     ((dtable, add),) = destinations(into, (cache.table_shape,), lambda shape: np.empty(shape, dy.dtype))  # (V, C)
     if not add:
         dtable.fill(0.0)
-    ids = np.ascontiguousarray(cache.ids, cache.ids.dtype.newbyteorder("="))  # (...): Numba knows this machine's order
+    ids = np.ascontiguousarray(cache.ids, np.int64)  # (...): Numba compiles one loop, and knows this machine's order
     passes.embedding_backward(rows_of(dy), ids.reshape(-1), dtable)
     return (dtable,)

@@ -24,7 +24,7 @@ def turn_heads(x, positions, heads, turned, base, pairing, width, scaling):  # x
     rows = x.reshape(-1, heads, x.size // (x.shape[0] * x.shape[1] * heads))  # (B T, heads, HS)
     places, index = places_of(positions)  # (P,), as positions
     cos, sin = turns(x, places, width or rows.shape[2], base, scaling)  # (P, 1, W/2) each
-    index = np.broadcast_to(index, x.shape[:2]).reshape(-1)  # (B T,)
+    index = np.broadcast_to(index, x.shape[:2]).reshape(-1).astype(np.int64, copy=False)  # (B T,): one loop for all
     cache = RotaryTableCache(index, cos[:, 0], sin[:, 0], heads, turned, pairing == "halves")
     y = np.empty_like(rows, order="C")  # (B T, heads, HS)
     passes.turn(np.ascontiguousarray(rows), y, turned, index, cache.cos, cache.sin, cache.halves)
