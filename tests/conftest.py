@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import threadpoolctl
 
 # Before NumPy is loaded, here and in the processes that tests start: two threads of a BLAS that wait for each other
 # while all cores are busy take many times as long as one.
@@ -81,21 +80,6 @@ class Examples:
     def file(self, place):
         """The whole of a file; its name stands, after a comma, in the headline of a step."""
         return self.after(re.search(rf"\*\*\d\. The [^\n]*`{re.escape(place)}`", self.text).start())
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_blas_thread():
-    """BLAS computes with one thread in this process, however many a command asks for: the tests take all cores already,
-    and threads that find no core free spend more time waiting for each other than they compute.
-    """
-
-    class OneThread(threadpoolctl.threadpool_limits):
-        def __init__(self, limits=None, user_api=None):
-            super().__init__(1, user_api)
-
-    with pytest.MonkeyPatch.context() as patch, OneThread(user_api="blas"):
-        patch.setattr(threadpoolctl, "threadpool_limits", OneThread)
-        yield
 
 
 @pytest.fixture
