@@ -506,7 +506,7 @@ def test_cuda_without_cupy_says_what_to_install(gradcheck, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     code, _, err = gradcheck("--device", "cuda")
     assert code == 1
-    assert err.startswith("error: --device cuda: CuPy is not installed; install it with: pip install -e '.[")
+    assert err.startswith('error: --device cuda: CuPy is not installed; install it with: pip install -e ".[')
 
 
 def test_conversion_leaves_arrays_that_fit_as_they_are():

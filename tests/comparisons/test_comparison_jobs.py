@@ -12,7 +12,6 @@ from tinygrad_arith.cli.comparison_progress import BarJobsReporter, LineJobsRepo
 from tinygrad_arith.comparisons import jobs as comparison_jobs
 from tinygrad_arith.comparisons.finished_runs import is_finished
 from tinygrad_arith.comparisons.jobs import (
-    Job,
     JobsReporter,
     Journal,
     MetricsFollower,
@@ -55,14 +54,13 @@ console.run_command(lambda: train.main(sys.argv[1:]))
 def quick_runs(monkeypatch):
     """The processes load no more than a short run needs: NumPy alone computes in them, and they draw no curves."""
     monkeypatch.setenv("TINYGRAD_ARITH_CPU", "numpy")
-    real = Job.command
+    real = comparison_jobs.python_module
 
-    def command(job):
-        python, *program = real(job)
-        assert (python, program[:2]) == (sys.executable, ["-m", "tinygrad_arith.train"])
-        return [python, "-c", WITHOUT_PICTURE, *program[2:]]
+    def command(module, *words):
+        assert module == "tinygrad_arith.train"
+        return [sys.executable, "-c", WITHOUT_PICTURE, *words], real(module)[1]
 
-    monkeypatch.setattr(Job, "command", command)
+    monkeypatch.setattr(comparison_jobs, "python_module", command)
 
 
 def with_training(**options):

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..options.calling import as_typed, command_words
+from ..options.calling import command_words
 from ..options.errors import as_misuse
 from ..options.kinds import field_names, foreign
 from ..options.option import TYPE_WORDS, complaint_about, flag_name, flag_of, meant_choice
@@ -113,7 +113,7 @@ def make_parser(command: str, description: str, group: str = "", program: str = 
 
     There are no abbreviations: what is one flag's today could be two flags' after the next one.
     """
-    prog = program or as_typed(command_words(command))
+    prog = program or " ".join(command_words(command))
     indent = 6 if shutil.get_terminal_size().columns < NARROW else 24
     formatter = partial(HelpFormatter, max_help_position=indent)
     parser = Parser(prog=prog, description=description, allow_abbrev=False, formatter_class=formatter)
