@@ -31,6 +31,7 @@ DEFINED = re.compile(r"^ {1,4}(-.*?)(?:  |$)", re.MULTILINE)  # of a help, the c
 TRAINS = ("train", "compare", "peek")  # commands that take the options of a configuration
 ELSEWHERE = {
     "--tool": "compute-sanitizer's",
+    "--cpus": "Docker's",
     "--window": "of the task that CONTRIBUTING.md adds as an example",
     "--smoothing": "of the task that CONTRIBUTING.md adds as an example",
 }
