@@ -56,6 +56,17 @@ def test_the_words_of_a_command_reach_it(folder):
     ]
 
 
+def test_a_child_starts_no_child_of_its_own(folder, capfd):
+    """A program that trains wherever it is imported, and is imported by what trains for it, would do so without end."""
+    starts = "from tinygrad_arith.parallel import child_process; child_process.ChildProcess('echo_for_tests')"
+    (folder / "echo_for_tests.py").write_text(starts, encoding="utf-8")
+    child = ChildProcess("echo_for_tests")
+    with pytest.raises(UserError, match="ended with status 1"):
+        child.receive()
+    child.close()
+    assert "UserError: a process of a training starts no training of its own;" in capfd.readouterr().err
+
+
 def test_a_child_that_dies_is_told(folder):
     (folder / "echo_for_tests.py").write_text("import os; os._exit(3)", encoding="utf-8")
     child = ChildProcess("echo_for_tests")

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from ..options.errors import RunWarning, UserError
 from .interrupts import deaf_to_ctrl_c, ignore_stop_signals, open_closed_streams, stop_signals_blocked
 
+INSIDE = "TINYGRAD_ARITH_CHILD"  # of the environment: set in every such process
 PATIENCE = 5.0  # seconds for a process whose pipe is closed to end by itself
 
 # For folders that PYTHONPATH cannot name, since they have its separator in them:
@@ -26,6 +27,19 @@ def python_module(module: str, *arguments: str) -> tuple[list[str], dict[str, st
     if nameable == paths:
         return [sys.executable, "-m", module, *arguments], environment
     return [sys.executable, "-c", WITH_PATHS.format(paths=paths, module=module), *arguments], environment
+
+
+def refuse_inside_child() -> None:
+    """Raises UserError in a process of a training: one that trains there too would start more of them without end.
+
+    It comes to that where such a process imports a program that trains whenever it is imported: the file of a task, or
+    one that has the name of a module of Python, `random.py` for one.
+    """
+    if os.environ.get(INSIDE):
+        raise UserError(
+            "a process of a training starts no training of its own; a file that it imports does so at its top level: "
+            "put that under `if __name__ == '__main__':`, or give the file a name that is no module's"
+        )
 
 
 class ChildProcess:
@@ -44,11 +58,14 @@ class ChildProcess:
         advice: str = "--worker-kind threads does without processes",
         descriptors: Sequence[int] = (),
     ):
+        refuse_inside_child()
         open_closed_streams()  # it has this process's stderr
         command, environment = python_module(module)
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with stop_signals_blocked():
-            self.process = subprocess.Popen(command, **pipes, env=environment, pass_fds=descriptors, **deaf_to_ctrl_c())
+            self.process = subprocess.Popen(
+                command, **pipes, env=environment | {INSIDE: "1"}, pass_fds=descriptors, **deaf_to_ctrl_c()
+            )
         self.requests: Any = self.process.stdin
         self.answers: Any = self.process.stdout
         self.advice = advice
