@@ -449,6 +449,20 @@ def test_what_is_wrong_with_a_file_is_one_sentence(gradcheck, my_ops, source, se
     assert err.count("\n") == 1
 
 
+def test_an_unfinished_pair_is_a_failure_and_the_others_are_checked(my_ops):
+    lone = "\n\ndef lonely_forward(x):\n    return x, None\n"
+    without = "\n\ndef bare_forward(x):\n    return x, None\n\n\ndef bare_backward(dy, cache):\n    return dy\n"
+    subjects = user_subjects(my_ops(SOFTMAX + lone + without))
+    found = {subject.name: gradient_suite.check_subject(subject) for subject in subjects}
+    assert {name: outcome.verdict for name, outcome in found.items()} == {
+        "lonely": "wrong",
+        "softmax": "passed",
+        "bare": "wrong",
+    }
+    assert found["lonely"].failures == ("lonely: my_ops.py: there is lonely_forward, but no lonely_backward",)
+    assert found["bare"].failures[0].startswith("bare: my_ops.py: bare_forward needs a function bare_inputs(rng)")
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
