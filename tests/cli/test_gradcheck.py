@@ -12,6 +12,7 @@ from tinygrad_arith.cli.gradcheck import main, outcomes_table
 from tinygrad_arith.gradcheck_suite import pool as gradient_pool
 from tinygrad_arith.gradcheck_suite import subjects as gradient_subjects
 from tinygrad_arith.gradcheck_suite import suite as gradient_suite
+from tinygrad_arith.gradcheck_suite.user_operations import user_subjects
 from tinygrad_arith.ops import OPERATIONS
 
 

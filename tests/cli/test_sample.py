@@ -220,7 +220,7 @@ def test_no_run_and_no_problem_is_misuse(call_command, small_run, tmp_path, monk
     code, out, err = call_command(main, "runs/b", "1+2")
     assert (code, out, err.startswith(f"error: {Path('runs', 'b')}: no such run")) == (2, "", True)
     code, _, err = call_command(main, "a", "1+2")
-    assert (code, "'a' at position 1 is not a binary digit" in err) == (2, True)
+    assert (code, "'a' at position 1 is not a digit" in err) == (2, True)
     assert call_command(main, "runs/a", "")[::2] == (
         2,
         "error: PROBLEM: must be a problem, such as 13+3, but is empty (--help lists every flag)\n",

@@ -28,6 +28,7 @@ from .version import ShowVersion
 
 HELP_ALL = "this help, with the options of every kind, and stop"
 LONG_WORD = re.compile(r"\S{500,}")  # longer than a path in a sentence
+ARGUMENTS: dict[Any, str] = {"?": "[{}]", "*": "[{}...]"}  # as a usage line has those that may be left out
 METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 
 
@@ -122,7 +123,7 @@ class Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         """The help, with a usage line that names the arguments only: listing all flags there would hide them."""
         arguments = [
-            f"{a.metavar or a.dest.upper()}{'...' if a.nargs == '*' else ''}"
+            ARGUMENTS.get(a.nargs, "{}").format(a.metavar or a.dest.upper())
             for a in self._actions
             if not a.option_strings
         ]

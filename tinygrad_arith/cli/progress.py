@@ -120,6 +120,10 @@ class BarReporter(WatchedReporter):
         self.line = self.bar.add_task("", total=steps, completed=step, loss="-", goal="-", pace="-")
         self.bar.start()
 
+    def show_above(self, text: str) -> None:
+        """Show lines over the bar. Another console knows nothing of the bar, and would write into it."""
+        self.bar.console.print(Text(text))
+
     def stepped(self, row: dict[str, Any]) -> None:
         """Move the bar."""
         fields: dict[str, Any] = {"loss": f"{row['loss']:.4f}", "pace": f"{row['examples_per_second']:,.0f}"}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MOST = 2**63  # of a whole number without another limit: no array is as large
+LARGEST = 1e30  # of a number without another limit: products with it are finite in float32
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -98,6 +99,8 @@ def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     low, high = field.metadata["range"] or (None, None)
     if high is None and field.type is int and value > MOST:
         return "must be at most 2**63"
+    if high is None and field.type is float and value > LARGEST:
+        return f"must be at most {LARGEST:g}"
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     return "must be " + range_in_words(low, high)
