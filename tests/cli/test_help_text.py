@@ -77,5 +77,5 @@ def test_the_program_of_a_usage_line_is_broken_between_words(monkeypatch, help_o
         importlib.import_module("tinygrad_arith.cli.evaluate")
         .make_evaluate_parser()
         .format_help()
-        .startswith("usage: python -m\n  tinygrad_arith.evaluate RUN [flags]\n")
+        .startswith("usage: python -m\n  tinygrad_arith.evaluate [RUN]\n  [flags]\n")
     )

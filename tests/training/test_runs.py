@@ -11,6 +11,7 @@ from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.runs import (
     CONFIG_FILE,
     RunRecord,
+    check_directory,
     check_unused,
     load_run,
     locked,
@@ -186,3 +187,10 @@ def test_a_run_that_is_not_there_is_told_with_the_one_that_was_meant(tmp_path, m
     for typed in ("nothing-like-it", "elsewhere/grokking-seed3"):
         with pytest.raises(MisuseError, match=r"no such run directory$"):
             read_record(Path(typed))
+
+
+def test_a_directory_below_a_file_is_misuse(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MisuseError, match=r"file is no folder; choose another --out$"):
+        check_directory(tmp_path / "file" / "run")
+    check_directory(tmp_path / "new" / "run")
