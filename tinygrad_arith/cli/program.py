@@ -50,7 +50,7 @@ def run_one(command: str, words: Sequence[str], program: Sequence[str]) -> int:
     none of that name.
     """
     if command == "help":  # as other programs have it
-        return run_one(words[0], ["--help"], program) if words else main(["--help"], program)
+        return run_one(words[0], ["--help"], program) if words else main([], program)
     if command not in COMMANDS:
         meant = did_you_mean(command, COMMANDS)
         raise MisuseError(f"{command}: there is no such command{meant} ({shlex.join(program)} lists them)")
