@@ -243,7 +243,7 @@ def test_a_closed_stderr_stops_the_runs_of_a_comparison_in_json(here):
         ([*PRESET, "--out", "file"], 2, "file: there is a file of that name; choose another --out"),
         ([*PRESET, "--out", ""], 2, "--out: must be a path, but is empty"),
         ([*PRESET, "--train-size", "60000"], 2, "--train-size 60000: only 54,536 operand pairs"),
-        (["missing"], 1, "missing: no such run directory"),
+        (["missing"], 2, "missing: no such run directory"),
         (["empty"], 1, "empty: not a run"),
         (["unfinished"], 1, "none of these runs is finished"),
     ],

@@ -1,5 +1,6 @@
 """`train --config FILE.toml`."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,24 @@ def test_runs_are_called_as_the_file_is(file, name, write):
         ("[task]\nkind = 'own.py:Sorting'", "names no Python file, since that would be run; give it as a flag: --task"),
         ("[optimizer]\nlearning_rate = nan", "optimizer.learning_rate = nan: must be a finite number"),
         ("task = 3", "mine.toml: task must be a table of options, not 3"),
+        (
+            "[optimizer]\nlearning_rate = 1" + "0" * 400,
+            "optimizer.learning_rate = a whole number of 1,329 bits: must be",
+        ),
+        ("[training]\nsteps = 0x" + "f" * 20_000, "training.steps = a whole number of 80,000 bits: must be 1 to"),
+        (
+            "[model]\nd_model = 0x" + "f" * 20_000,
+            "model.d_model = a whole number of 80,000 bits: must be at most 2**63",
+        ),
+        ("title = 0x" + "f" * 20_000, "mine.toml: title is a whole number of 80,000 bits, not a text"),
+        ("[training]\ndtype = '" + "x" * 9_000 + "'", "(9,002 characters): must be one of float32"),
+        ("[model]\nkind = 'gtp'", "mine.toml: model.kind = 'gtp': must be one of gpt, "),
+        ("[optimizer]\nkind = 'adam'", "mine.toml: optimizer.kind = 'adam': must be one of adamw, "),
+        (
+            "[training]\nepochs = 3",
+            "unknown key training.epochs; it is steps in [training]. An epoch is as many steps as",
+        ),
+        ("[model]\nhidden_size = 3", "unknown key model.hidden_size; it is d_model in [model]"),
         ("[[task]]\ndigits = 3", "mine.toml: task must be a table of options"),
         ("title = 3", "mine.toml: title is 3, not a text"),
         ("measured = 3", "mine.toml: measured is 3, not a table of seconds (a number) and device (a text)"),
@@ -134,6 +153,14 @@ def test_a_bad_file_is_one_sentence_and_misuse(text, sentence, write, call_comma
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: ")
     assert sentence in err
+
+
+@pytest.mark.parametrize("text", ["a." * 16_000 + "b = 1", "\n".join(f"k{i} = 1" for i in range(3_000))])
+def test_a_hostile_file_costs_little_time(text, write):
+    began = time.process_time()
+    with pytest.raises(UserError, match="unknown key"):
+        load_config_file(write(text))
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_bad_flags_are_one_sentence(evaluate, flags, code, sentence):
 
 
 def test_no_run_is_one_sentence(evaluate, tmp_path):
-    assert evaluate(path=tmp_path / "gone") == (1, "", f"error: {tmp_path / 'gone'}: no such run directory\n")
+    assert evaluate(path=tmp_path / "gone") == (2, "", f"error: {tmp_path / 'gone'}: no such run directory\n")
 
 
 def test_the_best_checkpoint_may_be_asked_for(evaluate, small_run, tmp_path):

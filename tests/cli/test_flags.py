@@ -9,8 +9,8 @@ from tinygrad_arith.cli.flags import (
     make_parser,
     some_path,
 )
-from tinygrad_arith.cli.habits import SAME_THING
 from tinygrad_arith.options.errors import MachineError, MisuseError, UserError, as_misuse
+from tinygrad_arith.options.habits import SAME_THING
 from tinygrad_arith.options.option import flag_of
 from tinygrad_arith.training.config import SECTIONS, Config, with_options
 
@@ -102,6 +102,15 @@ def test_sections_can_be_chosen(capsys):
         (["--momentum", "0.9"], "--momentum: means nothing for --optimizer adamw; it is an option of sgd (--help"),
         (["--no-nesterov"], "--no-nesterov: means nothing for --optimizer adamw; it is an option of sgd (--help"),
         (["--momentun", "0.9"], "unknown flag --momentun"),
+        (["--device", "gpu"], "--device: must be one of auto, cpu, cuda, not gpu; did you mean cuda?"),
+        (["--hidden-size", "9"], "unknown flag --hidden-size; did you mean --d-model?"),
+        (["--lr="], "--learning-rate: must be a number, but is empty"),
+        (["--lr", "1" + "0" * 400], "--learning-rate: must be a finite number"),
+        (["--lr", "1e300"], "--learning-rate: must be at most 1e+30, not 1e300"),
+        (["--eps", "1e300"], "--eps: must be at most 1e+30, not 1e300"),
+        (["--weight-gain", "1e300"], "--weight-gain: must be at most 1e+30, not 1e300"),
+        (["--d-model", "1" + "0" * 30], "--d-model: must be at most 2**63"),
+        (["--layers", "1000000000"], "--layers: must be 1 to 10000, not 1000000000"),
         (["--digits"], "--digits: expected one argument"),
         (["extra"], "unexpected argument 'extra'"),
         (["--steps=--"], "--steps: needs a value, and -- is none"),
@@ -116,8 +125,37 @@ def test_misuse_is_one_line_and_exit_code_2(parser, capsys, words, sentence):
 
 def test_habits_of_other_programs_lead_to_flags_that_there_are(parser):
     parser.add_argument("--out")
-    assert set(SAME_THING.values()) <= set(parser.known_flags())
-    assert not set(SAME_THING) & set(parser.known_flags())
+    known = {flag.removeprefix("--").replace("-", "_") for flag in parser.known_flags()}
+    assert set(SAME_THING.values()) <= known
+    assert not set(SAME_THING) & known
+
+
+@pytest.mark.parametrize("flag", ["--bogus", "--csv", "--print-completion", "--help-me-please"])
+def test_a_far_flag_is_no_hint(parser, capsys, flag):
+    parser.add_argument("--out")
+    assert "did you mean" not in misuse(parser, capsys, flag, "x")
+
+
+def test_what_stands_behind_two_dashes_is_no_flag(parser, capsys):
+    assert "unexpected argument '--steps': behind -- there are no flags" in misuse(parser, capsys, "--", "--steps", "3")
+
+
+def test_a_word_that_belongs_behind_a_flag_is_told_with_it(parser, capsys, tmp_path):
+    for flag in ("--preset", "--config", "--resume"):
+        parser.add_argument(flag)
+    for word, meant in {
+        "binary-plain": "--preset binary-plain",
+        "modular-addition": "--task modular-addition",
+        "mine.toml": "--config mine.toml",
+        str(tmp_path): f"--resume {tmp_path}",
+        "resume": "--resume",
+    }.items():
+        assert f"unexpected argument {word!r}; did you mean {meant}? (" in misuse(parser, capsys, word)
+
+
+def test_a_very_long_word_is_not_told_in_full(parser, capsys):
+    for words in (["x" * 100_000], ["--" + "x" * 100_000], ["--steps", "x" * 100_000]):
+        assert len(misuse(parser, capsys, *words)) < 300
 
 
 def test_a_habit_is_no_answer_where_a_command_lacks_the_flag(capsys):
@@ -134,7 +172,7 @@ def test_the_flag_that_lists_all_others_is_named(parser, capsys):
 
 def test_the_usage_line_says_where_several_may_be_named(parser):
     parser.add_argument("runs", nargs="*", metavar="RUN")
-    assert parser.format_help().startswith("usage: python -m tinygrad_arith.train RUN... [flags]\n")
+    assert parser.format_help().startswith("usage: python -m tinygrad_arith.train [RUN...] [flags]\n")
 
 
 def test_what_flags_say_wrongly_is_misuse_but_not_what_the_machine_lacks():

@@ -12,6 +12,7 @@ from tinygrad_arith.cli.gradcheck import outcomes_table
 from tinygrad_arith.gradcheck_suite import pool as gradient_pool
 from tinygrad_arith.gradcheck_suite import subjects as gradient_subjects
 from tinygrad_arith.gradcheck_suite import suite as gradient_suite
+from tinygrad_arith.gradcheck_suite.user_operations import user_subjects
 from tinygrad_arith.ops import OPERATIONS
 
 
@@ -437,6 +438,20 @@ def test_what_is_wrong_with_a_file_is_one_sentence(gradcheck, my_ops, source, se
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {sentence}")
     assert err.count("\n") == 1
+
+
+def test_an_unfinished_pair_is_a_failure_and_the_others_are_checked(my_ops):
+    lone = "\n\ndef lonely_forward(x):\n    return x, None\n"
+    without = "\n\ndef bare_forward(x):\n    return x, None\n\n\ndef bare_backward(dy, cache):\n    return dy\n"
+    subjects = user_subjects(my_ops(SOFTMAX + lone + without))
+    found = {subject.name: gradient_suite.check_subject(subject) for subject in subjects}
+    assert {name: outcome.verdict for name, outcome in found.items()} == {
+        "lonely": "wrong",
+        "softmax": "passed",
+        "bare": "wrong",
+    }
+    assert found["lonely"].failures == ("lonely: my_ops.py: there is lonely_forward, but no lonely_backward",)
+    assert found["bare"].failures[0].startswith("bare: my_ops.py: bare_forward needs a function bare_inputs(rng)")
 
 
 @pytest.mark.parametrize(

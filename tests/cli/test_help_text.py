@@ -72,10 +72,10 @@ def test_words_stay_whole_and_paragraphs_apart(monkeypatch):
 
 
 def test_the_program_of_a_usage_line_is_broken_between_words(monkeypatch, help_of):
-    assert help_of(["evaluate"], 40, "--help")[0] == "usage: tinygrad-arith evaluate RUN"
+    assert help_of(["evaluate"], 40, "--help")[0] == "usage: tinygrad-arith evaluate [RUN]"
     assert (
         importlib.import_module("tinygrad_arith.cli.evaluate")
         .make_evaluate_parser()
         .format_help()
-        .startswith("usage: python -m\n  tinygrad_arith.evaluate RUN [flags]\n")
+        .startswith("usage: python -m\n  tinygrad_arith.evaluate [RUN]\n  [flags]\n")
     )

@@ -1,5 +1,7 @@
 """The peek command shows the very batch that training would use."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -96,8 +98,10 @@ def test_the_first_row_can_be_drawn(peek, tmp_path):
         (["--show", "0"], 2, "--show 0: must be 1 to 128"),
         (["--show", "129"], 2, "--show 129: must be 1 to 128"),
         (["--step", "-1"], 2, "--step: must be a whole number from 0 to 2**32 - 1, not -1"),
-        (["--seed", str(2**63 + 1)], 2, f"--seed: must be 0 to {2**63}, not {2**63 + 1}"),
+        (["--seed", str(2**63 + 1)], 2, f"--seed: must be 0 to 2**63, not {2**63 + 1}"),
         (["--digits", "4", "--test-size", "300"], 2, "--digits 4: has only 256 operand pairs"),
+        (["--picture", "."], 2, "--picture .: is a folder; name a file, such as mask.png"),
+        (["--picture", f"{__file__}/x.png"], 2, f"--picture {Path(__file__) / 'x.png'}: {__file__} is no folder"),
         (["--picture", ""], 2, "--picture: must be a path, but is empty"),
         (["--picture", "mask.xyz"], 2, "--picture mask.xyz: Format 'xyz' is not supported"),
     ],

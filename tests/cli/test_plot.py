@@ -252,7 +252,7 @@ def test_what_was_not_evaluated_yet_is_told_so(plot, small_run, tmp_path):
 
 def test_no_run_is_one_sentence(plot, tmp_path):
     assert plot()[2].startswith("error: RUN: name the directory of a run, or several")
-    assert plot(tmp_path / "gone") == (1, "", f"error: {tmp_path / 'gone'}: no such run directory\n")
+    assert plot(tmp_path / "gone") == (2, "", f"error: {tmp_path / 'gone'}: no such run directory\n")
 
 
 def test_a_run_that_has_just_begun_has_few_pictures(plot, small_run, tmp_path):

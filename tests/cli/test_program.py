@@ -127,3 +127,13 @@ def test_as_a_process(ended, tmp_path):
 def test_a_process_has_the_exit_code(start, ended):
     code, err = ended(*start, "train", "--digitz", "3")
     assert (code, err.count("\n")) == (2, 1)
+
+
+def test_help_is_a_command_too(capsys):
+    assert main(["help"]) == 0
+    listed = capsys.readouterr().out
+    assert main([]) == 0
+    assert listed == capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["help", "peek"])
+    assert capsys.readouterr().out.startswith("usage: tinygrad-arith peek [flags]\n")

@@ -65,3 +65,33 @@ def test_a_long_name_of_the_goal_leaves_the_rest(bar_at):
     assert "bits" not in line
     assert "loss" in line
     assert re.search(r"step +399/600 .*\d\d:\d\d left$", line.rstrip())
+
+
+def test_lines_stand_whole_over_the_bar(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", lambda: Console(width=50, file=screen, force_terminal=True))
+    reporter = progress.BarReporter(EXACT_MATCH)
+    reporter.started(0, 600)
+    try:
+        reporter.stepped({"step": 1} | ROW)
+        screen.truncate(0)
+        reporter.show_above("  step 1: 13+3=16\n  step 1: [1]+2=3")
+    finally:
+        reporter.ended()
+    above, bar = screen.getvalue().lstrip("\0").split("13+3=16", 1)
+    assert "\x1b[2K" in above  # the bar is erased before
+    assert re.search(r"\n  step 1: \[1\]\+2=3 *\n.*step", bar, re.DOTALL)
+
+
+def test_the_first_step_does_not_say_how_long_the_others_take(monkeypatch, capsys):
+    clock = iter([0.0, 60.0, 65.0, 70.0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    reporter = progress.LineReporter()
+    reporter.started(100, 121)
+    for step in (101, 111, 121):
+        reporter.stepped({"step": step} | ROW)
+    assert [line.split("/s  ")[1] for line in capsys.readouterr().out.splitlines()] == [
+        "- left",
+        "5.0 s left",
+        "0.0 s left",
+    ]

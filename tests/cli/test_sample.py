@@ -60,8 +60,7 @@ def test_bad_lines_are_told_on_stderr_and_the_others_answered(ask):
     assert code == 1
     assert len(out.splitlines()) == 2
     assert err.splitlines() == [
-        "error: line 3: 'x' at position 2 is not a binary digit: allowed are 0 and 1; "
-        "write 7 + 3 as 111+11, least significant bit first",
+        "error: line 3: 'x' at position 2 is not a digit: write 7+3",
         "error: line 4: the first operand has 4 digits: this model adds numbers of at most 3",
         "error: line 6: the first operand is 12: this model adds numbers of at most 3 bits, which are up to 7",
     ]
@@ -116,7 +115,7 @@ def test_a_terminal_is_asked_until_an_empty_line(ask, monkeypatch):
     lines = out.splitlines()
     assert "Type a problem such as" in lines[1]
     assert "3 + 1 = 4" in lines[2]
-    assert lines[3].startswith("'2' at position 1 is not a binary digit: allowed are 0 and 1; write 7 + 3 as 111+11")
+    assert lines[3].startswith("'-' at position 3: the numbers of this model have no sign")
 
 
 def test_the_end_of_input_ends_a_conversation(ask, monkeypatch):
@@ -218,9 +217,17 @@ def test_no_run_and_no_problem_is_misuse(call_command, small_run, tmp_path, monk
     shutil.copytree(small_run, tmp_path / "runs" / "a")
     code, out, err = call_command(main, "runs/b")
     assert (code, out) == (2, "")
-    assert err.startswith(
-        f"error: runs/b: no run of that name, and no problem for {Path('runs', 'a')}: 'r' at position 1"
+    assert err.startswith(f"error: {Path('runs', 'b')}: no such run directory")
+    code, out, err = call_command(main, "runs/b", "1+2")
+    assert (code, out, err.startswith(f"error: {Path('runs', 'b')}: no such run")) == (2, "", True)
+    code, _, err = call_command(main, "a", "1+2")
+    assert (code, "'a' at position 1 is not a digit" in err) == (2, True)
+    assert call_command(main, "runs/a", "")[::2] == (
+        2,
+        "error: PROBLEM: must be a problem, such as 13+3, but is empty (--help lists every flag)\n",
     )
+    assert "1 - 2" not in call_command(main, "--", "-1+2")[2]
+    assert "the numbers of this model have no sign" in call_command(main, "--", "-1+2")[2]
     code, _, err = call_command(main, "1+2", "--file", "x")
     assert (code, err.startswith("error: --file: not with a problem on the command line, which is 1+2")) == (2, True)
 

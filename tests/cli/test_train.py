@@ -341,7 +341,7 @@ def test_a_second_trainer_is_refused(here, uninterrupted, capsys):
 def test_a_real_process_shows_one_line_and_no_traceback(here):
     child = process(["--resume", "nowhere"], here)
     assert child.communicate() == ("", "error: nowhere: no such run directory\n")
-    assert child.returncode == 1
+    assert child.returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_real_process_shows_one_line_and_no_traceback(here):
         (["--out", "taken/file"], 2, "there is a file of that name"),
         (["--resume"], 1, "there is no run in runs"),
         (["--resume", "taken"], 1, "taken: not a run: it lacks config.json"),
-        (["--resume", "taken/file"], 1, "not a directory"),
+        (["--resume", "taken/file"], 2, "not a directory"),
         (["--resume", "x", "--digits", "3"], 2, "--digits: not with --resume"),
         (
             ["--resume", "x", "--momentum", "0.5"],

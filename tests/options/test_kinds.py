@@ -24,7 +24,7 @@ def test_an_unknown_kind_names_the_nearest():
         SECTIONS["model"].load("GPT")
     with pytest.raises(ValueError, match=r"^--architecture gtp: must be one of gpt, .*; did you mean gpt\?$"):
         SECTIONS["model"].load("gtp")
-    with pytest.raises(UserError, match=r"^a file: --task expresions: .*; did you mean expressions\?$"):
+    with pytest.raises(UserError, match=r"^a file: task.kind = 'expresions': .*; did you mean expressions\?$"):
         read_options(TASKS, {"kind": "expresions"}, "a file")
 
 

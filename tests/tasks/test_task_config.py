@@ -152,3 +152,15 @@ def test_resolving_twice_changes_nothing_and_stays_valid(changes):
 
 def test_a_whole_number_may_stand_for_a_share():
     assert task_options(carry_mix=1).carry_mix == 1
+
+
+@pytest.mark.parametrize(("kind", "digits"), [("binary-addition", 1000), ("decimal-multiplication", 1000)])
+def test_more_problems_than_a_float_can_count(kind, digits):
+    settled = resolve(task_options(kind, digits=digits))
+    assert (settled.train_size, settled.test_size, settled.longest) == (0, 10_000, 1000)
+
+
+def test_a_share_of_the_problems_is_what_it_was_in_floats():
+    for modulus in range(3, 251):
+        options = task_options("modular-addition", modulus=modulus, test_size=1, validation_size=1)
+        assert resolve(options).train_size == int(modulus**2 * 0.3)

@@ -8,7 +8,7 @@ from tinygrad_arith.models import GPT
 from tinygrad_arith.options.errors import UserError
 from tinygrad_arith.reproductions import WindowGPT, WindowNet
 from tinygrad_arith.training.build import initialize, make_model, make_task
-from tinygrad_arith.training.config import Config
+from tinygrad_arith.training.config import Config, changed
 
 CANDLE = {
     "task": {"digits": 12, "padding": "none", "spaces": True, "loss": "padding-too", "context": 64},
@@ -84,3 +84,9 @@ def test_options_that_do_not_change_the_model_stay_out_of_it():
 def test_an_option_that_fits_nothing_is_told_by_its_flag():
     with pytest.raises(UserError, match=r"^--rows whole: must be prefix for --architecture window-net$"):
         build({"model": {"kind": "window-net"}})
+
+
+def test_a_model_that_no_machine_holds_is_told_before_it_is_made():
+    config = changed(Config().resolved(), {"model": {"d_model": 10**9}})
+    with pytest.raises(UserError, match=r"^--d-model 1000000000: the model would have 2.4e\+19 parameters, more than"):
+        make_model(config, make_task(config.task))

@@ -60,7 +60,10 @@ def test_a_right_model_scores_all_and_batches_are_small_enough(padding, order):
 
 @pytest.mark.parametrize(
     ("wrong", "title"),
-    [((), None), ((0, 3), None), (range(90), None), ((0, 6), "2 of 2 mistakes"), (range(4, 90), "5 of 86 mistakes")],
+    [
+        *(((), None), ((0, 3), None), (range(90), None)),
+        *(((0, 6), "1 more of 2 mistakes"), (range(4, 90), "5 more of 86 mistakes")),
+    ],
 )
 def test_mistakes_are_listed_unless_all_of_them_are_among_the_first_problems(wrong, title, monkeypatch):
     monkeypatch.setattr(answering, "sample_answer", lambda model, task, problem: task.statements(problem))

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_arith.options.errors import UserError
+from tinygrad_arith.options.errors import MisuseError, UserError
 from tinygrad_arith.training.config import Config
 from tinygrad_arith.training.runs import (
+    CONFIG_FILE,
     RunRecord,
+    check_directory,
     check_unused,
     load_run,
     locked,
@@ -171,3 +173,29 @@ def test_a_run_of_another_task_than_its_presets_is_called_after_that(preset, tas
     config = Config()
     config = dataclasses.replace(config, task=dataclasses.replace(config.task, kind=task))
     assert RunRecord(config, preset).name == name
+
+
+def test_a_run_that_is_not_there_is_told_with_the_one_that_was_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("binary-seed1", "grokking-seed2"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / CONFIG_FILE).write_text("{}", encoding="utf-8")
+    for typed, meant in {
+        "binary-seed1": "binary-seed1",
+        "binary-sed1": "binary-seed1",
+        "runs/grokking-seed3": "grokking-seed2",
+        "elsewhere/grokking-seed2": "grokking-seed2",
+    }.items():
+        with pytest.raises(MisuseError, match="no such run directory; did you mean ") as told:
+            read_record(Path(typed))
+        assert str(told.value).endswith(f"did you mean {Path('runs', meant)}?")
+    for typed in ("nothing-like-it", "elsewhere/grokking-seed3"):
+        with pytest.raises(MisuseError, match=r"no such run directory$"):
+            read_record(Path(typed))
+
+
+def test_a_directory_below_a_file_is_misuse(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(MisuseError, match=r"file is no folder; choose another --out$"):
+        check_directory(tmp_path / "file" / "run")
+    check_directory(tmp_path / "new" / "run")

@@ -144,8 +144,8 @@ def compare_finished(args: argparse.Namespace, parser: Parser) -> int:
         check_directory(args.out)
         check_not_trained_there(args.out, finished)
     holds_all = len(named) == 1 and named != directories
-    show(finished, args.out or (named[0] if holds_all else directory_of_named(finished)), args.json, {})
-    return 0
+    written = show(finished, args.out or (named[0] if holds_all else directory_of_named(finished)), args.json, {})
+    return 0 if written or args.out is None else EXIT_FAILURE  # what was asked for by name
 
 
 def check_not_trained_there(out: Path, runs: Sequence[Path]) -> None:
@@ -181,8 +181,10 @@ def default_directory(kind: str, names: Sequence[str]) -> Path:
     return RUNS / f"{kind}-{name}"
 
 
-def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[str, str]) -> None:
-    """Print the table or the JSON of finished runs; `comparison.json` and `comparison.png` go into `out`."""
+def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[str, str]) -> bool:
+    """Print the table or the JSON of finished runs; `comparison.json` and `comparison.png` go into `out`, if that takes
+    them: returns whether it did.
+    """
     groups = group_runs(read_finished(directory) for directory in directories)
     values: dict[str, Any] = {"groups": [group.values() for group in groups], "failed": failures}
     picture, written = out / PICTURE_FILE, False
@@ -193,7 +195,8 @@ def show(directories: Sequence[Path], out: Path, as_json: bool, failures: dict[s
         written = True
     if as_json:
         print_json(values)
-        return
+        return written
     console().print(comparison_table(groups))
     if written:
         print(f"The curves are in {picture}, every figure in {out / COMPARISON_FILE}")
+    return written

@@ -13,7 +13,7 @@ from ..tasks import Task
 from ..tasks.answering import AnswerMetrics, answering
 from ..tasks.answers import Answer, as_preview, sample_answer
 from ..tasks.metrics import Metrics
-from ..training.runs import LoadedRun, load_run
+from ..training.runs import LoadedRun, load_run, newest_run
 from .console import console, only_json, only_warn, print_facts, print_json
 from .evaluation_report import evaluation_tables, evaluation_values, further_facts, goal_facts, preview_table
 from .flags import Parser, add_best_flag, add_device_flag, make_parser, positive, some_path
@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_evaluate_parser() -> Parser:
     """All flags of this command."""
     parser = make_parser("evaluate", DESCRIPTION)
-    parser.add_flag("run RUN", "directory of the run, such as runs/binary-reversed-seed1", some_path)
+    run = "directory of the run, such as runs/binary-reversed-seed1 (default: the newest in runs/)"
+    parser.add_flag("run RUN", run, some_path, nargs="?")
     kept = "which of the problems that were kept from training"
     parser.add_flag("--split", kept, choices=("test", "validation"), default="test")
     parser.add_flag("--count INT", "how many problems of the split (default: all of them)", positive)
@@ -67,7 +68,7 @@ def make_evaluate_parser() -> Parser:
 
 def evaluate(args: argparse.Namespace) -> Measured:
     """Measure what the flags ask for. Raises MisuseError if there are no such problems, or not so many."""
-    run = load_run(args.run, args.device, best=args.best)
+    run = load_run(newest_run("RUN") if args.run is None else args.run, args.device, best=args.best)
     task: Any = run.task
     if args.digits is not None:
         try:

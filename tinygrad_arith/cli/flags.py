@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import dataclasses
+import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -12,17 +14,20 @@ from typing import Any, NoReturn
 
 from ..options.calling import command_words
 from ..options.errors import as_misuse
+from ..options.habits import meant_flag
 from ..options.kinds import field_names, foreign
 from ..options.option import TYPE_WORDS, complaint_about, flag_name, flag_of, meant_choice
+from ..options.words import shortened
 from ..training.config import SECTIONS, Config, with_options
 from ..training.config_file import load_config_file
-from ..training.presets import DEFAULT_PRESET, Preset, load_preset
+from ..training.presets import DEFAULT_PRESET, Preset, load_preset, preset_names
 from .console import EXIT_MISUSE
-from .habits import meant_flag
 from .help_text import NARROW, HelpFormatter
 from .version import ShowVersion
 
 HELP_ALL = "this help, with the options of every kind, and stop"
+LONG_WORD = re.compile(r"\S{500,}")  # longer than a path in a sentence
+ARGUMENTS: dict[Any, str] = {"?": "[{}]", "*": "[{}...]"}  # as a usage line has those that may be left out
 METAVARS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "WORD"}
 
 
@@ -63,15 +68,20 @@ class Parser(argparse.ArgumentParser):
             flag = word.removesuffix("=--")
             if flag != word and flag in self.known_flags():
                 self.error(f"{flag}: needs a value, and -- is none")  # argparse makes an empty list of it
-        parse = self.parse_known_intermixed_args if self.intermixed else self.parse_known_args
-        parsed, unknown = parse(words, namespace)
-        unknown = [word for word in unknown if word != "--"]  # which only says that no flag follows
+        behind = words[len(flags) + 1 :]  # the --, which says that no flag follows
+        if self.intermixed:
+            parsed, unknown = self.parse_known_intermixed_args(flags, namespace)
+        else:
+            parsed, unknown = self.parse_known_args(words, namespace)
+        unknown = [word for word in unknown if word != "--"]
         for word in unknown:
-            if word.startswith("-"):
+            if word.startswith("-") and word not in behind:
                 flag = word.split("=", 1)[0]
                 self.error(foreign_flag(flag, self) or f"unknown flag {flag}{meant_flag(flag, self.known_flags())}")
         if unknown:
-            self.error(f"unexpected argument {unknown[0]!r}")
+            self.error(f"unexpected argument {unknown[0]!r}{self.meant_by(unknown[0], unknown[0] in behind)}")
+        if self.intermixed and behind:
+            self.add_arguments(parsed, behind)
         given: dict[str, dict[str, Any]] = {}
         for name, value in vars(parsed).items():
             section, dot, field_name = name.partition(".")
@@ -80,10 +90,39 @@ class Parser(argparse.ArgumentParser):
         parsed.given = given
         return parsed
 
+    def add_arguments(self, parsed: argparse.Namespace, words: Iterable[str]) -> None:
+        """Add words to what was parsed as arguments, whatever they begin with: the last argument takes any number."""
+        actions = [action for action in self._actions if not action.option_strings]
+        for word in words:
+            action = next((a for a in actions[:-1] if getattr(parsed, a.dest) is None), actions[-1])
+            try:
+                value = self._get_value(action, word)
+            except argparse.ArgumentError as error:
+                self.error(str(error))
+            setattr(parsed, action.dest, value if action is not actions[-1] else [*getattr(parsed, action.dest), value])
+
+    def meant_by(self, word: str, behind: bool) -> str:
+        """The end of a sentence about a word that is no argument: the flag that it was meant for, or nothing.
+
+        behind: whether it stands behind a --
+        """
+        known = self.known_flags()
+        if behind and word.split("=", 1)[0] in known:
+            return ": behind -- there are no flags; leave the -- out"
+        if "--preset" in known and word in preset_names():
+            return f"; did you mean --preset {word}?"
+        if "--task" in known and word in SECTIONS["task"].places:
+            return f"; did you mean --task {word}?"
+        if "--config" in known and word.endswith(".toml"):
+            return f"; did you mean --config {word}?"
+        if "--resume" in known and (os.path.isdir(word) or word == "resume"):
+            return f"; did you mean --resume{f' {word}' * os.path.isdir(word)}?"
+        return ""
+
     def format_help(self) -> str:
         """The help, with a usage line that names the arguments only: listing all flags there would hide them."""
         arguments = [
-            f"{a.metavar or a.dest.upper()}{'...' if a.nargs == '*' else ''}"
+            ARGUMENTS.get(a.nargs, "{}").format(a.metavar or a.dest.upper())
             for a in self._actions
             if not a.option_strings
         ]
@@ -101,6 +140,7 @@ class Parser(argparse.ArgumentParser):
             names = "/".join(action.option_strings)
             if action.nargs != 0 and message.startswith(f"{names}:"):  # one name for one thing
                 message = message.replace(names, action.option_strings[0], 1)
+        message = LONG_WORD.sub(lambda found: shortened(found[0]), message)
         lister = "--help-all" if "--help-all" in self.known_flags() else "--help"
         print(f"error: {message} ({lister} lists every flag)", file=sys.stderr)
         sys.exit(EXIT_MISUSE)
@@ -227,7 +267,7 @@ def checked(read: Callable[[str], Any], fits: Callable[[Any], bool], rule: str) 
             value = read(text)
             if fits(value):
                 return value
-        raise argparse.ArgumentTypeError(f"must be {rule}, not {text}")
+        raise argparse.ArgumentTypeError(f"must be {rule}, {f'not {text}' if text.strip() else 'but is empty'}")
 
     return value_of_text
 
@@ -261,7 +301,8 @@ def value_of(field: dataclasses.Field, text: str) -> Any:
     try:
         value = field.type(text)  # type: ignore[operator]  # int, float or str
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be {TYPE_WORDS[field.type]}, not {text!r}") from None
+        told = f"not {text!r}" if text.strip() else "but is empty"
+        raise argparse.ArgumentTypeError(f"must be {TYPE_WORDS[field.type]}, {told}") from None
     complaint = complaint_about(field, value)
     if complaint:
         raise argparse.ArgumentTypeError(f"{complaint}, not {text}{meant_choice(field, value)}")

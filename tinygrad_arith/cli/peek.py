@@ -1,6 +1,7 @@
 """Look at a training batch as the model sees it: `python -m tinygrad_arith.peek`."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with as_misuse():
         config = with_options(preset.config, args.given)
     training = config.training
+    if args.picture is not None:
+        check_picture(args.picture)
     if not 1 <= args.show <= training.batch:
         parser.error(f"--show {args.show}: must be 1 to {training.batch}, the size of this preset's batches")
     with as_misuse():
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row, title in enumerate(row_titles(task, args.step, training.batch, seed, args.show)):
         out.print(title, markup=False)
         out.print(row_table(batch, row, task.vocabulary))
-    if args.picture is not None:
+    if args.picture is not None:  # checked before
         draw(batch.tokens[0], targets_by_place(batch, 0, task.vocabulary), task.vocabulary, args.picture)
         out.print(f"The first row is drawn in {args.picture}", markup=False)
     return 0
@@ -105,6 +108,15 @@ def row_table(batch: Batch, row: int, vocabulary: Vocabulary) -> Table:
     if batch.key_mask is not None:
         columns.append("attended to")
     return data_table("", columns, lines)
+
+
+def check_picture(path: Path) -> None:
+    """Raise MisuseError where no picture can be written, whatever its format: a folder, or nothing in a folder."""
+    if path.is_dir() or not path.name:
+        raise MisuseError(f"--picture {path}: is a folder; name a file, such as mask.png")
+    above = next((folder for folder in path.parents if os.path.lexists(folder)), None)
+    if above is not None and not above.is_dir():
+        raise MisuseError(f"--picture {path}: {above} is no folder")
 
 
 def draw(tokens: np.ndarray, targets: np.ndarray, vocabulary: Vocabulary, path: Path) -> None:

@@ -74,8 +74,8 @@ def make_plot_parser() -> Parser:
     parser.add_flag("--count INT", asked, positive)
     parser.add_flag(
         "--problem TEXT",
-        "whose attention is drawn, written as in the run: '12+34=' or, in bits with the least significant one "
-        "first, '1011+11=' for 13 + 3 (default: a validation problem)",
+        "whose attention is drawn, read as sample reads it: 13+3 or, in bits with the least significant one first, "
+        "1011+11= (default: a validation problem)",
     )
     first = "the first of the samples in predictions.jsonl that are drawn token by token"
     parser.add_flag("--sample INT", first, positive, default=1)

@@ -3,13 +3,11 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from ..tasks.answering import AnsweringTask
 from ..tasks.answers import sample_answer
 from ..training.reporter import Reporter
 from .answers import answer_in_words
-from .console import console, on_terminal
+from .progress import BarReporter
 
 if TYPE_CHECKING:  # it loads the libraries of the CPU, which --help does without
     from ..training.trainer import Session
@@ -20,12 +18,13 @@ SHOWN = 3  # problems
 class PreviewReporter(Reporter):
     """Shows, at every `every`-th evaluation, the model's answers to the first few validation problems.
 
-    On a terminal they stand over the bar; otherwise on stderr, so that a pipe gets the lines of the training alone.
+    On a terminal they stand over the bar, if that is how `progress` shows the training; otherwise on stderr, so that a
+    pipe gets the lines of the training alone.
     """
 
-    def __init__(self, session: "Session", task: AnsweringTask, every: int):
+    def __init__(self, session: "Session", task: AnsweringTask, every: int, progress: Reporter):
         training = session.record.config.training
-        self.session, self.task = session, task
+        self.session, self.task, self.progress = session, task, progress
         self.steps_between = every * training.eval_every
         self.problems = task.problems("validation", min(SHOWN, training.eval_size))
 
@@ -35,8 +34,8 @@ class PreviewReporter(Reporter):
             return
         lines = [f"  step {row['step']}: {line}" for line in self.answers()]
         try:
-            if on_terminal():
-                console().print(Text("\n".join(lines)))
+            if isinstance(self.progress, BarReporter):
+                self.progress.show_above("\n".join(lines))
             else:
                 print("\n".join(lines), file=sys.stderr, flush=True)
         except OSError as error:

@@ -48,6 +48,8 @@ def run_one(command: str, words: Sequence[str], program: Sequence[str]) -> int:
     """Run one command with its flags; returns its exit code. Raises MisuseError, which names the nearest, if there is
     none of that name.
     """
+    if command == "help":  # as other programs have it
+        return run_one(words[0], ["--help"], program) if words else main([], program)
     if command not in COMMANDS:
         meant = did_you_mean(command, COMMANDS)
         raise MisuseError(f"{command}: there is no such command{meant} ({as_typed(program)} lists them)")

@@ -61,12 +61,14 @@ class LineReporter(WatchedReporter):
     def started(self, step: int, steps: int) -> None:
         """Start the clock of this sitting."""
         self.first, self.steps = step, steps
-        self.began = time.perf_counter()
+        self.began = time.perf_counter()  # set anew after the first step, in which much is made that then is there
 
     def stepped(self, row: dict[str, Any]) -> None:
         """Print the line, if this step was evaluated or is the first."""
-        goal = goal_in_words(row, self.goal)
-        if goal is None and row["step"] != self.first + 1:
+        goal, is_first = goal_in_words(row, self.goal), row["step"] == self.first + 1
+        if is_first:
+            self.began = time.perf_counter()
+        if goal is None and not is_first:
             return
         width = len(str(self.steps))
         parts = [
@@ -82,8 +84,13 @@ class LineReporter(WatchedReporter):
             self.output_error = error
 
     def time_left(self, step: int) -> str:
-        """How long the remaining steps will take at the mean pace of this sitting."""
-        pace = (time.perf_counter() - self.began) / (step - self.first)
+        """How long the remaining steps will take at the mean pace of this sitting, its first step left out; `-` where
+        there is no other yet.
+        """
+        done = step - self.first - 1
+        if not done:
+            return "-"
+        pace = (time.perf_counter() - self.began) / done
         return as_duration(pace * (self.steps - step))
 
 
@@ -112,6 +119,10 @@ class BarReporter(WatchedReporter):
         )
         self.line = self.bar.add_task("", total=steps, completed=step, loss="-", goal="-", pace="-")
         self.bar.start()
+
+    def show_above(self, text: str) -> None:
+        """Show lines over the bar. Another console knows nothing of the bar, and would write into it."""
+        self.bar.console.print(Text(text))
 
     def stepped(self, row: dict[str, Any]) -> None:
         """Move the bar."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..files.text import IN_UTF_16, is_utf_16
 from ..options.errors import MisuseError, UserError
+from ..options.words import shortened
 from ..tasks.answering import AnsweringTask, answering
 from ..tasks.answers import Answer, Sampling, sample_answers
 from ..tasks.reading import Reading
@@ -42,6 +43,10 @@ A problem in the digits of the task's base is read as the task writes numbers: w
 significant one first, 10+11 is 1 + 3. With any other digit, as in 13+3, it is decimal; with --decimal always. The value
 of its answer then stands there too, in decimal."""
 
+HOW_TO_ASK = "Type a problem such as {} and Enter; an empty line ends."
+FAREWELLS = ("quit", "exit", "q", "quit()", "exit()", ":q")  # typed by those who want to leave
+CALLS_FOR_HELP = ("help", "?", "h", "help()")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, load the run and answer; returns the exit code."""
@@ -53,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"{flag}: needs a --temperature above 0; without one the most likely token is always taken")
     path, problem = run_and_problem([word for word in (args.run, *args.problem) if word is not None])
     if problem is not None and args.file is not None:
-        parser.error(f"--file: not with a problem on the command line, which is {problem}")
+        parser.error(f"--file: not with a problem on the command line, which is {shortened(problem)}")
     with only_json(args.json):
         asked = ask_run(args, path, problem)
         return answer_source(asked, args.file) if problem is None else answer_one(asked, problem)
@@ -66,7 +71,7 @@ def make_sample_parser() -> Parser:
     run = "directory of the run, such as runs/binary-reversed-seed1 (default: the newest in runs/)"
     parser.add_flag("run RUN", run, not_empty, nargs="?")
     typed = "a problem, such as 13+3, to be answered alone; the first word is RUN if there is something of that name"
-    parser.add_flag("problem PROBLEM", typed, nargs="*")
+    parser.add_flag("problem PROBLEM", typed, some_problem, nargs="*")
     parser.add_flag("--decimal", "read every problem in decimal (default: see above)")
     parser.add_flag("--file FILE", "read problems from this file, one a line; -: from stdin", some_path)
     drawn = "0: always the most likely token; above 0: draw from softmax(logits / temperature)"
@@ -87,20 +92,33 @@ def make_sample_parser() -> Parser:
     return parser
 
 
+def some_problem(text: str) -> str:
+    """A problem, as the type of an argument; an empty one is mostly a shell's variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be a problem, such as 13+3, but is empty")
+    return text
+
+
 def run_and_problem(words: Sequence[str]) -> tuple[Path | None, str | None]:
     """The run and the problem among the arguments; None for what is not named.
 
     The first word is the run if there is something of that name, else the problem begins with it.
     """
-    if words and os.path.exists(words[0]):  # which is False, and no error, for what cannot be a path
+    if words and (os.path.exists(words[0]) or looks_like_a_path(words[0])):
         return Path(words[0]), " ".join(words[1:]) or None
     return None, " ".join(words) or None
+
+
+def looks_like_a_path(word: str) -> bool:
+    """Whether a word is meant as a run, though there is none: it names something in a folder that is there."""
+    folder, name = os.path.split(word)
+    return bool(folder and name and os.path.isdir(folder)) and any(letter.isalpha() for letter in word)
 
 
 def ask_run(args: argparse.Namespace, path: Path | None, problem: str | None) -> "Asked":
     """The model that is to answer, loaded. Raises UserError if there is none."""
     if path is None:
-        path = newest_run("RUN" if problem is None else f"{problem}: no run of that name, and none to ask")
+        path = newest_run("RUN" if problem is None else f"{shortened(problem)}: no run of that name, and none to ask")
     run = load_run(path, args.device, best=args.best)
     task = answering(run.task, "sample")
     if args.decimal and not task.typed_in_decimal:
@@ -179,19 +197,23 @@ def answer_one(asked: Asked, problem: str) -> int:
     try:
         reading = asked.read(problem)
     except ValueError as error:
-        raise MisuseError(f"{problem}: no run of that name, and no problem for {asked.run.path}: {error}") from error
+        told = f"{shortened(problem)}: no run of that name, and no problem for {asked.run.path}"
+        raise MisuseError(f"{told}: {error}") from error
     asked.print_all(reading, 1)
     return 0
 
 
 def converse(asked: Asked) -> int:
-    """Ask for problems on the terminal until an empty line, the end of input or Ctrl-C; returns the exit code."""
+    """Ask for problems on the terminal until an empty line, `quit`, the end of input or Ctrl-C; returns the exit code.
+
+    A word that is a problem of the task is one, whatever else it may mean.
+    """
     with contextlib.suppress(ImportError):  # Windows has none, but a terminal that does as much
         import readline  # noqa: F401  # `input` has line editing and a history from then on
 
     run, task = asked.run, asked.task
     print(f"{run.path}, step {run.step}: {task.describe()}")
-    print(f"Type a problem such as {example_of(task)} and Enter; an empty line ends.")
+    print(HOW_TO_ASK.format(example_of(task)))
     try:
         for number in itertools.count(1):
             line = input("> ")
@@ -200,7 +222,9 @@ def converse(asked: Asked) -> int:
             try:
                 asked.print_all(asked.read(line), number)
             except ValueError as error:
-                print(error)
+                if line.strip().lower() in FAREWELLS:
+                    break
+                print(HOW_TO_ASK.format(example_of(task)) if line.strip().lower() in CALLS_FOR_HELP else error)
     except EOFError:
         print()
     except KeyboardInterrupt:

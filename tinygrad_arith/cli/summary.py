@@ -37,8 +37,11 @@ def print_presets() -> None:
     width = console().width
     for line in preset_lines([load_preset(name) for name in preset_names()], width):
         print(line)
-    note = "Minutes: of the fastest run on that machine. --show NAME tells all about one."
-    print(textwrap.fill(note, width, break_on_hyphens=False))
+    for note in (
+        "Minutes: of the fastest run on that machine. --show NAME tells all about one.",
+        "The candle and the Julia article: published trainings, repeated here.",
+    ):
+        print(textwrap.fill(note, width, break_on_hyphens=False))
 
 
 def preset_lines(presets: Sequence[Preset], width: int) -> Iterator[str]:

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         make_train_parser(config, more=True).print_help()
         return 0
     if args.list_presets is not None or args.show is not None:
-        return list_presets(args.show or args.list_presets)
+        return list_presets(args.show or args.list_presets, "--show" if args.show else "--list-presets")
     if args.config is not None and args.preset is not None:
         parser.error("--config: not with --preset; the file is what the options start from")
     return start(args, preset) if args.resume is None else resume(args, parser)
@@ -84,15 +84,15 @@ def goal_value(text: str) -> float:
     return NO_GOAL if text == "none" else above_0(text)
 
 
-def list_presets(name: str) -> int:
-    """List all presets, or tell all about one."""
+def list_presets(name: str, flag: str) -> int:
+    """List all presets, or tell all about one; `flag` is what asks for it."""
     from .summary import print_preset, print_presets
 
     if not name:
         print_presets()
         return 0
     with as_misuse():
-        print_preset(load_preset(name, "--show"))
+        print_preset(load_preset(name, flag))
     return 0
 
 

@@ -32,10 +32,11 @@ def check_watching(args: argparse.Namespace) -> None:
 def watching(args: argparse.Namespace, session: "Session") -> Reporter:
     """The reporters that these flags ask for, and the progress; its bar is the last to start, since others may fail."""
     reporters: list[Reporter] = []
+    progress = make_reporter(session.task.goal)
     if args.preview is not None and isinstance(session.task, AnsweringTask):
-        reporters.append(PreviewReporter(session, session.task, args.preview))
+        reporters.append(PreviewReporter(session, session.task, args.preview, progress))
     elif args.preview is not None:
         warn("--preview: has no effect on this task, which is none of problems with answers")
     if args.tensorboard is not None:
         reporters.append(TensorBoardReporter(args.tensorboard / session.directory.resolve().name))
-    return Reporters([*reporters, make_reporter(session.task.goal)])
+    return Reporters([*reporters, progress])

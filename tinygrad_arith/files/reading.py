@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options.errors import UserError
+from ..options.words import in_short
 from .text import decoded
 
 LARGEST_JSON = 2**24  # bytes
@@ -155,4 +156,4 @@ def is_table_of_texts(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """A value as a sentence shows it: not all of a long one."""
-    return reprlib.repr(value)
+    return in_short(value) if isinstance(value, int) else reprlib.repr(value)

@@ -43,11 +43,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Subject:
-    """What one row of the table is about: an operation, a module, a model or a user's own pair."""
+    """What one row of the table is about: an operation, a module, a model or a user's own pair.
+
+    fault: why it cannot be checked, a sentence; there are no trials then
+    """
 
     kind: str
     name: str
     trials: tuple[Trial, ...]
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
     Mutants are tried in float64 on the CPU, where a factor of 1.001 on a single small entry shows. Elsewhere the
     question is whether the gradients are right, not whether the check would notice.
     """
-    began, reports, failures, verdicts = time.perf_counter(), [], [], set()
+    began, reports, verdicts = time.perf_counter(), [], set()
+    failures = [] if subject.fault is None else [f"{subject.name}: {subject.fault}"]
     rejected: dict[str, bool] = {}  # of each mutant: whether any trial rejects it
     for trial in subject.trials:
         try:

@@ -46,11 +46,26 @@ CONVENTION = "X_forward(...) -> (out, cache), X_backward(dy, cache) -> gradients
 def user_subjects(path: str, seed: int = 0) -> list[Subject]:
     """The pairs `X_forward`, `X_backward` of a file, with the inputs that its `X_inputs` draws.
 
-    A pair with the name of one of our operations may do without `X_inputs`: then our cases are used. Raises UserError,
-    in one sentence, for a file that cannot be run or where a part of a pair is missing.
+    A pair with the name of one of our operations may do without `X_inputs`: then our cases are used. A pair of which a
+    part is missing or wrong is there as a subject that cannot be checked. Raises UserError, in one sentence, for a file
+    that cannot be run or has no pair that can be checked.
     """
     file = UserFile(path)
-    return [Subject("your pair", name, file.trials(name, seed)) for name in file.pair_names()]
+    lone = [Subject("your pair", name, (), fault) for name, fault in file.lone_functions().items()]
+    found = [*lone, *(user_subject(file, name, seed) for name in file.pair_names())]
+    if not found:
+        raise UserError(f"{file.name}: no pair of functions found; the names to use are {CONVENTION}")
+    if all(subject.fault for subject in found):
+        raise UserError(found[0].fault)
+    return found
+
+
+def user_subject(file: "UserFile", name: str, seed: int) -> Subject:
+    """One pair of a file, or what is wrong with it."""
+    try:
+        return Subject("your pair", name, file.trials(name, seed))
+    except UserError as error:
+        return Subject("your pair", name, (), str(error))
 
 
 class UserFile:
@@ -99,17 +114,27 @@ class UserFile:
     def pair_names(self) -> list[str]:
         """The names X of the file's pairs, in the order of their forwards."""
         functions = self.functions()
+        pairs = [name.removesuffix("_forward") for name in functions if name.endswith("_forward")]
+        return [name for name in pairs if f"{name}_backward" in functions]
+
+    def lone_functions(self) -> dict[str, str]:
+        """The names X of the file's own functions that have no partner, each with a sentence about it."""
+        functions, found = self.functions(), dict[str, str]()
         for ending, other in (("_forward", "_backward"), ("_backward", "_forward")):
             for name, function in functions.items():
                 partner, own = name.removesuffix(ending) + other, function.__module__ == self.module_name
-                if name.endswith(ending) and own and partner not in functions:
-                    hint = did_you_mean(partner, [known for known in functions if known.endswith(other)])
-                    raise UserError(f"{self.name}: there is {name}, but no {partner}{hint}")
-        pairs = [name.removesuffix("_forward") for name in functions if name.endswith("_forward")]
-        names = [name for name in pairs if f"{name}_backward" in functions]
-        if not names:
-            raise UserError(f"{self.name}: no pair of functions found; the names to use are {CONVENTION}")
-        return names
+                meant = any(fault.endswith(f"did you mean {name}?") for fault in found.values())
+                if name.endswith(ending) and own and partner not in functions and not meant:
+                    free = [
+                        known for known in functions if known.endswith(other) and self.is_alone(known, other, ending)
+                    ]
+                    hint = did_you_mean(partner, free)
+                    found[name.removesuffix(ending)] = f"{self.name}: there is {name}, but no {partner}{hint}"
+        return found
+
+    def is_alone(self, name: str, ending: str, other: str) -> bool:
+        """Whether a function has no partner; one that has is not meant by the name of another."""
+        return name.removesuffix(ending) + other not in self.functions()
 
     def settings(self, name: str) -> dict[str, Any]:
         """`X_settings` of the file: keyword arguments of `check_gradients`."""

@@ -46,7 +46,7 @@ class DecoderOptions(Options):
         flag="architecture",
     )
     d_model: int = option(64, "channels of the residual stream", range=(1, None))
-    layers: int = option(2, "number of transformer blocks; of window-net: hidden layers", range=(1, None))
+    layers: int = option(2, "number of transformer blocks; of window-net: hidden layers", range=(1, 10_000))
     heads: int = option(4, "attention heads; must divide --d-model", range=(1, None))
     kv_heads: int = option(0, "heads for keys and values, a divisor of --heads; 0: as many as --heads", range=(0, None))
     ffn: int = option(0, "hidden channels of the feed-forward layer; 0: four times --d-model", range=(0, None))

@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import UserError, as_user_error
 from .option import Options, complaint_about, did_you_mean, flag_name
+from .words import in_short, shortened
 
 
 class Kinds:
@@ -64,23 +65,34 @@ def read_options(kinds: Kinds, values: Any, source: str) -> Options:
     """
     kind = values.get("kind") if isinstance(values, dict) else None
     with as_user_error(f"{source}: ", OverflowError):
-        options = kinds.options_of(kind if isinstance(kind, str) else None)
+        options = options_named(kinds, kind if isinstance(kind, str) else None)
         fields = {field.name: field for field in dataclasses.fields(options)}
         check_keys(values, tuple(fields), source, f"{kinds.section}.")
         for key, value in values.items():
             complaint = complaint_about(fields[key], value)
             if complaint:
-                raise ValueError(f"{kinds.section}.{key} = {value!r}: {complaint}")
+                raise ValueError(f"{kinds.section}.{key} = {in_short(value)}: {complaint}")
         return options(**{key: float(v) if fields[key].type is float else v for key, v in values.items()})
+
+
+def options_named(kinds: Kinds, kind: str | None) -> type[Options]:
+    """The class of the options of a kind that a file names. Raises ValueError as `Kinds.load`, but naming the key."""
+    try:
+        return kinds.options_of(kind)
+    except ValueError as error:
+        told = str(error).removeprefix(f"{kinds.flag} {kind}: ")
+        raise ValueError(f"{kinds.section}.kind = {in_short(kind)}: {told}") from error
 
 
 def check_keys(values: Any, known: tuple[str, ...], source: str, prefix: str) -> None:
     """Raise UserError unless `values` is a table with known keys only."""
     if not isinstance(values, dict):
-        raise UserError(f"{source}: {prefix.rstrip('.') or 'the whole'} must be a table of options, not {values!r}")
+        raise UserError(
+            f"{source}: {prefix.rstrip('.') or 'the whole'} must be a table of options, not {in_short(values)}"
+        )
     for key in values:
         if key not in known:
-            raise UserError(f"{source}: unknown key {prefix}{key}{did_you_mean(key, known)}")
+            raise UserError(f"{source}: unknown key {prefix}{shortened(key)}{did_you_mean(key, known)}")
 
 
 def changed_options(options: Options, kinds: Kinds, given: Mapping[str, Any]) -> Options:

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+MOST = 2**63  # of a whole number without another limit: no array is as large
+LARGEST = 1e30  # of a number without another limit: products with it are finite in float32
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -89,21 +91,35 @@ def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     """What is wrong with a value of this field (type, choice, range), as the end of a sentence; None if all is well."""
     if not has_type(value, field.type):
         return f"must be {TYPE_WORDS[field.type]}"
-    if isinstance(value, float) and not math.isfinite(value):
+    if field.type is float and not is_finite(value):
         return "must be a finite number"
     choices = field.metadata["choices"]
     if choices and value not in choices:
         return "must be one of " + ", ".join(str(choice) for choice in choices)
     low, high = field.metadata["range"] or (None, None)
+    if high is None and field.type is int and value > MOST:
+        return "must be at most 2**63"
+    if high is None and field.type is float and value > LARGEST:
+        return f"must be at most {LARGEST:g}"
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     return "must be " + range_in_words(low, high)
+
+
+def is_finite(value: float) -> bool:
+    """Whether a number is finite as a float; a whole number may be too large for one."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def meant_choice(field: dataclasses.Field, value: Any) -> str:
     """`; did you mean X?` after a complaint about a word that is none of the field's choices, or nothing."""
     choices = field.metadata["choices"]
     wrong = choices and isinstance(value, str) and value not in choices
+    if wrong and value.lower() in ("gpu", "nvidia") and "cuda" in choices:
+        return "; did you mean cuda?"
     return did_you_mean(value, map(str, choices)) if wrong else ""
 
 
@@ -114,9 +130,10 @@ def has_type(value: Any, kind: Any) -> bool:
 
 def range_in_words(low: float | None, high: float | None) -> str:
     """`1 to 8`, `at least 1` or `at most 8`."""
+    most = "2**63" if high == MOST else high
     if low is not None and high is not None:
-        return f"{low} to {high}"
-    return f"at least {low}" if high is None else f"at most {high}"
+        return f"{low} to {most}"
+    return f"at least {low}" if high is None else f"at most {most}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from ..comparisons.finished_runs import is_finished
 from ..files.reading import is_number
 from ..models.attention_maps import attention_maps
 from ..options.errors import MisuseError, UserError
+from ..options.words import shortened
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import complete_checkpoints
 from ..run_files.metrics import FILE_NAME as METRICS
@@ -162,9 +163,9 @@ class RunData:
         if self.choices.problem is None:
             return self.answering.problems("validation", 1)
         try:
-            return self.answering.parse(self.choices.problem)
+            return self.answering.read(self.choices.problem).problem
         except ValueError as error:
-            raise MisuseError(f"--problem {self.choices.problem}: {error}") from error
+            raise MisuseError(f"--problem {shortened(self.choices.problem)}: {error}") from error
 
 
 def attention_of(model: Any, task: AnsweringTask, problem: Any) -> tuple[list[np.ndarray], list[str], int]:

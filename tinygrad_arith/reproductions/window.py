@@ -88,7 +88,7 @@ class WindowNetOptions(Options):
         flag="architecture",
     )
     d_model: int = option(64, "channels of an embedded token", range=(1, None))
-    layers: int = option(2, "number of hidden layers", range=(1, None))
+    layers: int = option(2, "number of hidden layers", range=(1, 10_000))
     activation: str = option("relu", "of the hidden layers", choices=tuple(ACTIVATIONS))
     positions: str = option(
         "learned",

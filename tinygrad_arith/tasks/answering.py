@@ -391,13 +391,14 @@ class AnsweringTask:
         """Answers to the first problems of an evaluation, and mistakes if there are any beyond those."""
         assert isinstance(metrics, AnswerMetrics)  # as `evaluate` gives them
         wrong = np.flatnonzero(~metrics.right)
-        listed = wrong[:SHOWN] if (wrong[:SHOWN] >= SHOWN).any() else wrong[:0]  # else the first problems show them
+        enough = not (wrong[:SHOWN] >= SHOWN).any()  # mistakes among the first problems
+        listed = wrong[wrong >= SHOWN][: 0 if enough else SHOWN]
         first, mistakes = (
             [sample_answer(model, self, metrics.problems[i : i + 1]) for i in chosen]
             for chosen in (range(min(SHOWN, metrics.count)), listed)
         )
         shown = [as_preview("problems from the test", first)]
-        return shown + ([as_preview(f"{len(mistakes)} of {len(wrong):,} mistakes", mistakes)] if mistakes else [])
+        return shown + ([as_preview(f"{len(mistakes)} more of {len(wrong):,} mistakes", mistakes)] if mistakes else [])
 
 
 def answering(task: "Task", what: str) -> AnsweringTask:

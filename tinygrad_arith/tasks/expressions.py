@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..options.option import option
+from ..options.words import shortened
 from .arithmetic.digits import from_integers, significant_lengths
 from .enumerated import EnumeratedProblems, EnumeratedTask
 from .options import RowOptions
@@ -176,7 +177,9 @@ class Expressions(EnumeratedTask):
         expression = "".join(typed.split())
         index = parse_expression(expression, self.depth)
         if index is None:
-            raise ValueError(f"{expression!r} is no expression of depth {self.depth}: those are {SHAPES[self.depth]}")
+            raise ValueError(
+                f"{shortened(expression)!r} is no expression of depth {self.depth}: those are {SHAPES[self.depth]}"
+            )
         return EnumeratedProblems(np.array([index], dtype=np.int64))
 
     def describe(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..options.option import option
+from ..options.words import shortened
 from .enumerated import EnumeratedProblems, EnumeratedTask
 from .options import ProblemOptions
 from .vocabulary import Vocabulary
@@ -83,10 +84,12 @@ class ModularAddition(EnumeratedTask):
         if len(words) == 3 and words[1] == "+":
             del words[1]
         if len(words) != 2 or not all(word.isdecimal() for word in words):
-            raise ValueError(f"{text.strip()!r} is no problem: write two numbers, such as 1 {self.modulus - 1} =")
+            raise ValueError(
+                f"{shortened(text.strip())!r} is no problem: write two numbers, such as 1 {self.modulus - 1} ="
+            )
         for word in words:
             if len(word) > 9 or int(word) >= self.modulus:
-                raise ValueError(f"{word}: must be 0 to {self.modulus - 1}, below the modulus")
+                raise ValueError(f"{shortened(word)}: must be 0 to {self.modulus - 1}, below the modulus")
         return EnumeratedProblems(np.array([int(words[0]) * self.modulus + int(words[1])], dtype=np.int64))
 
     def describe(self) -> str:

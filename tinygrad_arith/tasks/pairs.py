@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..options.words import shortened
 from .enumerated import EnumeratedProblems, EnumeratedTask
 from .options import RowOptions
 from .vocabulary import END, PADDING, Vocabulary
@@ -116,7 +117,7 @@ class PairTask(EnumeratedTask):
         found = np.flatnonzero((known == row).all(axis=1))
         if not len(found) or len(ids) > known.shape[1] or self.vocabulary.padding in ids:
             first = self.text(EnumeratedProblems(np.zeros(1, dtype=np.int64)))[0].prompt
-            raise ValueError(f"{prompt!r} is none of the task's {len(known):,} prompts, such as {first}")
+            raise ValueError(f"{shortened(prompt)!r} is none of the task's {len(known):,} prompts, such as {first}")
         return EnumeratedProblems(found)
 
     def describe(self) -> str:

@@ -1,6 +1,7 @@
 """How many problems are trained on and kept, and how wide rows are, from what the options leave to the task."""
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from .options import ProblemOptions
@@ -23,7 +24,8 @@ def settled(task: Any, options: Any, count: int | None = None) -> Any:
     validation_size = options.validation_size or max(min(1_000, count // 16), 1)
     if options.validation == "test" and not options.validation_size:
         validation_size = min(validation_size, test_size)
-    train_size = options.train_size or int(count * task.train_share)
+    share = Fraction(str(task.train_share))  # 0.3 as it is written; and a count may be too large for a float
+    train_size = options.train_size or int(count * share)
     sizes: dict[str, Any] = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
     if hasattr(options, "longest"):
         sizes["longest"] = options.longest or options.digits

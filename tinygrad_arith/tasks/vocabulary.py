@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..options.words import shortened
+
 PADDING, END = "_", "."
 NO_TOKEN = -1  # the id of padding where a vocabulary has none: no token equals it
 
@@ -47,7 +49,7 @@ class Vocabulary:
         for position, word in enumerate(words, start=1):
             if word not in self.ids:
                 raise ValueError(
-                    f"{word!r} at position {position} is not in the vocabulary: allowed are {self.listed()}"
+                    f"{shortened(word)!r} at position {position} is not in the vocabulary: allowed are {self.listed()}"
                 )
         return np.array([self.ids[word] for word in words], dtype=np.int64)  # (n,)
 

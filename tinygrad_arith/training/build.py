@@ -9,6 +9,9 @@ from ..options.errors import MachineError, UserError, as_user_error
 from ..tasks import Task, TaskOptions, build_task
 from .config import Config, TrainingOptions
 
+MOST_PARAMETERS = 2**50
+TOO_MANY = "more than any machine has memory for; choose a smaller --d-model, --ffn or --layers"
+
 
 def make_task(config: TaskOptions) -> Task:
     """The task; raises UserError where its options do not fit together."""
@@ -21,7 +24,11 @@ def make_model(config: Config, task: Task) -> Model:
     tokens = task.vocabulary
     sizes = TaskSizes(len(tokens.tokens), task.context, task.longest_context, task.position_count, tokens.padding)
     with as_user_error():
-        return MODELS.load(config.model.kind).from_options(config.model, sizes)
+        model = MODELS.load(config.model.kind).from_options(config.model, sizes)
+    count = model.parameter_count()
+    if count > MOST_PARAMETERS:
+        raise UserError(f"--d-model {config.model.d_model}: the model would have {count:.1e} parameters, {TOO_MANY}")
+    return model
 
 
 def initialize(

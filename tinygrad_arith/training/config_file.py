@@ -20,6 +20,7 @@ that it names is run.
 """
 
 import dataclasses
+import functools
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,11 +30,12 @@ from ..files.names import portable
 from ..files.reading import read_bytes, reading
 from ..files.text import InUtf16, decoded
 from ..options.errors import UserError
+from ..options.habits import KEYS_ELSEWHERE, REMARKS
 from ..options.option import other_names
 from .config import SECTIONS, Config, changed
 from .presets import KEYS, Preset, preset_names, preset_of
 
-LARGEST_FILE = 2**20  # bytes
+LARGEST_FILE = 2**15  # bytes; a long dotted key takes time that rises with the square of its length
 
 
 def load_config_file(path: Path) -> Preset:
@@ -74,21 +76,24 @@ def misplaced_keys(values: dict[str, Any]) -> Iterator[str]:
     outside = {key: value for key, value in values.items() if key not in KEYS}
     for place, table in {"": outside, **{name: values.get(name) for name in SECTIONS}}.items():
         for key in table if isinstance(table, dict) else ():
-            owner, name = owner_of(key)
+            owner, name = owners().get(key, ("", ""))
             if owner and (owner, name) != (place, key):
                 dot = "." if place else ""
                 there = f"it is {name} in [{owner}]" if name != key else f"it belongs into [{owner}]"
-                yield f"unknown key {place}{dot}{key}; {there}"
+                yield f"unknown key {place}{dot}{key}; {there}{REMARKS.get(key, '')}"
 
 
-def owner_of(key: str) -> tuple[str, str]:
-    """The section of an option and its name, from the name or from another name of its flag; empty if there is none."""
+@functools.cache
+def owners() -> dict[str, tuple[str, str]]:
+    """The section of every option and its name, by the name and by what else it may be called."""
+    found: dict[str, tuple[str, str]] = {}
     for section, kinds in SECTIONS.items():
         for kind in kinds.places:
             for field in dataclasses.fields(kinds.options_of(kind)):
-                if key in (field.name, *other_names(field)) and key != "kind":
-                    return section, field.name
-    return "", ""
+                for name in (field.name, *other_names(field)):
+                    found.setdefault(name, (section, field.name))
+    found |= {key: found[name] for key, name in KEYS_ELSEWHERE.items() if key not in found}
+    return {key: owner for key, owner in found.items() if key != "kind"}
 
 
 def check_task(values: dict[str, Any], source: str) -> None:

@@ -59,6 +59,10 @@ def load_preset(name: str, flag: str = "--preset") -> Preset:
     path = FOLDER / f"{name}.toml"
     if not name.replace("-", "").isalnum() or not path.is_file():
         names = preset_names()
+        if name in SECTIONS["task"].places:
+            raise UserError(f"{flag} {name}: no such preset, but a task: --task {name} (presets: {', '.join(names)})")
+        if name.endswith(".toml"):
+            raise UserError(f"{flag} {name}: no such preset; a file of your own is read with --config {name}")
         raise UserError(f"{flag} {name}: no such preset{did_you_mean(name, names)} (there are {', '.join(names)})")
     values = tomllib.loads(path.read_text(encoding="utf-8"))  # a file of ours: its form is a test's to check
     sections = {section: values.pop(section) for section in SECTIONS if section in values}

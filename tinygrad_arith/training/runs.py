@@ -3,6 +3,7 @@ of a user's task `task_file.py`, and `result.json` when it is finished."""
 
 import contextlib
 import dataclasses
+import difflib
 import itertools
 import os
 import platform
@@ -135,9 +136,13 @@ def read_record_alone(directory: Path) -> RunRecord:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """The table in a run's `config.json`; raises UserError if this is no run, or of a format that is not known."""
+    """The table in a run's `config.json`; raises UserError if this is no run, or of a format that is not known, and
+    MisuseError if there is no such directory.
+    """
     if not directory.is_dir():
-        raise UserError(f"{directory}: {'not a directory' if directory.exists() else 'no such run directory'}")
+        if directory.exists():
+            raise MisuseError(f"{directory}: not a directory")
+        raise MisuseError(f"{directory}: no such run directory{meant_run(directory)}")
     path = directory / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{directory}: not a run: it lacks {CONFIG_FILE}")
@@ -145,6 +150,16 @@ def read_config(directory: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not is_whole(values.get("format"), 1, FORMAT + 1):
         raise UserError(f"{path}: not a configuration of format {FORMAT} or 1, those that this version reads")
     return values
+
+
+def meant_run(directory: Path) -> str:
+    """`; did you mean runs/x?` about a directory that is not there, or nothing."""
+    found = [path.parent.name for path in RUNS.glob(f"*/{CONFIG_FILE}")] if RUNS.is_dir() else []
+    if directory.name in found:
+        return f"; did you mean {RUNS / directory.name}?"
+    here = directory.parent in (Path(), RUNS)
+    nearest = difflib.get_close_matches(directory.name, found, n=1) if here else []
+    return f"; did you mean {RUNS / nearest[0]}?" if nearest else ""
 
 
 def kind_of(sections: Any) -> Any:
@@ -276,6 +291,9 @@ def check_directory(out: Path) -> None:
         raise MisuseError(f"--out {out}: {fault}")
     if out.exists() and not out.is_dir():
         raise MisuseError(f"{out}: there is a file of that name; choose another --out")
+    above = next((folder for folder in out.parents if os.path.lexists(folder)), None)
+    if above is not None and not above.is_dir():
+        raise MisuseError(f"{out}: {above} is no folder; choose another --out")
 
 
 def check_unused(directory: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import RandomKey
+from ...options.words import shortened
 from ..answering import AnsweringTask
 from ..batch import Problems
 from ..metrics import Breakdown, Grid
@@ -24,7 +25,7 @@ from .digits import from_integers, random_digits, random_digits_by_length, signi
 from .draws import random_prefixes, random_problems
 from .layout import SCHEMES, Layout
 from .options import CarryOptions, NumberOptions, SignAndCarryOptions, SignOptions
-from .typed import decimal_operands, split_operands, value_of_answer
+from .typed import check_decimal, decimal_operands, split_operands, value_of_answer
 
 OPTIONS: dict[tuple[bool, bool], type[NumberOptions]] = {  # by whether there are signs, and carries
     (False, False): NumberOptions,
@@ -302,7 +303,7 @@ class NumberTask(AnsweringTask):
         """
         operands = []
         for name, word in zip(
-            ("first", "second"), split_operands(text, self.symbol, self.base, self.form()), strict=True
+            ("first", "second"), split_operands(text, self.symbol, self.base, self.form(), self.verb), strict=True
         ):
             if not word:
                 raise ValueError(f"the {name} operand is empty: {self.form()}")
@@ -318,11 +319,11 @@ class NumberTask(AnsweringTask):
         digit in it, such as the 3 of `13+3` where numbers are binary, it is decimal.
         """
         values, typed = decimal_operands(text, self.symbol), text.strip().removesuffix("=").rstrip()
-        if values is not None and (decimal or any(d.isdecimal() and int(d) >= self.base for d in typed)):
+        if values is not None and (decimal or self.is_decimal_alone(typed)):
             problem = self.problem_of(*values)
             return Reading(problem, True, f"{typed} is read in decimal; written {self.text(problem)[0].prompt}")
-        if decimal:
-            raise ValueError(f"{typed!r} is no problem in decimal: write 13{self.symbol}3")
+        if decimal or self.is_decimal_alone(typed):
+            check_decimal(text, self.symbol, f"write {self.symbol.join(map(str, self.example()))}", self.verb)
         problem = self.parse(text)
         if values is None or max(values) >= self.base**self.digits or values == self.operand_values(problem):
             return Reading(problem)
@@ -330,13 +331,17 @@ class NumberTask(AnsweringTask):
         where = f"as the model writes numbers, {self.direction()}: {first} {self.symbol} {second}"
         return Reading(problem, False, f"{typed} is read {where}")
 
+    def is_decimal_alone(self, typed: str) -> bool:
+        """Whether a text has digits, and one of them that this task's base does not have."""
+        return any(digit in "0123456789"[self.base :] for digit in typed)
+
     def problem_of(self, *values: int) -> Problems:
         """The problem of two whole numbers; raises ValueError, one sentence, if one has too many digits."""
         largest = self.base**self.digits - 1
         for name, value in zip(("first", "second"), values, strict=True):
             if value > largest:
                 limit = f"this model {self.verb} numbers of at most {self.digits} {self.digit_name}s"
-                raise ValueError(f"the {name} operand is {value}: {limit}, which are up to {largest}")
+                raise ValueError(f"the {name} operand is {shortened(value)}: {limit}, which are up to {largest}")
         return Problems(*(from_integers([value], self.width, self.base) for value in values))
 
     def operand_values(self, problem: Problems) -> tuple[int, int]:
@@ -352,10 +357,13 @@ class NumberTask(AnsweringTask):
         """What a digit is called."""
         return "bit" if self.base == 2 else "digit"
 
+    def example(self) -> list[int]:
+        """Two operands, 13 and 3 where there is room for them."""
+        return [min(value, self.base**self.digits - 1) for value in (13, 3)]
+
     def form(self) -> str:
         """How a problem is typed, by an example: `write 13 + 3 as 1011+11, least significant bit first`."""
-        largest = self.base**self.digits - 1
-        values = [min(value, largest) for value in (13, 3)]
+        values = self.example()
         words = [np.base_repr(value, self.base) for value in values]
         written = self.symbol.join(word[::-1] if self.config.order == "reversed" else word for word in words)
         return f"write {f' {self.symbol} '.join(map(str, values))} as {written}, {self.direction()}"
