@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+ELSEWHERE = {"gpu": "cuda", "cuda": "cuda"}  # beginnings of words that other programs have, and ours
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -69,7 +70,10 @@ class Options:
     def __post_init__(self) -> None:
         """Raises ValueError, one sentence that names the flag, unless each field holds what it may, and all fit."""
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+            given = getattr(self, field.name)
+            value = plain(given)
+            if value is not given:
+                object.__setattr__(self, field.name, value)
             complaint = complaint_about(field, value)
             if complaint:
                 shown = value if has_type(value, field.type) else repr(value)
@@ -85,11 +89,19 @@ class Options:
         """The rules that bind several options to each other; raises ValueError, one sentence that names a flag."""
 
 
+def plain(value: Any) -> Any:
+    """A number or a text of NumPy, or an array () of one, as Python's own; all else as it is."""
+    if getattr(value, "shape", None) != () or not callable(getattr(value, "item", None)):
+        return value
+    value = value.item()
+    return float(value) if type(value).__module__ == "numpy" else value  # a longdouble is no float of Python's
+
+
 def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     """What is wrong with a value of this field (type, choice, range), as the end of a sentence; None if all is well."""
     if not has_type(value, field.type):
         return f"must be {TYPE_WORDS[field.type]}"
-    if isinstance(value, float) and not math.isfinite(value):
+    if field.type is float and not is_finite(value):
         return "must be a finite number"
     choices = field.metadata["choices"]
     if choices and value not in choices:
@@ -100,11 +112,26 @@ def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     return "must be " + range_in_words(low, high)
 
 
+def is_finite(value: int | float) -> bool:
+    """Whether a number is finite as a float: a whole number may be too large for one."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def meant_choice(field: dataclasses.Field, value: Any) -> str:
     """`; did you mean X?` after a complaint about a word that is none of the field's choices, or nothing."""
-    choices = field.metadata["choices"]
-    wrong = choices and isinstance(value, str) and value not in choices
-    return did_you_mean(value, map(str, choices)) if wrong else ""
+    return meant(value, [str(choice) for choice in field.metadata["choices"]])
+
+
+def meant(value: Any, choices: Iterable[str]) -> str:
+    """`; did you mean X?` after a complaint about a word that is none of the choices, or nothing."""
+    choices = list(choices)
+    if not isinstance(value, str) or value in choices:
+        return ""
+    known = next((ours for word, ours in ELSEWHERE.items() if value.lower().startswith(word)), None)
+    return f"; did you mean {known}?" if known in choices else did_you_mean(value, choices)
 
 
 def has_type(value: Any, kind: Any) -> bool:
