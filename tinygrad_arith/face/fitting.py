@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..options.arguments import ArgumentError, number, path, plain, require, shown, truth
+from ..options.arguments import ArgumentError, number, place, plain, require, shown, truth
 from ..options.option import did_you_mean
 from ..tasks.registry import TASKS
 from ..training.config import Config, TrainingOptions
@@ -52,7 +52,7 @@ def fit(
     config, name = config_of(preset)
     until, shows, calling = goal(until), truth("progress", progress), Calling(as_callbacks(callbacks))
     record = RunRecord(configured(config, options).resolved(), name, until)
-    with new_session(record, None if out is None else absolute(path("out", out))) as session:
+    with new_session(record, None if out is None else absolute(place("out", out))) as session:
         return finished(session, shows, calling)
 
 
@@ -72,7 +72,7 @@ def resume(
 
     The other arguments and the errors are those of `fit`.
     """
-    directory, shows, calling = path("run", run), truth("progress", progress), Calling(as_callbacks(callbacks))
+    directory, shows, calling = place("run", run), truth("progress", progress), Calling(as_callbacks(callbacks))
     steps = None if steps is None else plain(steps)
     if steps is not None:
         check_value("steps", TrainingOptions.__dataclass_fields__["steps"], steps)

@@ -11,8 +11,7 @@ import numpy as np
 
 from ..comparisons.finished_runs import is_finished
 from ..models.model import Model
-from ..options.arguments import number, one_of, text, truth, whole
-from ..options.arguments import path as as_path
+from ..options.arguments import number, one_of, place, text, truth, whole
 from ..options.errors import UserError, as_user_error
 from ..plots.run_data import attention_of
 from ..run_files.metrics import FILE_NAME, checked_metrics
@@ -61,7 +60,7 @@ class Run:
 
     @for_programs
     def __init__(self, path: "str | os.PathLike[str]", *, device: str = "auto", best: bool = False):
-        given = as_path("path", path)
+        given = place("path", path)
         self.device, self.best = one_of("device", device, DEVICES), truth("best", best)
         self.path = Path(os.path.abspath(given))  # the same directory when the program goes to another one
         self.config: Config = read_record(given).config

@@ -85,15 +85,21 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
 
 
 def path(name: str, value: Any) -> Path:
-    """A path that was given. Raises ArgumentError for what is none, and for a name that the system refuses."""
+    """A path that was given. Raises ArgumentError for what is none."""
     found = os.fspath(value) if isinstance(value, os.PathLike) else plain(value)
     require(name, value, isinstance(found, str), "a path")
     require(name, found, bool(found.strip()), "a path, and not empty")
     require(name, found, "\0" not in found, "a path, which holds no NUL")
+    return Path(found)
+
+
+def place(name: str, value: Any) -> Path:
+    """The path of what is there or may be made. Raises ArgumentError for one that the system refuses."""
+    found = path(name, value)
     try:
         os.stat(found)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass  # whoever uses it says what is wrong with that
-    except (OSError, ValueError) as error:  # too long a name, links in a circle
-        raise ArgumentError(f"{name}={shown(found)}: {getattr(error, 'strerror', None) or error}") from error
-    return Path(found)
+    except OSError as error:  # too long a name, links in a circle
+        raise ArgumentError(f"{name}={shown(str(found))}: {error.strerror}") from error
+    return found
