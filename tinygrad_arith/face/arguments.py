@@ -24,6 +24,8 @@ FLAG = re.compile(r"(?<![\w./\\-])--(?:no-)?([a-z][a-z0-9-]*)")
 FLAG_WITH_VALUE = re.compile(r"(?<![\w./\\-])--([a-z][a-z0-9-]*) ([^\s:]+):")
 KINDS = {"task": "the name of a task, or 'FILE.py:Class'", "architecture": "a name", "optimizer": "a name"}
 
+OF_FIT = ("callbacks", "out", "preset", "progress", "until")  # arguments of `fit` that are no options
+
 
 def for_programs(function: Callable[P, R]) -> Callable[P, R]:
     """A function of the face: what it raises for the caller to put right is a UserError that speaks of arguments."""
@@ -107,7 +109,7 @@ def configured(base: Config, options: Mapping[str, Any]) -> Config:
             names[field.name] = name
             given.setdefault(section, {})[field.name] = value
         elif name not in kinds:
-            raise ArgumentError(f"{name}={shown(value)}: {unknown(name, [*places, *kinds])}")
+            raise ArgumentError(f"{name}={shown(value)}: {unknown(name, [*places, *kinds, *OF_FIT])}")
     return with_options(base, given)
 
 

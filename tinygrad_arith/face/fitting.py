@@ -76,6 +76,7 @@ def resume(
     steps = None if steps is None else plain(steps)
     if steps is not None:
         check_value("steps", TrainingOptions.__dataclass_fields__["steps"], steps)
+    until = plain(until)
     until = 0.0 if type(until) in (int, float) and until == 0 else goal(until)
     with resumed_session(directory, steps, until) as session:
         return finished(session, shows, calling)
@@ -92,7 +93,7 @@ def config_of(preset: Any) -> tuple[Config, str]:
         raise ArgumentError(f"preset={preset!r}: that is a task, task={preset!r}, and no preset")
     if preset.endswith(".toml"):
         raise ArgumentError(f"preset={shown(preset)}: a file is read by the command, train --config FILE, and not here")
-    if len(preset) > NOT_LONGER or not preset.isprintable():
+    if len(preset) > NOT_LONGER or not preset.isprintable() or not preset.strip():
         raise ArgumentError(
             f"preset={shown(preset)}: no such preset{did_you_mean(preset[:NOT_LONGER], preset_names())}"
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..comparisons.finished_runs import is_finished
 from ..models.model import Model
-from ..options.arguments import number, one_of, place, text, truth, whole
+from ..options.arguments import number, one_of, place, shown, text, truth, whole
 from ..options.errors import UserError, as_user_error
 from ..plots.run_data import attention_of
 from ..run_files.metrics import FILE_NAME, checked_metrics
@@ -27,6 +27,7 @@ from ..training.runs import CONFIG_FILE, RESULT_FILE, LoadedRun, load_run, read_
 from .arguments import for_programs, speaking_of_arguments
 from .names_elsewhere import of_run
 
+LONGEST_SHOWN = 200  # characters of a problem in a sentence about it
 LARGEST_SEED = 2**32 - 1  # of the keys of random numbers
 A_PROBLEM = 'a text, such as "13+3"'
 
@@ -171,7 +172,9 @@ class Run:
     def problem(self, problem: str) -> Any:
         """The problem that a text states. Raises UserError where it states none."""
         problem, task = text("problem", problem, A_PROBLEM), self.answering
-        with as_user_error(f"problem {problem!r}: "):
+        with as_user_error(
+            f"problem {problem!r}: " if len(problem) <= LONGEST_SHOWN else f"problem {shown(problem)}: "
+        ):
             return task.read(problem).problem
 
     def facts(self) -> dict[str, str]:

@@ -58,7 +58,7 @@ def number(name: str, value: Any, fits: Callable[[float], bool], rule: str) -> f
     """A number that was given, as a float. Raises ArgumentError, which tells the rule, unless it `fits`."""
     value = plain(value)
     require(name, value, type(value) in (int, float) and fits(as_float(value)), rule)
-    return float(value)
+    return as_float(value)
 
 
 def as_float(value: int | float) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 ELSEWHERE = {"gpu": "cuda", "cuda": "cuda"}  # beginnings of words that other programs have, and ours
+LARGEST_INTEGER = 2**63 - 1  # of an option without another limit: sizes are computed with
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -107,6 +108,8 @@ def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     if choices and value not in choices:
         return "must be one of " + ", ".join(str(choice) for choice in choices)
     low, high = field.metadata["range"] or (None, None)
+    if type(value) is int and high is None and value > LARGEST_INTEGER:
+        return f"must be at most {LARGEST_INTEGER}"
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     return "must be " + range_in_words(low, high)
