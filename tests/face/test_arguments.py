@@ -44,12 +44,10 @@ def test_a_goal_that_is_none_makes_no_run(until, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "wrong", [*({"until": value} for value in NO_GOALS), *({"steps": v} for v in (5.5, "4", 0, True))]
-)
+@pytest.mark.parametrize("wrong", [{"until": v} for v in NO_GOALS] + [{"steps": v} for v in (5.5, "4", 0, True)])
 def test_what_resume_refuses_leaves_the_run_as_it_is(wrong, copy):
     before = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
-    with pytest.raises(ta.UserError, match="^(until|steps)=.*: must be "):
+    with pytest.raises(ta.UserError, match=r"^(until|steps)=.*: must be "):
         ta.resume(copy, progress=False, **wrong)
     assert {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()} == before
 
@@ -95,7 +93,6 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
         ({"lr": np.float64(-1)}, "^lr=-1.0: must be at least 0"),
         ({"ffn": 10**400}, "^ffn=1000.*: must be at most "),
         ({"d_model": 10**9}, "^the model has more than .* parameters, for which no machine has the memory$"),
-        ({"d_model": 10**6, "batch": 2}, "^(out of memory: |the model has more)"),
         ({"kind": 1}, "^kind=1: no option of that name; task, architecture, optimizer choose kinds$"),
         ({"epochs": 3}, r"^epochs=3: .* did you mean steps\? An epoch is .* divided by batch$"),
         ({"verbose": 0}, r"did you mean progress\?$"),
@@ -106,6 +103,16 @@ def test_what_fit_refuses_is_told_before_anything_is_made(options, sentence, tmp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ta.UserError, match=sentence):
         ta.fit(**{"out": "run", **TINY, **options})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_memory_does_not_hold_leaves_no_directory(tmp_path, monkeypatch):
+    def too_large(*args):
+        raise MemoryError("Unable to allocate 43.7 TiB")
+
+    monkeypatch.setattr("tinygrad_arith.training.session.initialize", too_large)
+    with pytest.raises(ta.UserError, match=r"^out of memory: Unable to allocate 43.7 TiB$"):
+        ta.fit(out=tmp_path / "run", **TINY)
     assert not list(tmp_path.iterdir())
 
 
@@ -168,11 +175,9 @@ def test_paths_with_dashes_stay_and_the_advice_is_for_python(tmp_path):
     (place / "config.json").write_text("{}")
     with pytest.raises(ta.UserError) as raised:
         ta.fit(out=place, **TINY)
-    assert (
-        str(raised.value)
-        == f"{place}: already holds a run; choose another out, or go on with it: ta.resume({str(place)!r})"
-    )
-    with pytest.raises(ta.UserError, match="^runs/a --b: no such run directory$"):
+    advice = f"choose another out, or go on with it: ta.resume({str(place)!r})"
+    assert str(raised.value) == f"{place}: already holds a run; {advice}"
+    with pytest.raises(ta.UserError, match=r"^runs/a --b: no such run directory$"):
         ta.resume("runs/a --b")
     assert of_arguments("--eval-size 5: larger than a--b", ()) == "eval_size=5: larger than a--b"
 
@@ -195,11 +200,11 @@ def test_a_run_that_is_gone_says_so(copy):
     shutil.rmtree(copy)
     assert "not there any more" in repr(run)
     for name in ("history", "result"):
-        with pytest.raises(ta.UserError, match="the run is not there any more$"):
+        with pytest.raises(ta.UserError, match=r"the run is not there any more$"):
             getattr(run, name)
 
 
 def test_the_error_of_a_device_speaks_of_the_argument(run, monkeypatch):
     monkeypatch.setattr("tinygrad_arith.training.build.obstacle_to_cuda", lambda: "there is none")
-    with pytest.raises(ta.UserError, match="^device=cuda: there is none$"):
+    with pytest.raises(ta.UserError, match=r"^device=cuda: there is none$"):
         ta.Run(run, device="cuda").answer("1+1")

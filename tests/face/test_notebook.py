@@ -44,7 +44,7 @@ def test_dir_lists_what_is_meant_to_be_used():
 @pytest.mark.parametrize("name", OF_THE_PACKAGE)
 def test_names_of_other_packages_lead_to_ours(name):
     if name not in vars(ta):  # a command's module, if something has loaded it
-        with pytest.raises(AttributeError, match="does it$"):
+        with pytest.raises(AttributeError, match=r"does it$"):
             getattr(ta, name)
 
 
@@ -53,7 +53,7 @@ def test_names_of_other_runs_lead_to_ours():
     for name in OF_A_RUN:
         with pytest.raises(AttributeError, match=f"^a Run has no {name}; .* does it$"):
             getattr(run, name)
-    with pytest.raises(AttributeError, match="^there is no Adam in optim; AdamW"):
+    with pytest.raises(AttributeError, match=r"^there is no Adam in optim; AdamW"):
         ta.optim.Adam  # noqa: B018
 
 

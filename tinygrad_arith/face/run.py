@@ -172,9 +172,8 @@ class Run:
     def problem(self, problem: str) -> Any:
         """The problem that a text states. Raises UserError where it states none."""
         problem, task = text("problem", problem, A_PROBLEM), self.answering
-        with as_user_error(
-            f"problem {problem!r}: " if len(problem) <= LONGEST_SHOWN else f"problem {shown(problem)}: "
-        ):
+        told = repr(problem) if len(problem) <= LONGEST_SHOWN else shown(problem)
+        with as_user_error(f"problem {told}: "):
             return task.read(problem).problem
 
     def facts(self) -> dict[str, str]:
