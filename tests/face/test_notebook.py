@@ -14,7 +14,6 @@ from tinygrad_arith.tasks.metrics import EXACT_MATCH, Metrics
 
 
 def test_a_figure_shows_itself():
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plot]'")
     assert training_curve([{"step": 1, "loss": 2.0}])._repr_png_().startswith(b"\x89PNG")
 
 
