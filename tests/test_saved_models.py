@@ -260,7 +260,7 @@ def test_what_is_asked_for_wrongly_is_told(saved, tmp_path):
         ta.load(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"not a directory$"):
         ta.load(saved / "config.json")
-    with pytest.raises(UserError, match=r"^device='gpu': must be one of auto, cpu, cuda$"):
+    with pytest.raises(UserError, match=r"^device='gpu': must be one of auto, cpu, cuda; did you mean cuda\?$"):
         ta.load(saved, device="gpu")
     with pytest.raises(UserError, match=r"^dtype='int8': must be one of float32, float64, bfloat16$"):
         ta.load(saved, dtype="int8")

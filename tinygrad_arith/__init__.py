@@ -78,9 +78,18 @@ def __getattr__(name: str) -> Any:
     if name in MODULES:
         return importlib.import_module(f"{__name__}.{MODULES[name]}")
     if name not in PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(said_of(name), name=name)
     return getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)
 
 
+def said_of(name: str) -> str:
+    """What is said for a name that is not here."""
+    if name.startswith("_"):  # Python and its tools ask for such ones; nothing is loaded to tell them
+        return f"module {__name__!r} has no attribute {name!r}"
+    from .face.names_elsewhere import of_package
+
+    return of_package(name)
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *PLACES, *MODULES})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -17,6 +17,7 @@ from .files.writing import TEMPORARY_SUFFIX, Replacement
 from .models.model import Model
 from .models.registry import MODELS
 from .ops import ShapeError
+from .options.arguments import one_of, place, truth
 from .options.errors import MachineError, UserError
 from .options.kinds import check_keys
 from .options.option import TYPE_WORDS, has_type
@@ -24,7 +25,7 @@ from .training.runs import CONFIG_FILE, load_run
 from .weights import Source
 from .weights import load as load_weights
 from .weights.saving import SHARD_BYTES, shards_of, write_shards
-from .weights.source import STEM, as_path
+from .weights.source import STEM
 
 FORMAT = 1
 LARGEST_SIZE = 2**24  # of a number in a model's configuration
@@ -50,9 +51,10 @@ def load(
 
     Raises UserError, one sentence, for what is no model, or a damaged one, or weights that do not fit it.
     """
-    directory = as_path(path, "path")
-    if dtype is not None and dtype not in DTYPES:
-        raise UserError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}")
+    directory = place("path", path)
+    dtype = None if dtype is None else one_of("dtype", dtype, DTYPES)
+    device, best = one_of("device", device, DEVICES), truth("best", best)
+    gradients = truth("gradients", gradients)
     values = read_config(directory)
     if "config" in values:
         chosen = choose(device, dtype)
@@ -87,7 +89,7 @@ def save(
     it is no model. Raises UserError for a model whose kind or options cannot be written, and for a directory that holds
     something else.
     """
-    directory = as_path(path, "path")
+    directory, overwrite = place("path", path), truth("overwrite", overwrite)
     values = {"format": FORMAT, "tinygrad_arith": __version__, "model": config_of(model)}
     shards = shards_of(model, dtype=dtype, shard_bytes=shard_bytes)
     if directory.exists():
@@ -183,8 +185,6 @@ def check_fields(given: dict[str, Any], config: Any, path: Path) -> None:
 
 def choose(device: str, dtype: str | None) -> str:
     """The device to compute on, "cpu" or "cuda". Raises MachineError where it is not there."""
-    if device not in DEVICES:
-        raise UserError(f"device={device!r}: must be one of {', '.join(DEVICES)}")
     obstacle = None if device == "cpu" else obstacle_to_cuda()
     if device == "cuda" and obstacle:
         raise MachineError(f'device="cuda": {obstacle}')

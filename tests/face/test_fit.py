@@ -90,10 +90,6 @@ def test_an_error_of_a_callback_is_raised_after_the_run_is_saved(tmp_path):
     assert ta.Run(tmp_path / "run").step == 3
 
 
-def test_a_truthy_answer_of_a_callback_does_not_stop(tmp_path):
-    assert ta.fit(out=tmp_path / "run", callbacks=lambda row: row["loss"], **TINY).step == 12
-
-
 def test_until_ends_it(tmp_path):
     run = ta.fit(out=tmp_path / "run", until=1e-9, **TINY | {"eval_every": 1, "steps": 400, "lr": 0.01})
     assert run.step < 400

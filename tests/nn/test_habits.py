@@ -278,7 +278,10 @@ ELSEWHERE = {
     "zero_grad": r"a module has no zero_grad; model\.zero_gradients\(\) does it$",
     "parameters": r"a module has no parameters; model\.named_parameters\(\)\.values\(\) does it$",
     "eval": r"a module has no eval; a dropout_key turns dropout on",
-    "to": r"a module has no to; model\.initialize\(seed, policy, device\) does it$",
+    "to": r"a module has no to; ta\.load\(run, device=\.\.\., dtype=\.\.\.\), and of a new model",
+    "cuda": r"ta\.load\(run, device=\"cuda\"\), and of a new model, whose weights are drawn, model\.initialize",
+    "save": r"a module has no save; ta\.save\(model, directory\) does it$",
+    "predict": r"a module has no predict; model\(ids\)",
     "requires_grad_": r"a module has no requires_grad_; model\.freeze\(\)",
     "what": r"'GPT' object has no attribute 'what'$",
 }
@@ -290,6 +293,13 @@ def test_methods_of_other_libraries_lead_to_ours(name):
     assert not hasattr(model, name)
     with pytest.raises(AttributeError, match=ELSEWHERE[name]):
         getattr(model, name)
+
+
+def test_a_module_tells_its_size_and_shows_its_table_in_a_notebook():
+    model = new_model()
+    assert repr(model) == f"GPT({model.parameter_count():,} parameters)"
+    assert model._repr_html_().startswith("<pre>module ")
+    assert repr(Linear(2, 3)) == "Linear(9 parameters; no arrays yet)"
 
 
 def test_layers_of_other_libraries_lead_to_ours():

@@ -5,23 +5,31 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..comparisons.finished_runs import is_finished
 from ..models.model import Model
-from ..options.errors import as_user_error
+from ..options.arguments import number, one_of, place, shown, text, truth, whole
+from ..options.errors import UserError, as_user_error
 from ..plots.run_data import attention_of
 from ..run_files.metrics import FILE_NAME, checked_metrics
 from ..run_files.result import read_result_file
+from ..saved_models import DEVICES
 from ..tasks import Task
 from ..tasks.answering import AnsweringTask, answering
 from ..tasks.answers import Sampling, sample_answers
 from ..tasks.metrics import Metrics
+from ..tasks.splits import HELD_OUT
 from ..training.config import Config
-from ..training.runs import RESULT_FILE, LoadedRun, load_run, read_record
-from .arguments import speaking_of_arguments
+from ..training.runs import CONFIG_FILE, RESULT_FILE, LoadedRun, load_run, read_record
+from .arguments import for_programs, speaking_of_arguments
+from .names_elsewhere import of_run
+
+LONGEST_SHOWN = 200  # characters of a problem in a sentence about it
+LARGEST_SEED = 2**32 - 1  # of the keys of random numbers
+A_PROBLEM = 'a text, such as "13+3"'
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,12 @@ class Run:
     best:   the model of the checkpoint that did best at the goal of its task, and not of the newest one
     """
 
+    @for_programs
     def __init__(self, path: "str | os.PathLike[str]", *, device: str = "auto", best: bool = False):
-        self.path = Path(path)
-        self.device, self.best = device, best
-        self.config: Config = read_record(self.path).config
+        given = place("path", path)
+        self.device, self.best = one_of("device", device, DEVICES), truth("best", best)
+        self.path = Path(os.path.abspath(given))  # the same directory when the program goes to another one
+        self.config: Config = read_record(given).config
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -62,7 +72,8 @@ class Run:
     @cached_property
     def loaded(self) -> LoadedRun:
         """The run with its task and model."""
-        return load_run(self.path, self.device, best=self.best)
+        with speaking_of_arguments(self):
+            return load_run(self.path, self.device, best=self.best)
 
     @property
     def model(self) -> Model:
@@ -82,13 +93,26 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """What was measured, a dict for each step: `step`, `loss`, ..., and the goal metric where it was evaluated."""
+        self.require_there()
         return checked_metrics(self.path, self.task.goal) if (self.path / FILE_NAME).exists() else []
 
     @property
     def result(self) -> dict[str, Any] | None:
         """How the model did on the test split, such as `test_exact_match`; None before the end of training."""
+        self.require_there()
         return read_result_file(self.path / RESULT_FILE) if is_finished(self.path) else None
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the directory still holds the run."""
+        return (self.path / CONFIG_FILE).is_file()
+
+    def require_there(self) -> None:
+        """Raise UserError if the run was deleted or moved."""
+        if not self.is_there:
+            raise UserError(f"{self.path}: the run is not there any more")
+
+    @for_programs
     def answer(
         self,
         problem: str,
@@ -104,13 +128,19 @@ class Run:
         The other arguments say how tokens are drawn; by default the likeliest is taken. Raises UserError for what is no
         problem of the task.
         """
+        sampling = Sampling(
+            number("temperature", temperature, lambda v: v >= 0, "a number, 0 or above"),
+            None if top_k is None else whole("top_k", top_k, 1),
+            whole("seed", seed, 0, LARGEST_SEED),
+            number("top_p", top_p, lambda v: 0 < v <= 1, "a number above 0, and at most 1"),
+            number("min_p", min_p, lambda v: 0 <= v <= 1, "a number from 0 to 1"),
+        )
         task, found = self.answering, self.problem(problem)
-        sampling = Sampling(temperature, top_k, seed, top_p, min_p)
-        with speaking_of_arguments():
-            said = sample_answers(self.model, task, found, sampling)[0]
+        said = sample_answers(self.model, task, found, sampling)[0]
         value = task.answer_value(said.answer)
         return Answer(said.answer, value, said.right, said.right_answer, said.prompt, said.statement)
 
+    @for_programs
     def attention(self, problem: str) -> tuple[np.ndarray, list[str]]:
         """Where the model looks while it answers a problem: shares (layers, NH, T, T), row = query, and the T tokens.
 
@@ -119,11 +149,15 @@ class Run:
         maps, tokens, _ = attention_of(self.model, self.answering, self.problem(problem))
         return np.stack(maps), tokens
 
+    @for_programs
     def evaluate(self, split: str = "test", count: int | None = None) -> Metrics:
         """How the model does on a split, "test" or "validation", or on its first `count` examples."""
-        with speaking_of_arguments(), as_user_error():
+        split = one_of("split", split, HELD_OUT)
+        count = None if count is None else whole("count", count, 1)
+        with as_user_error():
             return self.task.evaluate(self.model, split, count)
 
+    @for_programs
     def curves(self) -> Any:
         """Loss and goal metric over the training, a matplotlib figure."""
         from ..plots.training_curve import training_curve
@@ -135,20 +169,29 @@ class Run:
         """The task as one of problems with answers. Raises UserError where it is none."""
         return answering(self.task, f"{self.path}:")
 
-    def problem(self, text: str) -> Any:
+    def problem(self, problem: str) -> Any:
         """The problem that a text states. Raises UserError where it states none."""
-        task = self.answering
-        with as_user_error(f"problem {text!r}: "):
-            return task.read(text).problem
+        problem, task = text("problem", problem, A_PROBLEM), self.answering
+        told = repr(problem) if len(problem) <= LONGEST_SHOWN else shown(problem)
+        with as_user_error(f"problem {told}: "):
+            return task.read(problem).problem
 
     def facts(self) -> dict[str, str]:
         """The run in a few words."""
-        config, result = self.config, self.result
+        config = self.config
         facts = {"path": str(self.path), "task": config.task.kind, "model": config.model.kind}
+        if not self.is_there:
+            return facts | {"result": "not there any more"}
+        result = self.result
         if result is None:
             return facts | {"result": "not finished"}
         goal = f"test_{self.task.goal.name}"
         return facts | {"steps": f"{result['step']:,}", goal: f"{result[goal]:.4f}"}
+
+    def __getattr__(self, name: str) -> NoReturn:  # of what is not there
+        if hasattr(type(self), name):  # a property, in which something else was not there
+            object.__getattribute__(self, name)
+        raise AttributeError(of_run(name), name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"Run({', '.join(f'{name}={text}' for name, text in self.facts().items())})"

@@ -29,7 +29,7 @@ from ..ops import ArraySpec, ShapeError
 from ..ops.numbers import require_not_negative, require_positive, require_sizes
 from ..ops.shape_rules import inside_module
 from ..options.option import Options, option
-from .model import Model
+from .model import Model, require_config
 from .registry import TaskSizes, options_of
 from .shape_report import ShapeReport, report_shapes
 
@@ -172,6 +172,7 @@ class GPT(Model):
     rows = "whole"  # what a training row must be
 
     def __init__(self, config: GPTConfig):
+        require_config(self, config, GPTConfig)
         config.check()
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std)

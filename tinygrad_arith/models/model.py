@@ -1,8 +1,17 @@
 """What all models are."""
 
+from typing import Any
+
 from ..backend import DtypePolicy
 from ..nn import Module
 from .shape_report import ShapeReport
+
+
+def require_config(model: Any, config: Any, wanted: type) -> None:
+    """Raises TypeError for what is no configuration of a model: its sizes, or a table of them."""
+    if not isinstance(config, wanted):
+        kind, name = type(model).__name__, wanted.__name__
+        raise TypeError(f"a {kind} is made of a {name}: {kind}({name}(vocabulary=..., context=...)), not of {config!r}")
 
 
 class Model(Module):

@@ -1,6 +1,7 @@
 """A module: parameters and other modules under dotted names, and a forward."""
 
 import copy
+import html
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -296,6 +297,14 @@ class Module:
 
     def __str__(self) -> str:
         return module_table(self)
+
+    def __repr__(self) -> str:
+        missing = "; no arrays yet" if self._missing_arrays() else ""
+        return f"{type(self).__name__}({self.parameter_count():,} parameters{missing})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def _copy_tree(value: Any, twins: dict[int, Parameter]) -> Any:

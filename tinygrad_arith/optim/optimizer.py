@@ -69,6 +69,10 @@ class FlatOptimizer(ABC):
         ours = ELSEWHERE.get(name)
         raise AttributeError(f"{type(self).__name__} has no {name}" + (f"; {ours} does it" if ours else ""))
 
+    def __repr__(self) -> str:
+        count = sum(parameter.size for parameter in self.flat.parameters.values())
+        return f"{type(self).__name__}({count:,} parameters, {self.steps:,} steps done)"
+
     @abstractmethod
     def rates(self, learning_rate: float) -> Any:
         """The numbers of step `self.steps`, counted from 1, for gradients that are not scaled."""

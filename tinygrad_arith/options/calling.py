@@ -9,6 +9,7 @@ from .system import on_windows
 
 SPECIAL_ON_WINDOWS = frozenset("&|<>^()%!;,@'`{}#")  # to cmd.exe or PowerShell, outside of double quotes
 PROGRAMS: list[Sequence[str]] = []  # that a command was called through; the last one counts
+PYTHON: Sequence[str] = ()  # stands there for a program that calls functions instead
 
 
 @contextmanager
@@ -21,11 +22,16 @@ def called_through(program: Sequence[str]) -> Iterator[None]:
         PROGRAMS.pop()
 
 
+def from_python() -> bool:
+    """Whether a program, or a notebook, has called a function, and no command was called."""
+    return bool(PROGRAMS) and PROGRAMS[-1] is PYTHON
+
+
 def command_words(command: str) -> list[str]:
     """The words that call a command, as the user has called this one: `python -m tinygrad_arith.train` if not otherwise
     known.
     """
-    return [*PROGRAMS[-1], command] if PROGRAMS else ["python", "-m", f"tinygrad_arith.{command}"]
+    return [*PROGRAMS[-1], command] if PROGRAMS and PROGRAMS[-1] else ["python", "-m", f"tinygrad_arith.{command}"]
 
 
 def as_typed(words: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import UserError, as_user_error
-from .option import Options, complaint_about, did_you_mean, flag_name
+from .option import Options, complaint_about, did_you_mean, flag_name, plain
 from .words import in_short, shortened
 
 
@@ -68,6 +68,7 @@ def read_options(kinds: Kinds, values: Any, source: str) -> Options:
         options = options_named(kinds, kind if isinstance(kind, str) else None)
         fields = {field.name: field for field in dataclasses.fields(options)}
         check_keys(values, tuple(fields), source, f"{kinds.section}.")
+        values = {key: plain(value) for key, value in values.items()}
         for key, value in values.items():
             complaint = complaint_about(fields[key], value)
             if complaint:

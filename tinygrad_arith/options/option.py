@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+ELSEWHERE = {"gpu": "cuda", "cuda": "cuda", "nvidia": "cuda"}  # beginnings of words that others have, and ours
 MOST = 2**63  # of a whole number without another limit: no array is as large
 LARGEST = 1e30  # of a number without another limit: products with it are finite in float32
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
@@ -71,7 +72,10 @@ class Options:
     def __post_init__(self) -> None:
         """Raises ValueError, one sentence that names the flag, unless each field holds what it may, and all fit."""
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+            given = getattr(self, field.name)
+            value = plain(given)
+            if value is not given:
+                object.__setattr__(self, field.name, value)
             complaint = complaint_about(field, value)
             if complaint:
                 shown = value if has_type(value, field.type) else repr(value)
@@ -85,6 +89,14 @@ class Options:
 
     def check(self) -> None:
         """The rules that bind several options to each other; raises ValueError, one sentence that names a flag."""
+
+
+def plain(value: Any) -> Any:
+    """A number or a text of NumPy, or an array () of one, as Python's own; all else as it is."""
+    if getattr(value, "shape", None) != () or not callable(getattr(value, "item", None)):
+        return value
+    value = value.item()
+    return float(value) if type(value).__module__ == "numpy" else value  # a longdouble is no float of Python's
 
 
 def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
@@ -116,11 +128,16 @@ def is_finite(value: float) -> bool:
 
 def meant_choice(field: dataclasses.Field, value: Any) -> str:
     """`; did you mean X?` after a complaint about a word that is none of the field's choices, or nothing."""
-    choices = field.metadata["choices"]
-    wrong = choices and isinstance(value, str) and value not in choices
-    if wrong and value.lower() in ("gpu", "nvidia") and "cuda" in choices:
-        return "; did you mean cuda?"
-    return did_you_mean(value, map(str, choices)) if wrong else ""
+    return meant(value, [str(choice) for choice in field.metadata["choices"]])
+
+
+def meant(value: Any, choices: Iterable[str]) -> str:
+    """`; did you mean X?` after a complaint about a word that is none of the choices, or nothing."""
+    choices = list(choices)
+    if not isinstance(value, str) or value in choices:
+        return ""
+    known = next((ours for word, ours in ELSEWHERE.items() if value.lower().startswith(word)), None)
+    return f"; did you mean {known}?" if known in choices else did_you_mean(value, choices)
 
 
 def has_type(value: Any, kind: Any) -> bool:

@@ -33,10 +33,11 @@ TITLE_MARGIN = 1.0  # inches of a figure's width that a title has not
 def blank_figure(width: float, height: float) -> Figure:
     """An empty figure of the given size in inches, drawn by Agg: no window, no display, no pyplot."""
     load_matplotlib()
-    from matplotlib import figure as sheets
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = sheets.Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    from .shown_figure import ShownFigure
+
+    figure = ShownFigure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 

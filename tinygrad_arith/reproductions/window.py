@@ -17,7 +17,7 @@ from ..autograd import Tensor, plain_array
 from ..autograd import functions as F
 from ..backend import DtypePolicy, RandomKey, array_module, on_device_of, repeat_rows
 from ..models.gpt import DecoderOptions, GPTConfig, with_positions
-from ..models.model import Model
+from ..models.model import Model, require_config
 from ..models.registry import TaskSizes, options_of
 from ..models.shape_report import ShapeReport, report_shapes
 from ..nn import Block, Dropout, Embedding, Linear, Module
@@ -122,6 +122,7 @@ class WindowModel(Model):
         return cls(WindowConfig(**values))
 
     def __init__(self, config: WindowConfig):
+        require_config(self, config, WindowConfig)
         config.check()
         raise NotImplementedError
 
@@ -189,6 +190,7 @@ class WindowGPT(WindowModel):
     options = WindowGPTOptions
 
     def __init__(self, config: WindowConfig):
+        require_config(self, config, WindowConfig)
         config.check()
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std, bias=True)
@@ -219,6 +221,7 @@ class WindowNet(WindowModel):
     options = WindowNetOptions
 
     def __init__(self, config: WindowConfig):
+        require_config(self, config, WindowConfig)
         config.check()
         self.config = config
         self.token_embedding = Embedding(config.vocabulary, config.d_model, std=config.embedding_std, bias=True)

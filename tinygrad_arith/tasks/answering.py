@@ -39,7 +39,7 @@ BATCH = 500  # problems per forward pass
 SHOWN = 5  # problems, and mistakes, of a preview
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AnswerMetrics(Metrics):
     """The answers of a model to `n` problems.
 
@@ -89,6 +89,9 @@ class AnsweringTask:
         self.position_count = self.context + config.position_offset
         self.ragged = vocabulary.padding != NO_TOKEN  # whether whole rows have padding
         self.kept: dict[str, Any] = {}  # held-out problems by split; found when first asked for
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.describe()})"
 
     # What a subclass says
 

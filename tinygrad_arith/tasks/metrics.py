@@ -87,7 +87,7 @@ class Grid:
 Breakdown = Groups | Grid
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Metrics:
     """What was measured on `count` examples of a split.
 
@@ -129,6 +129,12 @@ class Metrics:
     def breakdowns(self) -> dict[str, Breakdown]:
         """All of them."""
         return self.break_down()
+
+    def __repr__(self) -> str:
+        """The numbers, and of how many examples; not the arrays that they come from."""
+        numbers = {name: value for name, value in self.values.items() if isinstance(value, int | float)}
+        shown = [f"{name}={value:.6g}" for name, value in numbers.items()]
+        return f"{type(self).__name__}({', '.join([*shown, f'count={self.count}'])})"
 
     @property
     def groups(self) -> dict[str, Groups]:

@@ -63,6 +63,8 @@ def build_task(options: TaskOptions) -> Any:
 
     Raises ValueError with one sentence naming the flag if nothing is left to train on, or a sample does not fit.
     """
+    if isinstance(options, str):
+        raise TypeError(f"build_task takes options, not a name: build_task(task_options({options!r}))")
     options = resolve(options)
     if options.kind in TASKS.places:
         return TASKS.load(options.kind)(options)

@@ -19,7 +19,7 @@ from ..files.names import fault_of_name
 from ..files.reading import expect, is_number, is_table_of_texts, is_whole, read_json, shown
 from ..files.writing import TEMPORARY_SUFFIX, write_json
 from ..models.model import Model
-from ..options.calling import as_typed, command_words
+from ..options.calling import as_typed, command_words, from_python
 from ..options.errors import MisuseError, UserError, as_user_error, naming, warn
 from ..run_files.checkpoints import FOLDER as CHECKPOINTS
 from ..run_files.checkpoints import load_best, load_newest
@@ -265,7 +265,9 @@ def write_result(directory: Path, step: int, seconds: float, metrics: Metrics, r
 
 
 def resume_command(directory: Path) -> str:
-    """The command that goes on with a run, as a shell reads it."""
+    """What goes on with a run: the command, as a shell reads it; for a program, the call."""
+    if from_python():
+        return f"ta.resume({os.path.abspath(directory)!r})"
     return as_typed([*command_words("train"), "--resume", str(directory)])
 
 
@@ -273,15 +275,23 @@ def make_directory(out: Path | None, name: str, seed: int) -> Path:
     """Make the directory of a new run: `out`, or `runs/<name>-seed<seed>`, with a number if that is taken."""
     if out is not None:
         check_directory(out)
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         return out
-    RUNS.mkdir(exist_ok=True)
+    make_folder(RUNS)
     for attempt in itertools.count(1):
         directory = RUNS / (f"{name}-seed{seed}" + (f"-{attempt}" if attempt > 1 else ""))
         with contextlib.suppress(FileExistsError):
             directory.mkdir()  # atomic: of two trainers started together, each gets a directory of its own
             break
     return directory
+
+
+def make_folder(path: Path) -> None:
+    """Make a directory, with those that it lies in. Raises UserError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: no directory can be made there: {error.strerror}; choose another --out") from error
 
 
 def check_directory(out: Path) -> None:
@@ -324,8 +334,8 @@ def locked(directory: Path) -> Iterator[None]:
         return
     with contextlib.ExitStack() as held:
         try:
-            with naming(path):
-                held.enter_context(FileLock(path, timeout=0))
+            with naming(path):  # in full: a callback may go to another directory meanwhile
+                held.enter_context(FileLock(os.path.abspath(path), timeout=0))
         except Timeout:
             raise UserError(
                 f"{directory}: another process is training this run; wait for it, or choose another --out"

@@ -3,21 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from ..backend import DtypePolicy, obstacle_to_cuda
-from ..files.reading import shown
 from ..nn import Module
+from ..options.arguments import plain, require
 from ..options.errors import MachineError, UserError
-
-PLAIN = str | int | float | None  # values that a sentence shows; of others it tells the type
-
-
-def require(name: str, value: Any, fits: bool, wanted: str) -> None:
-    """Raise UserError, which names an argument, unless its value fits."""
-    if not fits:
-        what = shown(value) if isinstance(value, PLAIN) else f"a {type(value).__name__}"
-        raise UserError(f"{name}={what}: must be {wanted}")
 
 
 def check_model(model: Any) -> None:
@@ -49,7 +38,7 @@ def check_device(device: Any) -> None:
 
 def check_seed_and_policy(seed: Any, policy: Any) -> None:
     """Raise UserError for what is no seed, or no policy."""
-    require("seed", seed, seed is None or isinstance(seed, int | np.integer), "a whole number, or None")
+    require("seed", seed, seed is None or isinstance(plain(seed), int), "a whole number, or None")
     require("policy", policy, policy is None or isinstance(policy, DtypePolicy), "a DtypePolicy")
 
 

@@ -19,13 +19,14 @@ from ..files.reading import is_whole
 from ..files.writing import TEMPORARY_SUFFIX, Replacement
 from ..nn import Module
 from ..nn.misfits import listed, printable
+from ..options.arguments import place, plain, require
 from ..options.errors import UserError
-from .arguments import check_model, check_names, check_table, require, some_names
+from .arguments import check_model, check_names, check_table, some_names
 from .dtypes import BITS, NAMES, as_stored, blocks
 from .header import METADATA, check_length, parse_header
 from .mapping import Chosen, Names, Piece, is_chosen, pieces_of
 from .ranges import last_axis, left_over, part_of, within
-from .source import INDEX_SUFFIX, STEM, SUFFIX, as_path
+from .source import INDEX_SUFFIX, STEM, SUFFIX
 
 SHARD_BYTES = 5 * 10**9
 ALIGNMENT = 8  # bytes: the numbers begin at a multiple of it
@@ -81,7 +82,7 @@ def save(
     UserError for arguments that cannot be right, numbers beyond the dtype's range, and a parameter that `names` splits
     into pieces that are not all of it; OSError for a disk that takes no more.
     """
-    path = as_path(path, "path")
+    path = place("path", path)
     named = path.name.endswith(SUFFIX)
     directory, stem = (path.parent, path.name.removesuffix(SUFFIX)) if named else (path, STEM)
     shards = shards_of(model, names=names, transpose=transpose, dtype=dtype, shard_bytes=shard_bytes, metadata=metadata)
@@ -111,6 +112,7 @@ def shards_of(
     check_table("metadata", metadata)
     if dtype is not None and not (isinstance(dtype, str) and dtype in NAMES):
         raise UserError(f"no dtype {dtype!r}: it must be one of {', '.join(NAMES)}")
+    shard_bytes = plain(shard_bytes)
     require("shard_bytes", shard_bytes, is_whole(shard_bytes, 1), "a whole number of bytes, 1 or more")
     transpose = some_names("transpose", transpose, or_function=True)
     tensors = tensors_of(model, names, transpose, dtype)

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..files.reading import is_table_of_texts, read_json, reading, shown
 from ..nn.misfits import printable
+from ..options import arguments
 from ..options.errors import UserError
-from .arguments import require
 from .dtypes import NUMBERS, as_numbers
 from .header import Header, Mapped, Stored, open_file
 
@@ -46,7 +46,7 @@ class Source:
     """
 
     def __init__(self, place: "str | os.PathLike[str]"):
-        self.path = weights_file(as_path(place, "source"))
+        self.path = weights_file(arguments.path("source", place))
         self._mapped: dict[Path, Mapped] = {}
         self.metadata: dict[str, str] = {}
         if self.path.name.endswith(INDEX_SUFFIX):
@@ -106,12 +106,6 @@ class Source:
                 raise UserError(f"{self.path}: says that {shown(name)} is in {printable(file)}, which does not have it")
             tensors[name] = there[file][name]
         return tensors
-
-
-def as_path(place: Any, name: str) -> Path:
-    """A path that was given. Raises UserError for what is none."""
-    require(name, place, isinstance(place, str | os.PathLike), "a path")
-    return Path(place)
 
 
 def weights_file(place: Path) -> Path:
