@@ -408,7 +408,7 @@ def test_presets_are_listed(capsys):
     assert main(["--list-presets"]) == 0
     out = capsys.readouterr().out
     assert "binary-reversed-12bit  " in out
-    assert len(out.splitlines()) == len(preset_names()) + 1
+    assert len(out.splitlines()) == len(preset_names()) + 2  # what minutes are, and articles
     assert main(["--list-presets", "binary-reversed-12bit"]) == 0
     assert "task.digits = 12" in capsys.readouterr().out.splitlines()[3]
 

@@ -39,7 +39,7 @@ def print_presets() -> None:
         print(line)
     for note in (
         "Minutes: of the fastest run on that machine. --show NAME tells all about one.",
-        "The candle and the Julia article: published trainings, repeated here.",
+        "The articles are published trainings, repeated here.",
     ):
         print(textwrap.fill(note, width, break_on_hyphens=False))
 

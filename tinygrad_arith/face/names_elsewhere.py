@@ -2,18 +2,11 @@
 
 from collections.abc import Iterable
 
-from ..cli.habits import meant_flag
+from ..options.habits import meant_flag
 from ..options.option import flag_name
 
 ARGUMENTS = {
     "callback": "callbacks",
-    "hidden_size": "d_model",
-    "max_iter": "steps",
-    "n_epochs": "steps",
-    "n_jobs": "workers",
-    "num_epochs": "steps",
-    "random_seed": "seed",
-    "random_state": "seed",
     "verbose": "progress",
 }
 OF_A_RUN = {

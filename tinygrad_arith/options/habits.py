@@ -7,7 +7,17 @@ NEAR = 0.65  # how alike names are, of 1, where one may be meant by the other: b
 ELSEWHERE = {
     "architecture": ("model", "arch"),
     "batch": ("bs", "batch_size"),
-    "steps": ("epochs", "max_steps", "iterations", "iters", "num_steps", "n_steps"),
+    "steps": (
+        "epochs",
+        "max_steps",
+        "iterations",
+        "iters",
+        "num_steps",
+        "n_steps",
+        "num_epochs",
+        "n_epochs",
+        "max_iter",
+    ),
     "d_model": ("hidden_size", "n_embd", "embed_dim", "dim", "width"),
     "layers": ("n_layer", "n_layers", "num_layers", "depth"),
     "heads": ("n_head", "n_heads", "num_heads"),
@@ -17,6 +27,7 @@ ELSEWHERE = {
     "schedule": ("scheduler", "lr_scheduler"),
     "optimizer": ("optim", "opt"),
     "seed": ("random_state", "random_seed"),
+    "workers": ("n_jobs", "num_workers"),
     "out": ("output", "output_dir"),
 }
 SAME_THING = {other: name for name, others in ELSEWHERE.items() for other in others}

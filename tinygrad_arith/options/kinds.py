@@ -10,8 +10,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from .errors import UserError, as_user_error
-from .option import Options, complaint_about, did_you_mean, flag_name, plain
+from .option import Options, complaint_about, did_you_mean, flag_name
 from .words import in_short, shortened
 
 
@@ -65,24 +67,19 @@ def read_options(kinds: Kinds, values: Any, source: str) -> Options:
     """
     kind = values.get("kind") if isinstance(values, dict) else None
     with as_user_error(f"{source}: ", OverflowError):
-        options = options_named(kinds, kind if isinstance(kind, str) else None)
+        try:
+            options = kinds.options_of(kind if isinstance(kind, str) else None)
+        except ValueError as error:  # which names a flag, where a file has a key
+            told = str(error).removeprefix(f"{kinds.flag} {kind}: ")
+            raise ValueError(f"{kinds.section}.kind = {in_short(kind)}: {told}") from error
         fields = {field.name: field for field in dataclasses.fields(options)}
         check_keys(values, tuple(fields), source, f"{kinds.section}.")
-        values = {key: plain(value) for key, value in values.items()}
+        values = {key: v.item() if isinstance(v, np.generic) else v for key, v in values.items()}
         for key, value in values.items():
             complaint = complaint_about(fields[key], value)
             if complaint:
                 raise ValueError(f"{kinds.section}.{key} = {in_short(value)}: {complaint}")
         return options(**{key: float(v) if fields[key].type is float else v for key, v in values.items()})
-
-
-def options_named(kinds: Kinds, kind: str | None) -> type[Options]:
-    """The class of the options of a kind that a file names. Raises ValueError as `Kinds.load`, but naming the key."""
-    try:
-        return kinds.options_of(kind)
-    except ValueError as error:
-        told = str(error).removeprefix(f"{kinds.flag} {kind}: ")
-        raise ValueError(f"{kinds.section}.kind = {in_short(kind)}: {told}") from error
 
 
 def check_keys(values: Any, known: tuple[str, ...], source: str, prefix: str) -> None:

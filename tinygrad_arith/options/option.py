@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 ELSEWHERE = {"gpu": "cuda", "cuda": "cuda", "nvidia": "cuda"}  # beginnings of words that others have, and ours
 MOST = 2**63  # of a whole number without another limit: no array is as large
 LARGEST = 1e30  # of a number without another limit: products with it are finite in float32
@@ -73,7 +75,7 @@ class Options:
         """Raises ValueError, one sentence that names the flag, unless each field holds what it may, and all fit."""
         for field in dataclasses.fields(self):
             given = getattr(self, field.name)
-            value = plain(given)
+            value = given.item() if isinstance(given, np.generic) else given  # NumPy's numbers count as Python's
             if value is not given:
                 object.__setattr__(self, field.name, value)
             complaint = complaint_about(field, value)
@@ -103,7 +105,7 @@ def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     """What is wrong with a value of this field (type, choice, range), as the end of a sentence; None if all is well."""
     if not has_type(value, field.type):
         return f"must be {TYPE_WORDS[field.type]}"
-    if field.type is float and not is_finite(value):
+    if field.type is float and not -math.inf < value < math.inf:
         return "must be a finite number"
     choices = field.metadata["choices"]
     if choices and value not in choices:
@@ -111,19 +113,11 @@ def complaint_about(field: dataclasses.Field, value: Any) -> str | None:
     low, high = field.metadata["range"] or (None, None)
     if high is None and field.type is int and value > MOST:
         return "must be at most 2**63"
-    if high is None and field.type is float and value > LARGEST:
+    if high is None and field.type is float and abs(value) > LARGEST:
         return f"must be at most {LARGEST:g}"
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     return "must be " + range_in_words(low, high)
-
-
-def is_finite(value: float) -> bool:
-    """Whether a number is finite as a float; a whole number may be too large for one."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def meant_choice(field: dataclasses.Field, value: Any) -> str:
