@@ -25,6 +25,7 @@ from .arguments import (
     to_host,
 )  # fmt: skip
 from .by_output import Asked, by_output
+from .cancellation import Cancellation
 from .compare import Comparison, compare_elements
 from .cotangents import array_like, given_cotangents, random_signs
 from .diagnosis import diagnose
@@ -243,6 +244,7 @@ class GradientCheck:
         self._unsteady = moved_by_rounding(
             self.arguments, gradients, lambda values: self._gradients_at(backward, values), self.seed
         )
+        self._cancellation = self._what_cancels(backward, gradients, self.cotangents)
         with np.errstate(all="ignore"):  # a step may leave the forward's domain
             entries = self._entries(backward, gradients, mutants, reference, diagnosis)
             problem = problem or self._ties_between_inputs(entries, gradients)
@@ -258,7 +260,7 @@ class GradientCheck:
         named = {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked}
         problem = not_linear(
             lambda cotangents: self._named_gradients(backward, cotangents, cache), named, self.cotangents,
-            [gradients[p].dtype for p in self.checked], self.seed,
+            [gradients[p].dtype for p in self.checked], self.seed, partial(self._lost_by_name, backward),
         )  # fmt: skip
         sizes = [math.prod(shape) for shape in self.output_shapes]
         if problem or len(sizes) < 2:
@@ -356,11 +358,23 @@ class GradientCheck:
         """The outputs (m,) at other inputs."""
         return self._vector(self.arguments.call(self.forward, values)[0])
 
-    def _gradients_at(self, backward: Callable, values: Sequence[Any]) -> dict[int, Any] | None:
-        """The gradients at other inputs, by position."""
+    def _gradients_at(
+        self,
+        backward: Callable,
+        values: Sequence[Any],
+        cotangents: tuple[Any, ...] | None = None,
+        bend: Callable[[Any], Any] | None = None,
+    ) -> dict[int, Any] | None:
+        """The gradients at other inputs, by position; under other cotangents, or with another cache."""
         cache = self.arguments.call(self.forward, values)[1]
-        given = _copies(self.cotangents)
-        return align(backward(self._as_given(given), cache), self.arguments)[0]
+        given = _copies(self.cotangents if cotangents is None else cotangents)
+        return align(backward(self._as_given(given), cache if bend is None else bend(cache)), self.arguments)[0]
+
+    def _what_cancels(
+        self, backward: Callable, gradients: Mapping[int, Any], cotangents: tuple[Any, ...]
+    ) -> Cancellation:
+        """What tells how many digits of these gradients the backward loses."""
+        return Cancellation(self.arguments, cotangents, self.outputs, gradients, partial(self._gradients_at, backward))
 
     def _gradient_elsewhere(self, backward: Callable, position: int, numbers: np.ndarray) -> np.ndarray | None:
         """The gradient of one input at other values of it; None if the backward gives none there."""
@@ -384,6 +398,16 @@ class GradientCheck:
         if gradients is None or not all(is_array_like(gradients[p]) for p in self.checked):
             return None
         return {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked}
+
+    def _lost_by_name(
+        self, backward: Callable, cotangents: tuple[Any, ...], named: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """What the backward loses of these gradients, by name, under other cotangents."""
+        values, names = self.arguments.values, self.arguments.names
+        gradients = {p: array_like(named[names[p]], values[p]) for p in self.checked}
+        cancellation = self._what_cancels(backward, gradients, cotangents)
+        lost = {names[p]: cancellation.lost(p) for p in self.checked}
+        return {name: np.zeros(named[name].shape) if found is None else found for name, found in lost.items()}
 
     def _numbered(self, cotangents: tuple[Any, ...]) -> dict[str, Any]:
         """The cotangents by what distinguishes them: "[1]" where there are several outputs."""
@@ -415,6 +439,7 @@ class GradientCheck:
                 probe, analytic, self._tolerance(dtype), dtype, self.allow,
                 unsteady=self._unsteady.get(position), count_all=diagnosis,
                 answers=partial(self._gradient_elsewhere, backward, position),
+                lost=partial(self._cancellation.lost, position),
             )  # fmt: skip
         if comparison.vanishes and name not in self.zero and (comparison.complete or comparison.entry.passed):
             refuse_zero_gradient(name, self.name)
