@@ -94,9 +94,7 @@ class Cancellation:
 
     def _changes_by_the_cache(self, draw: int, units: float) -> dict[int, np.ndarray]:
         """What nudges of the cache change."""
-        return self._changes(
-            self.arguments.values, self.cotangents, lambda cache: _nudged_within(cache, draw, units)
-        )
+        return self._changes(self.arguments.values, self.cotangents, lambda cache: _nudged_within(cache, draw, units))
 
     def _rounding(self, position: int) -> float:
         """What rounding within a backward can make of a gradient, where nothing larger cancels than its outputs."""

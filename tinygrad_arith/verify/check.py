@@ -277,7 +277,10 @@ class GradientCheck:
                 if probe.values.size <= self.full_limit
             ]  # fmt: skip
             problem, undecided = by_output(
-                asked, lambda number: self._named_gradients(backward, self._only(number), cache), sizes
+                asked,
+                lambda number: self._named_gradients(backward, self._only(number), cache),
+                sizes,
+                lambda number, found: self._lost_by_name(backward, self._only(number), found),
             )
         return problem, [self._unless_known(entry, undecided) for entry in entries]
 
@@ -432,8 +435,9 @@ class GradientCheck:
             rng = np.random.default_rng([self.seed, position])
             projection = table_entry("projection", "float64" if value.dtype.itemsize >= 8 else "float32")
             comparison = compare_projections(
-                probe, analytic, self._tolerance(dtype), dtype, projection, rng, self.allow
-            )
+                probe, analytic, self._tolerance(dtype), dtype, projection, rng, self.allow,
+                partial(self._cancellation.lost, position),
+            )  # fmt: skip
         else:
             comparison = compare_elements(
                 probe, analytic, self._tolerance(dtype), dtype, self.allow,

@@ -164,6 +164,12 @@ def _why_undecided(judged: Judgement, position: int) -> str:
     if found is not None and found.jumps:
         return "the forward jumps there or nearby, or is vertical: inputs away from such places would decide it"
     largest = float(judged.bounds().sizes.max(initial=0.0))
+    if judged.lost is not None and judged.lost[position] > judged.bounds().strict[position]:
+        return (
+            f"the backward itself is rounded there at up to {judged.lost[position]:.1e}: nearly equal numbers cancel "
+            "in it, as in `x - x.mean()` with a large offset, or `dy - (dy * p).sum()` where p is near 1; inputs without "
+            "that would decide it"
+        )
     if judged.distance[position] > judged.uncertainty[position] + judged.bounds().strict[position]:
         return (
             f"the answer is off by less than float64 loses beside the largest entry, {largest:.1e}: nearly equal "
