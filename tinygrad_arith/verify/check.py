@@ -481,7 +481,11 @@ class GradientCheck:
             analytic, numeric, wrong = analytic[decided], numeric[decided], wrong[decided]
             if not wrong.any():
                 return ()  # all that is wrong lies at kinks
-        others = {q.name: q.gradient for p, q in self._probes.items() if p != position and q.shape == probe.shape}
+        others = {
+            q.name: q.gradient
+            for p, q in self._probes.items()
+            if p != position and q.shape == analytic.shape and q.values.size <= self.full_limit
+        }
         evidence = Evidence(
             name=probe.name,
             analytic=analytic,

@@ -167,8 +167,8 @@ def _why_undecided(judged: Judgement, position: int) -> str:
     if judged.lost is not None and judged.lost[position] > judged.bounds().strict[position]:
         return (
             f"the backward itself is rounded there at up to {judged.lost[position]:.1e}: nearly equal numbers cancel "
-            "in it, as in `x - x.mean()` with a large offset, or `dy - (dy * p).sum()` where p is near 1; inputs without "
-            "that would decide it"
+            "in it, as in `x - x.mean()` with a large offset, or `dy - (dy * p).sum()` where p is near 1; inputs "
+            "without that would decide it"
         )
     if judged.distance[position] > judged.uncertainty[position] + judged.bounds().strict[position]:
         return (
