@@ -135,6 +135,7 @@ class GradientCheck:
         self, forward: Callable, inputs: Any, *, options=None, wrt=None, names=None, seed=0, eps=FIRST_STEP,
         tolerance=None, zero=(), undecided=(), allow=(), cotangent=None, sizes=None, full_limit=FULL_LIMIT,
     ):  # fmt: skip
+        _require_valid(seed, eps, full_limit)
         self.forward, self.seed, self.eps, self.tolerance, self.full_limit = forward, seed, eps, tolerance, full_limit
         self.name = getattr(forward, "__name__", type(forward).__name__)
         self.allow, self.zero, self.undecided = as_names(allow), as_names(zero), as_names(undecided)
@@ -234,6 +235,8 @@ class GradientCheck:
         Without the diagnosis the first proof that a gradient is wrong is enough, and its other elements that one look
         does not decide are left undecided.
         """
+        if mutants is not None and not isinstance(mutants, Mapping):
+            raise TypeError(f"mutants must be a dict of functions by description, got {describe(mutants)}")
         gradients, problem = self.gradients(backward)
         if gradients is None:
             return self._report((), problem)
@@ -546,6 +549,19 @@ class GradientCheck:
 
     def _fail(self, problem: str) -> None:
         raise GradientMismatch(self._report((), problem))
+
+
+def _require_valid(seed: Any, eps: Any, full_limit: Any) -> None:
+    """Raises ValueError or TypeError, in a sentence, for settings with which no check can be made."""
+    for name, value in (("seed", seed), ("full_limit", full_limit)):
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a whole number, 0 or above, got {value!r}")
+        if value < 0:
+            raise ValueError(f"{name} must be a whole number, 0 or above, got {value!r}")
+    if not isinstance(eps, (float, int, np.floating, np.integer)) or isinstance(eps, bool):
+        raise TypeError(f"eps must be a number above 0 and below 1, got {eps!r}")
+    if not 0 < eps < 1:  # NaN is not
+        raise ValueError(f"eps, the first step relative to each element, must be above 0 and below 1, got {eps!r}")
 
 
 def _copies(cotangents: tuple[Any, ...]) -> tuple[Any, ...]:

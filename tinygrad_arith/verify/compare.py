@@ -19,6 +19,8 @@ from .vacuous import refuse_kinks, refuse_steps
 __all__ = ["Comparison", "compare_elements", "spread"]
 
 
+FEW_DIGITS = 2.0**-1000  # a number far below has no steps to either side that are small beside it
+
 Lost = Callable[[], np.ndarray | None]
 
 
@@ -163,6 +165,8 @@ def _why_undecided(judged: Judgement, position: int) -> str:
         )
     if found is not None and found.jumps:
         return "the forward jumps there or nearby, or is vertical: inputs away from such places would decide it"
+    if judged.sizes[position] < FEW_DIGITS:
+        return f"the element, of size {judged.sizes[position]:.1e}, has few digits itself: larger ones would decide it"
     largest = float(judged.bounds().sizes.max(initial=0.0))
     if judged.lost is not None and judged.lost[position] > judged.bounds().strict[position]:
         return (

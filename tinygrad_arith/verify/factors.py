@@ -38,6 +38,10 @@ def name_factor(factor: float, sizes: Mapping[str, int], closeness: float = 1e-5
     if len(matches) == len(small):  # what only looks like one size of many says little beside a small number
         matches += first(_functions_of_sizes(named if small else sizes))
     said = f"{factor:.7g}"
+    if len(matches) > 1 and matches[1].startswith(f"{matches[0]},"):
+        matches = matches[1:]
+    if matches and matches[-1].startswith(f"{said}, {said} is "):
+        return matches[-1].replace(f"{said} is ", "", 1)
     matches = [text for text in matches if text != said]
     return said + (f" = {' or '.join(matches)}" if matches else "")
 
