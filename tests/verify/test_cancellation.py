@@ -78,6 +78,16 @@ def test_a_fault_of_float32_alone_is_no_rounding():
     assert GradientCheck(lambda x: (np.sin(x), x), x).run(backward).verdict == "wrong"
 
 
+def test_what_float32_cannot_hold_is_no_cancellation():
+    x = np.random.default_rng(6).normal(size=(2, 5))
+    x[0, 0] = -590.0
+    check = GradientCheck(lambda x: (np.logaddexp(0, x), x), x)
+    assert check.run(lambda dy, x: dy * np.exp(-np.logaddexp(0, -x))).passed
+    factor = np.ones_like(x)
+    factor[0, 0] = 0.8
+    assert check.run(lambda dy, x: factor * dy * np.exp(-np.logaddexp(0, -x))).verdict == "wrong"
+
+
 def test_equal_numbers_are_nudged_alike():
     x = np.array([1.5, 0.0, 1.5, -2.0, np.inf])
     moved = nudged(x, 1)

@@ -29,6 +29,7 @@ DRAWS = 4  # of inputs and cotangents, and half as many of the cache
 MARGIN = 8.0  # times the largest change that was seen
 WIDER, GROWS = 64.0, 4.0  # a nudge so many times as large changes what cancels so many times as much, or more
 LITTLE = 128.0  # units in the last place, of outputs times cotangents over inputs: rounding within is no more
+SMALL = 2.0**-100  # numbers far below are 0 in float32, which is no cancellation
 OTHER = {"float32": "float64", "float64": "float32"}
 MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)  # odd, one a draw
 
@@ -116,10 +117,12 @@ class Cancellation:
         return unit if np.isfinite(unit) else 0.0
 
     def _changes_in(self, dtype: str) -> dict[int, np.ndarray]:
-        """What the backward answers otherwise in another precision."""
+        """What the backward answers otherwise in another precision; nothing of what is too small for both."""
         values = [value.astype(dtype) if is_differentiable(value) else value for value in self.arguments.values]
         cotangents = tuple(None if c is None else c.astype(dtype) for c in self.cotangents)
-        return self._changes(values, cotangents, lambda cache: cache)
+        changes = self._changes(values, cotangents, lambda cache: cache)
+        sizes = {p: np.maximum(np.abs(self._numbers[p]), change) for p, change in changes.items()}
+        return {p: np.where(sizes[p] < SMALL, 0.0, change) for p, change in changes.items()}
 
     def _changes(
         self, values: Sequence[Any], cotangents: tuple[Any, ...], bend: Callable[[Any], Any]
