@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tinygrad_arith.cli.gradcheck import outcomes_table
+from tinygrad_arith.cli.gradcheck import distinct, outcomes_table
 from tinygrad_arith.gradcheck_suite import pool as gradient_pool
 from tinygrad_arith.gradcheck_suite import subjects as gradient_subjects
 from tinygrad_arith.gradcheck_suite import suite as gradient_suite
@@ -209,7 +209,7 @@ def test_a_fault_in_one_gradient_is_not_explained_by_a_slip_in_another(gradcheck
     code, out, _ = gradcheck("--file", my_ops(source))
     assert code == 1
     lines = [line.strip() for line in out.splitlines() if line.startswith("    it ")]
-    assert len(lines) >= 2
+    assert lines
     assert lines[0].startswith(f"it {first}")
     assert "known slip" not in out
 
@@ -225,9 +225,7 @@ def test_a_fault_in_an_operation_of_ours_is_told_by_its_true_gradients():
     trial = gradient_subjects.operation_trials("linear")[0]
     broken = {"pair": (own.forward, edited), "reference": (own.forward, edited)}
     report = gradient_suite.judge(gradient_suite.Trial(**{**vars(trial), **broken}), "float64", "cpu", 0)[1]
-    assert [finding.text for finding in report["weight"].findings] == [
-        "is the true gradient times 2 = 2 or B, B = 2 or 1/((B - 1)/B), B = 2"
-    ]
+    assert [finding.text for finding in report["weight"].findings] == ["is the true gradient times 2 = B, B = 2"]
     assert report["x"].passed
 
 
@@ -531,3 +529,34 @@ def test_conversion_leaves_arrays_that_fit_as_they_are():
     )["x"]  # fmt: skip
     assert kept is view
     assert [getattr(value, "dtype", None) for value in narrow] == [np.float32, np.arange(3).dtype, None]
+
+
+SWAPPED = """
+def swapped_forward(x, w):
+    return x @ w, (x, w)
+
+
+def swapped_backward(dy, cache):
+    x, w = cache
+    return x.T @ dy, dy @ w.T
+
+
+def swapped_inputs(rng):
+    return rng.normal(size=(3, 4)), rng.normal(size=(4, 5))
+"""
+
+
+def test_two_draws_that_say_the_same_are_told_once(gradcheck, my_ops):
+    code, out, _ = gradcheck("--file", my_ops(SWAPPED))
+    assert code == 1
+    assert out.count("it is the gradient of w: are two gradients returned in the wrong order?") == 1
+    assert "swapped: more of this kind: 1" in out
+    assert "0.0e+00" not in out  # nothing was compared
+    assert "(your pairs)" not in out  # no row of one kind alone
+
+
+def test_failures_that_differ_in_numbers_only_are_alike():
+    first = "f, draw 1 of f_inputs: x: 3 of 6 elements are wrong\n    at x[1, 1]: -1.5e-03"
+    alike = "f, draw 2 of f_inputs: x: 6 of 6 elements are wrong\n    at x[0, 2]: 2.5"
+    other = "f, draw 2 of f_inputs: w: 6 of 6 elements are wrong\n    at w[0, 2]: 2.5"
+    assert distinct((first, alike, other)) == [first, other]

@@ -150,3 +150,23 @@ def test_a_whole_output_that_is_forgotten_is_named():
     with pytest.raises(GradientMismatch) as caught:
         check_gradients(forward, lambda dy, x: dy[2] * np.exp(x), X)
     assert "counts only output 2: what the other outputs add is missing" in caught.value.findings[0].text
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"eps": value} for value in (0, -1, float("nan"), float("inf"), 1e300, "x", True, None)]
+    + [{"seed": value} for value in (-1, None, "a", 0.5, True)]
+    + [{"full_limit": value} for value in (-1, "x")],
+)
+def test_a_setting_that_makes_no_check_is_told_in_a_sentence(setting):
+    (name,) = setting
+    x = np.random.default_rng(0).normal(size=(2, 3))
+    with pytest.raises((TypeError, ValueError), match=f"^{name}[ ,]"):
+        check_gradients(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x, **setting)
+
+
+@pytest.mark.parametrize("mutants", [3, ["a"], "x"])
+def test_mutants_are_a_dict(mutants):
+    x = np.random.default_rng(0).normal(size=(2, 3))
+    with pytest.raises(TypeError, match="mutants must be a dict"):
+        check_gradients(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x, mutants=mutants)

@@ -54,7 +54,7 @@ def half_negated(g):
 KINDS = [
     ("zero", 0, lambda g, dy, c: g * 0, "zero everywhere"),
     ("sign", 1, lambda g, dy, c: -g, "minus the true gradient"),
-    ("factor", 1, lambda g, dy, c: 2 * g, "times 2 = 2"),
+    ("factor", 1, lambda g, dy, c: 2 * g, "the true gradient times 2"),
     ("factor", 0, lambda g, dy, c: g / np.sqrt(6), "1/sqrt(6), 6 is the size of axis 1 of x"),
     ("factor", 2, lambda g, dy, c: g / 4, "1/4"),
     ("factor", 1, lambda g, dy, c: -1.37 * g, "times -1.37"),
@@ -117,6 +117,11 @@ def test_named_sizes_in_factors():
     assert "B*T" in name_factor(10.0, SIZES)
     assert name_factor(-5.0, SIZES) == "-5 = -T, T = 5"
     assert name_factor(1.2345, SIZES) == "1.2345"
+    axes = {"the size of axis 0 of x": 2, "the size of axis 1 of x": 4}
+    assert name_factor(0.5, axes) == "0.5 = 1/2, 2 is the size of axis 0 of x"
+    assert name_factor(4.0, axes) == "4, the size of axis 1 of x"
+    assert name_factor(3.0, axes) == "3"
+    assert name_factor(2.0, {"HS": 4}) == "2 = sqrt(HS), HS = 4"
 
 
 def attention_with(**slips):
@@ -218,7 +223,7 @@ def test_a_slip_in_another_inputs_gradient_explains_nothing(own):
     (finding,) = report_on(lambda g: np.where(g > 0.3, 0, g), mutants=ON_B | ON_A, **own)["a"].findings
     assert finding.kind == "left out"
     (finding,) = report_on(lambda g: 3 * g, mutants=ON_B, **own)["a"].findings
-    assert (finding.kind, finding.text) == ("factor", "is the true gradient times 3 = 3")
+    assert (finding.kind, finding.text) == ("factor", "is the true gradient times 3")
 
 
 @pytest.mark.parametrize("own", [{}, {"reference": "the pair itself"}])
@@ -366,3 +371,24 @@ def test_what_cancels_is_no_mask_and_no_slip_that_changes_nothing_there():
         findings = check.run(cancelling, mutants=slips, reference=reference).inputs[0].findings
         assert findings[0].kind == "cancellation"
         assert "mutant" not in [finding.kind for finding in findings]
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1.0, 1e200, 1e300])
+def test_what_is_said_at_extreme_scales_is_true(scale):
+    x = scale * np.random.default_rng(3).normal(size=(3, 4))
+    check = GradientCheck(lambda x: (scale / x, x), x)
+    report = check.run(lambda dy, x: dy * -2 * (scale / x) / x)
+    assert [finding.text for finding in report["x"].findings] == ["is the true gradient times 2"]
+    report = check.run(lambda dy, x: dy * -(np.arange(1, 13).reshape(3, 4) ** 2) * (scale / x) / x)
+    assert report.verdict == "wrong"
+    assert "nan" not in str(report)
+    assert "length is inf" not in str(report)
+
+
+def test_swapped_gradients_of_other_shapes():
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(3, 4)), rng.normal(size=(4, 5))
+    report = GradientCheck(lambda x, w: (x @ w, (x, w)), (x, w)).run(lambda dy, c: (c[0].T @ dy, dy @ c[1].T))
+    for name, other in (("x", "w"), ("w", "x")):
+        (finding,) = report[name].findings
+        assert finding.text == f"is the gradient of {other}: are two gradients returned in the wrong order?"

@@ -304,3 +304,17 @@ def test_a_flat_side_beside_a_steep_one():
     right = lambda dy, x: dy * np.where(x > 1e-4, 1 / x, 0)  # noqa: E731
     assert checked.run(right).verdict == "passed"
     assert checked.run(lambda dy, x: right(dy, x) + 0.1 * (x < 1e-4)).verdict == "wrong"
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e200, 1e300])
+def test_a_linear_function_at_the_ends_of_the_range(scale):
+    check = GradientCheck(lambda x: (3 * x, x), scale * np.random.default_rng(3).normal(size=(3, 4)))
+    assert check.run(lambda dy, x: 3 * dy).passed
+    assert check.run(lambda dy, x: 3.002 * dy).verdict == "wrong"
+
+
+def test_subnormal_inputs_are_undecided():
+    x = 5e-324 * np.round(3 * np.random.default_rng(3).normal(size=(3, 4)))
+    report = GradientCheck(lambda x: (np.abs(x), x), x).run(lambda dy, x: dy * np.sign(x))
+    assert report.verdict == "undecided"
+    assert "has few digits itself" in str(report)

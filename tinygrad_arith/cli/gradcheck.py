@@ -1,6 +1,7 @@
 """Check every gradient, or those of your own operations: `python -m tinygrad_arith.gradcheck`."""
 
 import argparse
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from .flags import Parser, make_parser, positive, some_path, whole
 DISPENSABLE = ("time", "cases", "elements", "mutants rejected")  # columns, the first to go first
 SAID = {"passed": "ok", "wrong": "FAILED", "undecided": "undecided"}  # of a verdict, in the table
 FAILURES_SHOWN = 2  # for each row of the table; the cases of one operation mostly fail alike
+NUMBER = re.compile(r"[-+]?\b(\d[\d.,]*(e[-+]?\d+)?|nan|inf)\b|[-+]")
 DESCRIPTION = """Compare every hand-written gradient with central differences in float64: all operations, modules and
 whole models, each at several inputs; and try known wrong backwards, which the check must reject. With --file, the same
 for pairs of functions of your own: X_forward, X_backward and X_inputs (python -m pydoc
@@ -95,10 +97,11 @@ def print_table(outcomes: Sequence[Outcome], args: argparse.Namespace, seconds: 
     out = console()
     out.print(outcomes_table(outcomes, out.width if on_terminal() else None))
     for outcome in outcomes:
-        for failure in outcome.failures[:FAILURES_SHOWN]:
+        told = distinct(outcome.failures)[:FAILURES_SHOWN]
+        for failure in told:
             out.print(f"{failure}\n", markup=False, soft_wrap=True)
-        if len(outcome.failures) > FAILURES_SHOWN:
-            more = len(outcome.failures) - FAILURES_SHOWN
+        if len(outcome.failures) > len(told):
+            more = len(outcome.failures) - len(told)
             out.print(f"{outcome.name}: more of this kind: {more} (--op {outcome.name} --json lists them all)\n")
     elements, undecided = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("elements", "undecided"))
     hidden = f", {undecided:,} of them undecided" if undecided else ""
@@ -108,6 +111,14 @@ def print_table(outcomes: Sequence[Outcome], args: argparse.Namespace, seconds: 
         markup=False,
         soft_wrap=not on_terminal(),
     )
+
+
+def distinct(failures: Sequence[str]) -> list[str]:
+    """The failures without those that say the same of other numbers, as those of two draws mostly do."""
+    first: dict[str, str] = {}
+    for failure in failures:
+        first.setdefault(" ".join(NUMBER.sub("", failure).split()), failure)
+    return list(first.values())
 
 
 def verdicts_in_words(outcomes: Sequence[Outcome]) -> str:
@@ -127,21 +138,23 @@ def mutants_in_words(outcomes: Sequence[Outcome]) -> str:
 
 
 def outcomes_table(outcomes: Sequence[Outcome], width: int | None) -> Table:
-    """One row for each outcome, and one where another kind begins.
+    """One row for each outcome, and one where another kind begins, if there are several.
 
     width: of the terminal; columns for which it has no room are left out, and no name is cut. None: any width will do.
     """
     rows, kind = [], None
+    kinds = {outcome.kind for outcome in outcomes}
     for outcome in outcomes:
-        if outcome.kind != kind:
+        if outcome.kind != kind and len(kinds) > 1:
             kind = outcome.kind
             rows.append(dict.fromkeys(row(outcome), "") | {"name": f"({kind}s)"})
         rows.append(row(outcome))
-    title, columns = "Gradients against central differences", list(rows[0]) if rows else []
+    of = f" of {kinds.pop()}s" if len(kinds) == 1 else ""
+    title, columns = f"Gradients{of} against central differences", list(rows[0]) if rows else []
     for dispensable in DISPENSABLE:
         if width is not None and needed_width(columns, rows) > width:
             columns.remove(dispensable)
-            title = "Gradients against central differences (a wider terminal shows more)"
+            title = f"Gradients{of} against central differences (a wider terminal shows more)"
     heads = [column.replace(" ", "\n") if width else column for column in columns]
     table = data_table(title, heads, ([cells[column] for column in columns] for cells in rows))
     if width is not None:

@@ -131,7 +131,7 @@ def check_subject(subject: Subject, *, dtype: str = "float64", device: str = "cp
         subject.name,
         cases=len(subject.trials),
         elements=sum(report.checked for report in reports),
-        largest_error=max((report.largest_relative_error for report in reports), default=None),
+        largest_error=max((report.largest_relative_error for report in reports if report.checked), default=None),
         mutants=len(rejected),
         rejected=sum(rejected.values()),
         seconds=time.perf_counter() - began,

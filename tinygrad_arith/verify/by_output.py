@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from .compare import compare_elements
+from .compare import Lost, compare_elements
 from .probe import Probe
 from .report import InputReport
 from .survey import Survey
@@ -39,13 +40,17 @@ class Asked:
 
 
 def by_output(
-    inputs: Sequence[Asked], gradients: Callable[[int], Gradients | None], sizes: Sequence[int]
+    inputs: Sequence[Asked],
+    gradients: Callable[[int], Gradients | None],
+    sizes: Sequence[int],
+    lost: Callable[[int, Gradients], Gradients],
 ) -> tuple[str | None, dict[str, InputReport]]:
     """What shows that an output's own gradient is wrong. Where nothing does: the entries of gradients that are
     undecided for an output by itself, by the name of the input.
 
     gradients: those by input under the cotangent that is zero but for one output
     sizes:     how many numbers each output has
+    lost:      what the backward itself loses of the gradients for one output (see `cancellation.py`)
     """
     ends, undecided = np.cumsum(sizes).tolist(), dict[str, InputReport]()
     for number, (size, end) in enumerate(zip(sizes, ends, strict=True)):
@@ -55,7 +60,8 @@ def by_output(
             cotangent[end - size : end] = asked.probe.cotangent[end - size : end]
             if found is None or asked.survey.columns is None or not cotangent.any():
                 continue
-            entry = (_compared if asked.precise else _forgotten)(asked, cotangent, found[asked.probe.name])
+            digits = partial(_lost_of, lost, number, found, asked.probe.name)
+            entry = (_compared if asked.precise else _forgotten)(asked, cotangent, found[asked.probe.name], digits)
             if entry is not None and entry.verdict == "wrong":
                 return f"of output {number} by itself the gradient of {_in_words(entry)}", {}
             if entry is not None and entry.verdict == "undecided":
@@ -63,6 +69,10 @@ def by_output(
                     entry, why_undecided=f"of output {number} by itself: {entry.why_undecided}"
                 )
     return None, undecided
+
+
+def _lost_of(lost: Callable[[int, Gradients], Gradients], number: int, found: Gradients, name: str) -> np.ndarray:
+    return lost(number, found)[name]
 
 
 def _in_words(entry: InputReport) -> str:
@@ -73,7 +83,7 @@ def _in_words(entry: InputReport) -> str:
     )
 
 
-def _compared(asked: Asked, cotangent: np.ndarray, found: np.ndarray) -> InputReport | None:
+def _compared(asked: Asked, cotangent: np.ndarray, found: np.ndarray, lost: Lost) -> InputReport | None:
     """All elements, compared as they are under the whole cotangent; None where the first look at them says enough."""
     probe, survey, tolerance = asked.probe, asked.survey, asked.tolerance
     assert survey.columns is not None
@@ -83,10 +93,11 @@ def _compared(asked: Asked, cotangent: np.ndarray, found: np.ndarray) -> InputRe
     off = np.abs(found[np.isfinite(probe.values)] - expected)  # (n,)
     if (off + rounding <= allowed).all() and not survey.suspicious.any():  # NaN is not
         return None
-    return compare_elements(probe.under(cotangent), found, tolerance, "float64", ("kinks",), count_all=False).entry
+    under = probe.under(cotangent)
+    return compare_elements(under, found, tolerance, "float64", ("kinks",), count_all=False, lost=lost).entry
 
 
-def _forgotten(asked: Asked, cotangent: np.ndarray, found: np.ndarray) -> InputReport | None:
+def _forgotten(asked: Asked, cotangent: np.ndarray, found: np.ndarray, lost: Lost) -> InputReport | None:
     """The element that is farthest off, in lower precision, where it is off by so much that all of an output is
     missing. It is looked at closely before anything is said.
     """
@@ -103,5 +114,8 @@ def _forgotten(asked: Asked, cotangent: np.ndarray, found: np.ndarray) -> InputR
     index, answer = probe.indices[worst], float(answers[worst])
     slope = probe.slope(index, cotangent, allowed / 4)
     if slope.kink is not None or abs(answer - slope.value) - slope.error <= allowed:
+        return None
+    digits = lost()
+    if digits is not None and abs(answer - slope.value) - slope.error <= allowed + digits[index]:
         return None
     return InputReport(probe.name, probe.shape, "", wrong=1, where=index, analytic=answer, numeric=slope.value)

@@ -25,6 +25,7 @@ from .arguments import (
     to_host,
 )  # fmt: skip
 from .by_output import Asked, by_output
+from .cancellation import Cancellation
 from .compare import Comparison, compare_elements
 from .cotangents import array_like, given_cotangents, random_signs
 from .diagnosis import diagnose
@@ -134,6 +135,7 @@ class GradientCheck:
         self, forward: Callable, inputs: Any, *, options=None, wrt=None, names=None, seed=0, eps=FIRST_STEP,
         tolerance=None, zero=(), undecided=(), allow=(), cotangent=None, sizes=None, full_limit=FULL_LIMIT,
     ):  # fmt: skip
+        _require_valid(seed, eps, full_limit)
         self.forward, self.seed, self.eps, self.tolerance, self.full_limit = forward, seed, eps, tolerance, full_limit
         self.name = getattr(forward, "__name__", type(forward).__name__)
         self.allow, self.zero, self.undecided = as_names(allow), as_names(zero), as_names(undecided)
@@ -233,6 +235,8 @@ class GradientCheck:
         Without the diagnosis the first proof that a gradient is wrong is enough, and its other elements that one look
         does not decide are left undecided.
         """
+        if mutants is not None and not isinstance(mutants, Mapping):
+            raise TypeError(f"mutants must be a dict of functions by description, got {describe(mutants)}")
         gradients, problem = self.gradients(backward)
         if gradients is None:
             return self._report((), problem)
@@ -243,6 +247,7 @@ class GradientCheck:
         self._unsteady = moved_by_rounding(
             self.arguments, gradients, lambda values: self._gradients_at(backward, values), self.seed
         )
+        self._cancellation = self._what_cancels(backward, gradients, self.cotangents)
         with np.errstate(all="ignore"):  # a step may leave the forward's domain
             entries = self._entries(backward, gradients, mutants, reference, diagnosis)
             problem = problem or self._ties_between_inputs(entries, gradients)
@@ -258,7 +263,7 @@ class GradientCheck:
         named = {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked}
         problem = not_linear(
             lambda cotangents: self._named_gradients(backward, cotangents, cache), named, self.cotangents,
-            [gradients[p].dtype for p in self.checked], self.seed,
+            [gradients[p].dtype for p in self.checked], self.seed, partial(self._lost_by_name, backward),
         )  # fmt: skip
         sizes = [math.prod(shape) for shape in self.output_shapes]
         if problem or len(sizes) < 2:
@@ -275,7 +280,10 @@ class GradientCheck:
                 if probe.values.size <= self.full_limit
             ]  # fmt: skip
             problem, undecided = by_output(
-                asked, lambda number: self._named_gradients(backward, self._only(number), cache), sizes
+                asked,
+                lambda number: self._named_gradients(backward, self._only(number), cache),
+                sizes,
+                lambda number, found: self._lost_by_name(backward, self._only(number), found),
             )
         return problem, [self._unless_known(entry, undecided) for entry in entries]
 
@@ -356,11 +364,23 @@ class GradientCheck:
         """The outputs (m,) at other inputs."""
         return self._vector(self.arguments.call(self.forward, values)[0])
 
-    def _gradients_at(self, backward: Callable, values: Sequence[Any]) -> dict[int, Any] | None:
-        """The gradients at other inputs, by position."""
+    def _gradients_at(
+        self,
+        backward: Callable,
+        values: Sequence[Any],
+        cotangents: tuple[Any, ...] | None = None,
+        bend: Callable[[Any], Any] | None = None,
+    ) -> dict[int, Any] | None:
+        """The gradients at other inputs, by position; under other cotangents, or with another cache."""
         cache = self.arguments.call(self.forward, values)[1]
-        given = _copies(self.cotangents)
-        return align(backward(self._as_given(given), cache), self.arguments)[0]
+        given = _copies(self.cotangents if cotangents is None else cotangents)
+        return align(backward(self._as_given(given), cache if bend is None else bend(cache)), self.arguments)[0]
+
+    def _what_cancels(
+        self, backward: Callable, gradients: Mapping[int, Any], cotangents: tuple[Any, ...]
+    ) -> Cancellation:
+        """What tells how many digits of these gradients the backward loses."""
+        return Cancellation(self.arguments, cotangents, self.outputs, gradients, partial(self._gradients_at, backward))
 
     def _gradient_elsewhere(self, backward: Callable, position: int, numbers: np.ndarray) -> np.ndarray | None:
         """The gradient of one input at other values of it; None if the backward gives none there."""
@@ -385,6 +405,16 @@ class GradientCheck:
             return None
         return {self.arguments.names[p]: to_host(gradients[p]).astype(np.float64) for p in self.checked}
 
+    def _lost_by_name(
+        self, backward: Callable, cotangents: tuple[Any, ...], named: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """What the backward loses of these gradients, by name, under other cotangents."""
+        values, names = self.arguments.values, self.arguments.names
+        gradients = {p: array_like(named[names[p]], values[p]) for p in self.checked}
+        cancellation = self._what_cancels(backward, gradients, cotangents)
+        lost = {names[p]: cancellation.lost(p) for p in self.checked}
+        return {name: np.zeros(named[name].shape) if found is None else found for name, found in lost.items()}
+
     def _numbered(self, cotangents: tuple[Any, ...]) -> dict[str, Any]:
         """The cotangents by what distinguishes them: "[1]" where there are several outputs."""
         return {"" if self.single_output else f"[{i}]": c for i, c in enumerate(cotangents) if c is not None}
@@ -408,13 +438,15 @@ class GradientCheck:
             rng = np.random.default_rng([self.seed, position])
             projection = table_entry("projection", "float64" if value.dtype.itemsize >= 8 else "float32")
             comparison = compare_projections(
-                probe, analytic, self._tolerance(dtype), dtype, projection, rng, self.allow
-            )
+                probe, analytic, self._tolerance(dtype), dtype, projection, rng, self.allow,
+                partial(self._cancellation.lost, position),
+            )  # fmt: skip
         else:
             comparison = compare_elements(
                 probe, analytic, self._tolerance(dtype), dtype, self.allow,
                 unsteady=self._unsteady.get(position), count_all=diagnosis,
                 answers=partial(self._gradient_elsewhere, backward, position),
+                lost=partial(self._cancellation.lost, position),
             )  # fmt: skip
         if comparison.vanishes and name not in self.zero and (comparison.complete or comparison.entry.passed):
             refuse_zero_gradient(name, self.name)
@@ -452,7 +484,11 @@ class GradientCheck:
             analytic, numeric, wrong = analytic[decided], numeric[decided], wrong[decided]
             if not wrong.any():
                 return ()  # all that is wrong lies at kinks
-        others = {q.name: q.gradient for p, q in self._probes.items() if p != position and q.shape == probe.shape}
+        others = {
+            q.name: q.gradient
+            for p, q in self._probes.items()
+            if p != position and q.shape == analytic.shape and q.values.size <= self.full_limit
+        }
         evidence = Evidence(
             name=probe.name,
             analytic=analytic,
@@ -513,6 +549,19 @@ class GradientCheck:
 
     def _fail(self, problem: str) -> None:
         raise GradientMismatch(self._report((), problem))
+
+
+def _require_valid(seed: Any, eps: Any, full_limit: Any) -> None:
+    """Raises ValueError or TypeError, in a sentence, for settings with which no check can be made."""
+    for name, value in (("seed", seed), ("full_limit", full_limit)):
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a whole number, 0 or above, got {value!r}")
+        if value < 0:
+            raise ValueError(f"{name} must be a whole number, 0 or above, got {value!r}")
+    if not isinstance(eps, (float, int, np.floating, np.integer)) or isinstance(eps, bool):
+        raise TypeError(f"eps must be a number above 0 and below 1, got {eps!r}")
+    if not 0 < eps < 1:  # NaN is not
+        raise ValueError(f"eps, the first step relative to each element, must be above 0 and below 1, got {eps!r}")
 
 
 def _copies(cotangents: tuple[Any, ...]) -> tuple[Any, ...]:

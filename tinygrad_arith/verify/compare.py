@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from .tolerances import Tolerance
 from .vacuous import refuse_kinks, refuse_steps
 
 __all__ = ["Comparison", "compare_elements", "spread"]
+
+
+FEW_DIGITS = 2.0**-1000  # a number far below has no steps to either side that are small beside it
+
+Lost = Callable[[], np.ndarray | None]
 
 
 @dataclass
@@ -44,11 +50,13 @@ def compare_elements(
     unsteady: np.ndarray | None = None,
     count_all: bool = True,
     answers: Answers | None = None,
+    lost: Lost | None = None,
 ) -> Comparison:
     """Compares element by element: all of them, or those of `indices`. `analytic` is float64 of the probe's shape.
 
     `unsteady` (of that shape) is how far the analytic gradient itself is unknown, since its inputs are rounded.
-    `count_all`: see `judge`. `answers` asks the backward at other values of this input (see `lost.py`).
+    `count_all`: see `judge`. `answers` asks the backward at other values of this input (see `lost.py`), `lost` what
+    it loses of its answers, of that shape (see `cancellation.py`).
 
     An entry of float64 is measured by those that reach the same outputs. One of lower precision has the rounding of its
     own backward, which may come from any entry, and is measured by the largest of all.
@@ -64,6 +72,7 @@ def compare_elements(
         None if survey.columns is None else survey.columns.copy(), tolerance, whole and dtype == "float64",
         np.zeros(len(chosen)), probe.sizes_of(indices), probe.steps(indices) / SMALLER,
         None if unsteady is None else _chosen(probe, unsteady, indices), answers,
+        partial(_lost, probe, lost, indices),
     )  # fmt: skip
     judge(judged, count_all)
     bounds = judged.bounds()
@@ -97,6 +106,12 @@ def _chosen(probe: Probe, array: np.ndarray, indices: Sequence[tuple[int, ...]] 
     if indices is None:
         return np.asarray(array[np.isfinite(probe.values)], dtype=np.float64)
     return np.array([array[index] for index in indices], dtype=np.float64).reshape(len(indices))
+
+
+def _lost(probe: Probe, lost: Lost | None, indices: Sequence[tuple[int, ...]] | None) -> np.ndarray:
+    """What the backward loses of its answers at these elements (n,)."""
+    found = None if lost is None else lost()
+    return _chosen(probe, np.zeros(probe.shape) if found is None else found, indices)
 
 
 def spread(probe: Probe, numbers: np.ndarray) -> np.ndarray:
@@ -150,7 +165,15 @@ def _why_undecided(judged: Judgement, position: int) -> str:
         )
     if found is not None and found.jumps:
         return "the forward jumps there or nearby, or is vertical: inputs away from such places would decide it"
+    if judged.sizes[position] < FEW_DIGITS:
+        return f"the element, of size {judged.sizes[position]:.1e}, has few digits itself: larger ones would decide it"
     largest = float(judged.bounds().sizes.max(initial=0.0))
+    if judged.lost is not None and judged.lost[position] > judged.bounds().strict[position]:
+        return (
+            f"the backward itself is rounded there at up to {judged.lost[position]:.1e}: nearly equal numbers cancel "
+            "in it, as in `x - x.mean()` with a large offset, or `dy - (dy * p).sum()` where p is near 1; inputs "
+            "without that would decide it"
+        )
     if judged.distance[position] > judged.uncertainty[position] + judged.bounds().strict[position]:
         return (
             f"the answer is off by less than float64 loses beside the largest entry, {largest:.1e}: nearly equal "

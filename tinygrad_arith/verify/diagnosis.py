@@ -15,6 +15,7 @@ import numpy as np
 
 from .evidence import Evidence, Finding
 from .factors import name_factor, name_pattern
+from .noise import power_of_two
 
 __all__ = ["diagnose"]
 
@@ -60,8 +61,7 @@ def _zero(e: Evidence) -> Finding | None:
 
 def _factor(e: Evidence) -> Finding | None:
     """A constant factor over the whole gradient, by least squares."""
-    square = float(np.vdot(e.numeric, e.numeric))
-    factor = float(np.vdot(e.numeric, e.analytic)) / square if square else 0.0
+    factor = _multiple(e.numeric, e.analytic)
     if factor == 0.0 or not e.is_close(factor * e.numeric):
         return None
     if abs(factor + 1) < 10 * e.closeness:
@@ -266,8 +266,7 @@ def _factor_on_part(e: Evidence) -> Finding | None:
     if e.wrong.all():
         return None
     a, n = e.analytic[e.wrong], e.numeric[e.wrong]
-    square = float(n @ n)  # 0 for tiny numbers, too
-    factor = float(a @ n) / square if square else 0.0
+    factor = _multiple(n, a)
     if factor == 0.0 or not e.explains(factor * n, a, n):
         return None
     named = (
@@ -292,8 +291,9 @@ def _factor_of_rows(e: Evidence) -> Finding | None:
 
 def _factor_along(e: Evidence, along: tuple[int, ...]) -> Finding | None:
     """The finding if the ratio is constant along these axes; each row must have two numbers, or any ratio would fit."""
-    squares = (e.numeric**2).sum(axis=along, keepdims=True)
-    factor = (e.numeric * e.analytic).sum(axis=along, keepdims=True) / np.where(squares == 0, 1, squares)
+    (true, unit), (answer, answer_unit) = _scaled(e.numeric), _scaled(e.analytic)
+    squares = (true**2).sum(axis=along, keepdims=True)
+    factor = (true * answer).sum(axis=along, keepdims=True) / np.where(squares == 0, 1, squares) * (answer_unit / unit)
     if not e.is_close(factor * e.numeric):
         return None
     counts = np.abs(e.numeric) > 1e3 * e.closeness * np.abs(e.numeric).max()
@@ -324,9 +324,8 @@ def _extra_term(e: Evidence) -> Finding | None:
     if len(e.output_shapes) == 1 and e.output_shapes[0] == e.numeric.shape:
         candidates["the cotangent dy"] = e.cotangent.reshape(e.numeric.shape)
     for text, term in candidates.items():
-        square = float(np.vdot(term, term)) if term.shape == difference.shape else 0.0
-        multiple = float(np.vdot(term, difference)) / square if square else 0.0
-        if e.close(difference, multiple * term):
+        multiple = _multiple(term, difference) if term.shape == difference.shape else 0.0
+        if multiple and e.close(difference, multiple * term):
             return Finding("term", f"is off by {multiple:.4g} times {text}: a term is missing, or one too many")
     for axis, size in enumerate(difference.shape):
         if size > 1 and e.close(difference, np.broadcast_to(difference.mean(axis, keepdims=True), difference.shape)):
@@ -337,14 +336,31 @@ def _extra_term(e: Evidence) -> Finding | None:
 
 def _unlike_anything(e: Evidence) -> Finding:
     """No resemblance: how the two compare at all."""
-    norms = float(np.linalg.norm(e.analytic)), float(np.linalg.norm(e.numeric))
-    cosine = float(np.vdot(e.analytic, e.numeric)) / (norms[0] * norms[1]) if all(norms) else 0.0
-    length = norms[0] / norms[1] if norms[1] else float("inf")
-    return Finding(
-        "unknown",
-        f"resembles no known slip; its direction agrees with the true one to a cosine of {cosine:.6f}, "
-        f"its length is {length:.6g} times the true one",
-    )
+    answer, answer_unit = _scaled(e.analytic)
+    true, true_unit = _scaled(e.numeric)
+    norms = float(np.linalg.norm(answer)), float(np.linalg.norm(true))
+    text = "resembles no known slip"
+    if all(norms) and np.isfinite(norms).all():
+        cosine = float(np.vdot(answer, true)) / (norms[0] * norms[1])
+        text += f"; its direction agrees with the true one to a cosine of {cosine:.6f}"
+        length = norms[0] / norms[1] * answer_unit / true_unit
+        text += f", its length is {length:.6g} times the true one" if 0 < length < np.inf else ""
+    return Finding("unknown", text)
+
+
+def _scaled(array: np.ndarray) -> tuple[np.ndarray, float]:
+    """An array over a power of two near its largest entry, and that power: its squares neither over- nor underflow."""
+    unit = power_of_two(float(np.abs(array).max(initial=0.0)))
+    return array / unit, unit
+
+
+def _multiple(term: np.ndarray, target: np.ndarray) -> float:
+    """The factor, by least squares, that makes a target of a term of its shape; 0 where there is none."""
+    (a, a_unit), (b, b_unit) = _scaled(term), _scaled(target)
+    square = float(np.vdot(a, a))
+    with np.errstate(all="ignore"):
+        factor = float(np.vdot(a, b)) / square * b_unit / a_unit if square else 0.0
+    return factor if np.isfinite(factor) else 0.0
 
 
 _Suspicion = Callable[[Evidence], Finding | None]
@@ -369,4 +385,4 @@ _PART: tuple[_Suspicion, ...] = (
     _reordered,
 )
 _SAMPLED: tuple[_Suspicion, ...] = (_zero, _factor, _mask_not_applied, _left_out, _factor_on_part)
-_SHAPE_SUSPICIONS: tuple[_Suspicion, ...] = (_wrong_order_of_axes, _missing_broadcast_sum, _swapped)
+_SHAPE_SUSPICIONS: tuple[_Suspicion, ...] = (_swapped, _wrong_order_of_axes, _missing_broadcast_sum)

@@ -24,28 +24,58 @@ FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def name_factor(factor: float, sizes: Mapping[str, int], closeness: float = 1e-5) -> str:
-    """A factor with its likely origin: "0.5773503 = 1/sqrt(HS), HS = 3"; the bare number where none is known."""
+    """A factor with its likely origin: "0.5773503 = 1/sqrt(HS), HS = 3"; the bare number where none is known. The
+    simplest explanation only: a small number, which may be a size, or else one function of sizes.
+    """
     sign, size = ("-" if factor < 0 else ""), abs(factor)
-    matches = [f"{sign}{text}" for value, text in _known_factors(sizes) if abs(value / size - 1) <= closeness]
-    return f"{factor:.7g}" + (f" = {' or '.join(matches[:3])}" if matches else "")
+
+    def first(known: Iterator[tuple[float, str]]) -> list[str]:
+        return [f"{sign}{text}" for value, text in known if abs(value / size - 1) <= closeness][:1]
+
+    named = {name: count for name, count in sizes.items() if name.isidentifier()}
+    small = first(_small_numbers())
+    matches = small + first(_sizes_themselves(sizes))
+    if len(matches) == len(small):  # what only looks like one size of many says little beside a small number
+        matches += first(_functions_of_sizes(named if small else sizes))
+    said = f"{factor:.7g}"
+    if len(matches) > 1 and matches[1].startswith(f"{matches[0]},"):
+        matches = matches[1:]
+    if matches and matches[-1].startswith(f"{said}, {said} is "):
+        return matches[-1].replace(f"{said} is ", "", 1)
+    matches = [text for text in matches if text != said]
+    return said + (f" = {' or '.join(matches)}" if matches else "")
 
 
-def _known_factors(sizes: Mapping[str, int]) -> Iterator[tuple[float, str]]:
-    """Factors that slips produce: small numbers, and sizes with their roots, inverses and products."""
+def _small_numbers() -> Iterator[tuple[float, str]]:
     for number in (2, 3, 4):
         yield from ((number, str(number)), (1 / number, f"1/{number}"))
-    named = [_Size(name, size) for name, size in sizes.items() if size > 1]
+
+
+def _sizes_themselves(sizes: Mapping[str, int]) -> Iterator[tuple[float, str]]:
+    for size in _named(sizes):
+        yield from ((size.count, f"{size.short}{size.said}"), (1 / size.count, f"1/{size.short}{size.said}"))
+
+
+def _functions_of_sizes(sizes: Mapping[str, int]) -> Iterator[tuple[float, str]]:
+    """Factors that slips produce: sizes with their roots, squares, products and quotients, the simplest first."""
+    named = _named(sizes)
     for size in named:
-        n, said = size.count, size.said
-        for text, value in ((size.short, n), (f"sqrt({size.short})", sqrt(n)), (f"{size.short}^2", n * n)):
-            yield from ((value, f"{text}{said}"), (1 / value, f"1/{text}{said}"))
-        text = f"({size.short} - 1)/{size.short}"
-        yield from (((n - 1) / n, f"{text}{said}"), (n / (n - 1), f"1/({text}){said}"))
+        yield from ((sqrt(size.count), f"sqrt({size.short}){size.said}"),)
+        yield from ((1 / sqrt(size.count), f"1/sqrt({size.short}){size.said}"),)
     for first, second in combinations(named, 2):
         n, m, said = first.count, second.count, first.said + second.said
         product, quotient = f"{first.short}*{second.short}", f"{first.short}/{second.short}"
         yield from ((n * m, f"{product}{said}"), (1 / (n * m), f"1/({product}){said}"))
-        yield from ((n / m, f"{quotient}{said}"), (m / n, f"1/({quotient}){said}"))
+        yield from ((n / m, f"{quotient}{said}"), (m / n, f"{second.short}/{first.short}{said}"))
+    for size in named:
+        n, said = size.count, size.said
+        yield from ((n * n, f"{size.short}^2{said}"), (1 / (n * n), f"1/{size.short}^2{said}"))
+        yield from (((n - 1) / n, f"({size.short} - 1)/{size.short}{said}"),)
+        yield from ((n / (n - 1), f"{size.short}/({size.short} - 1){said}"),)
+
+
+def _named(sizes: Mapping[str, int]) -> list[_Size]:
+    return [_Size(name, size) for name, size in sizes.items() if size > 1]
 
 
 def name_pattern(

@@ -7,7 +7,7 @@ each side; whatever does not pass by it is looked at closely before it is called
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -73,6 +73,8 @@ class Judgement:
     steps: np.ndarray  # at which the differences were taken, where no closer look has said
     unsteady: np.ndarray | None = None
     answers: Answers | None = None  # the backward at other values, where it can be asked
+    ask_lost: Callable[[], np.ndarray] | None = None  # what the backward loses of its answers (`cancellation.py`)
+    lost: np.ndarray | None = None  # the same, once somebody asked
     together: set[int] = field(default_factory=set)  # those that several steps at once have shown
     examined: dict[int, Estimate] = field(default_factory=dict)
     strict_then: dict[int, float] = field(default_factory=dict)  # what was allowed them when they were examined
@@ -157,8 +159,8 @@ class Judgement:
 
         Over steps larger than an element itself 1 / x is flat, and an error that such steps see says nothing about what
         it is at x. An answer that agrees is right; one that does not is only wrong if steps of the element's own size
-        would see so, too. What is off by less
-        than float64 loses beside the largest entry is only wrong if it is so elsewhere, too (`lost.py`).
+        would see so, too. What is off by less than float64 loses beside the largest entry is only wrong if it is so
+        elsewhere, too (`lost.py`); what is off by no more than the backward itself loses is undecided.
         """
         strict, allowed, sizes, scales = bounds or self.bounds()
         distance, error = self.distance, self.uncertainty
@@ -178,10 +180,19 @@ class Judgement:
             wrong = off & (beyond > LOST * sizes.max(initial=0.0))
             wrong[list(self.wrong_elsewhere)] = True
         looked_at = self._examined_ones(strict)
+        if (wrong & looked_at).any():
+            with np.errstate(all="ignore"):
+                wrong &= beyond - self.lost_digits() > strict
         if wrong.any():
             certain = (wrong & looked_at).any()  # nothing is called wrong by a first look alone
             wrong &= (looked_at | ~self.suspicious) if certain else looked_at
         return wrong, ~wrong & ~passed
+
+    def lost_digits(self) -> np.ndarray:
+        """How far each answer may be off since the backward itself loses digits (n,). It is asked when first needed."""
+        if self.lost is None:
+            self.lost = np.zeros(self.numeric.shape) if self.ask_lost is None else self.ask_lost()
+        return self.lost
 
     def _strict_if_others_are_large(self, sizes: np.ndarray) -> np.ndarray:
         """What would be allowed each element (n,) if those that are not known were as large as the backward says."""

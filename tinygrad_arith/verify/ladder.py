@@ -230,7 +230,8 @@ def _concluded(
     """The estimate after the last rung: a kink, the best entry of the tableau, or nothing known."""
     last = next((rung for rung in reversed(rungs) if rung.sides != "none"), None)
     if last is None:
-        return Estimate(0.0, np.inf, np.inf, rungs[-1].step, np.zeros_like(cotangent))
+        step = rungs[-1].step if rungs else line.scale  # none, where no step is as small as the element
+        return Estimate(0.0, np.inf, np.inf, step, np.zeros_like(cotangent))
     if last.step <= line.scale / CLOSE and (best is None or best.error > wanted):
         at_kink = (
             vertical(rungs, cotangent) if last.sides != "both" else left_at_small_steps(line, rungs, cotangent, wanted)

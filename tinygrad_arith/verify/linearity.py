@@ -6,8 +6,9 @@ ignores what is smaller than 0.4, agrees with them. Here it does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,10 @@ _PRECISIONS = {  # the least range comes last
     "bfloat16": _Precision((-20, 20), 1.0, 0.1, 0.1),
     "float16": _Precision((-3, 3), 0.5, 0.1, 0.1),
 }
-NUDGES, LOSES = 3, 8.0  # how often dy is moved by its last digits, and the margin on what that does
 MARGIN = 0.5  # of the range of exponents: what a backward computes on the way may be larger than its gradient
 
 Gradients = Mapping[str, np.ndarray]
+Lost = Callable[[tuple[Any, ...], Gradients], Gradients]
 
 
 def not_linear(
@@ -50,6 +51,7 @@ def not_linear(
     cotangents: tuple[Any, ...],
     dtypes: Collection[Any],
     seed: int,
+    lost: Lost | None = None,
 ) -> str | None:
     """What shows that a backward is not linear; None if nothing does.
 
@@ -58,6 +60,8 @@ def not_linear(
     base:       those under the cotangents of the check
     cotangents: these
     dtypes:     of the gradients, which may be less precise than the cotangents, or more
+    lost:       what the backward itself loses of its gradients under some cotangents (see `cancellation.py`);
+                None where it is not known
     """
     names = {_name(dtype) for dtype in (*dtypes, *(c.dtype for c in cotangents if c is not None))}
     precision, largest = _precision(names), _largest(names)
@@ -69,7 +73,7 @@ def not_linear(
             continue
         multiple = tuple(None if c is None else c * c.dtype.type(factor) for c in cotangents)
         due = {name: factor * gradient for name, gradient in base.items()}
-        said = _difference(gradients, multiple, due, due, precision)
+        said = _difference(gradients, multiple, due, due, precision, partial(_sum_of, lost, [(multiple, None)]))
         if said:
             return f"the backward is not linear in dy: for dy times {name} {said} (does it clip or drop some of dy?)"
     second = _second(cotangents, precision, seed)
@@ -79,7 +83,8 @@ def not_linear(
         return None
     due = {name: gradient + others[name] for name, gradient in base.items()}
     sizes = {name: np.abs(gradient) + np.abs(others[name]) for name, gradient in base.items()}
-    said = _difference(gradients, total, due, sizes, precision)
+    summed = partial(_sum_of, lost, [(total, None), (second, others), (cotangents, base)])
+    said = _difference(gradients, total, due, sizes, precision, summed)
     return f"the backward is not linear in dy: for the sum of two cotangents {said}" if said else None
 
 
@@ -121,19 +126,20 @@ def _difference(
     due: Gradients,
     sizes: Gradients,
     precision: _Precision,
+    lost: Callable[[Gradients], Gradients],
 ) -> str:
     """Where a gradient under these cotangents is not what is due, in words; nothing where all are."""
     found = gradients(cotangents)
     if found is None:
         return "it returns no gradients"
     largest = max(float(np.abs(size).max(initial=0.0)) for size in sizes.values())  # what cancels may come from any
-    lost: Gradients | None = None
+    digits: Gradients | None = None
     for name, expected in due.items():
         allowed = precision.relative * np.abs(sizes[name]) + precision.floor * largest
         off = _beyond(found[name], expected, allowed)
         if off.any():
-            lost = lost or _lost(gradients, cotangents, found)
-            off = _beyond(found[name], expected, allowed + lost[name])
+            digits = digits or lost(found)
+            off = _beyond(found[name], expected, allowed + digits[name])
         if off.any():
             index = tuple(int(i) for i in np.argwhere(off)[0])
             where = f"{name}{list(index)}" if index else name
@@ -147,21 +153,9 @@ def _beyond(found: np.ndarray, expected: np.ndarray, allowed: np.ndarray) -> np.
         return np.asarray(~(np.abs(found - expected) <= allowed))
 
 
-def _lost(gradients: Callable[[Any], Gradients | None], cotangents: tuple[Any, ...], found: Gradients) -> Gradients:
-    """What the backward itself loses in rounding: some times what it answers otherwise to a dy that is one unit in the
-    last place away. Of a softmax that is saturated, gradients are left over from far larger numbers.
-    """
-    lost = {name: np.zeros(np.shape(gradient)) for name, gradient in found.items()}
-    rng = np.random.default_rng(6)
-    for _ in range(NUDGES):
-        nudged = gradients(tuple(None if c is None else _nudged(c, rng) for c in cotangents))
-        for name, gradient in (nudged or {}).items():
-            with np.errstate(invalid="ignore"):
-                lost[name] = np.fmax(lost[name], LOSES * np.abs(gradient - found[name]))
-    return lost
-
-
-def _nudged(cotangent: Any, rng: np.random.Generator) -> Any:
-    """Each number one unit in the last place larger or smaller."""
-    eps = float(np.finfo(np.float64 if cotangent.dtype.itemsize == 8 else np.float32).eps)
-    return cotangent * array_like(1.0 + rng.choice((-eps, eps), cotangent.shape), cotangent)
+def _sum_of(lost: Lost | None, terms: Sequence[tuple[Any, Gradients | None]], found: Gradients) -> Gradients:
+    """What a backward loses of several gradients, each under its cotangents; None among them is what was found."""
+    if lost is None:
+        return {name: np.zeros(np.shape(gradient)) for name, gradient in found.items()}
+    parts = [lost(cotangents, found if gradients is None else gradients) for cotangents, gradients in terms]
+    return {name: np.add.reduce([part[name] for part in parts]) for name in found}

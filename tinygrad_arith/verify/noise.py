@@ -236,7 +236,9 @@ def _beside_polynomials(bases: list[np.ndarray], values: np.ndarray) -> np.ndarr
     for basis in bases:
         rest = values - basis @ (basis.T @ values)
         rest -= basis @ (basis.T @ rest)  # once more: the values are far larger than what is looked for
-        noise = np.fmin(noise, np.sqrt((rest * rest).sum(axis=0) / (POINTS - basis.shape[1])))
+        unit = powers_of_two(np.abs(rest).max(axis=0))  # without which squares over- or underflow
+        rest /= unit
+        noise = np.fmin(noise, unit * np.sqrt((rest * rest).sum(axis=0) / (POINTS - basis.shape[1])))
     return noise
 
 

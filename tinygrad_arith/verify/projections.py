@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .compare import Comparison, compare_elements, spread
+from .compare import Comparison, Lost, compare_elements, spread
 from .differences import Estimate
 from .probe import Probe
 from .report import DIRECTIONS
@@ -28,15 +28,17 @@ def compare_projections(
     projection_tolerance: Tolerance,
     rng: np.random.Generator,
     allow: Collection[str] = (),
+    lost: Lost | None = None,
 ) -> Comparison:
     """Compares a large gradient along random directions, and at sampled elements (among them the largest entries).
 
     A direction u has unit length, so <g, u> is about the root mean square of g. Where a direction disagrees, halving
-    it finds single elements to blame, which are then compared by themselves.
+    it finds single elements to blame, which are then compared by themselves. `lost` says what the backward itself loses
+    of its answers (see `cancellation.py`): a direction that this explains is undecided.
     """
     size = analytic.size
     largest = np.argsort(-np.abs(analytic.ravel()))[: SAMPLES // 8]
-    sampled = set(rng.choice(size, SAMPLES, replace=False).tolist()) | set(largest.tolist())
+    sampled = set(rng.choice(size, min(SAMPLES, size), replace=False).tolist()) | set(largest.tolist())
     sampled -= {int(np.ravel_multi_index(index, analytic.shape)) for index in np.argwhere(~np.isfinite(probe.values))}
     failed: tuple[float, float] | None = None  # the slopes along the first direction that disagrees
     undecided = 0
@@ -52,6 +54,9 @@ def compare_projections(
                 hidden = max(1.0, projection_tolerance.hidden / projection_tolerance.largest) * allowed
                 undecided += bool(apart + found.error > hidden)
                 break
+            if found.kink is None and apart <= found.error + allowed + _lost_along(lost, ~left_out * direction):
+                undecided += 1
+                break
             blamed = _blame(probe, analytic, ~left_out * direction, projection_tolerance)
             kinks = [index for index in blamed if probe.refined(index, 0.0).kink and not left_out[index]]
             if kinks:  # where there is one there are more: all elements are looked at, once
@@ -66,7 +71,7 @@ def compare_projections(
     at_kinks = int((left_out & np.isfinite(probe.values)).sum())
     if 2 * at_kinks > size and "kinks" not in allow:
         refuse_kinks(probe.name, at_kinks, size)
-    comparison = compare_elements(probe, analytic, tolerance, dtype, (*allow, "kinks"), indices)
+    comparison = compare_elements(probe, analytic, tolerance, dtype, (*allow, "kinks"), indices, lost=lost)
     entry = comparison.entry
     if failed is not None and not entry.wrong and entry.undecided:  # it may be one of these
         failed, undecided = None, undecided + 1
@@ -101,6 +106,12 @@ def _disagreement(
     unit = float(np.sqrt(np.sum((analytic * direction) ** 2)))
     found = probe.along(direction, tolerance.largest * unit / 4)
     return said, found, abs(said - found.value), tolerance.largest * unit
+
+
+def _lost_along(lost: Lost | None, direction: np.ndarray) -> float:
+    """What the backward itself may lose along a direction, if all that it loses adds up."""
+    found = None if lost is None else lost()
+    return 0.0 if found is None else float(np.vdot(found, np.abs(direction)))
 
 
 def _blame(probe: Probe, analytic: np.ndarray, direction: np.ndarray, tolerance: Tolerance) -> list[tuple[int, ...]]:
