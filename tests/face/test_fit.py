@@ -100,7 +100,7 @@ def test_until_ends_it(tmp_path):
     ("options", "sentence"),
     [
         ({"laayers": 3}, r"^laayers=3: no option of that name; did you mean layers\?$"),
-        ({"layers": 0}, "^layers=0: must be at least 1$"),
+        ({"layers": 0}, "^layers=0: must be 1 to 10000$"),
         ({"depth": 2}, "^depth=2: an option of other kinds of task: expressions$"),
         ({"eval_size": 9}, "^eval_size=9: larger than the validation_size 4$"),
         ({"preset": "binary-reversd"}, "^preset=binary-reversd: no such preset; did you mean binary-reversed"),

@@ -30,7 +30,7 @@ from tinygrad_arith.tasks import TASKS, build_task, resolve, task_options
                 "or FILE.py:Class; did you mean binary-subtraction?"
             ),
         ),
-        ({"split_seed": -1}, "--split-seed -1: must be 0 to 9223372036854775808"),
+        ({"split_seed": -1}, "--split-seed -1: must be 0 to 2**63"),
         ({"test_size": -1}, "--test-size -1: must be 0 to 1000000"),
         (
             {"digits": 4, "validation_size": 1000, "test_size": 10000},

@@ -168,5 +168,5 @@ def test_a_run_from_before_files_were_kept_is_read(run, capsys):
     assert capsys.readouterr().err == ""
     shutil.move(run.parent / "own.py", run.parent / "other.py")
     assert draw("run", "--only", "steps") == 0
-    with pytest.raises(UserError, match=r"--task own.py:Maximum: there is no file own.py$"):
+    with pytest.raises(UserError, match=r"task.kind = 'own.py:Maximum': there is no file own.py$"):
         read_record(run)

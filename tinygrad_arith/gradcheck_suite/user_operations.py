@@ -14,7 +14,6 @@ def square_inputs(rng):
 square_settings = {"tolerance": 1e-6}  # may be left out: keyword arguments of `check_gradients`
 """
 
-import importlib.util
 import inspect
 import sys
 import traceback
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..files.reading import reading
+from ..files.source import new_module, spec_of
 from ..files.text import check_source
 from ..ops import OPERATIONS
 from ..options.errors import UserError, as_user_error
@@ -81,13 +81,12 @@ class UserFile:
             raise UserError(f"--file {path}: this is a folder, not a Python file")
         if not file.is_file():
             raise UserError(f"--file {path}: there is no such file")
-        spec = importlib.util.spec_from_file_location(module_name(file), file)
+        spec = spec_of(module_name(file), file)
         if spec is None or spec.loader is None:
             raise UserError(f"--file {path}: this is not a Python file (its name must end in .py)")
         with reading(file), as_user_error(f"--file {path}: "):
             check_source(file.read_bytes())
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # where dataclasses and pickle look for their module
+        module = new_module(spec)
         self.path, self.name, self.module_name, self.values = str(file), file.name, spec.name, vars(module)
         with self.faults_named(end_of_loading), importable(file.parent):
             spec.loader.exec_module(module)

@@ -11,7 +11,7 @@ METHODS = {
     "cuda": _PLACED.format('device="cuda"'),
     "double": _LOADED.format("float64"),
     "eval": _NO_SWITCH,
-    "fit": "ta.fit, or a loop of your own (docs/python.md),",
+    "fit": "ta.fit, or a loop of your own,",
     "float": _LOADED.format("float32"),
     "generate": "ta.generation.generate(model, ids, count)",
     "half": 'of a new model model.initialize(policy="float16")',

@@ -1,7 +1,6 @@
 """A user's own task, from `FILE.py:Class`."""
 
 import ast
-import importlib.util
 import sys
 import traceback
 import zlib
@@ -11,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..files.source import new_module, spec_of
 from ..files.text import InUtf16, check_source
 from ..options.option import did_you_mean
 from .arithmetic.checks import check_groups
@@ -140,11 +140,10 @@ def load_module(path: Path, changed: int) -> Any:
     Its name tells its place, so that two files of one name do not take each other's. While it is run, its folder can be
     imported from, as with `python FILE.py`.
     """
-    spec = importlib.util.spec_from_file_location(f"{MODULE_NAME}{zlib.crc32(bytes(path)):08x}_{path.stem}", path)
+    spec = spec_of(f"{MODULE_NAME}{zlib.crc32(bytes(path)):08x}_{path.stem}", path)
     assert spec is not None  # as for every name that ends in .py
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their own module up
+    module = new_module(spec)
     try:
         with importable(path.parent):
             spec.loader.exec_module(module)

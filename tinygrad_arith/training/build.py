@@ -9,7 +9,7 @@ from ..options.errors import MachineError, UserError, as_user_error
 from ..tasks import Task, TaskOptions, build_task
 from .config import Config, TrainingOptions
 
-MOST_PARAMETERS = 2**50
+MOST_PARAMETERS = 2**45  # in float32 they fill the addresses that a process can have
 TOO_MANY = "more than any machine has memory for; choose a smaller --d-model, --ffn or --layers"
 
 

@@ -29,8 +29,6 @@ from .task_files import COPY_NAME, file_of, has_changed
 from .threads import resolve_threads
 from .trainer import Session
 
-MOST_PARAMETERS = 2**45  # in float32 they fill the addresses that a process can have
-
 
 def plan(config: Config) -> tuple[Task, Model]:
     """Check a configuration down to the shapes of the model; returns (task, model without parameters).
@@ -52,12 +50,6 @@ def plan(config: Config) -> tuple[Task, Model]:
     return task, model
 
 
-def check_room(model: Model) -> None:
-    """Raise UserError for a model that no machine has the memory for, before anything is made."""
-    if model.parameter_count() > MOST_PARAMETERS:
-        raise UserError(f"the model has more than {MOST_PARAMETERS:,} parameters, for which no machine has the memory")
-
-
 def check_goal(task: Task, until: float | None) -> None:
     """Raise MisuseError if the goal metric can never have the value at which to stop."""
     if until is not None and task.goal.share and until > 1:
@@ -72,7 +64,6 @@ def new_session(record: RunRecord, out: Path | None) -> Iterator[Session]:
     """
     with as_misuse():
         task, model = plan(record.config)
-    check_room(model)
     check_goal(task, record.until)
     training = resolve_threads(record.config.training, model, task.context)
     record = dataclasses.replace(record, config=dataclasses.replace(record.config, training=training))
