@@ -34,7 +34,22 @@ from tinygrad_arith.training.session import new_session, resumed_session
 
 ROOT = Path(tinygrad_arith.__file__).parents[1]
 MODEL = ["--digits", "3", "--validation-size", "8", "--test-size", "8", "--eval-size", "8"]
-MODEL += ["--d-model", "16", "--layers", "1", "--heads", "2", "--batch", "8", "--warmup", "5", "--blas-threads", "1"]
+MODEL += [
+    "--d-model",
+    "16",
+    "--layers",
+    "1",
+    "--heads",
+    "2",
+    "--batch",
+    "8",
+    "--warmup",
+    "5",
+    "--blas-threads",
+    "1",
+    "--device",
+    "cpu",
+]
 TINY = [*MODEL, "--steps", "60", "--checkpoint-every", "7", "--eval-every", "10", "--dropout", "0.1", "--workers", "1"]
 LONG = [*MODEL, "--steps", "90000"]
 SHARED = ["--workers", "2", "--worker-kind", "processes"]

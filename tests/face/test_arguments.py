@@ -15,7 +15,7 @@ from tinygrad_arith.options.arguments import ArgumentError, plain
 
 RUN = Path(__file__).parents[1] / "fixtures" / "run_of_0_1_binary"
 TINY = {"digits": 2, "steps": 4, "warmup": 1, "d_model": 8, "heads": 2, "batch": 8, "layers": 1}
-TINY |= {"test_size": 4, "validation_size": 4, "workers": 1, "progress": False}
+TINY |= {"test_size": 4, "validation_size": 4, "workers": 1, "progress": False, "device": "cpu"}
 NO_GOALS = [-1, True, float("nan"), float("inf"), "0.5", [0.5], b"1", 10**400, np.True_]
 
 

@@ -8,7 +8,7 @@ import pytest
 import tinygrad_arith as ta
 
 TINY = {"digits": 2, "steps": 12, "warmup": 4, "d_model": 8, "heads": 2, "batch": 16, "eval_every": 4}
-TINY |= {"test_size": 4, "validation_size": 4, "workers": 1, "progress": False}
+TINY |= {"test_size": 4, "validation_size": 4, "workers": 1, "progress": False, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")

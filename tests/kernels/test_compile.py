@@ -14,6 +14,7 @@ import tinygrad_arith.cuda
 from tinygrad_arith.cuda.source import KernelError, compile_message, kernels_directory, with_included
 
 TARGETS = {80: "sm_80", 86: "sm_86", 89: "sm_89", 90: "sm_90a", 100: "sm_100", 120: "sm_120"}
+ALWAYS = (80, 90)
 KNOWN_SPILLS: dict[str, int] = {}  # kernel -> bytes, where it was measured that fewer spills cost more time
 
 
@@ -24,12 +25,18 @@ def all_builds():
         yield from ((found.name, build) for build in getattr(module, "BUILDS", ()))
 
 
+def targets_of(build, number):
+    """Ampere's and Hopper's targets, for which every kernel is compiled, and one of the others, which take turns."""
+    possible = [arch for arch in TARGETS if build.least_arch <= arch < build.below_arch]
+    others = [arch for arch in possible if arch not in ALWAYS]
+    return [arch for arch in possible if arch in ALWAYS or arch == others[number % len(others)]]
+
+
 BUILDS = list(all_builds())
 CASES = [
-    pytest.param(build, arch, id=f"{build}-{target}".replace(" ", "-"))
-    for build in dict.fromkeys(build for _, build in BUILDS)
-    for arch, target in TARGETS.items()
-    if build.least_arch <= arch < build.below_arch
+    pytest.param(build, arch, id=f"{build}-{TARGETS[arch]}".replace(" ", "-"))
+    for number, build in enumerate(dict.fromkeys(build for _, build in BUILDS))
+    for arch in targets_of(build, number)
 ]
 needs_compiler = pytest.mark.skipif(nvrtc.library() is None, reason=f"NVRTC is not installed: {nvrtc.INSTALL}")
 

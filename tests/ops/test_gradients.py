@@ -44,7 +44,9 @@ def test_backward_is_the_derivative_of_the_forward(name, case, number):
     position = number % len(gradients)
     slip = partial(one_element_wrong(position), operation.backward)
     rejected = not check.run(slip, diagnosis=False).passed
-    assert rejected == bool(gradients[position].any())  # a gradient of zeros has no element that the slip changes
+    largest = [np.abs(gradient).max(initial=0.0) for gradient in gradients]
+    # A gradient of zeros, or of what rounding leaves of them, has no element that the slip changes.
+    assert rejected == (largest[position] > 1e-12 * max(largest))
 
 
 @pytest.mark.parametrize("name", NAMES)
