@@ -158,7 +158,7 @@ def test_a_bad_file_is_one_sentence_and_misuse(text, sentence, write, call_comma
 @pytest.mark.parametrize("text", ["a." * 16_000 + "b = 1", "\n".join(f"k{i} = 1" for i in range(3_000))])
 def test_a_hostile_file_costs_little_time(text, write):
     began = time.process_time()
-    with pytest.raises(UserError, match="unknown key"):
+    with pytest.raises(UserError, match=r"unknown key|nested too deeply"):  # the latter with Python 3.14
         load_config_file(write(text))
     assert time.process_time() - began < 5
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserWideCacheLocator
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
 from numba.misc.appdirs import AppDirs
@@ -67,7 +67,9 @@ class CheckedFiles(CompileResultCacheImpl):
     """What is compiled, as bytes with their digest."""
 
     _locator_classes = [  # noqa: RUF012
-        place for place in CompileResultCacheImpl._locator_classes if place is not UserWideCacheLocator or has_a_home()
+        place  # the user's folder, whose class has an underscore before its name up to Numba 0.61
+        for place in CompileResultCacheImpl._locator_classes
+        if place.__name__.lstrip("_") != "UserWideCacheLocator" or has_a_home()
     ]
 
     def reduce(self, result: Any) -> tuple[bytes, bytes]:
