@@ -1,5 +1,6 @@
 """Inputs that people have: byte orders, long doubles, lists, numbers, matrices, masks; caches that are used up."""
 
+import re
 from collections import deque
 
 import numpy as np
@@ -37,7 +38,8 @@ def test_lists_numbers_and_layouts(x):
 def test_subclasses_are_checked_as_plain_arrays_and_that_is_said():
     assert judged(np.ma.array(X)).notes == ()
     masked = judged(np.ma.array(X, mask=[[0, 1, 0], [0, 0, 0]]))
-    assert "x was checked as a plain array, without its mask" in str(masked)
+    # NumPy before 2.1 does not tell how the input of a ufunc is called.
+    assert re.search("(x|input 0) was checked as a plain array, without its mask", str(masked))
     with pytest.warns(PendingDeprecationWarning):
         matrix = np.matrix(X)
     assert "np.matrix has other products" in judged(matrix).notes[0]
