@@ -122,7 +122,7 @@ def test_a_run_is_resumed_by_no_other_optimizer(name, other, tmp_path):
 
 @pytest.mark.parametrize(("name", "rate"), [("sgd", 0.3), ("lion", 2e-3)])
 def test_each_learns(name, rate, tmp_path):
-    config = config_of(name, steps=250, batch=32, eval_every=250, checkpoint_every=250)
+    config = config_of(name, steps=300, batch=32, eval_every=300, checkpoint_every=300)
     optimizer = dataclasses.replace(config.optimizer, learning_rate=rate)
     model = dataclasses.replace(config.model, d_model=32, dropout=0.0)
     trainer = trainer_of(dataclasses.replace(config, optimizer=optimizer, model=model), tmp_path)
