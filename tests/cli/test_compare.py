@@ -5,12 +5,12 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from child_command import start_command
 
 import tinygrad_arith
 from tinygrad_arith.cli import train
@@ -65,16 +65,8 @@ console.run_command(compare.main)
 
 
 def start(here, *flags, program=("-m", "tinygrad_arith.compare")):
-    """The command as a process; NumPy alone computes in it and in those that train, which are then sooner loaded."""
-    choices = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", "TINYGRAD_ARITH_CPU": "numpy"}
-    return subprocess.Popen(
-        [sys.executable, *program, *flags],
-        cwd=here,
-        env=os.environ | choices,  # what is left in a buffer counts too
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+    """The command as a process."""
+    return start_command(program, flags, here)
 
 
 def test_presets_are_trained_compared_and_not_trained_again(here, trains_here, call_command):

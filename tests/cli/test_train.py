@@ -10,13 +10,12 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from child_command import start_command
 from threadpoolctl import threadpool_info
 
 import tinygrad_arith
@@ -79,21 +78,9 @@ def uninterrupted(tmp_path_factory):
     return directory
 
 
-def process(arguments, here, program=("-m", "tinygrad_arith.train"), cpu="numpy", **options):
-    """A child that trains; what it prints is read with `.communicate()`. The options are those of `Popen`.
-
-    NumPy alone computes in it, which is sooner loaded; with `cpu=""` whatever computes here, to the same bits.
-    """
-    choices = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", "TINYGRAD_ARITH_CPU": cpu}
-    return subprocess.Popen(
-        [sys.executable, *program, *map(str, arguments)],
-        cwd=here,
-        env=os.environ | choices,  # what is left in a buffer counts too
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        **options,
-    )
+def process(arguments, here, program=("-m", "tinygrad_arith.train"), **options):
+    """A child that trains; the options are those of `start_command`."""
+    return start_command(program, arguments, here, **options)
 
 
 def wait_for_rows(child, directory, count):
