@@ -3,8 +3,8 @@
 A matrix multiplication spread over two threads gains little at the shapes of small models, and everything between them
 gains nothing; two workers that each take half of the batch gain in both. So a step of some size is shared by workers
 (see `workers.py`), each with one thread. A tiny step is not worth sharing, by threads of a BLAS neither: at best they
-save next to nothing, and where others compute on the same cores they wait for each other, up to ten times as long as one
-takes. What OMP_NUM_THREADS says, which every BLAS obeys, is a limit here too.
+save next to nothing, and where others compute on the same cores they wait for each other, for ten times as long
+or so. What OMP_NUM_THREADS says, which every BLAS obeys, is a limit here too.
 """
 
 import os
