@@ -179,6 +179,8 @@ class Probe:
             if found.error > wanted and found.noise > 0.5 * found.error and self.exact.any():
                 line = replace(self._line(index), noise=np.where(self.exact, 0.0, self.noise))
                 found = estimate_slope(line, self.cotangent, wanted)
+            if found.kink is None and not np.isfinite(found.error):  # lost among the large steps that noise asked for?
+                found = estimate_slope(self._line(index), self.cotangent, 0.0)
             self._estimates[index] = found
             self._fits.pop((index, False), None)
         if found.error <= max(wanted, enough) or found.kink is not None:
